@@ -1,0 +1,1 @@
+"""The system under test: HTTP in (ingest), Kafka between, MongoDB out (worker)."""

