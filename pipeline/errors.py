@@ -4,6 +4,8 @@ TidemarkError
 ├── UsageError              the caller can mend it: bad setting, bad argument (exit 2)
 │   └── SettingError        names the setting, the value and the remedy
 ├── MissingPartError        a server, a binary or a file is not there (exit 2)
+├── ProvisionError          a server answers, and refuses a topic or an index (exit 2)
+├── ProcessFailedError      a process that we started ended, or was not ready in time (exit 3)
 ├── InvalidEventError       one event is not what we promise to take (HTTP 400, or a dead letter)
 ├── UnavailableError        try again later: the bound is reached or Kafka is away (HTTP 503)
 └── CorruptLogError         a record log is damaged before its end
@@ -37,6 +39,16 @@ class MissingPartError(TidemarkError):
     """A part that the command needs is not on this machine or not reachable."""
 
     exit_code = 2
+
+
+class ProvisionError(TidemarkError):
+    """A server is there, but did not give what the pipeline needs of it."""
+
+    exit_code = 2
+
+
+class ProcessFailedError(TidemarkError):
+    """A process that we started ended before its time, or did not come up in time; names its log."""
 
 
 class InvalidEventError(TidemarkError):

@@ -1,0 +1,69 @@
+"""Real servers for the tests that need them, and settings of each test's own."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import secrets
+from collections.abc import Iterator
+
+import pytest
+from msgspec import Struct, structs
+
+from pipeline import provision
+from pipeline.errors import MissingPartError
+from pipeline.settings import Kafka, Mongo, Settings, Worker, load
+
+
+class Servers(Struct, frozen=True):
+    """Where the Kafka and the MongoDB of this test session are."""
+
+    kafka_bootstrap_servers: str
+    mongo_uri: str
+
+
+@pytest.fixture(scope="session")
+def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servers]:
+    """The servers of PIPELINE_KAFKA_BOOTSTRAP_SERVERS and PIPELINE_MONGO_URI if both are set, else the local stack."""
+    given = load(os.environ)
+    if "PIPELINE_KAFKA_BOOTSTRAP_SERVERS" in os.environ and "PIPELINE_MONGO_URI" in os.environ:
+        yield Servers(given.kafka.bootstrap_servers, given.mongo.uri)
+        return
+    from pipeline.local.stack import LocalStack  # noqa: PLC0415  only where it is needed: it brings jgo
+
+    stack = LocalStack(given.local, logs_dir=tmp_path_factory.mktemp("servers"))
+    try:
+        stack.start(print)
+    except MissingPartError as error:
+        if os.environ.get("CI"):
+            raise
+        pytest.skip(f"no servers to test with: {error}")
+    with stack:
+        yield Servers(stack.kafka_bootstrap_servers, stack.mongo_uri)
+
+
+@pytest.fixture
+def settings(servers: Servers) -> Iterator[Settings]:
+    """Settings with topics, group and database of this test's own: made before it, dropped after it."""
+    unique = f"t{secrets.token_hex(6)}"
+    mine = Settings(
+        kafka=Kafka(
+            bootstrap_servers=servers.kafka_bootstrap_servers,
+            topic_prefix=f"{unique}_events_",
+            dead_letter_topic=f"{unique}_dead_letters",
+        ),
+        mongo=Mongo(uri=servers.mongo_uri, database=f"tidemark_{unique}"),
+        worker=Worker(group_id=f"{unique}_workers", shutdown_timeout_s=10.0, retry_pause_s=0.2),
+    )
+    mine = structs.replace(mine, api=structs.replace(mine.api, port=0))
+    asyncio.run(_prepare(mine))
+    yield mine
+    asyncio.run(_clear(mine))
+
+
+async def _prepare(settings: Settings) -> None:
+    await asyncio.gather(provision.create_topics(settings.kafka), provision.create_indexes(settings.mongo))
+
+
+async def _clear(settings: Settings) -> None:
+    await asyncio.gather(provision.delete_topics(settings.kafka), provision.drop_database(settings.mongo))

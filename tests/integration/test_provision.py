@@ -1,0 +1,38 @@
+"""Topics and indexes on real servers."""
+
+from __future__ import annotations
+
+from msgspec import structs
+
+from pipeline import provision
+from pipeline.settings import Settings
+
+
+async def test_everything_is_made_once_and_found_the_second_time(settings: Settings) -> None:
+    await provision.delete_topics(settings.kafka)
+    await provision.drop_database(settings.mongo)
+
+    first = await provision.create_topics(settings.kafka)
+    again = await provision.create_topics(settings.kafka)
+
+    assert {topic.name for topic in first} == set(provision.wanted_topics(settings.kafka))
+    assert all(topic.made and topic.partitions == topic.wanted for topic in first)
+    assert not any(topic.made for topic in again)
+
+    assert all(index.made for index in await provision.create_indexes(settings.mongo))
+    assert not any(index.made for index in await provision.create_indexes(settings.mongo))
+
+
+def test_a_test_that_is_not_async_has_settings_too(settings: Settings) -> None:
+    assert settings.kafka.topic_prefix.endswith("_events_")
+
+
+async def test_a_topic_with_too_few_partitions_stays_so_unless_it_is_asked_to_grow(settings: Settings) -> None:
+    wider = structs.replace(settings.kafka, partitions=settings.kafka.partitions + 2)
+    name = settings.kafka.topic_prefix + "signup"
+
+    left = {topic.name: topic for topic in await provision.create_topics(wider)}
+    assert (left[name].wanted, left[name].partitions) == (5, 3)
+
+    grown = {topic.name: topic for topic in await provision.create_topics(wider, grow=True)}
+    assert (grown[name].found, grown[name].partitions) == (3, 5)
