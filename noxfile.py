@@ -1,0 +1,113 @@
+"""The developer's list: what `./tidemark test`, `lint`, `micro` and the others run.
+
+Every session runs in the environment that `./tidemark` made from the lock: nox makes none.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import nox
+from nox.command import CommandFailed
+
+nox.options.default_venv_backend = "none"
+nox.options.sessions = ["test"]
+
+PYTHON = sys.executable
+REACHING_AN_INDEX = ("UV_CACHE_DIR", "UV_DEFAULT_INDEX", "UV_HTTP_TIMEOUT", "UV_INDEX_URL", "UV_NATIVE_TLS")
+
+
+@nox.session
+def test(session: nox.Session) -> None:
+    """Run lint, types, imports and all tests, as CI does (--long: the slow ones too)."""
+    chosen = list(session.posargs)
+    marked = [] if "--long" in chosen else ["-m", "not slow"]
+    pytest_arguments = [*marked, *(each for each in chosen if each != "--long")]
+    stages: dict[str, Callable[[], None]] = {
+        "lint": lambda: _lint(session),
+        "types": lambda: _types(session),
+        "imports": lambda: _imports(session),
+        "unit": lambda: _pytest(session, "tests/unit", *pytest_arguments),
+        "integration": lambda: _pytest(session, "tests/integration", *pytest_arguments),
+        "acceptance": lambda: _pytest(session, "tests/acceptance", *pytest_arguments),
+    }
+    lines, failed = [], []
+    for name, stage in stages.items():
+        session.log(f"stage {name}")
+        began_s = time.monotonic()
+        try:
+            stage()
+            outcome = "passed"
+        except CommandFailed:
+            outcome = "FAILED"
+            failed.append(name)
+        lines.append(f"  {name:<12} {outcome:<7} {time.monotonic() - began_s:7.1f} s")
+    session.log("the stages and what they took:\n" + "\n".join(lines))
+    if failed:
+        session.error(f"failed: {', '.join(failed)}")
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Check ruff's rules, its format, and which package imports which."""
+    _lint(session)
+    _imports(session)
+
+
+@nox.session
+def types(session: nox.Session) -> None:
+    """Check the types with mypy, strict."""
+    _types(session)
+
+
+@nox.session(name="format")
+def format_(session: nox.Session) -> None:
+    """Put every file into ruff's format, and mend what ruff can mend."""
+    session.run(PYTHON, "-m", "ruff", "check", "--fix-only", "--quiet", ".")
+    session.run(PYTHON, "-m", "ruff", "format", ".")
+
+
+@nox.session
+def micro(session: nox.Session) -> None:
+    """Run the micro-benchmarks, save them, and compare them with the last ones."""
+    compare = ["--benchmark-compare"] if any(Path(".benchmarks").glob("*/*.json")) else []
+    _pytest(session, "bench/micro", "--benchmark-autosave", *compare, *session.posargs)
+
+
+@nox.session
+def lock(session: nox.Session) -> None:
+    """Write requirements/ anew from pyproject.toml (--upgrade: with the newest versions)."""
+    # uv takes options from its variables and files as well. Those that only tell how to reach an index
+    # may pass; what would change the outcome may not. The lock names no index.
+    env: dict[str, str | None] = {
+        name: None for name in os.environ if name.startswith("UV_") and name not in REACHING_AN_INDEX
+    }
+    env["UV_NO_CONFIG"] = "1"
+    command = [PYTHON, "-m", "uv", "pip", "compile", "--universal", "--generate-hashes", "--no-emit-index-url"]
+    command += ["--python-version", "3.11"]
+    whole, image = "requirements/tidemark.txt", "requirements/pipeline.txt"
+    upgrade = list(session.posargs)
+    session.run(*command, *upgrade, "--all-extras", "pyproject.toml", "-o", whole, env=env, silent=True)
+    session.run(*command, *upgrade, "-c", whole, "pyproject.toml", "-o", image, env=env, silent=True)
+
+
+def _lint(session: nox.Session) -> None:
+    session.run(PYTHON, "-m", "ruff", "check", ".")
+    session.run(PYTHON, "-m", "ruff", "format", "--check", ".")
+
+
+def _types(session: nox.Session) -> None:
+    session.run(PYTHON, "-m", "mypy")
+
+
+def _imports(session: nox.Session) -> None:
+    # It has no module to run with -m; its script would hold this folder's path.
+    session.run(PYTHON, "-c", "from importlinter.cli import lint_imports_command as run; run()")
+
+
+def _pytest(session: nox.Session, *arguments: str) -> None:
+    session.run(PYTHON, "-m", "pytest", *arguments)
