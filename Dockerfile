@@ -1,0 +1,22 @@
+# The pipeline alone: API, worker and the one-shot that makes topics and indexes. The harness stays outside.
+FROM python:3.13.9-slim-bookworm AS packages
+COPY requirements/pipeline.txt /tmp/
+# Wheels only: no compiler, and nothing runs while it is installed. The lock's hashes are checked.
+RUN python -m venv --without-pip /venv \
+    && pip --python /venv/bin/python install --no-cache-dir --require-hashes --only-binary :all: -r /tmp/pipeline.txt
+
+FROM python:3.13.9-slim-bookworm
+RUN useradd --system --uid 10001 --no-create-home --home-dir /nonexistent tidemark
+COPY --from=packages /venv /venv
+WORKDIR /app
+COPY pipeline pipeline
+ENV PATH=/venv/bin:$PATH \
+    PYTHONDONTWRITEBYTECODE=1 \
+    PYTHONUNBUFFERED=1 \
+    PIPELINE_API_HOST=0.0.0.0
+USER 10001
+EXPOSE 8000
+# One image, several roles: what every role needs is that Kafka and MongoDB answer.
+HEALTHCHECK --interval=30s --timeout=20s --start-period=30s --retries=3 CMD ["python", "-m", "pipeline", "check"]
+ENTRYPOINT ["python", "-m", "pipeline"]
+CMD ["api"]
