@@ -1,0 +1,155 @@
+"""Kafka's jars: fetched once through jgo, kept in the cache, checked against their pins at each start."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import shutil
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from msgspec import Struct
+
+from pipeline.errors import MissingPartError
+
+KAFKA_VERSION = "4.3.1"
+PINS_PATH = Path(__file__).with_name(f"kafka-{KAFKA_VERSION}.sha256")
+WAYS_OUT = (
+    "use servers of your own (set PIPELINE_KAFKA_BOOTSTRAP_SERVERS and PIPELINE_MONGO_URI), "
+    "or run everything in containers (`docker compose up`)"
+)
+
+_DOWNLOADS_AT_ONCE = 4
+_DOWNLOAD_TIMEOUT_S = 30
+_REPORT_EVERY_S = 1.0
+_MEGABYTE = 1e6
+
+
+class Pin(Struct, frozen=True):
+    """One jar that the broker needs, and what it must be."""
+
+    sha256: str
+    size_bytes: int
+    group: str
+    artifact: str
+    version: str
+
+    @property
+    def file_name(self) -> str:
+        """The jar's name in the cache and on the class path."""
+        return f"{self.artifact}-{self.version}.jar"
+
+
+def read_pins(path: Path = PINS_PATH) -> tuple[Pin, ...]:
+    """Give the pins of ``path``: lines of sha256, size in bytes, group:artifact:version."""
+    lines = [line.split() for line in path.read_text().splitlines() if not line.startswith("#")]
+    return tuple(Pin(sha256, int(size), *coordinates.split(":")) for sha256, size, coordinates in lines)
+
+
+def cache_folder(cache_dir: str) -> Path:
+    """Give the folder for what may be fetched again: ``cache_dir`` if set, else this platform's place for it."""
+    if cache_dir:
+        return Path(cache_dir).expanduser()
+    if sys.platform == "darwin":
+        return Path.home() / "Library" / "Caches" / "tidemark"
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "tidemark"
+
+
+def kafka_jars(cache: Path, on_progress: Callable[[str], None], pins: tuple[Pin, ...] = ()) -> tuple[Path, ...]:
+    """Give the broker's jars, each one verified; fetch them if one is missing or is not what it was.
+
+    Raises:
+        MissingPartError: they cannot be fetched, or what came is not what is pinned.
+    """
+    pins = pins or read_pins()
+    folder = cache / f"kafka-{KAFKA_VERSION}"
+    if any(_fault(folder / pin.file_name, pin) for pin in pins):
+        try:
+            _fetch(folder, pins, on_progress)
+        # jgo raises RuntimeError for what no repository has; requests' errors are OSErrors.
+        except (OSError, RuntimeError) as error:
+            message = f"Kafka {KAFKA_VERSION} cannot be downloaded: {error}. Mend the network (proxies are read from the environment) and try again, or {WAYS_OUT}"  # noqa: E501
+            raise MissingPartError(message) from error
+    return tuple(folder / pin.file_name for pin in pins)
+
+
+def _fault(path: Path, pin: Pin) -> str:
+    """Say what is wrong with the jar at ``path``; nothing if it is what is pinned."""
+    try:
+        with path.open("rb") as file:
+            found = hashlib.file_digest(file, "sha256").hexdigest()
+    except FileNotFoundError:
+        return "is missing"
+    return "" if found == pin.sha256 else f"has the SHA-256 {found}, and {pin.sha256} is pinned in {PINS_PATH.name}"
+
+
+def _fetch(folder: Path, pins: tuple[Pin, ...], on_progress: Callable[[str], None]) -> None:
+    """Fetch everything into a folder beside ``folder``, verify it, and put it in its place at once."""
+    from jgo.maven import MavenContext, PythonResolver  # noqa: PLC0415  a third of a second, needed once
+
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    progress = _Progress(pins, on_progress)
+    with tempfile.TemporaryDirectory(prefix="fetching-", dir=folder.parent) as name:
+        resolver = PythonResolver(progress_callback=progress.of_jar)
+        context = MavenContext(resolver, repo_cache=Path(name) / "repository", timeout=_DOWNLOAD_TIMEOUT_S)
+        complete = Path(name) / "complete"
+        complete.mkdir()
+
+        def fetch(pin: Pin) -> None:
+            jar = context.project(pin.group, pin.artifact).at_version(pin.version).artifact().resolve()
+            fault = _fault(jar, pin)
+            if fault:
+                raise MissingPartError(f"{pin.file_name} was downloaded and refused: it {fault}; {WAYS_OUT}")
+            jar.rename(complete / pin.file_name)
+
+        with ThreadPoolExecutor(_DOWNLOADS_AT_ONCE) as pool:
+            for done in [pool.submit(fetch, pin) for pin in pins]:
+                done.result()
+        if folder.exists():  # damaged, or another process was quicker: one whole set is as good as another
+            shutil.rmtree(folder)
+        with contextlib.suppress(FileExistsError):
+            complete.rename(folder)
+    on_progress(f"Kafka {KAFKA_VERSION} is downloaded to {folder}")
+
+
+class _Progress:
+    """Tells at most once a second how much has come; called from several threads."""
+
+    def __init__(self, pins: tuple[Pin, ...], on_progress: Callable[[str], None]) -> None:
+        self._jars = len(pins)
+        self._total_bytes = sum(pin.size_bytes for pin in pins)
+        self._on_progress = on_progress
+        self._lock = threading.Lock()
+        self._done = 0
+        self._bytes = 0
+        self._reported_s = 0.0
+        self._report()
+
+    @contextlib.contextmanager
+    def of_jar(self, _file_name: str, _size_bytes: int) -> Iterator[Callable[[int], None]]:
+        """Count one jar's bytes as they come, and the jar when it is whole."""
+        yield self._add
+        with self._lock:
+            self._done += 1
+            self._report()
+
+    def _add(self, count: int) -> None:
+        with self._lock:
+            self._bytes += count
+            if time.monotonic() - self._reported_s >= _REPORT_EVERY_S:
+                self._report()
+
+    def _report(self) -> None:
+        if 0 < self._done < self._jars and time.monotonic() - self._reported_s < _REPORT_EVERY_S:
+            return
+        self._reported_s = time.monotonic()
+        self._on_progress(
+            f"downloading Kafka {KAFKA_VERSION}: {self._done} of {self._jars} jars, "
+            f"{self._bytes / _MEGABYTE:.0f} of {self._total_bytes / _MEGABYTE:.0f} MB"
+        )

@@ -1,0 +1,159 @@
+"""One Kafka broker in KRaft mode, its own controller, as a child process."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import contextlib
+import os
+import subprocess
+import uuid
+from collections.abc import Sequence
+from pathlib import Path
+
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.errors import KafkaError
+
+from pipeline.errors import ProcessFailedError
+from pipeline.local.ports import HOST
+from pipeline.local.process import ChildProcess
+
+READY_TIMEOUT_S = 60.0
+# Long enough for all workers of a cell to join in one rebalance, short enough for a person.
+GROUP_INITIAL_REBALANCE_DELAY_MS = 500
+
+_HEAP = ("-Xms256m", "-Xmx512m")
+# What Kafka's own start script gives the JVM.
+_COLLECTOR = (
+    "-server",
+    "-XX:+UseG1GC",
+    "-XX:MaxGCPauseMillis=20",
+    "-XX:InitiatingHeapOccupancyPercent=35",
+    "-XX:+ExplicitGCInvokesConcurrent",
+    "-Djava.awt.headless=true",
+)
+_FORMAT_TIMEOUT_S = 60.0
+_WARM_UP_TIMEOUT_S = 30.0
+_WARM_UP_TOPIC = "tidemark_warm_up"
+_STARTED = "Kafka Server started"
+
+
+def prepare(
+    *,
+    java: Path,
+    jars: Sequence[Path],
+    port: int,
+    controller_port: int,
+    data_dir: Path,
+    log_path: Path,
+    scratch: Path | None = None,
+    group_initial_rebalance_delay_ms: int = GROUP_INITIAL_REBALANCE_DELAY_MS,
+) -> ChildProcess:
+    """Write the broker's configuration, format ``data_dir`` if it is new, and give the process to start.
+
+    Raises:
+        ProcessFailedError: the folder could not be formatted; says why.
+    """
+    data_dir.mkdir(parents=True, exist_ok=True)
+    configuration = data_dir / "server.properties"
+    properties = _properties(port, controller_port, data_dir / "log", group_initial_rebalance_delay_ms)
+    configuration.write_text(properties)
+    class_path = os.pathsep.join(str(jar) for jar in jars)
+    logging = f"-Dlog4j2.configurationFile={Path(__file__).with_name('log4j2.properties').as_uri()}"
+    if not (data_dir / "log" / "meta.properties").exists():
+        _format(java, class_path, configuration)
+    return ChildProcess(
+        "Kafka",
+        [java, *_HEAP, *_COLLECTOR, logging, "-cp", class_path, "kafka.Kafka", configuration],
+        log_path=log_path,
+        cwd=data_dir,
+        scratch=scratch,
+    )
+
+
+def wait_until_ready(kafka: ChildProcess, timeout_s: float = READY_TIMEOUT_S) -> None:
+    """Wait until the broker, just started, serves.
+
+    Raises:
+        ProcessFailedError: it ended, or did not get so far in time; shows the end of its log.
+    """
+    kafka.wait_for_line(_STARTED, timeout_s)
+
+
+def warm_up(bootstrap_servers: str) -> None:
+    """Let a fresh broker make its own topics and load its coordinators, which the first clients wait for.
+
+    Raises:
+        ProcessFailedError: the broker does not serve a producer and a group within the time-out.
+    """
+    try:
+        asyncio.run(asyncio.wait_for(_warm_up(bootstrap_servers), _WARM_UP_TIMEOUT_S))
+    except (TimeoutError, KafkaError) as error:
+        message = f"Kafka at {bootstrap_servers} started, but does not serve: {error or 'timed out'}"
+        raise ProcessFailedError(message) from error
+
+
+async def _warm_up(bootstrap_servers: str) -> None:
+    async with contextlib.AsyncExitStack() as cleanup:
+        admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap_servers)
+        await admin.start()
+        cleanup.push_async_callback(admin.close)
+        await admin.create_topics([NewTopic(_WARM_UP_TOPIC, 1, 1)])
+        cleanup.push_async_callback(admin.delete_topics, [_WARM_UP_TOPIC])
+        producer = AIOKafkaProducer(bootstrap_servers=bootstrap_servers, acks="all", enable_idempotence=True)
+        await producer.start()
+        cleanup.push_async_callback(producer.stop)
+        await producer.send_and_wait(_WARM_UP_TOPIC, b"warm-up")
+        consumer = AIOKafkaConsumer(
+            _WARM_UP_TOPIC,
+            bootstrap_servers=bootstrap_servers,
+            group_id=_WARM_UP_TOPIC,
+            auto_offset_reset="earliest",
+            enable_auto_commit=False,
+        )
+        await consumer.start()
+        cleanup.push_async_callback(consumer.stop)
+        await consumer.getone()
+        await consumer.commit()
+
+
+def _format(java: Path, class_path: str, configuration: Path) -> None:
+    cluster = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
+    command = [java, "-XX:TieredStopAtLevel=1", "-cp", class_path, "kafka.tools.StorageTool", "format"]
+    try:
+        ran = subprocess.run(
+            [*command, "-t", cluster, "-c", configuration],
+            capture_output=True,
+            timeout=_FORMAT_TIMEOUT_S,
+            check=False,
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise ProcessFailedError(f"Kafka's data folder could not be formatted: {error}") from error
+    if ran.returncode:
+        said = (ran.stdout + ran.stderr).decode(errors="replace").strip()
+        raise ProcessFailedError(f"Kafka's data folder could not be formatted: {said}")
+
+
+def _properties(port: int, controller_port: int, log_dir: Path, rebalance_delay_ms: int) -> str:
+    values = {
+        "process.roles": "broker,controller",
+        "node.id": "1",
+        "controller.quorum.voters": f"1@{HOST}:{controller_port}",
+        "listeners": f"PLAINTEXT://{HOST}:{port},CONTROLLER://{HOST}:{controller_port}",
+        "advertised.listeners": f"PLAINTEXT://{HOST}:{port}",
+        "controller.listener.names": "CONTROLLER",
+        "log.dirs": str(log_dir),
+        # A misspelt topic shall be an error, not a new topic.
+        "auto.create.topics.enable": "false",
+        # One broker: what Kafka keeps for itself has one replica, and few partitions make it start fast.
+        "offsets.topic.replication.factor": "1",
+        "offsets.topic.num.partitions": "4",
+        "transaction.state.log.replication.factor": "1",
+        "transaction.state.log.min.isr": "1",
+        "transaction.state.log.num.partitions": "4",
+        "share.coordinator.state.topic.replication.factor": "1",
+        "share.coordinator.state.topic.min.isr": "1",
+        "group.initial.rebalance.delay.ms": str(rebalance_delay_ms),
+    }
+    return "".join(f"{name}={value}\n" for name, value in values.items())

@@ -1,0 +1,54 @@
+"""Ports of this machine: free ones, and a clear word where one is taken."""
+
+from __future__ import annotations
+
+import errno
+import random
+import socket
+
+from pipeline.errors import UsageError
+
+HOST = "127.0.0.1"
+# Below the ranges from which Linux and macOS take the ports of outgoing connections: while a server
+# is down between a kill and its restart, no client's connection can have taken its port.
+_RANGE = range(20_000, 32_000)
+_ATTEMPTS = 200
+
+
+def free_port() -> int:
+    """Give a port of the loopback address that nothing listens on.
+
+    Raises:
+        UsageError: none was found in some hundred attempts.
+    """
+    # Several stacks may start at once on one machine: each begins somewhere else.
+    for port in random.SystemRandom().sample(_RANGE, _ATTEMPTS):
+        if is_free(port):
+            return port
+    raise UsageError(f"no free port between {_RANGE.start} and {_RANGE.stop} on {HOST}: end what listens there")
+
+
+def is_free(port: int, host: str = HOST) -> bool:
+    """Whether a server could listen on ``port`` of ``host`` now."""
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            if error.errno in (errno.EADDRINUSE, errno.EACCES):
+                return False
+            raise
+    return True
+
+
+def claim(port: int, what: str, remedy: str, host: str = HOST) -> int:
+    """Give ``port`` if it is free, or a free one for 0.
+
+    Raises:
+        UsageError: ``port`` is taken, or not ours to use; names it, ``what`` needs it, and ``remedy``.
+    """
+    if not port:
+        return free_port()
+    if not is_free(port, host):
+        raise UsageError(f"port {port} for {what} is taken by another program: end that one, or {remedy}")
+    return port
