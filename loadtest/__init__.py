@@ -1,0 +1,1 @@
+"""The traffic that loads the pipeline: Locust's users around a schedule and a ledger that need no Locust."""
