@@ -1,9 +1,9 @@
 # The pipeline alone: API, worker and the one-shot that makes topics and indexes. The harness stays outside.
 FROM python:3.13.9-slim-bookworm AS packages
-COPY requirements/pipeline.txt /tmp/
+COPY requirements/pipeline.txt ./
 # Wheels only: no compiler, and nothing runs while it is installed. The lock's hashes are checked.
 RUN python -m venv --without-pip /venv \
-    && pip --python /venv/bin/python install --no-cache-dir --require-hashes --only-binary :all: -r /tmp/pipeline.txt
+    && pip --python /venv/bin/python install --no-cache-dir --require-hashes --only-binary :all: -r pipeline.txt
 
 FROM python:3.13.9-slim-bookworm
 RUN useradd --system --uid 10001 --no-create-home --home-dir /nonexistent tidemark
