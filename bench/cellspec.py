@@ -1,0 +1,148 @@
+"""One cell of a matrix: every axis with its value, and what the axes are."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Annotated, Any, Literal, NamedTuple
+
+import msgspec
+from msgspec import Meta, Struct
+
+from loadtest._spec import Traffic
+from pipeline.settings import Api, Name, Worker
+
+Kind = Literal["drain", "steady"]
+Compression = Literal["none", "gzip", "snappy", "lz4", "zstd"]
+Acks = Literal["all", "1", "0"]
+Driver = Literal["motor", "pymongo"]
+EventMix = tuple[tuple[str, float], ...]
+Rate = Annotated[float, Meta(gt=0, le=10_000_000)]
+
+# What quick offers: half of what was drained in the same run, and at least 1,000 events/s (method.md, rule 12).
+DEFAULT_SHARE_OF_DRAIN = 0.5
+DEFAULT_AT_LEAST_EVENTS_PER_S = 1_000.0
+
+_LONGEST_MIX = 40  # characters of an id that an event mix may take; a longer one becomes a checksum
+
+
+class OfferedLoad(Struct, frozen=True, forbid_unknown_fields=True):
+    """An offered load that is known only in the run: a share of what the cell's drain reached.
+
+    ``at_least`` in events/s: what is offered where the share comes to less.
+    """
+
+    share_of_drain: Annotated[float, Meta(gt=0, le=2)] = DEFAULT_SHARE_OF_DRAIN
+    at_least: Rate = DEFAULT_AT_LEAST_EVENTS_PER_S
+
+
+class CellSpec(Struct, frozen=True):
+    """One combination of the axes, with every axis filled; those that its kind does not know keep the default.
+
+    ``event_mix`` None: the traffic's own mix (in a drain: all topics alike). ``events``: preloaded, in a drain.
+    ``warmup_s`` and ``duration_s``: of a steady cell. ``drain_cell``: the id of the drain whose throughput
+    decides the offered load, where that is a share.
+    """
+
+    id: str
+    kind: Kind
+    partitions: int = 3
+    consumers: int = 1
+    api_processes: int = 1
+    batch_max_events: int = Worker().batch_max_events
+    linger_ms: int = Api().linger_ms
+    compression: Compression = Api().compression
+    acks: Acks = Api().acks
+    write_concern: str = "majority"
+    driver: Driver = "motor"
+    key_skew: float = Traffic().key_skew
+    payload_bytes: int = Traffic().payload_bytes
+    event_mix: EventMix | None = None
+    offered_load: float | OfferedLoad | None = None
+    generator_processes: int = 1
+    events: int = 120_000
+    warmup_s: float = 3.0
+    duration_s: float = 8.0
+    drain_cell: str = ""
+
+    def axes(self) -> dict[str, Any]:
+        """Give every axis and its value as plain JSON values; None for one that means nothing to this kind."""
+        return {name: _plain(getattr(self, name)) if self.kind in axis.kinds else None for name, axis in AXES.items()}
+
+
+class Axis(NamedTuple):
+    """What may be varied: ``type`` is what a value must be, ``allowed`` says so in words, ``short`` goes into ids."""
+
+    short: str
+    kinds: tuple[str, ...]
+    type: Any
+    allowed: str
+    of_worker: bool  # a drain with the same value has to be there for a share of it
+
+
+_BOTH = ("drain", "steady")
+_STEADY = ("steady",)
+
+# A steady cell and the drain that it takes its load from agree on the axes with of_worker.
+AXES: dict[str, Axis] = {
+    "partitions": Axis("p", _BOTH, Annotated[int, Meta(ge=1, le=1_000)], "a whole number, 1 to 1000", True),
+    "consumers": Axis("c", _BOTH, Annotated[int, Meta(ge=1, le=64)], "a whole number, 1 to 64", True),
+    "api_processes": Axis("api", _STEADY, Annotated[int, Meta(ge=1, le=64)], "a whole number, 1 to 64", False),
+    "batch_max_events": Axis(
+        "batch", _BOTH, Annotated[int, Meta(ge=1, le=100_000)], "a whole number, 1 to 100000", True
+    ),
+    "linger_ms": Axis(
+        "linger", _STEADY, Annotated[int, Meta(ge=0, le=10_000)], "whole milliseconds, 0 to 10000", False
+    ),
+    "compression": Axis("", _STEADY, Compression, "'none', 'gzip', 'snappy', 'lz4' or 'zstd'", False),
+    "acks": Axis("acks", _STEADY, Acks, "'all', '1' or '0', in quotes", False),
+    "write_concern": Axis(
+        "w",
+        _BOTH,
+        Annotated[str, Meta(pattern=r"^(majority|[1-9][0-9]?)$")],
+        "'majority' or a number of nodes from '1' on, in quotes (with '0' nothing is ever acknowledged)",
+        True,
+    ),
+    "driver": Axis("", _BOTH, Driver, "'motor' or 'pymongo'", True),
+    "key_skew": Axis("skew", _BOTH, Annotated[float, Meta(ge=0, le=1)], "a share, 0 to 1", True),
+    "payload_bytes": Axis("size", _BOTH, Annotated[int, Meta(ge=0, le=60_000)], "whole bytes, 0 to 60000", True),
+    "event_mix": Axis(
+        "mix", _BOTH, dict[Name, Annotated[float, Meta(ge=0)]], "event types and weights, { page_view = 3, ... }", True
+    ),
+    "offered_load": Axis(
+        "at",
+        _STEADY,
+        Rate | OfferedLoad,
+        "events/s above 0, or { share_of_drain = 0.5, at_least = 1000 } with a share above 0 and up to 2",
+        False,
+    ),
+    "generator_processes": Axis("gen", _STEADY, Annotated[int, Meta(ge=1, le=64)], "a whole number, 1 to 64", False),
+}
+
+
+def cell_id(cell: CellSpec) -> str:
+    """Name ``cell``: kind, partitions, consumers, and each other axis whose value is not the default.
+
+    It depends on the cell alone, so that the same cell has the same name in every matrix.
+    """
+    default = CellSpec(id="", kind=cell.kind, offered_load=OfferedLoad() if cell.kind == "steady" else None)
+    parts = [cell.kind, f"p{cell.partitions}", f"c{cell.consumers}"]
+    for name, axis in AXES.items():
+        value = getattr(cell, name)
+        if name not in ("partitions", "consumers") and cell.kind in axis.kinds and value != getattr(default, name):
+            parts.append(axis.short + _in_words(value))
+    return "-".join(parts)
+
+
+def _in_words(value: Any) -> str:
+    """A value as a part of a file name."""
+    if isinstance(value, OfferedLoad):
+        least = "" if value.at_least == DEFAULT_AT_LEAST_EVENTS_PER_S else f"min{value.at_least:.10g}"
+        return f"{100 * value.share_of_drain:.10g}pct{least}"
+    if isinstance(value, tuple):
+        mix = ".".join(f"{event_type}{weight:.10g}" for event_type, weight in value)
+        return mix if len(mix) <= _LONGEST_MIX else hashlib.blake2b(mix.encode(), digest_size=6).hexdigest()
+    return f"{value:.10g}" if isinstance(value, float) else str(value)
+
+
+def _plain(value: Any) -> Any:
+    return dict(value) if isinstance(value, tuple) else msgspec.to_builtins(value)

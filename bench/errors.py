@@ -1,0 +1,46 @@
+"""What can go wrong in the harness itself; the tree goes on from ``pipeline/errors.py``.
+
+TidemarkError
+├── UsageError
+│   └── MatrixError     a matrix that cannot be run: every problem with its line (exit 2)
+├── BundleError         a run folder that is not there, not whole, or of another schema (exit 2)
+└── RepeatError         one repeat could not be carried through: recorded as failed, the rest goes on
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from pipeline.errors import TidemarkError, UsageError
+
+
+class Problem(NamedTuple):
+    """One thing that is wrong with a matrix: ``line`` counts from 1, 0 where there is none to name."""
+
+    line: int
+    text: str
+
+
+class MatrixError(UsageError):
+    """A matrix cannot be run. The message has one line a problem: ``source:line: what, and how to mend it``."""
+
+    def __init__(self, source: str, problems: tuple[Problem, ...]) -> None:
+        """``source``: the file as the user named it; ``problems``: at least one."""
+        ordered = sorted(problems, key=lambda problem: problem.line)
+        super().__init__("\n".join(f"{_place(source, problem.line)}: {problem.text}" for problem in ordered))
+        self.source = source
+        self.problems = tuple(ordered)
+
+
+class BundleError(TidemarkError):
+    """A run folder cannot be used; the message says which file of it and why."""
+
+    exit_code = 2
+
+
+class RepeatError(TidemarkError):
+    """A repeat broke down before it could be measured; the message says at which step."""
+
+
+def _place(source: str, line: int) -> str:
+    return f"{source}:{line}" if line else source

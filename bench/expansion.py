@@ -1,0 +1,240 @@
+"""From the ``[[cells]]`` of a matrix to its cells: all combinations of the axes, each refused that cannot be run."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Annotated, Any, NamedTuple, get_args
+
+import msgspec
+from msgspec import Meta
+
+from bench.cellspec import AXES, CellSpec, Kind, OfferedLoad, cell_id
+from bench.problems import Problems
+from bench.tomllines import Path
+from loadtest._spec import Traffic
+from pipeline.settings import Api
+
+MAX_CELLS = 1_000
+BATCHES_PER_CONSUMER = 5  # a drain with fewer has no stretch between its ramp-up and its end that could be measured
+_ENVELOPE_BYTES = 512  # what an event's JSON may have beyond payload_bytes
+
+_KINDS: tuple[str, ...] = get_args(Kind)
+_SIZES: dict[str, tuple[str, Any, str]] = {
+    "events": ("drain", Annotated[int, Meta(ge=1_000, le=100_000_000)], "a whole number, 1000 to 100000000"),
+    "warmup_s": ("steady", Annotated[float, Meta(ge=0, le=3_600)], "seconds, 0 to 3600"),
+    "duration_s": ("steady", Annotated[float, Meta(ge=1, le=86_400)], "seconds, 1 to 86400"),
+}
+_BLOCK_KEYS = ("kind", "axes", "fixed", "events", "warmup_s", "duration_s", "offered_load")
+_DURABILITY = ("acks", "write_concern")
+
+
+class _Block(NamedTuple):
+    """One ``[[cells]]`` as read: ``values`` has the list of values of each axis that is given in any way."""
+
+    path: Path
+    kind: Kind
+    values: dict[str, Sequence[Any]]
+    varied: frozenset[str]
+    sizes: dict[str, Any]
+
+
+class _Placed(NamedTuple):
+    """A cell, and the block it comes from."""
+
+    cell: CellSpec
+    block: _Block
+
+
+def expand(problems: Problems, blocks: Any, traffic: Traffic, api: Api) -> tuple[CellSpec, ...]:
+    """Give every cell of ``blocks`` in order; what is wrong goes into ``problems``, and the rest is looked at still.
+
+    ``traffic`` fills what a cell leaves open; ``api`` has the limits that payloads keep to.
+    """
+    if not isinstance(blocks, list) or not blocks or not all(isinstance(block, Mapping) for block in blocks):
+        problems.add(("cells",), "there are no cells: write [[cells]], and kind = 'drain' or 'steady' below it")
+        return ()
+    placed: list[_Placed] = []
+    for number, given in enumerate(blocks):
+        block = _read(problems, ("cells", number), given)
+        if block is None:
+            continue
+        count = len(placed) + _size(block)
+        if count > MAX_CELLS:
+            problems.add(block.path, f"with these there are {count} cells, more than {MAX_CELLS}: leave values out")
+            break
+        placed.extend(_Placed(cell, block) for cell in _combinations(block, traffic))
+    _refuse_duplicates(problems, placed)
+    _refuse_unequal_durability(problems, placed)
+    for each in placed:
+        _refuse_impossible(problems, each, traffic, api)
+    return tuple(_with_drain_cell(problems, each, placed) for each in placed)
+
+
+def _read(problems: Problems, path: Path, given: Mapping[str, Any]) -> _Block | None:
+    kind = given.get("kind")
+    if kind not in _KINDS:
+        wrong = f"kind = {kind!r} is none" if "kind" in given else "kind is missing"
+        problems.add((*path, "kind"), f"{wrong}: a cell's kind is {' or '.join(map(repr, _KINDS))}")
+        return None
+    values: dict[str, Sequence[Any]] = {}
+    sizes: dict[str, Any] = {}
+    for name, value in given.items():
+        if name in _SIZES:
+            _read_size(problems, (*path, name), kind, value, sizes)
+        elif name == "offered_load":
+            _read_axis(problems, (*path, name), kind, [value], values)
+        elif name in AXES:
+            problems.add((*path, name), f"{name} is an axis: write fixed = {{ {name} = ... }}, or axes with a list")
+        elif name not in _BLOCK_KEYS:
+            problems.unknown((*path, name), name, _BLOCK_KEYS)
+    varied = _read_table(problems, path, "axes", kind, given, values)
+    _read_table(problems, path, "fixed", kind, given, values)
+    if kind == "steady" and "offered_load" not in values:
+        problems.add(path, "a steady cell needs offered_load: events/s, or { share_of_drain = 0.5, at_least = 1000 }")
+        return None
+    return _Block(path, kind, values, varied, sizes)
+
+
+def _read_size(problems: Problems, path: Path, kind: str, value: Any, sizes: dict[str, Any]) -> None:
+    name = str(path[-1])
+    of_kind, wanted, allowed = _SIZES[name]
+    if kind != of_kind:
+        problems.add(path, f"{name} belongs to {of_kind} cells, this is a {kind} cell: leave it out")
+        return
+    try:
+        sizes[name] = msgspec.convert(value, wanted)
+    except msgspec.ValidationError:
+        problems.add(path, f"{name} = {value!r} is impossible: {allowed}")
+
+
+def _read_table(
+    problems: Problems, path: Path, table: str, kind: str, given: Mapping[str, Any], values: dict[str, Sequence[Any]]
+) -> frozenset[str]:
+    """Read ``axes`` or ``fixed`` into ``values``; gives the names that it has."""
+    content = given.get(table, {})
+    if not isinstance(content, Mapping):
+        problems.add((*path, table), f"{table} is a table: write {table} = {{ partitions = ... }}")
+        return frozenset()
+    for name, value in content.items():
+        where = (*path, table, name)
+        if name not in AXES:
+            problems.unknown(where, name, AXES)
+        elif name in values:
+            problems.add(where, f"{name} is given twice in these cells: keep one")
+        elif table == "axes" and (not isinstance(value, list) or not value):
+            problems.add(where, f"{name} = {value!r} is not an axis: give a list of values, or put it under fixed")
+        elif table == "fixed" and isinstance(value, list):
+            problems.add(where, f"{name} = {value!r} is a list: put it under axes, or give one value")
+        else:
+            _read_axis(problems, where, kind, value if table == "axes" else [value], values)
+    return frozenset(content)
+
+
+def _read_axis(
+    problems: Problems, path: Path, kind: str, given: Sequence[Any], values: dict[str, Sequence[Any]]
+) -> None:
+    name = str(path[-1])
+    axis = AXES[name]
+    if kind not in axis.kinds:
+        problems.add(path, f"{name} means nothing in a {kind} cell, only in {' and '.join(axis.kinds)}: leave it out")
+        return
+    converted: list[Any] = []
+    for value in given:
+        try:
+            one = msgspec.convert(value, axis.type)
+        except msgspec.ValidationError:
+            problems.add(path, f"{name} = {value!r} is impossible: {axis.allowed}")
+            continue
+        if name == "event_mix":
+            one = tuple(one.items())
+            if not sum(weight for _, weight in one) > 0:
+                problems.add(path, f"{name} = {value!r} is impossible: at least one weight has to be above 0")
+        if one in converted:
+            problems.add(path, f"{name} has {value!r} twice: keep one")
+        else:
+            converted.append(one)
+    values[name] = converted
+
+
+def _size(block: _Block) -> int:
+    size = 1
+    for values in block.values.values():
+        size *= len(values)
+    return size
+
+
+def _combinations(block: _Block, traffic: Traffic) -> Iterator[CellSpec]:
+    """Every combination, the last axis of the list of axes changing fastest."""
+    base = CellSpec(
+        id="", kind=block.kind, key_skew=traffic.key_skew, payload_bytes=traffic.payload_bytes, **block.sizes
+    )
+    names = [name for name in AXES if name in block.values]
+    for combination in itertools.product(*(block.values[name] for name in names)):
+        cell = msgspec.structs.replace(base, **dict(zip(names, combination, strict=True)))
+        yield msgspec.structs.replace(cell, id=cell_id(cell))
+
+
+def _refuse_duplicates(problems: Problems, placed: Sequence[_Placed]) -> None:
+    first: dict[str, _Block] = {}
+    for cell, block in placed:
+        if cell.id in first:
+            line = problems.line_of(first[cell.id].path)
+            problems.add(
+                block.path, f"the cell {cell.id} is there already, from line {line}: leave it out in one place"
+            )
+        first.setdefault(cell.id, block)
+
+
+def _refuse_unequal_durability(problems: Problems, placed: Sequence[_Placed]) -> None:
+    """Refuse what would compare cells of different durability unawares (method.md, rule 8)."""
+    for name in _DURABILITY:
+        plain = [each for each in placed if each.cell.kind in AXES[name].kinds and name not in each.block.varied]
+        for cell, block in plain:
+            value, other = getattr(cell, name), getattr(plain[0].cell, name)
+            if value != other:
+                path = (*block.path, "fixed", name)
+                text = f"{name} is {value!r} here and {other!r} from line {problems.line_of(plain[0].block.path)} on"
+                problems.add(path, f"{text}: durability is equal in all cells, unless it is under axes")
+
+
+def _refuse_impossible(problems: Problems, placed: _Placed, traffic: Traffic, api: Api) -> None:
+    cell, block = placed
+    if cell.kind == "drain":
+        needed = BATCHES_PER_CONSUMER * cell.batch_max_events * cell.consumers
+        if cell.events < needed:
+            text = f"events = {cell.events} is too few for {cell.id}: at least {needed}"
+            problems.add((*block.path, "events"), f"{text}, {BATCHES_PER_CONSUMER} batches for each consumer")
+        return
+    largest = api.max_event_bytes - _ENVELOPE_BYTES
+    in_batches = api.max_body_bytes // traffic.batch_max_events - _ENVELOPE_BYTES
+    path = (*block.path, "axes" if "payload_bytes" in block.varied else "fixed", "payload_bytes")
+    if cell.payload_bytes > largest:
+        problems.add(path, f"payload_bytes = {cell.payload_bytes} is too large for the API: up to {largest}")
+    elif cell.payload_bytes > in_batches:
+        text = f"payload_bytes = {cell.payload_bytes} is too large for requests of {traffic.batch_max_events} events"
+        fitting = max(1, api.max_body_bytes // (cell.payload_bytes + _ENVELOPE_BYTES))
+        problems.add(path, f"{text} (the API takes {api.max_body_bytes} bytes): [traffic] batch_max_events = {fitting}")
+
+
+def _with_drain_cell(problems: Problems, each: _Placed, placed: Sequence[_Placed]) -> CellSpec:
+    """``each``'s cell with the drain that decides its offered load, where a drain does."""
+    cell, block = each
+    if not isinstance(cell.offered_load, OfferedLoad):
+        return cell
+    wanted = _worker_side(cell)
+    for other, _ in placed:
+        if other.kind == "drain" and _worker_side(other) == wanted:
+            return msgspec.structs.replace(cell, drain_cell=other.id)
+    twin = msgspec.structs.replace(CellSpec(id="", kind="drain"), **wanted)
+    text = f"{cell.id} offers a share of its drain, and there is no cell {cell_id(twin)}"
+    problems.add(
+        (*block.path, "axes" if "offered_load" in block.varied else "offered_load"),
+        f"{text}: add that drain, or give offered_load as a number of events/s",
+    )
+    return cell
+
+
+def _worker_side(cell: CellSpec) -> dict[str, Any]:
+    """The axes that a drain has too, and their values."""
+    return {name: getattr(cell, name) for name, axis in AXES.items() if axis.of_worker}

@@ -1,0 +1,184 @@
+"""The matrix: what a run varies, how often it repeats, and by which bounds and objective it is judged.
+
+A matrix is a TOML file; ``bench/matrices`` holds those that come with Tidemark, quick.toml is a good one to
+start from. :func:`load` gives it with every cell spelled out, or one error that lists all that is wrong.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
+
+import msgspec
+from msgspec import Meta, Struct
+
+from bench.cellspec import CellSpec, OfferedLoad
+from bench.errors import MatrixError, Problem
+from bench.expansion import expand
+from bench.problems import Problems
+from loadtest._spec import Traffic
+from pipeline.errors import UsageError
+from pipeline.settings import Api, Name
+
+__all__ = ["Bounds", "CellSpec", "Matrix", "Objective", "OfferedLoad", "changed", "load", "parse", "shipped"]
+
+SHIPPED_DIR = Path(__file__).parent / "matrices"
+MAX_REPEATS = 5_000  # three attempts of each have run numbers of their own, and those have 14 bits
+
+_NotNegative = Annotated[float, Meta(ge=0)]
+_Share = Annotated[float, Meta(ge=0, le=1)]
+
+
+class Bounds(Struct, frozen=True, forbid_unknown_fields=True):
+    """What a valid repeat keeps to (method.md, rule 6); the defaults are the method's.
+
+    ``negative_duration_ms``: how far below zero a duration may be in which Kafka's record timestamp takes part.
+    ``compare_share``: the share of events whose documents the audit compares field by field.
+    """
+
+    schedule_delay_p99_ms: Annotated[float, Meta(gt=0)] = 10.0
+    generator_cpu_share: Annotated[float, Meta(gt=0, le=1)] = 0.8
+    unsent: Annotated[int, Meta(ge=0)] = 0
+    clock_drift_ms_per_s: Annotated[float, Meta(gt=0)] = 1.0
+    drain_timeout_s: Annotated[float, Meta(ge=1, le=86_400)] = 60.0
+    negative_duration_ms: _NotNegative = 1.0
+    compare_share: Annotated[float, Meta(ge=0.01, le=1)] = 1.0
+
+
+class Objective(Struct, frozen=True, forbid_unknown_fields=True):
+    """What the system has to reach; missing it is a finding. None: nothing is asked.
+
+    ``rejected_share``: of the offered events, the largest share that may be rejected.
+    """
+
+    response_time_p99_ms: Annotated[float, Meta(gt=0)] | None = None
+    delivery_latency_p99_ms: Annotated[float, Meta(gt=0)] | None = None
+    rejected_share: _Share | None = None
+
+
+class Matrix(Struct, frozen=True):
+    """A matrix that can be run. ``text``: the file as given; ``cells``: in the order of the file."""
+
+    name: str
+    seed: int
+    rounds: int
+    bounds: Bounds
+    objective: Objective
+    traffic: Traffic
+    cells: tuple[CellSpec, ...]
+    text: str
+
+
+class _Head(Struct, frozen=True, forbid_unknown_fields=True):
+    """The plain values at the top of the file."""
+
+    name: Name
+    seed: Annotated[int, Meta(ge=0, lt=1 << 62)] = 1
+    rounds: Annotated[int, Meta(ge=1, le=1_000)] = 3
+
+
+def changed(bounds: Bounds) -> tuple[str, ...]:
+    """Give the names of the bounds that are not the method's default."""
+    defaults = Bounds()
+    return tuple(name for name in bounds.__struct_fields__ if getattr(bounds, name) != getattr(defaults, name))
+
+
+def shipped() -> tuple[str, ...]:
+    """Give the names of the matrices that come with Tidemark."""
+    return tuple(sorted(path.stem for path in SHIPPED_DIR.glob("*.toml")))
+
+
+def load(path_or_name: str | Path, *, api: Api | None = None) -> Matrix:
+    """Read a matrix from a TOML file, or one of those shipped by its name.
+
+    ``api``: the API's settings, whose limits the payloads have to keep to (default: the defaults).
+
+    Raises:
+        MatrixError: it cannot be run; the message lists every problem with its line.
+        UsageError: there is no such file or name.
+    """
+    path = Path(path_or_name)
+    if str(path_or_name) in shipped() and not path.is_file():
+        path = SHIPPED_DIR / f"{path_or_name}.toml"
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        near = difflib.get_close_matches(str(path_or_name), shipped(), n=1)
+        hint = f"did you mean {near[0]!r}?" if near else f"name a TOML file, or one of {', '.join(shipped())}"
+        raise UsageError(f"there is no matrix {str(path_or_name)!r} ({error.strerror}): {hint}") from error
+    except UnicodeDecodeError as error:
+        raise UsageError(f"{path} is not a TOML file: {error}") from error
+    return parse(text, str(path_or_name), api=api)
+
+
+def parse(text: str, source: str, *, api: Api | None = None) -> Matrix:
+    """Read a matrix from the text of a TOML file; ``source`` names it in errors.
+
+    Raises:
+        MatrixError: it cannot be run; the message lists every problem with its line.
+    """
+    try:
+        content = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        line = re.search(r"at line (\d+)", str(error))
+        problem = Problem(int(line[1]) if line else 0, f"this is not TOML: {error}")
+        raise MatrixError(source, (problem,)) from error
+    problems = Problems(source, text)
+    tables = ("bounds", "objective", "traffic", "cells")
+    head = _struct(problems, {key: value for key, value in content.items() if key not in tables}, _Head, (), tables)
+    bounds = _struct(problems, content.get("bounds", {}), Bounds, ("bounds",))
+    objective = _struct(problems, content.get("objective", {}), Objective, ("objective",))
+    traffic = _struct(problems, content.get("traffic", {}), Traffic, ("traffic",))
+    cells = expand(problems, content.get("cells", []), traffic or Traffic(), api or Api())
+    if head and head.rounds * len(cells) > MAX_REPEATS:
+        problems.add(("rounds",), f"{head.rounds} rounds of {len(cells)} cells are more than {MAX_REPEATS} repeats")
+    problems.raise_any()
+    if not (head and bounds and objective and traffic):  # a problem was added for each that is missing
+        raise AssertionError("a part of the matrix was refused without a word")
+    return Matrix(head.name, head.seed, head.rounds, bounds, objective, traffic, cells, text)
+
+
+_Table = TypeVar("_Table", bound=Struct)
+
+
+def _struct(
+    problems: Problems, values: Any, kind: type[_Table], path: tuple[str, ...], others: tuple[str, ...] = ()
+) -> _Table | None:
+    """Make a ``kind`` of a table, or note all that is wrong with it. ``others``: what else may stand beside it."""
+    if not isinstance(values, Mapping):
+        problems.add(path, f"{path[-1]} is a table: write [{path[-1]}] above its values")
+        return None
+    known = (*kind.__struct_fields__, *others)
+    fields = {field.name: field for field in msgspec.structs.fields(kind)}
+    sound = True
+    for name, value in values.items():
+        if name not in fields:
+            problems.unknown((*path, name), name, known)
+        else:
+            try:
+                msgspec.convert(_as_pairs(value), fields[name].type)
+            except msgspec.ValidationError as error:
+                problems.add((*path, name), f"{name} = {value!r} cannot be used: {error}")
+            else:
+                continue
+        sound = False
+    for field in fields.values():
+        if field.required and field.name not in values:
+            problems.add((*path, field.name), f"{field.name} is missing: give it one at the top of the file")
+            sound = False
+    if not sound:
+        return None
+    try:
+        return msgspec.convert({name: _as_pairs(value) for name, value in values.items()}, kind)
+    except msgspec.ValidationError as error:  # what no single field shows to be wrong
+        problems.add(path, f"[{path[-1] if path else 'the file'}] cannot be used: {error}")
+        return None
+
+
+def _as_pairs(value: Any) -> Any:
+    """An event mix is a table in TOML, and pairs in the traffic's own form."""
+    return tuple(value.items()) if isinstance(value, Mapping) else value
