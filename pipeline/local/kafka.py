@@ -11,7 +11,7 @@ import uuid
 from collections.abc import Sequence
 from pathlib import Path
 
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import KafkaError
 
@@ -35,7 +35,9 @@ _COLLECTOR = (
 )
 _FORMAT_TIMEOUT_S = 60.0
 _WARM_UP_TIMEOUT_S = 30.0
-_WARM_UP_TOPIC = "tidemark_warm_up"
+_WARM_UP = "tidemark_warm_up"
+_OFFSETS_PARTITIONS = 4
+_POLL_S = 0.05
 _STARTED = "Kafka Server started"
 
 
@@ -99,28 +101,42 @@ async def _warm_up(bootstrap_servers: str) -> None:
         admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap_servers)
         await admin.start()
         cleanup.push_async_callback(admin.close)
-        await admin.create_topics([NewTopic(_WARM_UP_TOPIC, 1, 1)])
-        cleanup.push_async_callback(admin.delete_topics, [_WARM_UP_TOPIC])
+        # The first question for a group's coordinator makes the broker create the topic of offsets.
+        # Names that differ in their last digit have hashes one apart: one name for each partition of it.
+        for number in range(_OFFSETS_PARTITIONS):
+            await _until_coordinator_answers(admin, f"{_WARM_UP}_{number}")
+        await admin.create_topics([NewTopic(_WARM_UP, 1, 1)])
+        cleanup.push_async_callback(admin.delete_topics, [_WARM_UP])
         producer = AIOKafkaProducer(bootstrap_servers=bootstrap_servers, acks="all", enable_idempotence=True)
         await producer.start()
         cleanup.push_async_callback(producer.stop)
-        await producer.send_and_wait(_WARM_UP_TOPIC, b"warm-up")
-        consumer = AIOKafkaConsumer(
-            _WARM_UP_TOPIC,
-            bootstrap_servers=bootstrap_servers,
-            group_id=_WARM_UP_TOPIC,
-            auto_offset_reset="earliest",
-            enable_auto_commit=False,
-        )
-        await consumer.start()
-        cleanup.push_async_callback(consumer.stop)
-        await consumer.getone()
-        await consumer.commit()
+        await producer.send_and_wait(_WARM_UP, b"warm-up")
+
+
+async def _until_coordinator_answers(admin: AIOKafkaAdminClient, group: str) -> None:
+    """Ask for the group's offsets until its coordinator has loaded; the caller bounds the time."""
+    partition = TopicPartition(_WARM_UP, 0)
+    while True:
+        try:
+            # While it loads, the answer may also be one that leaves the partition out.
+            if partition in await admin.list_consumer_group_offsets(group, partitions=[partition]):
+                return
+        except KafkaError as error:
+            if not error.retriable:
+                raise
+        await asyncio.sleep(_POLL_S)
 
 
 def _format(java: Path, class_path: str, configuration: Path) -> None:
     cluster = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
-    command = [java, "-XX:TieredStopAtLevel=1", "-cp", class_path, "kafka.tools.StorageTool", "format"]
+    command: list[str | Path] = [
+        java,
+        "-XX:TieredStopAtLevel=1",
+        "-cp",
+        class_path,
+        "kafka.tools.StorageTool",
+        "format",
+    ]
     try:
         ran = subprocess.run(
             [*command, "-t", cluster, "-c", configuration],
@@ -148,7 +164,7 @@ def _properties(port: int, controller_port: int, log_dir: Path, rebalance_delay_
         "auto.create.topics.enable": "false",
         # One broker: what Kafka keeps for itself has one replica, and few partitions make it start fast.
         "offsets.topic.replication.factor": "1",
-        "offsets.topic.num.partitions": "4",
+        "offsets.topic.num.partitions": str(_OFFSETS_PARTITIONS),
         "transaction.state.log.replication.factor": "1",
         "transaction.state.log.min.isr": "1",
         "transaction.state.log.num.partitions": "4",
