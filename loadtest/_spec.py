@@ -107,7 +107,7 @@ class LoadSpec(Struct, frozen=True, forbid_unknown_fields=True):
     arrivals: Arrivals = "poisson"
     profile: Profile = "constant"
     duration_s: Annotated[float, Meta(ge=0, le=31_536_000)] = 0.0
-    seed: Annotated[int, Meta(ge=0, lt=1 << 63)] = 1
+    seed: Annotated[int, Meta(ge=0, le=(1 << 63) - 1)] = 1
     run: Annotated[int, Meta(ge=0, le=MAX_RUN)] = 0
     traffic: Traffic = msgspec.field(default_factory=Traffic)
     replay_path: str = ""
