@@ -1,0 +1,194 @@
+"""The bundle on disk: one folder a run, one folder a repeat in it, each appearing whole or not at all.
+
+A repeat is worked on in ``<round>.partial``, which is renamed once its ``result.json`` is written:
+whatever has a ``result.json`` is finished, and is never run again. docs/bundle.md is the schema.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import re
+import shutil
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, TypeVar
+
+import msgspec
+import pyarrow as pa
+import pyarrow.parquet as pq
+from msgspec import Struct
+
+from bench.errors import BundleError
+from bench.result import SCHEMA_VERSION, Result
+
+_REPEAT = re.compile(r"^(\d+)(?:\.(\d+))?$")
+_Content = TypeVar("_Content", bound=Struct)  # Python 3.11 has no type parameters yet
+_PARTIAL = ".partial"
+RUN_NUMBERS = 1 << 14
+
+
+class Manifest(Struct, frozen=True, kw_only=True):
+    """What was asked for, with what, on what; ``manifest.json``."""
+
+    schema_version: int = SCHEMA_VERSION
+    run_id: str
+    status: str  # running, complete or interrupted
+    command: str
+    started_at: str
+    finished_at: str | None = None
+    matrix: dict[str, Any]
+    bounds: dict[str, Any]
+    changed_bounds: list[str]
+    cells: list[dict[str, Any]]
+    order: list[tuple[str, int]]
+    git_revision: str | None
+    git_dirty: bool | None
+    versions: dict[str, str]
+    hardware: dict[str, Any]
+    kernel: str
+    servers: str  # "local", or where they are
+
+
+class Bundle:
+    """One run's folder, held by one process at a time."""
+
+    def __init__(self, path: Path) -> None:
+        """Take hold of the folder ``path``, which is there; raises BundleError if another process has it."""
+        self.path = path
+        self._lock = (path / ".lock").open("w")
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            self._lock.close()
+            raise BundleError(f"{path} is being written by another process: wait for it, or end it") from error
+
+    def close(self) -> None:
+        """Let go of the folder."""
+        self._lock.close()
+
+    def write_manifest(self, manifest: Manifest) -> None:
+        """Write ``manifest.json``, by write and rename."""
+        _write_atomically(self.path / "manifest.json", _json(manifest))
+
+    def read_manifest(self) -> Manifest:
+        """Read ``manifest.json``.
+
+        Raises:
+            BundleError: it is not there, cannot be read, or is of another schema version.
+        """
+        path = self.path / "manifest.json"
+        content = _read_json(path)
+        version = content.get("schema_version") if isinstance(content, dict) else None
+        if version != SCHEMA_VERSION:
+            raise BundleError(f"{path} has schema version {version}, this program reads {SCHEMA_VERSION}")
+        return _convert(content, Manifest, path)
+
+    def results(self) -> Iterator[Result]:
+        """Give every finished attempt, by cell, round and attempt."""
+        for path in sorted(self.path.glob("cells/*/*/result.json"), key=_place):
+            if _REPEAT.match(path.parent.name):
+                yield _convert(_read_json(path), Result, path)
+
+    def start_repeat(self, cell: str, round_number: int, attempt: int) -> Path:
+        """Give an empty folder to work in, whatever an earlier try left there."""
+        partial = self._repeat(cell, round_number, attempt).with_name(_repeat_name(round_number, attempt) + _PARTIAL)
+        shutil.rmtree(partial, ignore_errors=True)
+        partial.mkdir(parents=True)
+        return partial
+
+    def finish_repeat(self, partial: Path, result: Result) -> Path:
+        """Write ``result.json`` last, make all of it durable, and let the repeat appear."""
+        _write_atomically(partial / "result.json", _json(result))
+        final = self._repeat(result.cell, result.round, result.attempt)
+        partial.replace(final)
+        _sync_directory(final.parent)
+        return final
+
+    def _repeat(self, cell: str, round_number: int, attempt: int) -> Path:
+        return self.path / "cells" / cell / _repeat_name(round_number, attempt)
+
+
+def new_run_id(name: str) -> str:
+    """Give a run's name: when it started, and the matrix's name."""
+    return f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{name}"
+
+
+def create(out_dir: Path, run_id: str) -> Bundle:
+    """Make the folder of a new run.
+
+    Raises:
+        BundleError: it cannot be made.
+    """
+    for suffix in ("", *(f"-{number}" for number in range(2, 100))):
+        path = out_dir / (run_id + suffix)
+        try:
+            path.mkdir(parents=True)
+        except FileExistsError:
+            continue
+        except OSError as error:
+            raise BundleError(f"{path} cannot be made ({error.strerror}): choose another folder with --out") from error
+        return Bundle(path)
+    raise BundleError(f"{out_dir} holds too many runs of {run_id}: choose another folder with --out")
+
+
+def write_table(path: Path, columns: dict[str, Any]) -> None:
+    """Write columns (one-dimensional arrays of one length) as Parquet, by write and rename."""
+    partial = path.with_suffix(".writing")
+    pq.write_table(pa.table(columns), partial, compression="zstd")
+    partial.replace(path)
+
+
+def now() -> str:
+    """Give the time in UTC, ISO 8601, whole seconds."""
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+
+
+def _repeat_name(round_number: int, attempt: int) -> str:
+    return str(round_number) if attempt == 1 else f"{round_number}.{attempt}"
+
+
+def _place(path: Path) -> tuple[str, int, int]:
+    found = _REPEAT.match(path.parent.name)
+    return path.parent.parent.name, int(found[1]) if found else 0, int(found[2] or 1) if found else 0
+
+
+def _json(content: Struct) -> bytes:
+    return json.dumps(msgspec.to_builtins(content), indent=1, ensure_ascii=False).encode() + b"\n"
+
+
+def _read_json(path: Path) -> Any:
+    try:
+        return msgspec.json.decode(path.read_bytes())
+    except OSError as error:
+        raise BundleError(f"{path} cannot be read ({error.strerror}): name the folder of a run") from error
+    except msgspec.DecodeError as error:
+        raise BundleError(f"{path} is not JSON ({error}): it was not written by this program") from error
+
+
+def _convert(content: Any, kind: type[_Content], path: Path) -> _Content:
+    try:
+        return msgspec.convert(content, kind)
+    except msgspec.ValidationError as error:
+        raise BundleError(f"{path} does not fit the schema: {error}") from error
+
+
+def _write_atomically(path: Path, content: bytes) -> None:
+    partial = path.with_name(path.name + ".writing")
+    with partial.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    partial.replace(path)
+    _sync_directory(path.parent)
+
+
+def _sync_directory(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,254 @@
+"""From a repeat's evidence to its result: window, throughput, durations, use of the machine, verdict."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from bench import audit, durations
+from bench.durations import RequestDurations
+from bench.evidence import Evidence
+from bench.matrix import Bounds, CellSpec, Objective
+from bench.result import ConsumerResult, Percentiles, Result, Window
+from bench.sampling import ROLES
+from loadtest._ledger import Outcome
+
+WARMUP_BATCHES = 2  # a consumer has warmed up once it has settled this many batches
+DRAINED_SHARE = 0.9
+_NS = 1_000_000_000
+
+
+@dataclass(frozen=True)
+class Identity:
+    """Which repeat it is: of which cell, in which round, at which try, and when it began."""
+
+    cell: CellSpec
+    round: int
+    attempt: int
+    run_number: int
+    started_at: str
+    offered_load_events_per_s: float | None
+
+
+@dataclass(frozen=True)
+class Happened:
+    """What was seen while it ran: crashes, how the generator ended, how long each phase took."""
+
+    crashes: tuple[str, ...]
+    generator_exit_code: int | None  # 0 where there is none
+    drained: bool
+    duration_s: dict[str, float]
+
+
+@dataclass(frozen=True)
+class _Use:
+    """What each role used in the window, and the most memory it held at any time."""
+
+    cpu_s: dict[str, float]
+    cpu_cores: dict[str, float]
+    memory_max_bytes: dict[str, int]
+
+
+def result_of(
+    identity: Identity, evidence: Evidence, happened: Happened, bounds: Bounds, objective: Objective
+) -> Result:
+    """Judge one repeat."""
+    cell = identity.cell
+    window = window_of(cell, evidence)
+    start_ns, end_ns = round(window.start_s * _NS), round(window.end_s * _NS)
+    verdict = audit.judge(
+        evidence.offered, evidence.scheduled, evidence.deliveries, evidence.documents, evidence.leftovers
+    )
+    stored, offered = _stored_in(window, evidence), _offered_in(window, evidence)
+    steady = cell.kind == "steady"
+    requests = durations.of_requests(evidence.offered, start_ns, end_ns)
+    events = durations.of_events(evidence.offered, evidence.deliveries, evidence.clock, start_ns, end_ns)
+    negative = durations.negatives(requests, events, bounds.negative_duration_ms) if steady else {}
+    delay_p99_ms = _p99_ms(requests) if steady else None
+    response_time = durations.percentiles(requests.response_time) if steady else None
+    delivery_latency = durations.percentiles(events.delivery_latency, events.request) if steady else None
+    use, consumers = _use_of_machine(evidence, window), _consumers(evidence)
+    reasons = [
+        *verdict.reasons,
+        *_unsound(evidence, happened, bounds, window, delay_p99_ms),
+        *(f"clocks: {count} values of {name} are below zero" for name, count in negative.items()),
+    ]
+    findings = [
+        *happened.crashes,
+        *verdict.findings,
+        *_refused(verdict.audit.rejected, verdict.audit.in_doubt, verdict.audit.offered, objective),
+        *_objective_missed(objective, response_time, delivery_latency),
+    ]
+    return Result(
+        cell=cell.id,
+        kind=cell.kind,
+        axes=cell.axes(),
+        round=identity.round,
+        attempt=identity.attempt,
+        run_number=identity.run_number,
+        started_at=identity.started_at,
+        valid=not reasons,
+        reasons=reasons,
+        findings=findings,
+        window=window,
+        throughput_events_per_s=stored / window.length_s if window.length_s > 0 else None,
+        offered_load_events_per_s=identity.offered_load_events_per_s,
+        achieved=stored / offered if steady and offered else None,
+        audit=verdict.audit,
+        requests=len(requests.response_time) if steady else 0,
+        response_time_ms=response_time,
+        service_time_ms=durations.percentiles(requests.service_time) if steady else None,
+        delivery_latency_ms=delivery_latency,
+        stages_ms=durations.stages(events) if steady else None,
+        cohorts=durations.cohorts(events) if steady else [],
+        schedule_delay_p99_ms=delay_p99_ms,
+        cpu_s_per_role=use.cpu_s,
+        cpu_cores_per_role=use.cpu_cores,
+        memory_max_bytes_per_role=use.memory_max_bytes,
+        consumers=consumers,
+        partitions_total=sum(each.partition_count for each in consumers),
+        clock_drift_max_ms_per_s=evidence.clock.drift_max_ms_per_s(),
+        negative_durations=negative,
+        duration_s=happened.duration_s,
+    )
+
+
+def window_of(cell: CellSpec, evidence: Evidence) -> Window:
+    """Give the measured window: of a steady cell by the schedule, of a drain by the acknowledgements.
+
+    A drain's begins with the first acknowledgement after every consumer with work has settled its
+    warm-up batches, and ends when the first of them runs dry or 90% are stored.
+    """
+    if cell.kind == "steady":
+        return Window(cell.warmup_s, cell.warmup_s + cell.duration_s)
+    rows = evidence.deliveries.rows
+    if not len(rows):
+        return Window(0.0, 0.0)
+    moments = rows["acknowledged_ns"] - evidence.offered.epoch_monotonic_ns
+    warm, dry = [], []
+    for consumer in np.unique(rows["consumer"]):
+        own = np.unique(moments[rows["consumer"] == consumer])
+        warm.append(own[min(WARMUP_BATCHES, len(own)) - 1])
+        dry.append(own[-1])
+    ordered = np.sort(moments)
+    ninety = ordered[min(int(len(ordered) * DRAINED_SHARE), len(ordered) - 1)]
+    after_warmup = ordered[ordered >= max(warm)]
+    return Window(float(after_warmup[0]) / _NS, float(min(*dry, ninety)) / _NS)
+
+
+def _stored_in(window: Window, evidence: Evidence) -> int:
+    """Count events first acknowledged in the window. What the first acknowledgement of a drain brought is not of it."""
+    first = durations.first_deliveries(evidence.offered, evidence.deliveries)
+    moments = (first["acknowledged_ns"] - evidence.offered.epoch_monotonic_ns) / _NS
+    return int(np.count_nonzero((moments > window.start_s) & (moments <= window.end_s)))
+
+
+def _offered_in(window: Window, evidence: Evidence) -> int:
+    rows = evidence.offered.rows
+    inside = (rows["intended"] >= window.start_s * _NS) & (rows["intended"] < window.end_s * _NS)
+    return int(rows["count"][inside].sum())
+
+
+def _p99_ms(requests: RequestDurations) -> float | None:
+    return float(np.quantile(requests.schedule_delay, 0.99)) / 1e6 if len(requests.schedule_delay) else None
+
+
+def _unsound(
+    evidence: Evidence, happened: Happened, bounds: Bounds, window: Window, delay_p99_ms: float | None
+) -> list[str]:
+    """Hold the measurement against the bounds of docs/methodology.md."""
+    reasons = []
+    if window.length_s <= 0:
+        reasons.append("window: nothing was left to measure after the warm-up: preload more events")
+    if delay_p99_ms is not None and delay_p99_ms > bounds.schedule_delay_p99_ms:
+        reasons.append(
+            f"generator: schedule delay p99 {delay_p99_ms:.1f} ms > {bounds.schedule_delay_p99_ms:g} ms: "
+            "the load was not the load intended"
+        )
+    busiest = _generator_share(evidence, window)
+    if busiest > bounds.generator_cpu_share:
+        reasons.append(
+            f"generator: a process used {busiest:.0%} of a core > {bounds.generator_cpu_share:.0%}: "
+            "use more generator_processes"
+        )
+    unsent = int(evidence.offered.rows["count"][evidence.offered.rows["outcome"] == Outcome.UNSENT].sum())
+    if unsent > bounds.unsent:
+        reasons.append(f"generator: {unsent} events unsent > {bounds.unsent}")
+    drift = evidence.clock.drift_max_ms_per_s()
+    if drift > bounds.clock_drift_ms_per_s:
+        reasons.append(
+            f"clocks: wall and monotonic clock drifted {drift:.2f} ms in a second > {bounds.clock_drift_ms_per_s:g} ms"
+        )
+    if happened.generator_exit_code != 0:
+        reasons.append(f"generator: it ended with exit code {happened.generator_exit_code}, see logs/generator.log")
+    if not happened.drained:
+        reasons.append(f"drain: the backlog was not gone after {bounds.drain_timeout_s:g} s")
+    return reasons
+
+
+def _generator_share(evidence: Evidence, window: Window) -> float:
+    """Give the share of a core that the busiest generator process used in the window."""
+    at_s = (evidence.clock.at_ns - evidence.offered.epoch_monotonic_ns) / _NS
+    pids = {pid for sample in evidence.samples for pid in sample.generator_cpu_s}
+    shares = [0.0]
+    for pid in pids:
+        totals = [sample.generator_cpu_s.get(pid, 0.0) for sample in evidence.samples]
+        spent = np.interp(window.end_s, at_s, totals) - np.interp(window.start_s, at_s, totals)
+        shares.append(float(spent) / max(window.length_s, 1e-9))
+    return max(shares)
+
+
+def _use_of_machine(evidence: Evidence, window: Window) -> _Use:
+    at_s = (evidence.clock.at_ns - evidence.offered.epoch_monotonic_ns) / _NS
+    spent_s: dict[str, float] = {}
+    cores: dict[str, float] = {}
+    memory: dict[str, int] = {}
+    for role in ROLES:
+        totals = [sample.usage[role].cpu_s for sample in evidence.samples]
+        in_window = float(np.interp(window.end_s, at_s, totals) - np.interp(window.start_s, at_s, totals))
+        spent_s[role] = in_window
+        cores[role] = in_window / window.length_s if window.length_s > 0 else 0.0
+        memory[role] = max(sample.usage[role].memory_bytes for sample in evidence.samples)
+    return _Use(spent_s, cores, memory)
+
+
+def _consumers(evidence: Evidence) -> list[ConsumerResult]:
+    return [
+        ConsumerResult(
+            name=each.name,
+            partitions=each.partitions,
+            partition_count=sum(len(numbers) for numbers in each.partitions.values()),
+            records=each.records,
+            idle=not each.partitions,
+        )
+        for each in evidence.deliveries.consumers
+    ]
+
+
+def _refused(rejected: int, in_doubt: int, offered: int, objective: Objective) -> list[str]:
+    findings = []
+    allowed = objective.rejected_share or 0.0
+    if rejected > allowed * offered:
+        findings.append(f"{rejected:,} events rejected of {offered:,} offered (objective: at most {allowed:.1%})")
+    if in_doubt:
+        findings.append(f"{in_doubt:,} events in doubt: no answer came")
+    return findings
+
+
+def _objective_missed(
+    objective: Objective, response_time: Percentiles | None, delivery_latency: Percentiles | None
+) -> list[str]:
+    pairs = (
+        ("response time", response_time, objective.response_time_p99_ms),
+        ("delivery latency", delivery_latency, objective.delivery_latency_p99_ms),
+    )
+    findings = []
+    for name, measured, limit_ms in pairs:
+        if measured is None or limit_ms is None:
+            continue
+        if measured.p99 is None:
+            findings.append(f"objective not shown: too few requests for the p99 of {name}: offer more, or longer")
+        elif measured.p99 > limit_ms:
+            findings.append(f"objective missed: {name} p99 {measured.p99:.1f} ms > {limit_ms:g} ms")
+    return findings

@@ -1,0 +1,187 @@
+"""From stamps to durations: response time, service time, delivery latency and its four stages.
+
+All arrays are int64 nanoseconds. A delivery latency is the sum of its stages, exactly, event by
+event: each stage begins where the one before it ends.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bench.deliveries import Deliveries
+from bench.offered import Offered
+from bench.result import Cohort, Percentiles, Stages, StageStatistics
+from bench.sampling import ClockSamples
+from loadtest._ledger import Outcome
+
+PERCENTILES = {"p50": 0.5, "p90": 0.9, "p99": 0.99, "p999": 0.999}
+REQUESTS_BEYOND_A_PERCENTILE = 10
+COHORTS = {"p50": (0.45, 0.55), "p90": (0.89, 0.91), "p99": (0.985, 0.995)}
+STAGES = ("schedule_delay", "http_and_api", "kafka_and_backlog", "write")
+_MS = 1_000_000
+
+
+@dataclass(frozen=True)
+class RequestDurations:
+    """One value a request intended in the window: the rows of one request share their sent stamp.
+
+    ``schedule_delay`` has every request that was sent, the other two those that were accepted, at
+    least in part: a refusal is quick, and would flatter the system.
+    """
+
+    intended: NDArray[np.int64]
+    schedule_delay: NDArray[np.int64]
+    accepted_intended: NDArray[np.int64]
+    response_time: NDArray[np.int64]
+    service_time: NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class EventDurations:
+    """One value an event: accepted, delivered, and intended in the window. ``request`` numbers its request."""
+
+    intended: NDArray[np.int64]
+    request: NDArray[np.int64]
+    delivery_latency: NDArray[np.int64]
+    stages: dict[str, NDArray[np.int64]]
+
+
+def of_requests(offered: Offered, start_ns: int, end_ns: int) -> RequestDurations:
+    """Derive what the ledger alone tells, for requests intended in [start_ns, end_ns)."""
+    rows = offered.rows
+    inside = (rows["intended"] >= start_ns) & (rows["intended"] < end_ns) & (rows["sent"] >= 0)
+    sent = _first_of_each_request(rows[inside])
+    accepted = _first_of_each_request(rows[inside & (rows["outcome"] == Outcome.ACCEPTED)])
+    return RequestDurations(
+        intended=sent["intended"],
+        schedule_delay=sent["sent"] - sent["intended"],
+        accepted_intended=accepted["intended"],
+        response_time=accepted["answered"] - accepted["intended"],
+        service_time=accepted["answered"] - accepted["sent"],
+    )
+
+
+def of_events(
+    offered: Offered, deliveries: Deliveries, clock: ClockSamples, start_ns: int, end_ns: int
+) -> EventDurations:
+    """Join ledger and deliveries by id, for accepted events intended in [start_ns, end_ns).
+
+    Of an event that was delivered twice the first acknowledgement counts.
+    """
+    first = first_deliveries(offered, deliveries)
+    index = first["index"]
+    intended = offered.per_event("intended")[index]
+    inside = (intended >= start_ns) & (intended < end_ns)
+    inside &= offered.per_event("outcome")[index] == Outcome.ACCEPTED
+    first, index, intended = first[inside], index[inside], intended[inside]
+    sent = offered.per_event("sent")[index]
+    received = clock.to_monotonic(first["record_timestamp_ms"] * _MS) - offered.epoch_monotonic_ns
+    fetched = first["fetched_ns"] - offered.epoch_monotonic_ns
+    acknowledged = first["acknowledged_ns"] - offered.epoch_monotonic_ns
+    return EventDurations(
+        intended=intended,
+        request=offered.row_of_event[index].astype(np.int64),
+        delivery_latency=acknowledged - intended,
+        stages={
+            "schedule_delay": sent - intended,
+            "http_and_api": received - sent,
+            "kafka_and_backlog": fetched - received,
+            "write": acknowledged - fetched,
+        },
+    )
+
+
+def first_deliveries(offered: Offered, deliveries: Deliveries) -> NDArray[np.void]:
+    """Give the earliest acknowledged delivery of each event of the run, with its event ``index``, by index."""
+    index = offered.index_of(deliveries.rows["id_low"])
+    known = index >= 0
+    rows, index = deliveries.rows[known], index[known]
+    order = np.lexsort((rows["acknowledged_ns"], index))
+    rows, index = rows[order], index[order]
+    keep = np.ones(len(index), dtype=bool)
+    keep[1:] = index[1:] != index[:-1]
+    joined = np.zeros(int(keep.sum()), dtype=[*rows.dtype.descr, ("index", "<i8")])
+    for name in rows.dtype.names or ():
+        joined[name] = rows[name][keep]
+    joined["index"] = index[keep]
+    return joined
+
+
+def percentiles(values: NDArray[np.int64], requests: NDArray[np.int64] | None = None) -> Percentiles:
+    """Give the percentiles of ``values`` (ns) in ms, each only where 10 or more requests lie beyond it.
+
+    ``requests``, shape of ``values``, numbers the request of each value: events of one request are
+    one sample. Without it each value is a request of its own.
+    """
+    if not len(values):
+        return Percentiles()
+    found: dict[str, float | None] = {}
+    beyond: dict[str, int] = {}
+    for name, share in PERCENTILES.items():
+        at = np.quantile(values, share, method="higher")
+        above = values > at
+        beyond[name] = int(above.sum()) if requests is None else len(np.unique(requests[above]))
+        found[name] = float(at) / _MS if beyond[name] >= REQUESTS_BEYOND_A_PERCENTILE else None
+    return Percentiles(**found, max=float(values.max()) / _MS, requests_beyond=beyond)
+
+
+def stages(events: EventDurations) -> Stages | None:
+    """Summarise each stage in ms; None where no event was delivered."""
+    if not len(events.delivery_latency):
+        return None
+    return Stages(**{name: _statistics(events.stages[name]) for name in STAGES})
+
+
+def cohorts(events: EventDurations) -> list[Cohort]:
+    """Tell what the events around each percentile of delivery latency spent their time on (means, ms)."""
+    if not len(events.delivery_latency):
+        return []
+    found = []
+    for name, (low, high) in COHORTS.items():
+        bounds = np.quantile(events.delivery_latency, [low, high])
+        inside = (events.delivery_latency >= bounds[0]) & (events.delivery_latency <= bounds[1])
+        if inside.any():
+            means = {stage: float(values[inside].mean()) / _MS for stage, values in events.stages.items()}
+            found.append(Cohort(name, float(events.delivery_latency[inside].mean()) / _MS, means))
+    return found
+
+
+def negatives(requests: RequestDurations, events: EventDurations, tolerance_ms: float) -> dict[str, int]:
+    """Count the durations that are too far below zero, by stage.
+
+    The record timestamp is in whole milliseconds: where it takes part, ``tolerance_ms``
+    is allowed. Elsewhere nothing below zero is.
+    """
+    coarse = {"http_and_api", "kafka_and_backlog"}
+    named = {
+        **events.stages,
+        "schedule_delay": requests.schedule_delay,
+        "response_time": requests.response_time,
+        "service_time": requests.service_time,
+        "delivery_latency": events.delivery_latency,
+    }
+    floors = {name: -tolerance_ms * _MS if name in coarse else 0 for name in named}
+    counts = {name: int((values < floors[name]).sum()) for name, values in named.items()}
+    return {name: count for name, count in counts.items() if count}
+
+
+def _first_of_each_request(rows: NDArray[np.void]) -> NDArray[np.void]:
+    """Drop the further rows of a request: rows are ordered by stream and sequence, so they are neighbours."""
+    keep = np.ones(len(rows), dtype=bool)
+    keep[1:] = (rows["stream"][1:] != rows["stream"][:-1]) | (rows["sent"][1:] != rows["sent"][:-1])
+    return rows[keep]
+
+
+def _statistics(values: NDArray[np.int64]) -> StageStatistics:
+    p50, p90, p99 = np.quantile(values, [0.5, 0.9, 0.99]) / _MS
+    return StageStatistics(
+        mean=float(values.mean()) / _MS,
+        min=float(values.min()) / _MS,
+        p50=float(p50),
+        p90=float(p90),
+        p99=float(p99),
+        max=float(values.max()) / _MS,
+    )

@@ -1,0 +1,133 @@
+"""What one repeat left behind, read once it is over: ledgers, deliveries, documents, leftovers, samples."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bench import bundle, documents, durations, histogram
+from bench.deliveries import Deliveries
+from bench.documents import Documents
+from bench.leftovers import Leftovers
+from bench.offered import Offered
+from bench.sampling import ROLES, ClockSamples, Sample
+from loadtest._content import Content
+from loadtest._ledger import Outcome
+from loadtest._spec import LoadSpec
+from pipeline.settings import Mongo
+
+
+@dataclass(frozen=True)
+class Backlog:
+    """Backlog as sampled: when (monotonic ns) and how many records, each of shape (samples,)."""
+
+    at_ns: NDArray[np.int64]
+    records: NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """Everything that a repeat is judged by."""
+
+    offered: Offered
+    scheduled: int
+    deliveries: Deliveries
+    documents: Documents
+    leftovers: Leftovers
+    clock: ClockSamples
+    samples: tuple[Sample, ...]
+    backlog: Backlog
+
+
+def read_documents(mongo: Mongo, of_offered: Offered, spec: LoadSpec, compare_share: float) -> Documents:
+    """Scan the collection, and compare with what the generator says it sent (it is made anew from the seed)."""
+    content = Content(spec.traffic, spec.seed, spec.run)
+    row_of_event, rows, base = of_offered.row_of_event, of_offered.rows, of_offered.stream_base
+    streams = rows["stream"].tolist()
+    unix_ms = ((rows["intended"] + of_offered.epoch_unix_ns) // 1_000_000).tolist()
+    bases = base.tolist()
+
+    def sent_event(index: int) -> dict[str, object]:
+        row = int(row_of_event[index])
+        stream = streams[row]
+        return content.event(stream, index - bases[stream], unix_ms[row])
+
+    return documents.scan(mongo, of_offered, sent_event, compare_share)
+
+
+def write_tables(folder: Path, evidence: Evidence, start_ns: int, end_ns: int, *, with_histograms: bool) -> None:
+    """Write the bundle's files of a repeat and remove the logs that they are made of."""
+    rows = evidence.offered.rows
+    bundle.write_table(folder / "ledger.parquet", {name: rows[name] for name in rows.dtype.names or ()})
+    delivered = evidence.deliveries.rows
+    epoch_ns = evidence.offered.epoch_monotonic_ns
+    bundle.write_table(
+        folder / "deliveries.parquet",
+        {
+            "id_low": delivered["id_low"],
+            "record_timestamp_ms": delivered["record_timestamp_ms"],
+            "fetched_ns": delivered["fetched_ns"] - epoch_ns,
+            "acknowledged_ns": delivered["acknowledged_ns"] - epoch_ns,
+            "consumer": delivered["consumer"],
+        },
+    )
+    bundle.write_table(folder / "timeseries.parquet", timeseries(evidence))
+    if with_histograms:
+        _write_histograms(folder / "latency.hlog", evidence, start_ns, end_ns)
+    for raw in (*folder.glob("ledger-*.log"), *folder.glob("worker-*.log")):
+        raw.unlink()
+
+
+def timeseries(evidence: Evidence) -> dict[str, NDArray[np.generic]]:
+    """Give one row a second, from the first sample to the last: events, backlog, clock, use by role."""
+    epoch_ns = evidence.offered.epoch_monotonic_ns
+    at_s = (evidence.clock.at_ns - epoch_ns) / 1e9
+    first, last = int(np.floor(at_s[0])), int(np.floor(at_s[-1]))
+    seconds = np.arange(first, last + 1)
+    rows = evidence.offered.rows
+    accepted = rows["outcome"] == Outcome.ACCEPTED
+    stored = durations.first_deliveries(evidence.offered, evidence.deliveries)["acknowledged_ns"] - epoch_ns
+
+    def per_second(moments_ns: NDArray[np.int64], weights: NDArray[np.int64] | None = None) -> NDArray[np.int64]:
+        place = np.clip(moments_ns // 1_000_000_000 - first, 0, len(seconds) - 1)
+        return np.bincount(place, weights, minlength=len(seconds)).astype(np.int64)
+
+    columns: dict[str, NDArray[np.generic]] = {
+        "second": seconds,
+        "offered": per_second(rows["intended"], rows["count"]),
+        "accepted": per_second(rows["answered"][accepted], rows["count"][accepted]),
+        "stored": per_second(stored),
+        "backlog": _at_ends(seconds, (evidence.backlog.at_ns - epoch_ns) / 1e9, evidence.backlog.records),
+        "clock_offset_ns": _at_ends(seconds, at_s, evidence.clock.offset_ns),
+    }
+    for role in ROLES:
+        usage = [sample.usage[role] for sample in evidence.samples]
+        for name in ("cpu_s", "read_bytes", "write_bytes"):
+            totals = np.array([getattr(each, name) for each in usage], dtype=np.float64)
+            spent = np.diff(np.interp(np.append(seconds, last + 1), at_s, totals))
+            columns[f"{name}_{role}"] = spent if name == "cpu_s" else spent.astype(np.int64)
+        columns[f"memory_bytes_{role}"] = _at_ends(seconds, at_s, np.array([each.memory_bytes for each in usage]))
+    return columns
+
+
+def _at_ends(seconds: NDArray[np.int64], at_s: NDArray[np.float64], values: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Give the last value seen by the end of each second; before the first one, the first."""
+    if not len(values):
+        return np.zeros(len(seconds), dtype=np.int64)
+    place = np.searchsorted(at_s, seconds + 1, side="right") - 1
+    return values[np.maximum(place, 0)]
+
+
+def _write_histograms(path: Path, evidence: Evidence, start_ns: int, end_ns: int) -> None:
+    requests = durations.of_requests(evidence.offered, start_ns, end_ns)
+    events = durations.of_events(evidence.offered, evidence.deliveries, evidence.clock, start_ns, end_ns)
+    measures = {
+        "response_time": histogram.Measure(requests.accepted_intended, requests.response_time),
+        "service_time": histogram.Measure(requests.accepted_intended, requests.service_time),
+        "delivery_latency": histogram.Measure(events.intended, events.delivery_latency),
+        **{name: histogram.Measure(events.intended, values) for name, values in events.stages.items()},
+    }
+    histogram.write_log(path, evidence.offered.epoch_unix_ns, measures)

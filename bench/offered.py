@@ -1,0 +1,133 @@
+"""What was offered: the ledgers of one repeat as one table of requests and one index of events."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bench.errors import BundleError
+from loadtest import _identity, _ledger
+
+ROW = np.dtype(
+    [
+        ("stream", "<u2"),
+        ("first", "<u8"),
+        ("count", "<u4"),
+        ("intended", "<i8"),
+        ("sent", "<i8"),
+        ("answered", "<i8"),
+        ("outcome", "u1"),
+    ]
+)
+_VARIANT = np.uint64(0b10)
+
+
+@dataclass(frozen=True)
+class Offered:
+    """Every event that a repeat offered.
+
+    ``rows``: structured array of ``ROW``, ordered by stream and first sequence number, times in
+    ns relative to the epoch, -1 where there is none. An event's *index* is its place when all
+    rows are laid end to end; it is what ledger, deliveries and documents are joined by.
+    """
+
+    run: int
+    epoch_monotonic_ns: int
+    epoch_unix_ns: int
+    rows: NDArray[np.void]
+    streams: tuple[int, ...]
+    stream_base: NDArray[np.int64]  # shape (2**12,): index of the stream's event 0, -1 if unknown
+    stream_count: NDArray[np.int64]  # shape (2**12,): events of the stream
+    row_of_event: NDArray[np.int32]  # shape (events,)
+    complete: bool  # every ledger has its tail
+
+    @property
+    def events(self) -> int:
+        """How many events were offered."""
+        return len(self.row_of_event)
+
+    def per_event(self, field: str) -> NDArray[np.generic]:
+        """Give a column of ``rows`` for every event, shape (events,)."""
+        column: NDArray[np.generic] = self.rows[field][self.row_of_event]
+        return column
+
+    def index_of(self, id_low: NDArray[np.uint64]) -> NDArray[np.int64]:
+        """Give the event index of each id (its low 64 bits), -1 for an id that is not of this repeat."""
+        run = (id_low >> np.uint64(48)) & np.uint64(0x3FFF)
+        stream = ((id_low >> np.uint64(36)) & np.uint64(0xFFF)).astype(np.int64)
+        sequence = (id_low & np.uint64((1 << 36) - 1)).astype(np.int64)
+        ours = ((id_low >> np.uint64(62)) == _VARIANT) & (run == np.uint64(self.run))
+        ours &= sequence < self.stream_count[stream]
+        return np.where(ours, self.stream_base[stream] + sequence, -1)
+
+    def packed_of(self, index: int) -> int:
+        """Give the packed (run, stream, sequence) of the event at ``index``."""
+        row = self.rows[self.row_of_event[index]]
+        stream = int(row["stream"])
+        return _identity.pack(self.run, stream, index - int(self.stream_base[stream]))
+
+
+def load(directory: Path) -> Offered:
+    """Read every ``ledger-*.log`` of ``directory``.
+
+    Raises:
+        BundleError: there is no ledger, a ledger has gaps, or they do not belong together.
+        CorruptLogError: a block in the middle of one is damaged.
+    """
+    ledgers = [_ledger.read(path) for path in sorted(directory.glob("ledger-*.log"))]
+    if not ledgers:
+        raise BundleError(f"{directory} holds no ledger: the generator ended before it wrote one, see its log")
+    head = ledgers[0].head
+    base = np.full(1 << _identity.STREAM_BITS, -1, dtype=np.int64)
+    count = np.zeros(1 << _identity.STREAM_BITS, dtype=np.int64)
+    tables = []
+    start = 0
+    for ledger in ledgers:
+        if (ledger.head.spec, ledger.head.epoch_monotonic_ns) != (head.spec, head.epoch_monotonic_ns):
+            raise BundleError(f"the ledgers in {directory} are of different loads: give each repeat its own folder")
+        table = _table(ledger, ledger.head.index)
+        events = int(table["count"].sum())
+        base[ledger.head.index], count[ledger.head.index] = start, events
+        start += events
+        tables.append(table)
+    rows = np.concatenate(tables)
+    return Offered(
+        run=head.spec.run,
+        epoch_monotonic_ns=head.epoch_monotonic_ns,
+        epoch_unix_ns=head.epoch_unix_ns,
+        rows=rows,
+        streams=tuple(ledger.head.index for ledger in ledgers),
+        stream_base=base,
+        stream_count=count,
+        row_of_event=np.repeat(np.arange(len(rows), dtype=np.int32), rows["count"]),
+        complete=all(_is_complete(ledger) for ledger in ledgers) and len(ledgers) == head.count,
+    )
+
+
+def _is_complete(ledger: _ledger.Ledger) -> bool:
+    return ledger.tail is not None and ledger.tail.records == len(ledger.records)
+
+
+def _table(ledger: _ledger.Ledger, stream: int) -> NDArray[np.void]:
+    records = np.sort(ledger.records, order="first")
+    table = np.zeros(len(records), dtype=ROW)
+    table["stream"] = stream
+    table["first"], table["count"] = records["first"], records["count"]
+    table["intended"], table["sent"], table["answered"] = (
+        records["intended_ns"],
+        records["sent_ns"],
+        records["answered_ns"],
+    )
+    table["outcome"] = records["outcome"]
+    ends = np.cumsum(table["count"], dtype=np.int64)
+    starts = ends - table["count"]
+    gaps = np.flatnonzero(table["first"].astype(np.int64) != starts)
+    if len(gaps):
+        at = int(table["first"][gaps[0]])
+        raise BundleError(
+            f"the ledger of stream {stream} misses or repeats events at sequence {at} (expected {int(starts[gaps[0]])})"
+        )
+    return table

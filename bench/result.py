@@ -1,0 +1,139 @@
+"""What one repeat came to: the content of its ``result.json`` (docs/bundle.md tells each field)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+SCHEMA_VERSION = 1
+
+
+class Audit(Struct, frozen=True):
+    """Counts of events, each told in docs/methodology.md. The two identities hold over them."""
+
+    offered: int = 0
+    accepted: int = 0
+    rejected: int = 0
+    in_doubt: int = 0
+    unsent: int = 0
+    stored: int = 0
+    stored_accepted: int = 0
+    stored_in_doubt: int = 0
+    stored_rejected: int = 0
+    dead_lettered: int = 0
+    undrained: int = 0
+    lost: int = 0
+    stored_twice: int = 0
+    delivered_twice: int = 0
+    foreign: int = 0
+    compared: int = 0
+    differing: int = 0
+
+    @property
+    def offered_adds_up(self) -> bool:
+        """Identity 1."""
+        return self.offered == self.accepted + self.rejected + self.in_doubt + self.unsent
+
+    @property
+    def accepted_adds_up(self) -> bool:
+        """Identity 2."""
+        return self.accepted == self.stored_accepted + self.dead_lettered + self.undrained + self.lost
+
+
+class Window(Struct, frozen=True):
+    """What is measured, after the warm-up: seconds from the repeat's epoch, the end left out."""
+
+    start_s: float
+    end_s: float
+
+    @property
+    def length_s(self) -> float:
+        """Length in seconds."""
+        return self.end_s - self.start_s
+
+
+class Percentiles(Struct, frozen=True):
+    """Milliseconds; None where fewer than 10 independent requests lie beyond."""
+
+    p50: float | None = None
+    p90: float | None = None
+    p99: float | None = None
+    p999: float | None = None
+    max: float | None = None
+    requests_beyond: dict[str, int] = msgspec.field(default_factory=dict)
+
+
+class StageStatistics(Struct, frozen=True):
+    """One stage of delivery latency over the events of the window, in milliseconds."""
+
+    mean: float
+    min: float
+    p50: float
+    p90: float
+    p99: float
+    max: float
+
+
+class Stages(Struct, frozen=True):
+    """The four stages; their means add up to the mean delivery latency."""
+
+    schedule_delay: StageStatistics
+    http_and_api: StageStatistics
+    kafka_and_backlog: StageStatistics
+    write: StageStatistics
+
+
+class Cohort(Struct, frozen=True):
+    """The events around one percentile of delivery latency: their mean, and where it went (ms)."""
+
+    name: str
+    delivery_latency_ms: float
+    stages_ms: dict[str, float]
+
+
+class ConsumerResult(Struct, frozen=True):
+    """One worker process: what it was assigned and how much it did."""
+
+    name: str
+    partitions: dict[str, tuple[int, ...]]
+    partition_count: int
+    records: int
+    idle: bool
+
+
+class Result(Struct, frozen=True, kw_only=True):
+    """One repeat. ``valid`` is about the measurement, ``findings`` about the system."""
+
+    schema_version: int = SCHEMA_VERSION
+    cell: str
+    kind: str
+    axes: dict[str, Any]
+    round: int
+    attempt: int
+    run_number: int
+    started_at: str
+    valid: bool
+    reasons: list[str]
+    findings: list[str]
+    window: Window | None = None
+    throughput_events_per_s: float | None = None
+    offered_load_events_per_s: float | None = None
+    achieved: float | None = None
+    audit: Audit = Audit()
+    requests: int = 0
+    response_time_ms: Percentiles | None = None
+    service_time_ms: Percentiles | None = None
+    delivery_latency_ms: Percentiles | None = None
+    stages_ms: Stages | None = None
+    cohorts: list[Cohort] = msgspec.field(default_factory=list)
+    schedule_delay_p99_ms: float | None = None
+    cpu_s_per_role: dict[str, float] = msgspec.field(default_factory=dict)
+    cpu_cores_per_role: dict[str, float] = msgspec.field(default_factory=dict)
+    memory_max_bytes_per_role: dict[str, int] = msgspec.field(default_factory=dict)
+    consumers: list[ConsumerResult] = msgspec.field(default_factory=list)
+    partitions_total: int = 0
+    clock_drift_max_ms_per_s: float | None = None
+    negative_durations: dict[str, int] = msgspec.field(default_factory=dict)
+    duration_s: dict[str, float] = msgspec.field(default_factory=dict)

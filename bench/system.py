@@ -1,0 +1,162 @@
+"""The system under test of one repeat: its names on the servers, and its processes."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from urllib.error import URLError
+from urllib.request import urlopen
+
+from msgspec import structs
+from pymongo import MongoClient
+
+from bench import deliveries
+from bench.errors import RepeatError
+from bench.matrix import CellSpec
+from pipeline import provision, settings
+from pipeline.local.ports import free_port
+from pipeline.local.process import ChildProcess
+from pipeline.settings import Settings
+from pipeline.topics import event_topics
+
+_READY_TIMEOUT_S = 60.0
+_STOP_TIMEOUT_S = 30.0
+_POLL_S = 0.05
+
+
+def settings_for(base: Settings, cell: CellSpec, name: str) -> Settings:
+    """Give the settings that make ``cell`` run under names of its own: topics, group and collection."""
+    kafka = structs.replace(
+        base.kafka,
+        topic_prefix=f"{name}.",
+        dead_letter_topic=f"{name}-dead-letters",
+        partitions=cell.partitions,
+    )
+    mongo = structs.replace(
+        base.mongo,
+        database="tidemark_bench",
+        collection=name,
+        driver=cell.driver,
+        write_concern=cell.write_concern,
+    )
+    api = structs.replace(
+        base.api,
+        host="127.0.0.1",
+        port=free_port(),
+        processes=cell.api_processes,
+        acks=cell.acks,
+        linger_ms=cell.linger_ms,
+        compression=cell.compression,
+    )
+    worker = structs.replace(base.worker, group_id=name, batch_max_events=cell.batch_max_events, metrics_port=0)
+    return structs.replace(base, kafka=kafka, mongo=mongo, api=api, worker=worker)
+
+
+class System:
+    """API and workers of one repeat, as processes; start and stop each once."""
+
+    def __init__(self, for_repeat: Settings, consumers: int, folder: Path) -> None:
+        """``folder``: where logs and deliveries logs go."""
+        self.settings = for_repeat
+        self._logs = folder / "logs"
+        self._logs.mkdir(exist_ok=True)
+        self._folder = folder
+        self.api: ChildProcess | None = None
+        self.assignments: list[deliveries.Assignment | None] = []
+        self.workers = [self._worker(number) for number in range(1, consumers + 1)]
+
+    @property
+    def url(self) -> str:
+        """Where the API listens."""
+        return f"http://{self.settings.api.host}:{self.settings.api.port}"
+
+    @property
+    def deliveries_logs(self) -> list[Path]:
+        """The workers' deliveries logs, in the workers' order."""
+        return [self._deliveries_log(number) for number in range(1, len(self.workers) + 1)]
+
+    def pids(self) -> Mapping[str, list[int]]:
+        """Give the processes that run, by role."""
+        api = [self.api.pid] if self.api and self.api.running() else []
+        return {"api": api, "worker": [each.pid for each in self.workers if each.running()]}
+
+    async def provision(self) -> None:
+        """Make topics, collection and indexes."""
+        await provision.create_topics(self.settings.kafka)
+        await provision.create_indexes(self.settings.mongo)
+
+    def drop_collection(self) -> None:
+        """Remove what was stored."""
+        mongo = self.settings.mongo
+        with MongoClient[dict[str, object]](mongo.uri, serverSelectionTimeoutMS=mongo.timeout_ms) as client:
+            client[mongo.database].drop_collection(mongo.collection)
+
+    async def start_api(self) -> None:
+        """Start the API and wait until it takes events."""
+        self.api = self._process("api", ["-m", "pipeline", "api"], self.settings)
+        self.api.start()
+        deadline = time.monotonic() + _READY_TIMEOUT_S
+        while not await asyncio.to_thread(_is_ready, self.url):
+            self._expect_running(self.api, deadline, "take events")
+            await asyncio.sleep(_POLL_S)
+
+    async def start_workers(self) -> None:
+        """Start all workers at once and wait until every partition is assigned and every worker has joined."""
+        for worker in self.workers:
+            worker.start()
+        topics = len(event_topics(self.settings.kafka))
+        deadline = time.monotonic() + _READY_TIMEOUT_S
+        while True:
+            assigned = [deliveries.assignment(path) for path in self.deliveries_logs]
+            partitions = sum(len(each) for one in assigned if one for each in one.values())
+            if None not in assigned and partitions == topics * self.settings.kafka.partitions:
+                return
+            for worker in self.workers:
+                self._expect_running(worker, deadline, "join the group")
+            await asyncio.sleep(_POLL_S)
+
+    def stop(self) -> list[str]:
+        """Stop API, then workers; tell of every process that had ended by itself, or badly."""
+        self.assignments = [deliveries.assignment(path) for path in self.deliveries_logs]
+        crashes = []
+        for process in [*([self.api] if self.api else []), *self.workers]:
+            if process.pid == 0:
+                continue
+            died = not process.running()
+            code = process.stop(grace_s=_STOP_TIMEOUT_S)
+            if died or code != 0:
+                crashes.append(f"crash: {process.name} ended with exit code {code}, see logs/{process.log_path.name}")
+        return crashes
+
+    def _expect_running(self, process: ChildProcess, deadline: float, purpose: str) -> None:
+        if not process.running():
+            raise RepeatError(f"{process.name} ended with exit code {process.returncode}; {process.last_words()}")
+        if time.monotonic() > deadline:
+            raise RepeatError(f"{process.name} did not {purpose} within {_READY_TIMEOUT_S:.0f} s; {process.last_words()}")
+
+    def _worker(self, number: int) -> ChildProcess:
+        path = str(self._deliveries_log(number))
+        for_worker = structs.replace(self.settings, worker=structs.replace(self.settings.worker, deliveries_path=path))
+        return self._process(f"worker-{number}", ["-m", "pipeline", "worker"], for_worker)
+
+    def _deliveries_log(self, number: int) -> Path:
+        return self._folder / f"worker-{number}.log"
+
+    def _process(self, name: str, arguments: list[str], of_process: Settings) -> ChildProcess:
+        environment = {
+            **{key: value for key, value in os.environ.items() if not key.startswith(settings.PREFIX)},
+            **settings.to_environment(of_process),
+        }
+        return ChildProcess(name, [sys.executable, *arguments], env=environment, log_path=self._logs / f"{name}.log")
+
+
+def _is_ready(url: str) -> bool:
+    try:
+        with urlopen(f"{url}/health/ready", timeout=2.0) as response:  # noqa: S310 - our own address, http
+            return bool(response.status == 200)  # noqa: PLR2004 - HTTP OK
+    except (URLError, OSError):
+        return False
