@@ -1,0 +1,157 @@
+"""The event as a client sends it: what is taken, what is refused and why, and the message it becomes.
+
+Refused here is also what could never be stored: the client learns it at once, instead of an
+operator from the dead letters.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime
+from typing import Annotated, Any
+
+import msgspec
+from msgspec import Meta, Raw, Struct
+
+from pipeline.errors import InvalidEventError
+from pipeline.identifiers import new_event_id
+from pipeline.worker.timestamps import read_timestamp
+
+MAX_DEPTH = 64
+"""Levels of objects and arrays in ``props``. MongoDB stores 100 levels of a document, ours among them."""
+
+_MAX_SHOWN = 100  # characters of a path, which is the client's own text, in a message
+_INT64_MIN, _INT64_MAX = -(1 << 63), (1 << 63) - 1
+_JSON_NAMES = {
+    "str": "string",
+    "int": "integer",
+    "float": "number",
+    "bool": "boolean",
+    "object | null": "object",
+    "str | null": "string",
+}
+_QUOTED = re.compile(r"`([^`]*)`")
+_PLACE = re.compile(r"^(?P<what>.*) - at `\$\.?(?P<field>.*)`$", re.DOTALL)
+_NAMED_FIELD = re.compile(r"Object (?P<what>missing required|contains unknown) field `(?P<field>.*)`$", re.DOTALL)
+
+
+class Event(Struct, forbid_unknown_fields=True, gc=False):
+    """One event, its fields in the order of the message. What is null counts as left out."""
+
+    event: Annotated[str, Meta(min_length=1, max_length=200, description="The event's type.", examples=["page_view"])]
+    user_id: Annotated[
+        str, Meta(min_length=1, max_length=256, description="Whose event it is; the key in Kafka.", examples=["123"])
+    ]
+    props: (
+        Annotated[
+            dict[str, Any],
+            Meta(
+                description=f"Anything about it: up to {MAX_DEPTH} levels, integers of up to 8 bytes.",
+                examples=[{"url": "/home", "ref": "google"}],
+            ),
+        ]
+        | None
+    ) = None
+    timestamp: (
+        Annotated[
+            str,
+            Meta(
+                description="When it happened, ISO 8601, UTC where it has no offset; the time of receipt by default.",
+                examples=["2025-11-26T12:00:00Z"],
+            ),
+        ]
+        | None
+    ) = None
+    event_id: (
+        Annotated[
+            str,
+            Meta(
+                min_length=1,
+                max_length=200,
+                description="Makes sending it again safe: one id is stored once. A new UUIDv7 by default.",
+                examples=["01932f2e-9d3b-7c41-a2b8-1f6d0c9e4b57"],
+            ),
+        ]
+        | None
+    ) = None
+
+
+_decode = msgspec.json.Decoder(Event).decode
+_encode = msgspec.json.Encoder().encode
+
+
+def read_event(data: bytes | Raw) -> Event:
+    """Give the event in ``data``, one JSON object.
+
+    Raises:
+        InvalidEventError: ``invalid_json`` for what is no JSON, ``invalid_event`` for all else;
+            the message begins with the field and tells what is wrong with it.
+    """
+    try:
+        event = _decode(data)
+    except msgspec.ValidationError as error:
+        raise InvalidEventError("invalid_event", explain(error)) from error
+    except RecursionError as error:
+        raise InvalidEventError("invalid_event", f"props: nested deeper than {MAX_DEPTH} levels") from error
+    except ValueError as error:  # malformed, or not UTF-8
+        raise InvalidEventError("invalid_json", f"this is not JSON: {error}") from error
+    if event.props is None:
+        event.props = {}
+    else:
+        _check_storable(event.props, "props", 1)
+    if event.timestamp is not None and read_timestamp(event.timestamp) is None:
+        message = f"timestamp: {event.timestamp[:50]!r} cannot be read; send ISO 8601, such as 2025-11-26T12:00:00Z"
+        raise InvalidEventError("invalid_event", message)
+    return event
+
+
+def complete(event: Event, received: str) -> None:
+    """Fill in what the client left out: ``received`` (see :func:`iso_8601`) as timestamp, a new event id."""
+    if event.timestamp is None:
+        event.timestamp = received
+    if event.event_id is None:
+        event.event_id = new_event_id()
+
+
+def message_of(event: Event) -> bytes:
+    """Give the Kafka message of a completed event: its fields in JSON, in their order."""
+    return _encode(event)
+
+
+def iso_8601(unix_ms: int) -> str:
+    """Give a time as in the seed's messages, in UTC and with milliseconds."""
+    moment = datetime.fromtimestamp(unix_ms // 1000, UTC)
+    return f"{moment:%Y-%m-%dT%H:%M:%S}.{unix_ms % 1000:03d}Z"
+
+
+def explain(error: msgspec.ValidationError) -> str:
+    """Give the library's message as ``field: what is wrong``, in JSON's words."""
+    text = str(error)
+    named = _NAMED_FIELD.match(text)
+    if named:
+        unknown = named["what"] == "contains unknown"
+        known = ", ".join(Event.__struct_fields__)
+        return f"{named['field'][:100]}: " + (f"unknown field; an event has {known}" if unknown else "is missing")
+    placed = _PLACE.match(text)
+    what, field = (placed["what"], placed["field"]) if placed else (text, "")
+    what = _QUOTED.sub(lambda quoted: _JSON_NAMES.get(quoted[1], quoted[1]), what)
+    return f"{field or 'this'}: {what[:1].lower()}{what[1:]}"
+
+
+def _check_storable(value: dict[str, Any] | list[Any], path: str, depth: int) -> None:
+    """Refuse what BSON cannot hold: integers over 8 bytes, NUL in a name, too many levels."""
+    named = value.__class__ is dict
+    for key, inner in value.items() if named else enumerate(value):  # type: ignore[union-attr]  # as just asked
+        if named and "\0" in key:
+            message = f"{path[:_MAX_SHOWN]}: the name {key[:50]!r} holds a NUL character"
+            raise InvalidEventError("invalid_event", message)
+        kind = inner.__class__
+        if kind is int:
+            if not _INT64_MIN <= inner <= _INT64_MAX:
+                message = f"{path[:_MAX_SHOWN]}.{str(key)[:50]}: this integer needs more than 8 bytes; send it as a string"
+                raise InvalidEventError("invalid_event", message)
+        elif kind is dict or kind is list:
+            if depth == MAX_DEPTH:
+                message = f"{path[:_MAX_SHOWN]}: nested deeper than {MAX_DEPTH} levels"
+                raise InvalidEventError("invalid_event", message)
+            _check_storable(inner, f"{path}.{key}", depth + 1)
