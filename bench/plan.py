@@ -1,0 +1,140 @@
+"""The plan: which repeat comes when, and how long it takes, before the run and while it lasts."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from bench.cellspec import AXES, CellSpec, OfferedLoad
+from bench.matrix import Matrix, changed
+
+# What a repeat takes before anything is known, on two cores with all parts on them: topics, processes and
+# group at the start, processes and files at the end, and by event what is written, drained and audited.
+# Measured durations take their place as soon as there are any.
+_DRAIN_BASE_S = 6.0
+_DRAIN_S_PER_EVENT = 58e-6
+_STEADY_BASE_S = 11.0
+SERVERS_START_AND_STOP_S = 12.0
+
+
+class PlannedRepeat(NamedTuple):
+    """One repeat to come: ``round`` counts from 1."""
+
+    cell: CellSpec
+    round: int
+
+
+def order(matrix: Matrix) -> tuple[PlannedRepeat, ...]:
+    """Give all repeats in the order they are run: each round has every cell once, shuffled by the matrix's seed.
+
+    In round 1 the cells that wait for a drain's throughput come last: the drains have to have been run by then.
+    """
+    repeats: list[PlannedRepeat] = []
+    for number in range(1, matrix.rounds + 1):
+        cells = list(matrix.cells)
+        random.Random(f"{matrix.seed}/{number}").shuffle(cells)  # noqa: S311 - an order, and no secret
+        if number == 1:
+            cells.sort(key=lambda cell: bool(cell.drain_cell))  # stable: shuffled within the two parts
+        repeats.extend(PlannedRepeat(cell, number) for cell in cells)
+    return tuple(repeats)
+
+
+def estimate_s(cell: CellSpec) -> float:
+    """Give what a repeat of ``cell`` may take, in seconds, from nothing but its size."""
+    if cell.kind == "drain":
+        return _DRAIN_BASE_S + _DRAIN_S_PER_EVENT * cell.events
+    return _STEADY_BASE_S + cell.warmup_s + cell.duration_s
+
+
+def expected_s(repeats: Iterable[PlannedRepeat], measured: Mapping[str, Sequence[float]] | None = None) -> float:
+    """Give what ``repeats`` will take together, in seconds, without the start of the servers.
+
+    ``measured``: how long repeats took, by cell id. A cell without any is estimated, in proportion to how
+    far the estimates were off for the cells that have.
+    """
+    repeats = tuple(repeats)
+    taken = measured or {}
+    cells = {repeat.cell.id: repeat.cell for repeat in repeats}
+    known = {name: sum(times) / len(times) for name, times in taken.items() if times}
+    ratios = [known[name] / estimate_s(cells[name]) for name in known if name in cells]
+    ratio = sum(ratios) / len(ratios) if ratios else 1.0
+    return sum(known.get(repeat.cell.id, ratio * estimate_s(repeat.cell)) for repeat in repeats)
+
+
+def describe(matrix: Matrix) -> RenderableType:
+    """Give what ``plan`` shows: the cells, the order of the repeats, and the time that all of it will take."""
+    repeats = order(matrix)
+    total_s = SERVERS_START_AND_STOP_S + expected_s(repeats)
+    head = Text.assemble(
+        (matrix.name, "bold"),
+        f": {len(matrix.cells)} cells x {matrix.rounds} rounds = {len(repeats)} repeats, ",
+        (f"about {duration(total_s)}", "bold"),
+        " on two cores",
+    )
+    parts: list[RenderableType] = [head, ""]
+    for kind in dict.fromkeys(cell.kind for cell in matrix.cells):
+        parts += [*_cells(kind, [cell for cell in matrix.cells if cell.kind == kind]), ""]
+    parts.append(Text(f"order, shuffled by the seed {matrix.seed} within each round:"))
+    rounds = Table.grid(padding=(0, 1))
+    for number in range(1, matrix.rounds + 1):
+        names = " ".join(repeat.cell.id for repeat in repeats if repeat.round == number)
+        rounds.add_row(f"  {number}", names)
+    parts.append(rounds)
+    if any(cell.drain_cell for cell in matrix.cells):
+        parts.append(Text(_DRAINS_FIRST, style="dim"))
+    bounds = ", ".join(f"{name} = {getattr(matrix.bounds, name)}" for name in changed(matrix.bounds))
+    if bounds:
+        parts.append(Text(f"bounds that are not the default: {bounds}", style="yellow"))
+    return Group(*parts)
+
+
+_ALWAYS_COLUMNS = ("partitions", "consumers", "a repeat", "takes about")
+_DRAINS_FIRST = "  (cells that offer a share of what a drain reached come after the drains in round 1)"
+
+
+def duration(seconds: float) -> str:
+    """Write a duration for a person: 45 s, 8 min 10 s, 2 h 05 min."""
+    whole = max(0, round(seconds))
+    if whole < 60:  # noqa: PLR2004 - seconds in a minute
+        return f"{whole} s"
+    minutes, rest = divmod(whole, 60)
+    if minutes < 60:  # noqa: PLR2004 - minutes in an hour
+        return f"{minutes} min {rest:02} s"
+    return f"{minutes // 60} h {minutes % 60:02} min"
+
+
+def _cells(kind: str, cells: Sequence[CellSpec]) -> tuple[RenderableType, RenderableType]:
+    """The cells of one kind: a row each with the axes that differ, and a line with what they have in common."""
+    shown = {name: [_shown(cell, name) for cell in cells] for name, axis in AXES.items() if kind in axis.kinds}
+    shown["a repeat"] = [size(cell) for cell in cells]
+    shown["takes about"] = [duration(estimate_s(cell)) for cell in cells]
+    columns = [name for name, values in shown.items() if len(set(values)) > 1 or name in _ALWAYS_COLUMNS]
+    table = Table.grid(padding=(0, 3, 0, 0))
+    table.add_row(Text(f"{kind} cell", style="bold"), *(Text(name, style="bold") for name in columns))
+    for row, cell in enumerate(cells):
+        table.add_row(cell.id, *(shown[name][row] for name in columns))
+    same = ", ".join(f"{name} {values[0]}" for name, values in shown.items() if name not in columns)
+    return table, Text(f"in each: {same}", style="dim")
+
+
+def size(cell: CellSpec) -> str:
+    """Say how much a repeat of ``cell`` offers."""
+    if cell.kind == "drain":
+        return f"{cell.events:,} events"
+    return f"{cell.duration_s:g} s + {cell.warmup_s:g} s warm-up"
+
+
+def _shown(cell: CellSpec, name: str) -> str:
+    value = getattr(cell, name)
+    if isinstance(value, OfferedLoad):
+        return f"{100 * value.share_of_drain:g}% of its drain, at least {value.at_least:,.0f}/s"
+    if isinstance(value, tuple):
+        return " ".join(f"{event_type}:{weight:g}" for event_type, weight in value)
+    if name == "offered_load":
+        return f"{value:,.0f}/s"
+    return "its own" if value is None else str(value)
