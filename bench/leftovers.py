@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Self
@@ -10,6 +12,8 @@ from typing import Self
 import numpy as np
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.errors import GroupCoordinatorNotAvailableError as CoordinatorNotAvailable
+from aiokafka.errors import GroupLoadInProgressError as CoordinatorLoadInProgress
 from numpy.typing import NDArray
 
 from loadtest._identity import id_low
@@ -18,6 +22,7 @@ from pipeline.topics import event_topics
 
 _FETCH_MS = 1_000
 _EMPTY_FETCHES = 10
+_RETRY_S = 0.1
 
 
 @dataclass(frozen=True)
@@ -74,7 +79,15 @@ class GroupWatch:
 
     async def committed(self) -> Mapping[TopicPartition, int]:
         """Give the offset that the group goes on from, by partition; none where it has committed none."""
-        offsets = await self._admin.list_consumer_group_offsets(self._group_id)
+        deadline = time.monotonic() + self._kafka.request_timeout_ms / 1000
+        while True:
+            try:
+                offsets = await self._admin.list_consumer_group_offsets(self._group_id)
+                break
+            except (CoordinatorLoadInProgress, CoordinatorNotAvailable):  # a fresh broker's first group
+                if time.monotonic() > deadline:
+                    raise
+                await asyncio.sleep(_RETRY_S)
         return {partition: max(0, each.offset) for partition, each in offsets.items()}
 
     async def leftovers(self) -> Leftovers:

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import hashlib
 import signal
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -140,9 +140,12 @@ def _carry_out(run: _Run) -> Outcome:
     """Run what is not finished, and say what was found in all of it."""
     try:
         run.write(status="running", finished_at=None)
+        run.display.begin(run.order, run.bundle.results(), run.bundle.path)
         if not all(_is_finished(run.attempts(each)) for each in run.order):
             try:
-                asyncio.run(_interruptible(run))
+                with _terminate_like_interrupt(), _servers(run) as servers:
+                    run.write(versions={**run.manifest.versions, **servers.versions})
+                    asyncio.run(_all(run, servers))
             except BaseException:
                 run.write(status="interrupted")
                 raise
@@ -154,20 +157,25 @@ def _carry_out(run: _Run) -> Outcome:
     return Outcome(run.bundle.path, findings, sum(not each.valid for each in results))
 
 
-async def _interruptible(run: _Run) -> None:
+async def _all(run: _Run, servers: Servers) -> None:
+    """Run whatever is not finished, in the planned order."""
+    for planned in run.order:
+        while not _is_finished(run.attempts(planned)):
+            await _attempt(run, planned, servers)
+
+
+@contextlib.contextmanager
+def _terminate_like_interrupt() -> Iterator[None]:
     """Let SIGTERM end the run as Ctrl-C does: everything is stopped, the bundle stays resumable."""
-    task = asyncio.current_task()
-    if task is not None:
-        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
-    async with _servers(run) as servers:
-        run.write(versions={**run.manifest.versions, **servers.versions})
-        for planned in run.order:
-            while not _is_finished(run.attempts(planned)):
-                await _attempt(run, planned, servers)
+    before = signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
-@contextlib.asynccontextmanager
-async def _servers(run: _Run) -> AsyncIterator[Servers]:
+@contextlib.contextmanager
+def _servers(run: _Run) -> Iterator[Servers]:
     """Give Kafka and MongoDB: started, and stopped at the end, unless they are the user's own."""
     if not run.local:
         yield Servers(run.settings, {}, {})

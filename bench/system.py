@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 import sys
 import time
 from collections.abc import Mapping
@@ -122,13 +123,18 @@ class System:
     def stop(self) -> list[str]:
         """Stop API, then workers; tell of every process that had ended by itself, or badly."""
         self.assignments = [deliveries.assignment(path) for path in self.deliveries_logs]
+        crashes = self._end([self.api] if self.api else [])
+        return crashes + self._end([each for each in self.workers if each.pid])
+
+    def _end(self, processes: list[ChildProcess]) -> list[str]:
+        """End processes side by side: one that leaves the group makes work for the others."""
+        died = [not each.running() for each in processes]
+        for process in processes:
+            process.send_signal(signal.SIGTERM)
         crashes = []
-        for process in [*([self.api] if self.api else []), *self.workers]:
-            if process.pid == 0:
-                continue
-            died = not process.running()
+        for process, was_dead in zip(processes, died, strict=True):
             code = process.stop(grace_s=_STOP_TIMEOUT_S)
-            if died or code != 0:
+            if was_dead or code != 0:
                 crashes.append(f"crash: {process.name} ended with exit code {code}, see logs/{process.log_path.name}")
         return crashes
 
@@ -136,7 +142,8 @@ class System:
         if not process.running():
             raise RepeatError(f"{process.name} ended with exit code {process.returncode}; {process.last_words()}")
         if time.monotonic() > deadline:
-            raise RepeatError(f"{process.name} did not {purpose} within {_READY_TIMEOUT_S:.0f} s; {process.last_words()}")
+            message = f"{process.name} did not {purpose} within {_READY_TIMEOUT_S:.0f} s; {process.last_words()}"
+            raise RepeatError(message)
 
     def _worker(self, number: int) -> ChildProcess:
         path = str(self._deliveries_log(number))
