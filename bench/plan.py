@@ -137,4 +137,6 @@ def _shown(cell: CellSpec, name: str) -> str:
         return " ".join(f"{event_type}:{weight:g}" for event_type, weight in value)
     if name == "offered_load":
         return f"{value:,.0f}/s"
-    return "its own" if value is None else str(value)
+    if value is None:  # an event mix that the cell leaves open
+        return "all topics alike" if cell.kind == "drain" else "the traffic's"
+    return str(value)

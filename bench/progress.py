@@ -147,6 +147,11 @@ class Display:
         """The display at this moment."""
         return Group(self._cells(), *self._running_lines(), self._bar())
 
+    @property
+    def results(self) -> tuple[Result, ...]:
+        """What was told of, of each repeat the attempt that counts."""
+        return tuple(self._results.values())
+
     def _take(self, result: Result) -> None:
         self._results[result.cell, result.round] = result
 

@@ -1,0 +1,228 @@
+"""``python -m bench``: plan a matrix, run it, and go on with a run that was interrupted."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import os
+import shlex
+import sys
+import traceback
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+from msgspec import structs
+from rich.console import Console
+
+from bench import environment, matrix, plan
+from bench.closing import closing
+from bench.progress import Display
+from pipeline import settings
+from pipeline.errors import TidemarkError, UsageError
+from pipeline.settings import Settings
+
+EXIT_DONE, EXIT_FINDING, EXIT_USAGE, EXIT_CRASH, EXIT_INTERRUPTED = 0, 1, 2, 3, 130
+
+_KAFKA, _MONGO = settings.PREFIX + "KAFKA_BOOTSTRAP_SERVERS", settings.PREFIX + "MONGO_URI"
+_MATRIX_HELP = "a TOML file, or the name of one that comes with Tidemark: {names}"
+_EXIT_CODES = f"""
+exit codes:
+  0    done, and nothing was found
+  1    done, and something was found: events lost or stored twice, the objective missed, a crash of a part
+  2    bad usage, or a part is missing
+  3    a crash of its own
+  130  interrupted; the run can be resumed
+
+servers: {_KAFKA} and {_MONGO} name servers of your own (both, or
+neither); without them a Kafka and a MongoDB are started on this machine for the run, and stopped after it.
+"""
+_EXAMPLES = {
+    "": """
+examples:
+  python -m bench plan quick
+  python -m bench run smoke
+  python -m bench run my-matrix.toml --out runs
+  python -m bench resume runs/20261122-101500-quick
+""",
+    "plan": """
+examples:
+  python -m bench plan quick
+  python -m bench plan my-matrix.toml
+""",
+    "run": """
+examples:
+  python -m bench run smoke                   does everything work? under a minute
+  python -m bench run quick                   partitions x consumers, under ten minutes on two cores
+  python -m bench run my-matrix.toml --out /data/runs
+  PIPELINE_KAFKA_BOOTSTRAP_SERVERS=kafka:9092 PIPELINE_MONGO_URI=mongodb://db/?replicaSet=rs0 \\
+    python -m bench run full
+""",
+    "resume": """
+examples:
+  python -m bench resume runs/20261122-101500-quick     the repeats that are finished are not run again
+""",
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line ``arguments`` and give its exit code."""
+    chosen = _parser().parse_args(arguments)
+    command: Callable[[argparse.Namespace], int] = chosen.function
+    try:
+        return command(chosen)
+    except TidemarkError as error:
+        _complain(str(error))
+        return error.exit_code
+    except (KeyboardInterrupt, asyncio.CancelledError):
+        _complain("interrupted")
+        return EXIT_INTERRUPTED
+    except Exception:  # noqa: BLE001 - the edge of the process: whatever it is, it is told, and has its exit code
+        traceback.print_exc()
+        _complain("a crash of its own; the lines above say where")
+        return EXIT_CRASH
+
+
+def _complain(text: str) -> None:
+    sys.stderr.write(f"bench: {text}\n")
+
+
+def _plan(chosen: argparse.Namespace) -> int:
+    wanted = matrix.load(chosen.matrix, api=settings.load(os.environ).api)
+    Console(highlight=False).print(plan.describe(wanted))
+    return EXIT_DONE
+
+
+def _run(chosen: argparse.Namespace) -> int:
+    from bench import run  # noqa: PLC0415 - it brings numpy, Arrow and clients, and plan and --help need none of them
+
+    base, local = _settings(chosen)
+    wanted = matrix.load(chosen.matrix, api=base.api)
+    command = ["python", "-m", "bench", "run", chosen.matrix, *(["--keep-data"] if chosen.keep_data else [])]
+    with _display(chosen) as display:
+        outcome = run.execute(
+            wanted,
+            out_dir=Path(chosen.out),
+            display=display,
+            environment=environment.describe(),
+            settings=base,
+            local=local,
+            command=shlex.join(command),
+        )
+    return _tell(chosen, display, outcome.run_dir, outcome.findings, outcome.void)
+
+
+def _resume(chosen: argparse.Namespace) -> int:
+    from bench import run  # noqa: PLC0415 - as above
+
+    base, local = _settings(chosen)
+    run_dir = Path(chosen.run)
+    if not run_dir.exists() and (Path(chosen.out) / chosen.run).is_dir():
+        run_dir = Path(chosen.out) / chosen.run
+    with _display(chosen) as display:
+        outcome = run.resume(run_dir, display=display, settings=base, local=local)
+    return _tell(chosen, display, outcome.run_dir, outcome.findings, outcome.void)
+
+
+@contextlib.contextmanager
+def _display(chosen: argparse.Namespace) -> Iterator[Display]:
+    """A display for the run; where it is cut short, how to go on is the last that is said."""
+    with Display(plain=chosen.plain or os.environ.get("CI", "").lower() in ("1", "true")) as display:
+        try:
+            yield display
+        except BaseException:
+            display.close()
+            if display.run_dir is not None:
+                display.note(f"what is finished is kept; go on with: python -m bench resume {display.run_dir}")
+            raise
+
+
+def _tell(chosen: argparse.Namespace, display: Display, run_dir: Path, findings: Sequence[str], void: int) -> int:
+    """Say what came out and where it is; give the exit code."""
+    lines = ["", *closing(display.results, findings, void), f"run folder: {run_dir}"]
+    if chosen.run_dir_file:  # whoever asked for it goes on from there by itself
+        Path(chosen.run_dir_file).write_text(f"{run_dir}\n", encoding="utf-8")
+    else:
+        lines.append(f"its report: python -m reports {run_dir}")
+    for line in lines:
+        display.note(line)
+    return EXIT_FINDING if findings else EXIT_DONE
+
+
+def _settings(chosen: argparse.Namespace) -> tuple[Settings, bool]:
+    """The settings, and whether servers are to be started on this machine."""
+    base = settings.load(os.environ)
+    default = Settings()
+    kafka = _KAFKA in os.environ or base.kafka.bootstrap_servers != default.kafka.bootstrap_servers
+    mongo = _MONGO in os.environ or base.mongo.uri != default.mongo.uri
+    if kafka != mongo:
+        given, missing = (_KAFKA, _MONGO) if kafka else (_MONGO, _KAFKA)
+        raise UsageError(f"{given} is set and {missing} is not: set both, or neither to have servers started here")
+    if chosen.keep_data:
+        base = structs.replace(base, local=structs.replace(base.local, keep_data=True))
+    return base, not kafka
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _described(
+        argparse.ArgumentParser, "", "Measure the pipeline over a matrix of cells.", prog="python -m bench"
+    )
+    commands = parser.add_subparsers(title="commands", metavar="plan | run | resume", required=True)
+
+    names = ", ".join(matrix.shipped())
+    planning = _described(
+        commands.add_parser, "plan", "Show the cells of a matrix, the order of its repeats and the time."
+    )
+    planning.add_argument("matrix", metavar="MATRIX", help=_MATRIX_HELP.format(names=names))
+    planning.set_defaults(function=_plan)
+
+    running = _described(commands.add_parser, "run", "Run a matrix into a new folder; Ctrl-C ends it, resumably.")
+    running.add_argument("matrix", metavar="MATRIX", help=_MATRIX_HELP.format(names=names))
+    _add_common(running, "the folder that gets the run's folder (default: runs)")
+    running.set_defaults(function=_run)
+
+    resuming = _described(
+        commands.add_parser, "resume", "Go on with an interrupted run; finished repeats stay as they are."
+    )
+    resuming.add_argument("run", metavar="RUN", help="the run's folder, or its name within --out")
+    _add_common(resuming, "the folder that has the run's folder, where RUN is only a name (default: runs)")
+    resuming.set_defaults(function=_resume)
+    return parser
+
+
+def _add_common(parser: argparse.ArgumentParser, out_help: str) -> None:
+    parser.add_argument("--out", metavar="DIR", default="runs", help=out_help)
+    parser.add_argument(
+        "--plain",
+        action="store_true",
+        help="lines instead of a display (always so without a terminal, and with CI=true)",
+    )
+    parser.add_argument(
+        "--keep-data",
+        action="store_true",
+        help="leave the data of the servers that were started here where it is; PIPELINE_LOCAL_DATA_DIR says where",
+    )
+    parser.add_argument(
+        "--run-dir-file",
+        metavar="FILE",
+        help="when the run is complete, write the path of its folder to FILE, for scripts",
+    )
+
+
+def _described(
+    make: Callable[..., argparse.ArgumentParser], name: str, purpose: str, **options: str
+) -> argparse.ArgumentParser:
+    """A parser with examples and exit codes below its options; ``make`` is what makes it."""
+    told = {"help": purpose} if name else {}
+    return make(
+        *([name] if name else []),
+        description=purpose,
+        epilog=_EXAMPLES[name].lstrip("\n") + _EXIT_CODES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        **told,
+        **options,
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())
