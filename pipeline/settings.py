@@ -87,6 +87,7 @@ class Worker(Struct, frozen=True, forbid_unknown_fields=True):
     session_timeout_ms: Positive = 10_000
     retry_pause_s: Seconds = 1.0
     shutdown_timeout_s: Seconds = 20.0
+    metrics_host: str = "127.0.0.1"
     metrics_port: Port = 0  # 0: none
     deliveries_path: str = ""  # empty: nothing is recorded
 

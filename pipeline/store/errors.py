@@ -1,0 +1,19 @@
+"""What can go wrong in a write, told apart by what is to be done about it."""
+
+from pipeline.errors import TidemarkError
+
+
+class StoreAwayError(TidemarkError):
+    """MongoDB cannot do it now, whatever the documents are: wait and try again."""
+
+
+class UnencodableError(TidemarkError):
+    """At least one of the documents does not fit BSON; nothing was sent."""
+
+
+class TooLargeError(TidemarkError):
+    """The documents together are too large for one command; nothing was sent."""
+
+
+class RefusedDocumentsError(TidemarkError):
+    """The server refuses the whole command because of what at least one document holds."""

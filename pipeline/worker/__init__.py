@@ -1,0 +1,5 @@
+"""Kafka in, MongoDB out."""
+
+from pipeline.worker.process import run
+
+__all__ = ["run"]

@@ -1,0 +1,94 @@
+"""A batch: what one write holds, from mapping to the commit of its offsets."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+
+from aiokafka.structs import TopicPartition
+from msgspec import Struct, field
+
+from pipeline.errors import InvalidEventError
+from pipeline.store import Document
+from pipeline.worker.mapping import Record, document_of
+
+
+class Refusal(Struct, frozen=True, gc=False):
+    """A record that cannot be stored: ``reason`` is short and stable, ``detail`` for people."""
+
+    record: Record
+    reason: str
+    detail: str
+
+
+class Batch(Struct):
+    """Records of one fetch, mapped. ``records`` and ``documents`` are parallel."""
+
+    fetched_ns: int
+    epoch: int  # the assignment under which they were fetched
+    records: list[Record] = field(default_factory=list)
+    documents: list[Document] = field(default_factory=list)
+    refusals: list[Refusal] = field(default_factory=list)
+    offsets: dict[TopicPartition, int] = field(default_factory=dict)  # to commit: one beyond the last
+    size_bytes: int = 0
+
+    @property
+    def events(self) -> int:
+        """How many records it holds, refused ones too."""
+        return len(self.records) + len(self.refusals)
+
+
+def batches_of(
+    fetched: Mapping[TopicPartition, Sequence[Record]],
+    *,
+    fetched_ns: int,
+    epoch: int,
+    max_events: int,
+    max_bytes: int,
+) -> Iterator[Batch]:
+    """Map ``fetched`` and cut it into batches of at most ``max_events`` and ``max_bytes``.
+
+    A single record larger than ``max_bytes`` is a batch of its own. Bytes are those of the
+    records' values. Each batch is made when asked for, so that its write can start before the
+    next one is mapped.
+    """
+    batch = Batch(fetched_ns, epoch)
+    for partition, records in fetched.items():
+        start = 0
+        while start < len(records):
+            end, size = _fitting(records, start, max_events - batch.events, max_bytes - batch.size_bytes)
+            if end == start and batch.events:
+                yield batch
+                batch = Batch(fetched_ns, epoch)
+                continue
+            end = max(end, start + 1)
+            _add(batch, records[start:end], size)
+            batch.offsets[partition] = records[end - 1].offset + 1
+            start = end
+    if batch.events:
+        yield batch
+
+
+def _fitting(records: Sequence[Record], start: int, events: int, room_bytes: int) -> tuple[int, int]:
+    """Where the records from ``start`` that fit end, and their bytes; at least those of the first."""
+    stop = min(start + events, len(records))
+    size = sum([record.serialized_value_size for record in records[start:stop]])
+    if size <= room_bytes:
+        return stop, size
+    size = end = 0
+    for end in range(start, stop):
+        more = max(records[end].serialized_value_size, 0)
+        if size + more > room_bytes:
+            return end, size or more
+        size += more
+    return end, size
+
+
+def _add(batch: Batch, records: Sequence[Record], size_bytes: int) -> None:
+    batch.size_bytes += size_bytes
+    for record in records:
+        try:
+            batch.documents.append(document_of(record))
+        except InvalidEventError as error:
+            batch.refusals.append(Refusal(record, error.code, str(error)))
+        else:
+            batch.records.append(record)

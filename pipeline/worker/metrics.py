@@ -1,0 +1,48 @@
+"""What a worker tells Prometheus, in a registry of its own."""
+
+from __future__ import annotations
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, start_http_server
+
+from pipeline.errors import MissingPartError
+
+
+class WorkerMetrics:
+    """Counters and gauges; each is set where the thing happens."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        self.batches = Counter("tidemark_worker_batches", "Batches written and acknowledged", registry=self.registry)
+        self.fetched = Counter("tidemark_worker_fetched", "Records read from Kafka", registry=self.registry)
+        self.stored = Counter(
+            "tidemark_worker_stored", "Events acknowledged by MongoDB, duplicates too", registry=self.registry
+        )
+        self.duplicates = Counter(
+            "tidemark_worker_duplicates", "Events that were stored already, same content", registry=self.registry
+        )
+        self.conflicts = Counter(
+            "tidemark_worker_conflicts", "Events whose _id another event has", registry=self.registry
+        )
+        self.dead_letters = Counter(
+            "tidemark_worker_dead_letters", "Records put on the dead-letter topic", ["reason"], registry=self.registry
+        )
+        self.retries = Counter("tidemark_worker_retries", "Writes tried once more", registry=self.registry)
+        self.rebalances = Counter("tidemark_worker_rebalances", "Assignments received", registry=self.registry)
+        self.assigned = Gauge(
+            "tidemark_worker_assigned_partitions", "Partitions this worker reads", registry=self.registry
+        )
+        self.backlog = Gauge(
+            "tidemark_worker_backlog", "Records of the assigned partitions not committed yet", registry=self.registry
+        )
+
+    def serve(self, host: str, port: int) -> None:
+        """Answer ``GET /metrics`` on ``host:port`` from a thread, until the process ends.
+
+        Raises:
+            MissingPartError: the address is taken or not ours.
+        """
+        try:
+            start_http_server(port, addr=host, registry=self.registry)
+        except OSError as error:
+            message = f"metrics cannot be served on {host}:{port} ({error.strerror}): set PIPELINE_WORKER_METRICS_PORT"
+            raise MissingPartError(message) from error

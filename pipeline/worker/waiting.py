@@ -1,0 +1,67 @@
+"""Waiting for a part that is away: bounded pauses, and log lines that say for what."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+
+log = logging.getLogger(__name__)
+
+_SAY_AGAIN_S = 10.0
+
+
+class Waiting:
+    """One wait for one part; reused for the next."""
+
+    def __init__(self, part: str, pause_s: float) -> None:
+        """``part`` with its address, as a person would name it; ``pause_s`` between two attempts."""
+        self._part = part
+        self._pause_s = pause_s
+        self._since_s = 0.0
+        self._said_s = 0.0
+        self._attempts = 0
+
+    async def pause(self, cause: BaseException | str) -> None:
+        """Say that the part is away and why (not at every attempt), and wait a little."""
+        self.note(cause)
+        await asyncio.sleep(self._pause_s)
+
+    def note(self, cause: BaseException | str) -> None:
+        """Say that the part is away and why, unless that was said a moment ago."""
+        now_s = time.monotonic()
+        if self._attempts == 0:
+            self._since_s = now_s
+        if self._attempts == 0 or now_s - self._said_s >= _SAY_AGAIN_S:
+            self._said_s = now_s
+            away_s = now_s - self._since_s
+            text = str(cause) or type(cause).__name__
+            log.warning("waiting for %s (for %.0f s so far; every %.1f s): %s", self._part, away_s, self._pause_s, text)
+        self._attempts += 1
+
+    def over(self) -> None:
+        """Say that the part is back, if it was away."""
+        if self._attempts:
+            log.info("%s is back after %.1f s", self._part, time.monotonic() - self._since_s)
+            self._attempts = 0
+
+
+class RepeatFilter(logging.Filter):
+    """Lets a library say the same thing once in a while only: with Kafka away, aiokafka says it ten times a second."""
+
+    def __init__(self, library: str) -> None:
+        """``library`` is the name of its logger, those below it included."""
+        super().__init__()
+        self._library = library
+        self._said_s: dict[str, float] = {}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Keep ``record`` unless the library said it within the last ten seconds."""
+        if record.name.partition(".")[0] != self._library:
+            return True
+        now_s = time.monotonic()
+        text = str(record.msg)  # with its place-holders: a bounded number of them
+        if now_s - self._said_s.get(text, -_SAY_AGAIN_S) < _SAY_AGAIN_S:
+            return False
+        self._said_s[text] = now_s
+        return True
