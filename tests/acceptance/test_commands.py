@@ -38,7 +38,7 @@ import os, sys
 from tell import tell
 
 argv = sys.argv
-if "--run-dir-file" in argv and os.environ["BENCH_EXIT"] in "01":
+if "--run-dir-file" in argv and os.environ["BENCH_EXIT"] != "2":
     open(argv[argv.index("--run-dir-file") + 1], "w").write("runs/the new one")
 tell("bench", int(os.environ["BENCH_EXIT"]))
 """
@@ -233,10 +233,11 @@ class TestBench:
         assert [each["name"] for each in told(done)] == ["bench", "reports"]
         assert done.returncode == 1
 
-    def test_a_bench_that_could_not_run_gives_its_own_exit_code_and_no_report(self, checkout: Path) -> None:
-        done = run(checkout / "tidemark", "bench", BENCH_EXIT="2")
+    @pytest.mark.parametrize("bench", [2, 3, 130])
+    def test_a_bench_that_did_not_end_gives_its_own_exit_code_and_no_report(self, checkout: Path, bench: int) -> None:
+        done = run(checkout / "tidemark", "bench", BENCH_EXIT=str(bench))
         assert [each["name"] for each in told(done)] == ["bench"]
-        assert done.returncode == 2
+        assert done.returncode == bench
 
     def test_a_report_that_could_not_be_written_gives_its_own_exit_code(self, checkout: Path) -> None:
         assert run(checkout / "tidemark", "bench", BENCH_EXIT="1", REPORTS_EXIT="3").returncode == 3
@@ -248,13 +249,13 @@ class TestBench:
 
 
 class TestEnvironment:
-    def test_a_second_start_installs_nothing(self, checkout: Path) -> None:
+    def test_a_second_start_installs_nothing_and_looks_for_no_python(self, checkout: Path, tmp_path: Path) -> None:
         witness = checkout / ".venv" / "witness"  # an environment made anew would not have it
         witness.touch()
         wheel = checkout.parent / "tell-1.0-py3-none-any.whl"
         wheel.rename(wheel.with_suffix(".away"))  # a pip that ran would miss it
         try:
-            done = run(checkout / "tidemark", "report")
+            done = run(checkout / "tidemark", "report", PATH=path_with(tmp_path / "bin"))
             assert witness.exists()
         finally:
             wheel.with_suffix(".away").rename(wheel)
@@ -315,6 +316,14 @@ class TestEnvironment:
         assert told(done) == []
         write_lock(made, wheel)
         assert run(made / "tidemark", "report").returncode == 0
+
+    def test_a_lock_without_hashes_is_not_installed(self, tmp_path: Path) -> None:
+        made = make_checkout(tmp_path)
+        lock = made / "requirements" / "tidemark.txt"
+        lock.write_text(lock.read_text(encoding="utf-8").split(" \\")[0] + "\n", encoding="utf-8")
+        done = run(made / "tidemark", "report")
+        assert done.returncode == 2
+        assert "Hashes are required" in done.stderr
 
     def test_an_old_python_alone_is_refused_with_what_to_do(self, tmp_path: Path) -> None:
         made = make_checkout(tmp_path)
