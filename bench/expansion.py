@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Annotated, Any, NamedTuple, get_args
 
 import msgspec
+from aiokafka import codec
 from msgspec import Meta
 
-from bench.cellspec import AXES, CellSpec, Kind, OfferedLoad, cell_id
+from bench.cellspec import AXES, CellSpec, Compression, Kind, OfferedLoad, cell_id
 from bench.problems import Problems
 from bench.tomllines import Path
 from loadtest._spec import Traffic
@@ -27,6 +28,13 @@ _SIZES: dict[str, tuple[str, Any, str]] = {
 }
 _BLOCK_KEYS = ("kind", "axes", "fixed", "events", "warmup_s", "duration_s", "offered_load")
 _DURABILITY = ("acks", "write_concern")
+_CODECS: dict[Compression, Callable[[], bool]] = {
+    "none": lambda: True,
+    "gzip": codec.has_gzip,
+    "snappy": codec.has_snappy,
+    "lz4": codec.has_lz4,
+    "zstd": codec.has_zstd,
+}
 
 
 class _Block(NamedTuple):
@@ -206,6 +214,10 @@ def _refuse_impossible(problems: Problems, placed: _Placed, traffic: Traffic, ap
             text = f"events = {cell.events} is too few for {cell.id}: at least {needed}"
             problems.add((*block.path, "events"), f"{text}, {BATCHES_PER_CONSUMER} batches for each consumer")
         return
+    if not _CODECS[cell.compression]():
+        path = (*block.path, "axes" if "compression" in block.varied else "fixed", "compression")
+        text = f"compression = {cell.compression!r} needs a codec that is not installed here"
+        problems.add(path, f"{text}: install cramjam, or use 'none' or 'gzip'")
     largest = api.max_event_bytes - _ENVELOPE_BYTES
     in_batches = api.max_body_bytes // traffic.batch_max_events - _ENVELOPE_BYTES
     path = (*block.path, "axes" if "payload_bytes" in block.varied else "fixed", "payload_bytes")

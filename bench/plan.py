@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
@@ -93,7 +94,7 @@ def describe(matrix: Matrix) -> RenderableType:
     return Group(*parts)
 
 
-_ALWAYS_COLUMNS = ("partitions", "consumers", "a repeat", "takes about")
+_COLUMNS = ("partitions", "consumers")  # axes with a column of their own, in any matrix
 _DRAINS_FIRST = "  (cells that offer a share of what a drain reached come after the drains in round 1)"
 
 
@@ -109,30 +110,35 @@ def duration(seconds: float) -> str:
 
 
 def _cells(kind: str, cells: Sequence[CellSpec]) -> tuple[RenderableType, RenderableType]:
-    """The cells of one kind: a row each with the axes that differ, and a line with what they have in common."""
-    shown = {name: [_shown(cell, name) for cell in cells] for name, axis in AXES.items() if kind in axis.kinds}
-    shown["a repeat"] = [size(cell) for cell in cells]
-    shown["takes about"] = [duration(estimate_s(cell)) for cell in cells]
-    columns = [name for name, values in shown.items() if len(set(values)) > 1 or name in _ALWAYS_COLUMNS]
+    """The cells of one kind, a row each, and a line with the values that most of them have."""
+    names = [name for name, axis in AXES.items() if kind in axis.kinds and name not in _COLUMNS]
+    shown = {name: [_shown(cell, name) for cell in cells] for name in names}
+    usual = {name: Counter(values).most_common(1)[0][0] for name, values in shown.items()}
+    special = [
+        ", ".join(f"{name} {shown[name][row]}" for name in names if shown[name][row] != usual[name])
+        for row in range(len(cells))
+    ]
+    heads = [f"{kind} cell", *_COLUMNS, "a repeat", "takes about", *(["instead"] if any(special) else [])]
     table = Table.grid(padding=(0, 3, 0, 0))
-    table.add_row(Text(f"{kind} cell", style="bold"), *(Text(name, style="bold") for name in columns))
+    table.add_row(*(Text(head, style="bold", no_wrap=True) for head in heads))
     for row, cell in enumerate(cells):
-        table.add_row(cell.id, *(shown[name][row] for name in columns))
-    same = ", ".join(f"{name} {values[0]}" for name, values in shown.items() if name not in columns)
-    return table, Text(f"in each: {same}", style="dim")
+        values = [cell.id, *(_shown(cell, name) for name in _COLUMNS), size(cell), duration(estimate_s(cell))]
+        table.add_row(*(Text(value, no_wrap=True) for value in values), *([special[row]] if any(special) else []))
+    same = ", ".join(f"{name} {value}" for name, value in usual.items())
+    return table, Text(f"{'unless said otherwise' if any(special) else 'in each'}: {same}", style="dim")
 
 
 def size(cell: CellSpec) -> str:
     """Say how much a repeat of ``cell`` offers."""
     if cell.kind == "drain":
         return f"{cell.events:,} events"
-    return f"{cell.duration_s:g} s + {cell.warmup_s:g} s warm-up"
+    return f"{cell.warmup_s:g} + {cell.duration_s:g} s"
 
 
 def _shown(cell: CellSpec, name: str) -> str:
     value = getattr(cell, name)
     if isinstance(value, OfferedLoad):
-        return f"{100 * value.share_of_drain:g}% of its drain, at least {value.at_least:,.0f}/s"
+        return f"{100 * value.share_of_drain:g}% of its drain (at least {value.at_least:,.0f}/s)"
     if isinstance(value, tuple):
         return " ".join(f"{event_type}:{weight:g}" for event_type, weight in value)
     if name == "offered_load":
