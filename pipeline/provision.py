@@ -179,7 +179,7 @@ async def event_collection(mongo: Mongo) -> AsyncIterator[AsyncCollection[Mappin
             mongo.uri, serverSelectionTimeoutMS=mongo.timeout_ms, timeoutMS=mongo.timeout_ms, tz_aware=True
         )
     except (InvalidURI, MongoConfigurationError, ValueError) as error:
-        raise SettingError("PIPELINE_MONGO_URI", mongo.uri, f"{error}; write mongodb://HOST:PORT") from error
+        raise SettingError("PIPELINE_MONGO_URI", mongo.shown_uri, f"{error}; write mongodb://HOST:PORT") from error
     async with client:
         try:
             yield client[mongo.database][mongo.collection]
@@ -187,12 +187,12 @@ async def event_collection(mongo: Mongo) -> AsyncIterator[AsyncCollection[Mappin
             raise SettingError("PIPELINE_MONGO_DATABASE", f"{mongo.database}.{mongo.collection}", str(error)) from error
         except ServerSelectionTimeoutError as error:
             message = (
-                f"MongoDB at {mongo.uri} does not answer: start it (`docker compose up mongodb`, or `python -m "
+                f"MongoDB at {mongo.shown_uri} does not answer: start it (`docker compose up mongodb`, or `python -m "
                 "pipeline up` for everything), or name another one in PIPELINE_MONGO_URI"
             )
             raise MissingPartError(message) from error
         except PyMongoError as error:
-            raise ProvisionError(f"MongoDB at {mongo.uri} refused: {error}") from error
+            raise ProvisionError(f"MongoDB at {mongo.shown_uri} refused: {error}") from error
 
 
 async def create_indexes(mongo: Mongo) -> tuple[IndexOutcome, ...]:

@@ -8,6 +8,7 @@ file, the file over the defaults below. Lists are comma-separated in the environ
 from __future__ import annotations
 
 import difflib
+import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
@@ -51,6 +52,11 @@ class Mongo(Struct, frozen=True, forbid_unknown_fields=True):
     write_concern: str = "majority"  # "majority" or a number of nodes
     journal: bool = True
     timeout_ms: Positive = 10_000
+
+    @property
+    def shown_uri(self) -> str:
+        """The URI as it may be shown to anyone: without a password."""
+        return re.sub(r"(?<=://)([^/@]*):[^/]*@", r"\1:***@", self.uri)
 
 
 class Api(Struct, frozen=True, forbid_unknown_fields=True):

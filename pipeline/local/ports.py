@@ -30,7 +30,8 @@ def free_port() -> int:
 
 def is_free(port: int, host: str = HOST) -> bool:
     """Whether a server could listen on ``port`` of ``host`` now."""
-    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((host, port))

@@ -1,0 +1,262 @@
+"""The command line: ``python -m pipeline COMMAND``."""
+# ruff: noqa: T201  a command line prints
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import datetime as dt
+import logging
+import os
+import sys
+import traceback
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from msgspec import structs
+
+from pipeline import settings as pipeline_settings
+from pipeline.errors import TidemarkError
+from pipeline.settings import Settings
+
+if TYPE_CHECKING:
+    from pipeline.deadletters import DeadLetter
+
+INTERRUPTED = 130
+CRASHED = 3
+
+_EPILOG = """\
+settings
+  Every setting is an environment variable PIPELINE_<SECTION>_<FIELD>, or a field of a TOML file
+  that --settings or PIPELINE_SETTINGS_FILE names; the environment wins over the file.
+
+exit codes
+  0 done   1 a finding (check: something is not as it should be; replay: something was left)
+  2 bad usage, or a part is missing   3 a crash   130 interrupted
+"""
+
+_EXAMPLES = {
+    "up": """\
+examples
+  python -m pipeline up                                 everything, on ports 8000, 9092 and 27017
+  python -m pipeline up --workers 3 --api-processes 2
+  python -m pipeline up --api-port 0 --kafka-port 0 --mongo-port 0      on any free ports
+  PIPELINE_LOCAL_DATA_DIR=~/tidemark PIPELINE_LOCAL_KEEP_DATA=true python -m pipeline up
+  PIPELINE_KAFKA_BOOTSTRAP_SERVERS=kafka:9092 PIPELINE_MONGO_URI=mongodb://db:27017 \\
+      python -m pipeline up                             API and workers alone, on servers of your own
+""",
+    "api": """\
+examples
+  python -m pipeline api
+  PIPELINE_API_PORT=8080 PIPELINE_API_PROCESSES=2 python -m pipeline api
+""",
+    "worker": """\
+examples
+  python -m pipeline worker
+  PIPELINE_WORKER_GROUP_ID=second_look python -m pipeline worker        reads every event again
+""",
+    "init": """\
+examples
+  python -m pipeline init                               may be run again at any time
+  PIPELINE_KAFKA_PARTITIONS=6 python -m pipeline init --grow
+""",
+    "check": """\
+examples
+  python -m pipeline check
+  python -m pipeline check --no-api                     the servers alone
+""",
+    "dead-letters": """\
+examples
+  python -m pipeline dead-letters list --limit 20
+  python -m pipeline dead-letters replay --dry-run      what would be sent, and where to
+  python -m pipeline dead-letters replay                goes on where the last replay ended
+""",
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command and give its exit code: the one place where errors become words and numbers."""
+    try:
+        options = _parser().parse_args(arguments)
+        environment = dict(os.environ)
+        if "settings" in options:
+            environment[pipeline_settings.SETTINGS_FILE] = options.settings
+        return _run(options, pipeline_settings.load(environment), environment)
+    except TidemarkError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return INTERRUPTED
+    except Exception:  # noqa: BLE001  the process's edge
+        traceback.print_exc()
+        print("error: this is a bug of ours, please report it with the lines above", file=sys.stderr)
+        return CRASHED
+
+
+def _run(options: argparse.Namespace, settings: Settings, environment: Mapping[str, str]) -> int:
+    # Each command brings in what it needs: `check` starts without Sanic, a worker without rich.
+    if options.command not in ("api", "worker"):
+        # What a client library has to say is told by our own messages; unhandled, it would go to stderr.
+        logging.getLogger("aiokafka").addHandler(logging.NullHandler())
+    match options.command:
+        case "up":
+            return _up(options, settings, environment)
+        case "api":
+            from pipeline.ingest import serve  # noqa: PLC0415  see above
+
+            _log_to_stderr()
+            return serve(settings)
+        case "worker":
+            from pipeline.worker import run  # noqa: PLC0415  see above
+
+            _log_to_stderr()
+            return run(settings)
+        case "init":
+            return _init(options, settings)
+        case "check":
+            return _check(options, settings)
+        case _:
+            return _dead_letters(options, settings)
+
+
+def _up(options: argparse.Namespace, settings: Settings, environment: Mapping[str, str]) -> int:
+    from pipeline import up  # noqa: PLC0415  see _run
+
+    api = settings.api
+    if options.api_port is not None:
+        api = structs.replace(api, port=options.api_port)
+    if options.api_processes is not None:
+        api = structs.replace(api, processes=options.api_processes)
+    local = structs.replace(settings.local, keep_data=settings.local.keep_data or options.keep_data)
+    logs_dir = Path(options.logs).expanduser().resolve() if options.logs else None
+    asked = up.Options(options.workers, options.kafka_port, options.mongo_port, logs_dir)
+    return up.run(structs.replace(settings, api=api, local=local), asked, environment)
+
+
+def _init(options: argparse.Namespace, settings: Settings) -> int:
+    from pipeline import provision  # noqa: PLC0415  see _run
+
+    print(f"Kafka at {settings.kafka.bootstrap_servers}")
+    for topic in asyncio.run(provision.create_topics(settings.kafka, grow=options.grow)):
+        done = "made" if topic.made else "was there" if topic.partitions == topic.found else "grown"
+        less = f" of the {topic.wanted} wanted: --grow adds the others" if topic.partitions < topic.wanted else ""
+        print(f"  topic {topic.name}: {done}, partitions: {topic.partitions}{less}")
+    mongo = settings.mongo
+    print(f"MongoDB at {mongo.shown_uri}, {mongo.database}.{mongo.collection}")
+    for index in asyncio.run(provision.create_indexes(mongo)):
+        print(f"  index {index.field}: {index.direction}: {'made' if index.made else 'was there'}")
+    return 0
+
+
+def _check(options: argparse.Namespace, settings: Settings) -> int:
+    from pipeline import reachability  # noqa: PLC0415  see _run
+
+    parts = asyncio.run(reachability.check(settings, with_api=not options.no_api))
+    for part in parts:
+        print(f"{'ok     ' if part.ok else 'NOT OK '} {part.name}: {part.seen}")
+        if part.remedy:
+            print(f"        {part.remedy}")
+    faults = sum(not part.ok for part in parts)
+    print("everything is as it should be" if not faults else f"{faults} of {len(parts)} parts need attention")
+    return 1 if faults else 0
+
+
+def _dead_letters(options: argparse.Namespace, settings: Settings) -> int:
+    from pipeline import deadletters  # noqa: PLC0415  see _run
+
+    topic = settings.kafka.dead_letter_topic
+    if options.action == "list":
+        found = asyncio.run(deadletters.listing(settings, options.limit))
+        for letter in found.letters:
+            print(_letter_line(letter, options.width))
+        print(f"{len(found.letters)} of {found.total} dead letters in {topic}")
+        return 0
+    done = asyncio.run(deadletters.replay(settings, options.limit, dry_run=options.dry_run, again=options.again))
+    verb = "would be sent" if options.dry_run else "sent"
+    for letter in done.sent:
+        print(f"{verb} to {letter.origin_topic}: {_letter_line(letter, options.width)}")
+    for letter in done.without_origin:
+        print(f"NOT sent, topic {letter.origin_topic!r} is not there: {_letter_line(letter, options.width)}")
+    print(f"{len(done.sent)} {verb}, {len(done.without_origin)} without origin, {done.left} left in {topic}")
+    return 1 if done.without_origin else 0
+
+
+def _letter_line(letter: DeadLetter, width: int) -> str:
+    when = dt.datetime.fromtimestamp(letter.timestamp_ms / 1000, dt.UTC).isoformat(timespec="milliseconds")
+    value = "(no value)" if letter.value is None else letter.value.decode(errors="replace")
+    if len(value) > width:
+        value = f"{value[:width]}... ({len(letter.value or b'')} bytes)"
+    origin = f"{letter.origin_topic}/{letter.origin_partition}@{letter.origin_offset}"
+    replayed = "  (replayed)" if letter.replayed else ""
+    return f"{when}  {origin}  {letter.reason}  {value!r}{replayed}"
+
+
+def _log_to_stderr() -> None:
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    logging.getLogger("aiokafka").setLevel(logging.WARNING)
+
+
+def _parser() -> argparse.ArgumentParser:
+    plain = argparse.RawDescriptionHelpFormatter
+    common = argparse.ArgumentParser(add_help=False)
+    # Suppressed: where a command has commands of its own, the inner default would undo the outer value.
+    common.add_argument("--settings", metavar="FILE", default=argparse.SUPPRESS, help="a TOML file with settings")
+    parser = argparse.ArgumentParser(
+        "python -m pipeline",
+        description="The pipeline: events over HTTP into Kafka, and from Kafka into MongoDB.",
+        epilog="`python -m pipeline COMMAND --help` has examples.\n\n" + _EPILOG,
+        formatter_class=plain,
+    )
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+
+    def command(name: str, words: str) -> argparse.ArgumentParser:
+        epilog = f"{_EXAMPLES[name]}\n{_EPILOG}"
+        return commands.add_parser(
+            name, help=words, description=words, epilog=epilog, formatter_class=plain, parents=[common]
+        )
+
+    up = command("up", "the whole pipeline on this machine, until Ctrl-C")
+    up.add_argument("--workers", type=_count, default=1, help="worker processes (default: 1)")
+    up.add_argument("--api-processes", type=_count, help="processes of the API (default: PIPELINE_API_PROCESSES, 1)")
+    up.add_argument("--api-port", type=_port, help="port of the API (default: PIPELINE_API_PORT, 8000)")
+    up.add_argument("--kafka-port", type=_port, default=9092, help="port of Kafka, 0 for a free one (default: 9092)")
+    up.add_argument("--mongo-port", type=_port, default=27017, help="port of MongoDB, 0 likewise (default: 27017)")
+    up.add_argument("--keep-data", action="store_true", help="leave the servers' data where they are")
+    up.add_argument("--logs", metavar="DIR", help="where the logs go (default: in the cache folder)")
+    command("api", "the HTTP side, until SIGTERM")
+    command("worker", "one consumer, until SIGTERM")
+    init = command("init", "make the topics and the indexes that are missing")
+    init.add_argument("--grow", action="store_true", help="add partitions to topics that have fewer than wanted")
+    check = command("check", "tell, part by part, what is reachable")
+    check.add_argument("--no-api", action="store_true", help="leave the API out")
+    letters = command("dead-letters", "messages that could not be stored: look at them, send them again")
+    actions = letters.add_subparsers(dest="action", required=True, metavar="list|replay")
+    for name, words, limit in (
+        ("list", "show the oldest dead letters", 100),
+        ("replay", "send dead letters to the topics that they came from", 1_000),
+    ):
+        action = actions.add_parser(name, help=words, description=words, parents=[common])
+        action.add_argument("--limit", type=_count, default=limit, help=f"at most so many (default: {limit})")
+        action.add_argument("--width", type=_count, default=200, help="characters shown of a value (default: 200)")
+        if name == "replay":
+            action.add_argument("--dry-run", action="store_true", help="show what would be sent, and send nothing")
+            action.add_argument("--again", action="store_true", help="begin with the oldest, replayed or not")
+    return parser
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 1 on")
+    return int(text)
+
+
+def _port(text: str) -> int:
+    if not text.isdecimal() or int(text) > 65_535:  # noqa: PLR2004  what a port can be
+        raise argparse.ArgumentTypeError(f"{text!r} is not a port: give a number from 0 to 65535")
+    return int(text)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,118 @@
+"""How far the pipeline is: what was accepted into Kafka, what is stored, and what is in between."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Mapping
+from typing import Any
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.errors import KafkaError
+from msgspec import Struct
+from pymongo import AsyncMongoClient
+from pymongo.asynchronous.collection import AsyncCollection
+from pymongo.errors import PyMongoError
+
+from pipeline.settings import Settings
+from pipeline.topics import event_topics
+
+_MEASURE_TIMEOUT_S = 5.0
+
+
+class Progress(Struct, frozen=True):
+    """Counts of events since the meter was opened; None where the part does not answer now.
+
+    ``accepted``: written to the event topics, by the API or by any other producer. ``stored``:
+    documents in the collection. ``backlog``: records that the group has not committed, a gauge.
+    """
+
+    accepted: int | None
+    stored: int | None
+    backlog: int | None
+
+
+class Meter:
+    """Measures :class:`Progress`; get one from :func:`open_meter`."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        consumer: AIOKafkaConsumer,
+        admin: AIOKafkaAdminClient,
+        collection: AsyncCollection[Mapping[str, Any]],
+    ) -> None:
+        """The clients are started already, and closed by whoever made them."""
+        self._consumer = consumer
+        self._admin = admin
+        self._collection = collection
+        self._group_id = settings.worker.group_id
+        self._topics = event_topics(settings.kafka)
+        self._written_before: int | None = None
+        self._stored_before: int | None = None
+
+    async def measure(self) -> Progress:
+        """Measure now; takes at most a few seconds, and raises nothing where a server is away."""
+        (written, backlog), stored = await asyncio.gather(self._kafka(), self._mongo())
+        if self._written_before is None:
+            self._written_before = written
+        if self._stored_before is None:
+            self._stored_before = stored
+        return Progress(
+            accepted=None if written is None else written - (self._written_before or 0),
+            stored=None if stored is None else stored - (self._stored_before or 0),
+            backlog=backlog,
+        )
+
+    async def _kafka(self) -> tuple[int | None, int | None]:
+        """Give the records in the event topics, and how many of them are not committed."""
+        with contextlib.suppress(KafkaError, TimeoutError):
+            async with asyncio.timeout(_MEASURE_TIMEOUT_S):
+                await self._consumer.topics()
+                partitions = [
+                    TopicPartition(topic, partition)
+                    for topic in self._topics
+                    for partition in self._consumer.partitions_for_topic(topic) or ()
+                ]
+                end = await self._consumer.end_offsets(partitions)
+                first = await self._consumer.beginning_offsets(partitions)
+                committed = await self._admin.list_consumer_group_offsets(self._group_id, partitions=partitions)
+                backlog = sum(
+                    # -1: nothing was committed yet, a worker would begin with the first record.
+                    end[each] - max(committed[each].offset if each in committed else -1, first[each])
+                    for each in partitions
+                )
+                return sum(end.values()), backlog
+        return None, None
+
+    async def _mongo(self) -> int | None:
+        with contextlib.suppress(PyMongoError, TimeoutError):
+            async with asyncio.timeout(_MEASURE_TIMEOUT_S):
+                return await self._collection.estimated_document_count()
+        return None
+
+
+@contextlib.asynccontextmanager
+async def open_meter(settings: Settings) -> AsyncIterator[Meter]:
+    """Give a meter whose counts begin now; Kafka and its topics must be there.
+
+    Raises:
+        KafkaError: Kafka does not answer.
+    """
+    async with contextlib.AsyncExitStack() as cleanup:
+        servers = settings.kafka.bootstrap_servers
+        # Subscribed to nothing: it asks for offsets, and fetches no record.
+        consumer = AIOKafkaConsumer(bootstrap_servers=servers, group_id=None)
+        cleanup.push_async_callback(consumer.stop)
+        await consumer.start()
+        admin = AIOKafkaAdminClient(bootstrap_servers=servers)
+        cleanup.push_async_callback(admin.close)
+        await admin.start()
+        client: AsyncMongoClient[Mapping[str, Any]] = AsyncMongoClient(
+            settings.mongo.uri, serverSelectionTimeoutMS=int(_MEASURE_TIMEOUT_S * 1000)
+        )
+        cleanup.push_async_callback(client.close)
+        meter = Meter(settings, consumer, admin, client[settings.mongo.database][settings.mongo.collection])
+        await meter.measure()
+        yield meter

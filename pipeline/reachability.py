@@ -1,0 +1,129 @@
+"""What of the pipeline can be reached, part by part, within a bounded time."""
+
+from __future__ import annotations
+
+import asyncio
+import urllib.error
+import urllib.request
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+from pymongo.asynchronous.collection import AsyncCollection
+
+from pipeline import provision
+from pipeline.errors import MissingPartError, ProvisionError
+from pipeline.settings import Api, Kafka, Mongo, Settings
+
+# Longer than any healthy server takes, shorter than a person's patience; smaller settings win.
+PART_TIMEOUT_MS = 5_000
+
+_INIT = "run `python -m pipeline init`"
+
+
+class Part(Struct, frozen=True):
+    """One part: whether it is as the pipeline needs it, what was seen, and what to do if it is not."""
+
+    name: str
+    ok: bool
+    seen: str
+    remedy: str = ""
+
+
+async def check(settings: Settings, *, with_api: bool = True) -> tuple[Part, ...]:
+    """Look at Kafka, its topics, MongoDB, its indexes and the API, all at once.
+
+    What cannot be reached is told in the result, not raised.
+
+    Raises:
+        SettingError: a setting cannot be used.
+    """
+    kafka = msgspec.structs.replace(
+        settings.kafka, request_timeout_ms=min(settings.kafka.request_timeout_ms, PART_TIMEOUT_MS)
+    )
+    mongo = msgspec.structs.replace(settings.mongo, timeout_ms=min(settings.mongo.timeout_ms, PART_TIMEOUT_MS))
+    looks = [_check_kafka(kafka), _check_mongo(mongo)]
+    if with_api:
+        looks.append(_check_api(settings.api))
+    return tuple(part for parts in await asyncio.gather(*looks) for part in parts)
+
+
+async def _check_kafka(kafka: Kafka) -> list[Part]:
+    name = f"Kafka at {kafka.bootstrap_servers}"
+    try:
+        async with provision.admin_client(kafka) as client, asyncio.timeout(kafka.request_timeout_ms / 1000):
+            brokers = len((await client.describe_cluster())["brokers"])
+            found = await provision.partition_counts(client)
+    except (MissingPartError, ProvisionError) as error:
+        return [Part(name, ok=False, seen="not reachable", remedy=str(error))]
+    parts = [Part(name, ok=True, seen=f"reachable, {brokers} {'broker' if brokers == 1 else 'brokers'}")]
+    for topic, wanted in provision.wanted_topics(kafka).items():
+        parts.append(_topic_part(topic, wanted, found.get(topic, 0)))
+    return parts
+
+
+def _topic_part(topic: str, wanted: int, found: int) -> Part:
+    name = f"topic {topic}"
+    if not found:
+        return Part(name, ok=False, seen="not there, or without a leader", remedy=_INIT)
+    if found < wanted:
+        return Part(name, ok=False, seen=f"{found} of {wanted} partitions", remedy=f"{_INIT} with --grow")
+    return Part(name, ok=True, seen=f"{found} {'partition' if found == 1 else 'partitions'}")
+
+
+async def _check_mongo(mongo: Mongo) -> list[Part]:
+    name = f"MongoDB at {mongo.shown_uri}"
+    try:
+        async with provision.event_collection(mongo) as collection:
+            return await _mongo_parts(name, collection)
+    except (MissingPartError, ProvisionError) as error:
+        return [Part(name, ok=False, seen="not reachable, or it refuses", remedy=str(error))]
+
+
+async def _mongo_parts(name: str, collection: AsyncCollection[Mapping[str, Any]]) -> list[Part]:
+    admin = collection.database.client.admin
+    version = (await admin.command("buildInfo"))["version"]
+    hello = await admin.command("hello")
+    parts = [Part(name, ok=True, seen=f"reachable, version {version}")]
+    if hello.get("setName"):
+        kind = f"replica set {hello['setName']} of {len(hello['hosts'])}"
+    elif hello.get("msg") == "isdbgrid":
+        kind = "a router of shards"
+    else:
+        kind = "a standalone server: w: majority is this one server's word"
+    writable = bool(hello.get("isWritablePrimary"))
+    remedy = "" if writable else "name the primary in PIPELINE_MONGO_URI, or wait until one is elected"
+    parts.append(
+        Part("MongoDB writes", ok=writable, seen=("writable, " if writable else "read-only, ") + kind, remedy=remedy)
+    )
+    missing = await provision.missing_indexes(collection)
+    for field, direction in provision.INDEXES:
+        there = (field, direction) not in missing
+        seen = "there" if there else "missing"
+        parts.append(Part(f"index {field}: {direction}", ok=there, seen=seen, remedy="" if there else _INIT))
+    return parts
+
+
+async def _check_api(api: Api) -> list[Part]:
+    host = "127.0.0.1" if api.host in ("0.0.0.0", "::", "") else api.host  # noqa: S104  compared, not bound to
+    url = f"http://{host}:{api.port}/health/ready"
+    seen = await asyncio.to_thread(_ask, url)
+    ok = seen == "ready"
+    remedy = (
+        ""
+        if ok
+        else "start it (`python -m pipeline api`), or name its place in PIPELINE_API_HOST and PIPELINE_API_PORT"
+    )
+    return [Part(f"API at {url.removesuffix('/health/ready')}", ok=ok, seen=seen, remedy=remedy)]
+
+
+def _ask(url: str) -> str:
+    try:
+        with urllib.request.urlopen(url, timeout=PART_TIMEOUT_MS / 1000) as response:  # noqa: S310  always http, built above
+            return "ready" if response.status == HTTPStatus.OK else f"answers {response.status}"
+    except urllib.error.HTTPError as error:
+        return f"reachable, but not ready: it answers {error.code}"
+    except (OSError, ValueError) as error:
+        return f"not reachable: {getattr(error, 'reason', error)}"

@@ -1,0 +1,184 @@
+"""The whole pipeline on this machine, until Ctrl-C."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from types import FrameType, TracebackType
+from typing import Any, Self
+
+from msgspec import Struct, structs
+
+from pipeline import provision
+from pipeline.display import Display, Place
+from pipeline.errors import ProcessFailedError, UsageError
+from pipeline.local.jars import cache_folder
+from pipeline.local.ports import claim
+from pipeline.local.stack import LocalStack
+from pipeline.progress import open_meter
+from pipeline.settings import Kafka, Mongo, Settings
+from pipeline.supervision import Roles
+
+_LOOK_EVERY_S = 1.0
+_OWN_SERVERS = ("PIPELINE_KAFKA_BOOTSTRAP_SERVERS", "PIPELINE_MONGO_URI")
+
+
+class Options(Struct, frozen=True):
+    """What the command line asks of ``up`` beside the settings; a port of 0 is any free one."""
+
+    workers: int = 1
+    kafka_port: int = 9092
+    mongo_port: int = 27017
+    logs_dir: Path | None = None
+
+
+def run(settings: Settings, options: Options, environment: Mapping[str, str]) -> int:
+    """Bring everything up, show what is where and how far it is, until SIGINT or SIGTERM; give 0.
+
+    Raises:
+        UsageError: a port is taken, or only one of two servers was named.
+        MissingPartError: a part cannot be had on this machine.
+        ProcessFailedError: a part did not come up, or does not stay up.
+    """
+    own_servers = names_own_servers(settings, environment)
+    api_port = claim(settings.api.port, "the API", "choose another with --api-port", settings.api.host)
+    settings = structs.replace(settings, api=structs.replace(settings.api, port=api_port))
+    logs_dir = options.logs_dir or cache_folder(settings.local.cache_dir) / "logs" / f"up-{api_port}"
+    display = Display()
+    with _Signals() as signals, contextlib.ExitStack() as cleanup:
+        cleanup.callback(display.settle)
+        stack = None
+        if not own_servers:
+            stack = LocalStack(
+                settings.local, logs_dir=logs_dir, kafka_port=options.kafka_port, mongo_port=options.mongo_port
+            )
+            cleanup.callback(_end_stack, stack, display)
+            stack.start(display.step)
+            settings = _on(stack, settings)
+        display.step("making topics and indexes")
+        asyncio.run(_provision(settings, display))
+        roles = Roles(settings, workers=options.workers, logs_dir=logs_dir)
+        cleanup.callback(roles.stop, display.step)
+        display.step(f"starting the API and {options.workers} {_plural(options.workers, 'worker')}")
+        roles.start()
+        display.table(places(settings, options, logs_dir, stack))
+        asyncio.run(_until_stopped(settings, roles, stack, display, signals))
+        display.note("ending; Ctrl-C once more ends everything at once")
+    display.note("everything has ended")
+    return 0
+
+
+def names_own_servers(settings: Settings, environment: Mapping[str, str]) -> bool:
+    """Whether the user named servers of their own, by environment or file.
+
+    Raises:
+        UsageError: one was named and the other was not.
+    """
+    named = [
+        _OWN_SERVERS[0] in environment or settings.kafka.bootstrap_servers != Kafka().bootstrap_servers,
+        _OWN_SERVERS[1] in environment or settings.mongo.uri != Mongo().uri,
+    ]
+    if any(named) and not all(named):
+        missing = _OWN_SERVERS[named.index(False)]
+        message = f"only one server of your own is named: name the other one too in {missing}, or neither to have both started here"  # noqa: E501
+        raise UsageError(message)
+    return all(named)
+
+
+def places(settings: Settings, options: Options, logs_dir: Path, stack: LocalStack | None) -> tuple[Place, ...]:
+    """Give the table of what is where."""
+    kafka, mongo, api = settings.kafka, settings.mongo, settings.api
+    url = f"http://{'localhost' if api.host in ('0.0.0.0', '127.0.0.1') else api.host}:{api.port}"  # noqa: S104  compared, not bound to
+    event = '{"event":"page_view","user_id":"123","props":{"url":"/home","ref":"google"}}'
+    versions = [f"{stack.versions.kafka}, ", f"{stack.versions.mongod}, "] if stack else ["", ""]
+    return (
+        Place("API", url, f"{api.processes} {_plural(api.processes, 'process')}, /docs tells what it takes"),
+        Place("Kafka", kafka.bootstrap_servers, f"{versions[0]}topics {', '.join(provision.wanted_topics(kafka))}"),
+        Place("MongoDB", mongo.shown_uri, f"{versions[1]}events in {mongo.database}.{mongo.collection}"),
+        Place("Workers", settings.worker.group_id, f"{options.workers} in this consumer group"),
+        Place("Logs", str(logs_dir)),
+        Place("Try", f"curl -X POST {url}/track -H 'Content-Type: application/json' -d '{event}'"),
+    )
+
+
+def _on(stack: LocalStack, settings: Settings) -> Settings:
+    return structs.replace(
+        settings,
+        kafka=structs.replace(settings.kafka, bootstrap_servers=stack.kafka_bootstrap_servers),
+        mongo=structs.replace(settings.mongo, uri=stack.mongo_uri),
+    )
+
+
+async def _provision(settings: Settings, display: Display) -> None:
+    topics, _ = await asyncio.gather(provision.create_topics(settings.kafka), provision.create_indexes(settings.mongo))
+    for topic in topics:
+        if topic.partitions < topic.wanted:
+            display.note(
+                f"topic {topic.name} has {topic.partitions} of {topic.wanted} partitions: "
+                "`python -m pipeline init --grow` adds the others"
+            )
+
+
+async def _until_stopped(
+    settings: Settings, roles: Roles, stack: LocalStack | None, display: Display, signals: _Signals
+) -> None:
+    """Show progress and look after the children until a signal comes."""
+    stopped = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    signals.once_up = lambda: loop.call_soon_threadsafe(stopped.set)
+    async with open_meter(settings) as meter:
+        while not stopped.is_set():
+            for server in (stack.kafka, stack.mongod) if stack else ():
+                if not server.running():
+                    message = f"{server.name} died (exit code {server.returncode}); {server.last_words()}"
+                    raise ProcessFailedError(message)
+            roles.revive(display.note)
+            display.live(await meter.measure())
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(stopped.wait(), _LOOK_EVERY_S)
+
+
+def _end_stack(stack: LocalStack, display: Display) -> None:
+    display.step("Kafka and MongoDB end")
+    stack.stop()
+
+
+class _Signals:
+    """SIGINT and SIGTERM, by what is going on.
+
+    The first one asks for the end in order: by :attr:`once_up` when that is set, before that by
+    KeyboardInterrupt. A second one ends this process at once, and the guards all that it started.
+    """
+
+    def __init__(self) -> None:
+        self.once_up: Callable[[], object] | None = None
+        self._ending = False
+        self._before: list[tuple[int, Any]] = []
+
+    def __enter__(self) -> Self:
+        self._before = [(number, signal.signal(number, self._handle)) for number in (signal.SIGINT, signal.SIGTERM)]
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for number, handler in self._before:
+            signal.signal(number, handler)
+
+    def _handle(self, number: int, _frame: FrameType | None) -> None:
+        if self._ending:
+            os._exit(128 + number)
+        self._ending = True
+        if self.once_up is None:
+            raise KeyboardInterrupt
+        self.once_up()
+
+
+def _plural(count: int, noun: str) -> str:
+    if count == 1:
+        return noun
+    return noun + ("es" if noun.endswith("s") else "s")
