@@ -1,0 +1,193 @@
+"""The one process that starts a test, tells the others their part, and knows when all have ended.
+
+It is Locust's master, or the only process there is. Who takes part, as which of how many, is fixed when a
+test starts and never changes within it: a process that joins later waits for the next test.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass, field
+
+import gevent
+import msgspec
+from locust.env import Environment
+from locust.rpc import Message
+from locust.runners import MasterRunner
+
+from loadtest import _clock, _messages, _options
+from loadtest._counts import Counts
+from loadtest._identity import MAX_RUN
+from loadtest._listen import listen
+from loadtest._member import STOP_WAIT_S
+from loadtest._messages import Assignment, Begin, Ended, Stop
+from pipeline.errors import TidemarkError
+
+EPOCH_AHEAD_S = 1.0
+# How long to wait for members' last words after an early stop, and after all should long have ended.
+_LAST_WORDS_S = STOP_WAIT_S + 2.0
+_GRACE_S = 10.0
+_POLL_S = 0.1
+_LOCAL = "local"
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class _Test:
+    """One test: its members by Locust's name for them, and what those that ended said."""
+
+    number: int
+    options: _options.Options
+    members: dict[str, int]
+    begun: bool = False
+    ended: dict[int, Ended] = field(default_factory=dict)
+    gone: set[int] = field(default_factory=set)
+
+    def waiting_for(self) -> set[int]:
+        return set(self.members.values()) - self.ended.keys() - self.gone
+
+
+class Conductor:
+    """Starts and ends tests, and adds up what was counted."""
+
+    def __init__(self, environment: Environment, host: str) -> None:
+        """Listen to Locust's events and to the members; ``host`` is used where the user names none."""
+        runner = environment.runner
+        if runner is None:
+            raise TypeError("a conductor needs an environment with a runner")
+        self._environment = environment
+        self._runner = runner
+        self._host = host
+        self._clock = _clock.SystemClock()
+        self._tests = 0
+        self._test: _Test | None = None
+        self.error = ""
+        runner.register_message(_messages.ENDED, self._on_ended)
+        listen(environment.events.test_start, self._on_test_start)
+        listen(environment.events.spawning_complete, self._on_spawning_complete)
+        listen(environment.events.test_stopping, self._on_test_stopping)
+
+    @property
+    def counts(self) -> Counts:
+        """What was counted in the last test, over all processes that reported."""
+        total = Counts()
+        for ended in self._test.ended.values() if self._test else ():
+            total.include(ended.counts)
+        return total
+
+    @property
+    def options(self) -> _options.Options | None:
+        """The options of the last test."""
+        return self._test.options if self._test else None
+
+    def _on_test_start(self, environment: Environment) -> None:
+        self._test, self.error = None, ""
+        try:
+            # In a thread of its own: a large file to replay takes long, and workers must not seem dead meanwhile.
+            options = gevent.get_hub().threadpool.apply(
+                _options.read, (environment.parsed_options,), {"new_ledger": not self._tests}
+            )
+        except TidemarkError as error:
+            self._fail(str(error))
+            gevent.spawn(self._end)
+            return
+        self._tests += 1
+        members = self._members()
+        self._test = _Test(self._tests, _numbered(options, self._tests), members)
+        host = environment.host or self._host
+        for client, index in members.items():
+            assignment = Assignment(self._tests, self._test.options, index, len(members), host)
+            self._runner.send_message(_messages.ASSIGN, _messages.pack(assignment), client)
+
+    def _on_spawning_complete(self, user_count: int) -> None:
+        test = self._test
+        if test is None or test.begun:
+            return
+        test.begun = True
+        wanted = test.options.senders * len(test.members)
+        if user_count < wanted:
+            _log.info("%d senders for %d processes; --senders asks for %d", user_count, len(test.members), wanted)
+        epoch = _clock.epoch_in(self._clock, int(EPOCH_AHEAD_S * _clock.NS_PER_S))
+        self._tell(test, _messages.BEGIN, Begin(test.number, epoch))
+        gevent.spawn(self._watch, test)
+
+    def _on_ended(self, environment: Environment, msg: Message) -> None:  # noqa: ARG002 - Locust passes both by name
+        ended = _messages.unpack(msg.data, Ended)
+        if self._test is None or ended.test != self._test.number:
+            return
+        self._test.ended[ended.index] = ended
+        if ended.error:
+            self._fail(f"process {ended.index}: {ended.error}")
+
+    def _on_test_stopping(self, environment: Environment) -> None:  # noqa: ARG002 - Locust passes it by name
+        """Have all members stop, and wait for what they counted."""
+        test = self._test
+        if test is None or not test.waiting_for():
+            return
+        self._tell(test, _messages.STOP, Stop(test.number))
+        self._wait(test, _LAST_WORDS_S)
+
+    def _watch(self, test: _Test) -> None:
+        """End the test when all members have ended, or should have long ago."""
+        options = test.options
+        bound_s = None
+        if options.spec.duration_s:
+            slack_s = EPOCH_AHEAD_S + options.unsent_after_s + 2 * options.request_timeout_s + _GRACE_S
+            bound_s = options.spec.duration_s + slack_s
+        self._wait(test, bound_s)
+        if test is self._test:
+            self._end()
+
+    def _wait(self, test: _Test, bound_s: float | None) -> None:
+        """Wait until every member has ended or is gone; one that does neither in time counts as gone."""
+        began_ns = self._clock.monotonic_ns()
+        while test is self._test and test.waiting_for():
+            self._note_gone(test)
+            if bound_s is not None and self._clock.monotonic_ns() - began_ns > bound_s * _clock.NS_PER_S:
+                for index in test.waiting_for():
+                    test.gone.add(index)
+                    self._fail(f"process {index} did not end in time: its part is not in the counts")
+                return
+            gevent.sleep(_POLL_S)
+
+    def _note_gone(self, test: _Test) -> None:
+        if not isinstance(self._runner, MasterRunner):
+            return
+        there = {client.id for client in self._runner.clients.all} - {each.id for each in self._runner.clients.missing}
+        for client, index in test.members.items():
+            if client not in there and index in test.waiting_for():
+                test.gone.add(index)
+                self._fail(f"process {index} ({client}) is gone: its part is not in the counts")
+
+    def _members(self) -> dict[str, int]:
+        """Who takes part, by Locust's name, and as which."""
+        if not isinstance(self._runner, MasterRunner):
+            return {_LOCAL: 0}
+        clients = self._runner.clients
+        active = [client.id for client in clients.ready + clients.running + clients.spawning]
+        return {client: index for index, client in enumerate(sorted(active, key=self._runner.get_worker_index))}
+
+    def _tell(self, test: _Test, kind: str, message: msgspec.Struct) -> None:
+        for client in test.members:
+            self._runner.send_message(kind, _messages.pack(message), client)
+
+    def _end(self) -> None:
+        options = self._environment.parsed_options
+        if options is not None and options.headless:
+            self._runner.quit()
+        else:
+            self._runner.stop()
+
+    def _fail(self, error: str) -> None:
+        self.error = self.error or error
+        _log.error("%s", error)
+
+
+def _numbered(options: _options.Options, test: int) -> _options.Options:
+    """The options of test ``test`` of this process: every one has a run number and a ledger of its own."""
+    if test == 1:
+        return options
+    spec = msgspec.structs.replace(options.spec, run=(options.spec.run + test - 1) % (MAX_RUN + 1))
+    folder = f"{options.ledger_dir}/test-{test}" if options.ledger_dir else ""
+    return msgspec.structs.replace(options, spec=spec, ledger_dir=folder)

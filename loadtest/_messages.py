@@ -1,0 +1,62 @@
+"""What the processes of one test tell each other; the same within a single process."""
+
+from __future__ import annotations
+
+from typing import Any, TypeVar
+
+import msgspec
+from msgspec import Struct
+
+from loadtest._clock import Epoch
+from loadtest._counts import Counts
+from loadtest._options import Options
+
+# Conductor to member: your part of the test; begin at this epoch; stop. Member to conductor: I have ended.
+ASSIGN = "tidemark_assign"
+BEGIN = "tidemark_begin"
+STOP = "tidemark_stop"
+ENDED = "tidemark_ended"
+
+_Message = TypeVar("_Message", bound=Struct)
+
+
+class Assignment(Struct, frozen=True):
+    """One process's part of test number ``test``, fixed until it ends."""
+
+    test: int
+    options: Options
+    index: int
+    count: int
+    host: str
+
+
+class Begin(Struct, frozen=True):
+    """All are ready: times count from ``epoch``."""
+
+    test: int
+    epoch: Epoch
+
+
+class Stop(Struct, frozen=True):
+    """No more requests; answers that are on their way are waited for, a little."""
+
+    test: int
+
+
+class Ended(Struct, frozen=True):
+    """Process ``index`` has finished; ``error`` says what went wrong, if its part is not what it should be."""
+
+    test: int
+    index: int
+    counts: Counts
+    error: str = ""
+
+
+def pack(message: Struct) -> Any:
+    """Give ``message`` as plain values, as Locust sends them."""
+    return msgspec.to_builtins(message)
+
+
+def unpack(data: Any, kind: type[_Message]) -> _Message:
+    """Give back what :func:`pack` packed."""
+    return msgspec.convert(data, kind)

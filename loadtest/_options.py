@@ -1,0 +1,223 @@
+"""The options on Locust's command line and in its UI: registered, explained and checked here."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Annotated, Any, TypeVar, get_type_hints
+
+import msgspec
+from msgspec import Meta, Struct
+
+from loadtest import _replay
+from loadtest._identity import MAX_RUN
+from loadtest._ledger import path_of
+from loadtest._spec import ARRIVALS, PROFILES, SCENARIOS, LoadSpec, ProfileShape, Traffic, load_traffic
+from loadtest._transport import MAX_CONNECTIONS
+from pipeline.errors import SettingError, UsageError
+
+DEFAULT_HOST = "http://localhost:8000"
+
+_Fields = TypeVar("_Fields", Traffic, ProfileShape)
+
+_SCENARIO_HELP = (
+    "What is sent. mixed: visitors and sdk together (default). visitors: sessions of page views with referrers, "
+    "some sign up, one event a request. sdk: batches. replay: the events of --replay-file, in batches. "
+    "hostile: malformed, oversized and wrong requests, where a 4xx is a success and a 2xx a failure."
+)
+_PROFILE_HELP = (
+    "How the offered load changes: constant, ramp (up to it), step (stairs up to it), spike (a multiple of it for "
+    "a while) or diurnal (a day around it). Parameters: --profile-period and the options after it."
+)
+_ARRIVALS_HELP = (
+    "Requests come at random (poisson, default) or evenly (constant); either way they do not wait for answers."
+)
+_DURATION_HELP = (
+    "Seconds to offer load, then wait for the answers and end; 0: until stopped, or once through the file "
+    "in replay (default 0)."
+)
+_RUN_NUMBER_HELP = (
+    f"Carried by every event's id, 0 to {MAX_RUN}; each further start in the UI takes the next (default 0)."
+)
+_SENDERS_HELP = "Requests that each process can have in flight; it becomes the number of Locust's users (default 64)."
+_UNSENT_HELP = "Seconds that a request may go out late; it counts as unsent after that (default 10)."
+
+
+class Options(Struct, frozen=True):
+    """Everything that the command line says about a test.
+
+    ``senders``: how many requests a process can have in flight. ``unsent_after_s``: how late a request may
+    go out. ``request_timeout_s``: how long one may take. ``ledger_dir``: empty for no ledger.
+    """
+
+    spec: LoadSpec
+    senders: int
+    unsent_after_s: float
+    request_timeout_s: float
+    ledger_dir: str
+    write_key: str
+
+
+class _Limits(Struct):
+    """The types of those options that are not part of a load specification."""
+
+    senders: Annotated[int, Meta(ge=1, le=MAX_CONNECTIONS)]
+    unsent_after: Annotated[float, Meta(ge=0, le=3600)]
+    request_timeout: Annotated[float, Meta(gt=0, le=3600)]
+
+
+# Option, the field that it sets, and its help; an empty value leaves the default, or what --traffic says.
+_TRAFFIC_OPTIONS = (
+    ("--event-mix", "event_mix", "Types and weights, such as page_view=0.7,signup=0.05,add_to_cart=0.25 (default)."),
+    ("--distinct-users", "users", "How many different users there are."),
+    ("--user-zipf", "user_zipf_exponent", "Exponent of the users' Zipf law; 0: all are as frequent."),
+    ("--distinct-urls", "urls", "How many different URLs there are."),
+    ("--url-zipf", "url_zipf_exponent", "Exponent of the URLs' Zipf law; 0: all are as frequent."),
+    ("--payload-bytes", "payload_bytes", "An event's JSON is filled up to about this size."),
+    ("--key-skew", "key_skew", "Share of all sessions that belong to one hot user, from 0 to 1."),
+    ("--batch-min", "batch_min_events", "Fewest events of one sdk request."),
+    ("--batch-max", "batch_max_events", "Most events of one sdk request; sizes are log-uniform between the two."),
+    ("--visitor-share", "visitor_share", "Share of the events that visitors send, in mixed."),
+)
+_SHAPE_OPTIONS = (
+    (
+        "--profile-period",
+        "period_s",
+        "Seconds a ramp or staircase takes, or between spikes or days; 0: the duration, or 300 without one.",
+    ),
+    ("--ramp-from", "ramp_from", "Where a ramp begins, as a share of the offered load."),
+    ("--profile-steps", "steps", "How many stairs there are up to the offered load."),
+    ("--spike-factor", "spike_factor", "A spike is this many times the offered load."),
+    ("--spike-start", "spike_start", "When a spike begins, as a share of the period."),
+    ("--spike-length", "spike_length", "How long a spike lasts, as a share of the period."),
+    ("--diurnal-amplitude", "diurnal_amplitude", "A day goes from 1 - this to 1 + this times the offered load."),
+)
+
+
+def register(parser: argparse.ArgumentParser) -> None:
+    """Add the options to Locust's own."""
+    # Locust has a --profile too, a label for test runs; it gives way on the command line, its value stays known.
+    parser.set_defaults(profile=None)
+    load = parser.add_argument_group("Tidemark: the load", conflict_handler="resolve")
+    _add(load, "--scenario", choices=SCENARIOS, default="mixed", help=_SCENARIO_HELP)
+    _add(
+        load, "--offered-load", type=float, default=1000.0, help="Events per second, over all processes (default 1000)."
+    )
+    _add(load, "--arrivals", choices=ARRIVALS, default="poisson", help=_ARRIVALS_HELP)
+    _add(load, "--profile", dest="load_profile", choices=PROFILES, default="constant", help=_PROFILE_HELP)
+    _add(load, "--duration", type=float, default=0.0, help=_DURATION_HELP)
+    _add(load, "--seed", type=int, default=1, help="The same seed gives the same load (default 1).")
+    _add(load, "--run-number", type=int, default=0, help=_RUN_NUMBER_HELP)
+    _add(load, "--replay-file", default="", help="Events to replay: one JSON object a line (NDJSON).")
+    _add_fields(load, _SHAPE_OPTIONS, ProfileShape())
+    traffic = parser.add_argument_group("Tidemark: what the events are like")
+    _add(traffic, "--traffic", default="", help="JSON file with the settings below; an option here wins over it.")
+    _add_fields(traffic, _TRAFFIC_OPTIONS, Traffic())
+    generator = parser.add_argument_group("Tidemark: the generator")
+    _add(generator, "--ledger", default="", help="Folder for the ledger: the outcome and the times of every request.")
+    _add(generator, "--senders", type=int, default=64, help=_SENDERS_HELP)
+    _add(generator, "--unsent-after", type=float, default=10.0, help=_UNSENT_HELP)
+    _add(generator, "--request-timeout", type=float, default=15.0, help="Seconds to wait for one answer (default 15).")
+    key = _add(generator, "--write-key", default="", help="Write key, where the API asks for one.")
+    vars(key).update(is_secret=True)
+
+
+def read(options: argparse.Namespace, *, new_ledger: bool = True) -> Options:
+    """Give what the command line, or the UI's form, says; ``new_ledger``: there must be none yet.
+
+    Raises:
+        UsageError: a value cannot be used, or two do not fit together; or a file that is named is not usable.
+    """
+    limits = {
+        field: _converted(f"--{field.replace('_', '-')}", getattr(options, field), kind)
+        for field, kind in get_type_hints(_Limits, include_extras=True).items()
+    }
+    return Options(
+        spec=_spec(options),
+        senders=limits["senders"],
+        unsent_after_s=limits["unsent_after"],
+        request_timeout_s=limits["request_timeout"],
+        ledger_dir=_ledger_dir(options.ledger) if new_ledger else options.ledger,
+        write_key=options.write_key,
+    )
+
+
+def _spec(options: argparse.Namespace) -> LoadSpec:
+    base = load_traffic(Path(options.traffic)) if options.traffic else Traffic()
+    kinds = get_type_hints(LoadSpec, include_extras=True)
+    fields = {
+        "scenario": ("--scenario", options.scenario),
+        "offered_load_events_per_s": ("--offered-load", options.offered_load),
+        "arrivals": ("--arrivals", options.arrivals),
+        "profile": ("--profile", options.load_profile),
+        "duration_s": ("--duration", options.duration),
+        "seed": ("--seed", options.seed),
+        "run": ("--run-number", options.run_number),
+    }
+    values = {field: _converted(name, value, kinds[field]) for field, (name, value) in fields.items()}
+    replay_events = 0
+    if options.scenario == "replay":
+        if not options.replay_file:
+            raise UsageError("--scenario replay needs --replay-file FILE: the events to send, one JSON object a line")
+        replay_events = _replay.check(Path(options.replay_file)).events
+    elif options.replay_file:
+        raise UsageError(f"--replay-file goes with --scenario replay, and not with {options.scenario}: add or drop one")
+    return LoadSpec(
+        **values,
+        traffic=_with_fields(base, _TRAFFIC_OPTIONS, options),
+        profile_shape=_with_fields(ProfileShape(), _SHAPE_OPTIONS, options),
+        replay_path=options.replay_file,
+        replay_events=replay_events,
+    )
+
+
+def _ledger_dir(folder: str) -> str:
+    if folder and path_of(Path(folder), 0).exists():
+        raise UsageError(f"--ledger {folder} holds a ledger already: name another folder, or remove it")
+    return folder
+
+
+def _add(group: argparse._ArgumentGroup, *names: str, **settings: Any) -> argparse.Action:
+    """Add an option and have Locust's UI show it: its parser marks options so, a group of options does not."""
+    action = group.add_argument(*names, **settings)
+    vars(action).update(include_in_web_ui=True, is_secret=False, is_required=False, is_multiple=False)
+    return action
+
+
+def _add_fields(group: argparse._ArgumentGroup, options: tuple[tuple[str, str, str], ...], defaults: Struct) -> None:
+    for option, field, text in options:
+        default = getattr(defaults, field)
+        shown = text if isinstance(default, tuple) else f"{text[:-1]} (default {default})."
+        _add(group, option, default="", help=shown)
+
+
+def _with_fields(base: _Fields, options: tuple[tuple[str, str, str], ...], given: argparse.Namespace) -> _Fields:
+    """``base`` with those fields set whose option was given."""
+    kinds = get_type_hints(type(base), include_extras=True)
+    values: dict[str, Any] = {}
+    for option, field, _ in options:
+        text = str(getattr(given, option.removeprefix("--").replace("-", "_")))
+        if text:
+            value = _pairs(option, text) if isinstance(getattr(base, field), tuple) else text
+            values[field] = _converted(option, value, kinds[field])
+    try:
+        return msgspec.structs.replace(base, **values)
+    except ValueError as error:
+        raise UsageError(f"the options do not fit together: {error}") from error
+
+
+def _pairs(option: str, text: str) -> tuple[tuple[str, str], ...]:
+    pairs = []
+    for part in text.split(","):
+        name, separator, weight = part.partition("=")
+        if not separator:
+            raise SettingError(option, text, f"{part!r} is no pair; write TYPE=WEIGHT,TYPE=WEIGHT")
+        pairs.append((name.strip(), weight.strip()))
+    return tuple(pairs)
+
+
+def _converted(option: str, value: Any, kind: Any) -> Any:
+    try:
+        return msgspec.convert(value, kind, strict=False)
+    except msgspec.ValidationError as error:
+        raise SettingError(option, value, str(error)) from error

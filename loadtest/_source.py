@@ -1,0 +1,77 @@
+"""From a load specification to what its requests say: the one place that knows all scenarios."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Protocol
+
+from loadtest import _hostile, _replay
+from loadtest._content import Content, batch_body
+from loadtest._payload import BATCH_PATH, JSON_HEADERS, SINGLE_PATH, Payload, Source
+from loadtest._spec import LoadSpec
+from pipeline.errors import UsageError
+
+
+class Events(Protocol):
+    """Gives a run's events by their identity: to send them, and to compare what was stored with them."""
+
+    def encode_many(self, stream: int, first: int, count: int, unix_ms: int) -> list[bytes]:
+        """Give ``count`` events from sequence ``first`` on, each as JSON."""
+        ...  # pragma: no cover - a protocol's body never runs
+
+    def event(self, stream: int, sequence: int, unix_ms: int) -> dict[str, Any]:
+        """Give one event as it was sent."""
+        ...  # pragma: no cover - a protocol's body never runs
+
+
+class EventSource:
+    """Requests of well-formed events, one by one or in batches."""
+
+    def __init__(self, events: Events, stream: int) -> None:
+        """``stream``: the number of the process that sends them."""
+        self._events = events
+        self._stream = stream
+
+    def payload(self, first: int, events: int, unix_ms: int, *, batch: bool) -> Payload:
+        """Give the request with ``events`` events from sequence ``first`` on, due at ``unix_ms``."""
+        encoded = self._events.encode_many(self._stream, first, events, unix_ms)
+        if batch:
+            return Payload(BATCH_PATH, JSON_HEADERS, batch_body(encoded), BATCH_PATH)
+        return Payload(SINGLE_PATH, JSON_HEADERS, encoded[0], SINGLE_PATH)
+
+
+class HostileSource:
+    """Requests that are to be refused; streams begin at different cases."""
+
+    def __init__(self, stream: int) -> None:
+        """``stream``: the number of the process that sends them."""
+        self._stream = stream
+        _hostile.prepare()
+
+    def payload(self, first: int, events: int, unix_ms: int, *, batch: bool) -> Payload:  # noqa: ARG002 - a Source
+        """Give hostile request number ``first``."""
+        return _hostile.payload(self._stream + first)
+
+
+def events_of(spec: LoadSpec, count: int) -> Events:
+    """Give the events of a run of ``count`` processes.
+
+    Raises:
+        UsageError: the file to replay cannot be used, or is not the one that the spec was made for.
+    """
+    if spec.scenario != "replay":
+        return Content(spec.traffic, spec.seed, spec.run)
+    file = _replay.check(Path(spec.replay_path))
+    if file.events != spec.replay_events:
+        raise UsageError(
+            f"{file.path} holds {file.events} events and not {spec.replay_events} as when the test was set up: "
+            "put the same file on every host, and leave it as it is"
+        )
+    return _replay.ReplayContent(file, spec.run, count)
+
+
+def source_of(spec: LoadSpec, index: int, count: int) -> Source:
+    """Give what process ``index`` of ``count`` sends; raises UsageError as :func:`events_of`."""
+    if spec.scenario == "hostile":
+        return HostileSource(index)
+    return EventSource(events_of(spec, count), index)
