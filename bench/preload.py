@@ -11,6 +11,7 @@ from pathlib import Path
 
 import msgspec
 from aiokafka import AIOKafkaProducer
+from msgspec import Struct
 
 from loadtest._content import Content
 from loadtest._ledger import LedgerHead, LedgerWriter, Outcome
@@ -24,6 +25,13 @@ _TIMEOUT_S = 60.0
 
 Position = tuple[str, int]  # topic and partition
 Record = tuple[bytes, bytes]  # key and value
+
+
+class _Routing(Struct, gc=False):
+    """What of an event decides its topic and its key."""
+
+    event: str
+    user_id: str
 
 
 async def preload(kafka: Kafka, spec: LoadSpec, events: int, ledger: Path) -> None:
@@ -71,12 +79,12 @@ def _chunk(
     content: Content, first: int, count: int, unix_ms: int, kafka: Kafka, turns: dict[str, itertools.cycle[int]]
 ) -> dict[Position, list[Record]]:
     """Make the records of ``count`` events, each partition of a topic in turn."""
-    encoder = msgspec.json.Encoder()
+    decoder = msgspec.json.Decoder(_Routing)
     chunk: dict[Position, list[Record]] = defaultdict(list)
-    for sequence in range(first, first + count):
-        event = content.event(0, sequence, unix_ms)
-        topic = topic_of(event["event"], kafka)
-        chunk[topic, next(turns[topic])].append((event["user_id"].encode(), encoder.encode(event)))
+    for value in content.encode_many(0, first, count, unix_ms):
+        routing = decoder.decode(value)
+        topic = topic_of(routing.event, kafka)
+        chunk[topic, next(turns[topic])].append((routing.user_id.encode(), value))
     return chunk
 
 
