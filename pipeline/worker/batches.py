@@ -60,7 +60,8 @@ def batches_of(
                 yield batch
                 batch = Batch(fetched_ns, epoch)
                 continue
-            end = max(end, start + 1)
+            if end == start:  # too large for any batch: one of its own
+                end, size = start + 1, records[start].serialized_value_size
             _add(batch, records[start:end], size)
             batch.offsets[partition] = records[end - 1].offset + 1
             start = end
@@ -69,18 +70,18 @@ def batches_of(
 
 
 def _fitting(records: Sequence[Record], start: int, events: int, room_bytes: int) -> tuple[int, int]:
-    """Where the records from ``start`` that fit end, and their bytes; at least those of the first."""
+    """Where those of the next ``events`` records from ``start`` end that fit, and their bytes."""
     stop = min(start + events, len(records))
-    size = sum([record.serialized_value_size for record in records[start:stop]])
-    if size <= room_bytes:
+    size = sum([max(record.serialized_value_size, 0) for record in records[start:stop]])
+    if size <= room_bytes:  # nearly always
         return stop, size
-    size = end = 0
-    for end in range(start, stop):
-        more = max(records[end].serialized_value_size, 0)
+    size = 0
+    for at in range(start, stop):
+        more = max(records[at].serialized_value_size, 0)
         if size + more > room_bytes:
-            return end, size or more
+            return at, size
         size += more
-    return end, size
+    return stop, size
 
 
 def _add(batch: Batch, records: Sequence[Record], size_bytes: int) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import time
 import uuid
+from hashlib import blake2b
 from pathlib import Path
 from typing import NamedTuple
 
@@ -111,6 +112,20 @@ def test_text_that_is_no_uuid7_is_hashed_as_it_is(unix_ms: int, low: int, positi
         return
     assert id_of(changed)[4:] != uuid.UUID(text).bytes[8:]
     assert len(id_of(changed)) == 12
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "019ac001-fb7b-7abc-8123-456789ab--ef",
+        "019ac001-fb7b-7abc-8123-456789ab  ef",
+        " 19ac001-fb7b-7abc-8123-456789abcde ",
+        "019ac001-fb7b-7abc-8123-456789abcd\u0664f",
+        "{019ac001-fb7b-7abc-8123-456789abcde",
+    ],
+)
+def test_near_miss_of_a_uuid7_is_hashed(text: str) -> None:
+    assert id_of(text) == blake2b(text.encode(), digest_size=12).digest()
 
 
 @pytest.mark.parametrize("text", ["\ud800", "x" * 100_000, "-" * 36, " " * 36, "\0"])

@@ -1,0 +1,36 @@
+"""Log lines of a wait: what for and why, now and again, and once when it is over."""
+
+from __future__ import annotations
+
+import logging
+
+import pytest
+
+from pipeline.worker.waiting import RepeatFilter, Waiting
+
+
+async def test_wait_says_for_what_and_why_once(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    waiting = Waiting("MongoDB at localhost:1", 0.001)
+    waiting.over()
+    for _ in range(5):
+        await waiting.pause(TimeoutError())
+    waiting.over()
+    waiting.over()
+    assert len(caplog.messages) == 2
+    assert "waiting for MongoDB at localhost:1" in caplog.messages[0]
+    assert "TimeoutError" in caplog.messages[0]
+    assert "MongoDB at localhost:1 is back after" in caplog.messages[1]
+
+
+def test_filter_lets_a_library_repeat_itself_only_now_and_again() -> None:
+    repeats = RepeatFilter("aiokafka")
+
+    def passes(name: str, text: str) -> bool:
+        return repeats.filter(logging.LogRecord(name, logging.ERROR, "", 1, text, (), None))
+
+    assert passes("aiokafka.conn", "connect to %s failed")
+    assert not passes("aiokafka", "connect to %s failed")
+    assert passes("aiokafka", "another")
+    assert passes("pipeline.worker", "connect to %s failed")
+    assert passes("pipeline.worker", "connect to %s failed")
