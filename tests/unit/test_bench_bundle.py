@@ -1,0 +1,99 @@
+"""The bundle: repeats appear whole or not at all, and strangers are refused."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+
+from bench import bundle
+from bench.errors import BundleError
+from bench.result import Audit, Result
+
+
+def result(round_number: int = 1, attempt: int = 1, **changes: object) -> Result:
+    values: dict = {
+        "cell": "drain-p1-c1",
+        "kind": "drain",
+        "axes": {"partitions": 1},
+        "round": round_number,
+        "attempt": attempt,
+        "run_number": 5,
+        "started_at": bundle.now(),
+        "valid": True,
+        "reasons": [],
+        "findings": [],
+    }
+    return Result(**{**values, **changes})
+
+
+@pytest.fixture
+def held(tmp_path: Path):
+    made = bundle.create(tmp_path, "a-run")
+    yield made
+    made.close()
+
+
+def test_a_repeat_appears_only_when_it_is_finished(held: bundle.Bundle) -> None:
+    partial = held.start_repeat("drain-p1-c1", 1, 1)
+    (partial / "evidence").write_text("half")
+    assert list(held.results()) == []
+    held.finish_repeat(partial, result(audit=Audit(offered=3, accepted=3, stored_accepted=3)))
+    (found,) = held.results()
+    assert found.audit.accepted == 3
+    assert not partial.exists()
+
+
+def test_what_an_interrupted_try_left_is_gone_at_the_next(held: bundle.Bundle) -> None:
+    (held.start_repeat("drain-p1-c1", 1, 1) / "half").write_text("")
+    assert list(held.start_repeat("drain-p1-c1", 1, 1).iterdir()) == []
+
+
+def test_attempts_at_one_repeat_stay_side_by_side(held: bundle.Bundle) -> None:
+    for attempt in (1, 2, 3):
+        void = result(1, attempt, valid=False, reasons=["late"])
+        held.finish_repeat(held.start_repeat("drain-p1-c1", 1, attempt), void)
+    assert [each.attempt for each in held.results()] == [1, 2, 3]
+    assert sorted(path.name for path in (held.path / "cells" / "drain-p1-c1").iterdir()) == ["1", "1.2", "1.3"]
+
+
+def test_rounds_are_given_in_their_order(held: bundle.Bundle) -> None:
+    for number in (10, 9, 1):
+        held.finish_repeat(held.start_repeat("drain-p1-c1", number, 1), result(number))
+    assert [each.round for each in held.results()] == [1, 9, 10]
+
+
+def test_a_run_is_written_by_one_process_at_a_time(held: bundle.Bundle) -> None:
+    with pytest.raises(BundleError, match="another process"):
+        bundle.Bundle(held.path)
+
+
+def test_another_schema_version_is_refused_by_its_number(held: bundle.Bundle) -> None:
+    (held.path / "manifest.json").write_text(json.dumps({"schema_version": 99}))
+    with pytest.raises(BundleError, match="schema version 99, this program reads 1"):
+        held.read_manifest()
+
+
+@pytest.mark.parametrize("content", ["{", '{"schema_version": 1}', "[]"])
+def test_a_manifest_that_is_none_is_refused(held: bundle.Bundle, content: str) -> None:
+    (held.path / "manifest.json").write_text(content)
+    with pytest.raises(BundleError, match="manifest.json"):
+        held.read_manifest()
+
+
+def test_two_runs_of_one_second_get_folders_of_their_own(tmp_path: Path) -> None:
+    first, second = bundle.create(tmp_path, "a-run"), bundle.create(tmp_path, "a-run")
+    assert {first.path.name, second.path.name} == {"a-run", "a-run-2"}
+    first.close()
+    second.close()
+
+
+def test_a_table_is_there_whole_or_not_at_all(tmp_path: Path) -> None:
+    path = tmp_path / "x.parquet"
+    bundle.write_table(path, {"a": [1, 2], "b": [0.5, 1.5]})
+    assert pq.read_table(path).to_pydict() == {"a": [1, 2], "b": [0.5, 1.5]}
+    with pytest.raises(ValueError, match="length"):
+        bundle.write_table(path, {"a": [1], "b": [0.5, 1.5]})
+    assert pq.read_table(path).num_rows == 2
