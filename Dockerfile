@@ -17,6 +17,6 @@ ENV PATH=/venv/bin:$PATH \
 USER 10001
 EXPOSE 8000
 # One image, several roles: what every role needs is that Kafka and MongoDB answer.
-HEALTHCHECK --interval=30s --timeout=20s --start-period=30s --retries=3 CMD ["python", "-m", "pipeline", "check"]
+HEALTHCHECK --interval=30s --timeout=20s --start-period=30s --retries=3 CMD ["python", "-m", "pipeline", "check", "--no-api"]
 ENTRYPOINT ["python", "-m", "pipeline"]
 CMD ["api"]
