@@ -224,13 +224,13 @@ async def _attempt(run: _Run, planned: PlannedRepeat, servers: Servers) -> None:
     try:
         result = await repeat.run(to_run, folder, run.display)
     except Exception as error:  # noqa: BLE001 - whatever breaks one repeat is its result; the others go on
-        result = _failed(identity, error)
+        result = _failed(identity, error, folder)
     run.bundle.finish_repeat(folder, result)
     run.display.repeat_finished(planned, result)
 
 
-def _failed(identity: derive.Identity, error: Exception) -> Result:
-    told = f"{type(error).__name__}: {error}".strip()
+def _failed(identity: derive.Identity, error: Exception, folder: Path) -> Result:
+    told = f"{type(error).__name__}: {error}".replace(f"{folder}/", "")  # it will not be called so any more
     return Result(
         cell=identity.cell.id,
         kind=identity.cell.kind,

@@ -15,9 +15,9 @@ def is_victim(props):
 
 
 def plant(fault):
-    from bson import ObjectId
+    from bson import ObjectId  # noqa: PLC0415 - in a worker only, not in every Python that starts
 
-    from pipeline.worker import batches
+    from pipeline.worker import batches  # noqa: PLC0415 - likewise
 
     document_of, add = batches.document_of, batches._add
 
@@ -50,7 +50,7 @@ def plant(fault):
 
 
 def insert_copy(document):
-    from pymongo import MongoClient
+    from pymongo import MongoClient  # noqa: PLC0415 - likewise
 
     with MongoClient(os.environ["PIPELINE_MONGO_URI"]) as client:
         database = client[os.environ["PIPELINE_MONGO_DATABASE"]]
