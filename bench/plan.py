@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import random
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
+from statistics import fmean
 from typing import NamedTuple
 
 from rich.console import Group, RenderableType
@@ -52,19 +53,24 @@ def estimate_s(cell: CellSpec) -> float:
     return _STEADY_BASE_S + cell.warmup_s + cell.duration_s
 
 
-def expected_s(repeats: Iterable[PlannedRepeat], measured: Mapping[str, Sequence[float]] | None = None) -> float:
+def expected_s(repeats: Iterable[PlannedRepeat], measured: Iterable[tuple[CellSpec, float]] = ()) -> float:
     """Give what ``repeats`` will take together, in seconds, without the start of the servers.
 
-    ``measured``: how long repeats took, by cell id. A cell without any is estimated, in proportion to how
-    far the estimates were off for the cells that have.
+    ``measured``: what repeats took so far, in seconds, each with its cell. A cell that is not among them is
+    estimated, in proportion to how far the estimates were off for the cells of its kind that are.
     """
-    repeats = tuple(repeats)
-    taken = measured or {}
-    cells = {repeat.cell.id: repeat.cell for repeat in repeats}
-    known = {name: sum(times) / len(times) for name, times in taken.items() if times}
-    ratios = [known[name] / estimate_s(cells[name]) for name in known if name in cells]
-    ratio = sum(ratios) / len(ratios) if ratios else 1.0
-    return sum(known.get(repeat.cell.id, ratio * estimate_s(repeat.cell)) for repeat in repeats)
+    of_cell: dict[str, list[float]] = {}
+    of_kind: dict[str, list[float]] = {}
+    for cell, took_s in measured:
+        of_cell.setdefault(cell.id, []).append(took_s)
+        of_kind.setdefault(cell.kind, []).append(took_s / estimate_s(cell))
+    total_s = 0.0
+    for cell, _ in repeats:
+        if cell.id in of_cell:
+            total_s += fmean(of_cell[cell.id])
+        else:
+            total_s += estimate_s(cell) * fmean(of_kind.get(cell.kind, [1.0]))
+    return total_s
 
 
 def describe(matrix: Matrix) -> RenderableType:

@@ -22,7 +22,7 @@ from bench.result import Result
 PLAIN_EVERY_S = 5.0
 _REFRESH_PER_S = 4.0
 _RATE_OVER_S = 3.0
-_LINES_BESIDE_CELLS = 9  # of the terminal's height, what is not the table of cells
+_LINES_BESIDE_CELLS = 10  # of the terminal's height, what is not the table of cells
 _FEWEST_CELLS_SHOWN = 3
 
 
@@ -64,7 +64,7 @@ class Display:
         self._marks = _UNICODE if self._console.encoding.startswith("utf") else _ASCII
         self._order: tuple[PlannedRepeat, ...] = ()
         self._results: dict[tuple[str, int], Result] = {}
-        self._taken_s: dict[str, list[float]] = {}
+        self._measured: list[tuple[CellSpec, float]] = []
         self._running: PlannedRepeat | None = None
         self._started_s = 0.0
         self._phase = ""
@@ -112,7 +112,7 @@ class Display:
     def repeat_finished(self, planned: PlannedRepeat, result: Result) -> None:
         """Tell what became of a repeat."""
         took_s = self._clock() - self._started_s
-        self._taken_s.setdefault(planned.cell.id, []).append(took_s)
+        self._measured.append((planned.cell, took_s))
         self._take(result)
         self._running = None
         where = f"{planned.cell.id}, round {planned.round}"
@@ -145,7 +145,7 @@ class Display:
 
     def __rich__(self) -> RenderableType:
         """The display at this moment."""
-        return Group(self._cells(), *self._running_lines(), self._bar())
+        return Group("", self._cells(), *self._running_lines(), self._bar())
 
     @property
     def results(self) -> tuple[Result, ...]:
@@ -162,10 +162,10 @@ class Display:
         return f"[{len(self._order) - len(self._to_come())}/{len(self._order)}]"
 
     def _left(self) -> str:
-        left_s = expected_s(self._to_come(), self._taken_s)
+        left_s = expected_s(self._to_come(), self._measured)
         if self._running is not None:
             elapsed_s = self._clock() - self._started_s
-            left_s -= min(elapsed_s, expected_s([self._running], self._taken_s))
+            left_s -= min(elapsed_s, expected_s([self._running], self._measured))
         return f"about {duration(left_s)}"
 
     def _print(self, text: str, style: str = "") -> None:
@@ -190,6 +190,8 @@ class Display:
     def _stored_per_s(self) -> float | None:
         """Events stored per second over the last few seconds, None as long as there is nothing to take it from."""
         latest = self._counts[-1]
+        if self._clock() - latest.at_s > _RATE_OVER_S:
+            return None
         recent = [counts for counts in self._counts if latest.at_s - counts.at_s <= _RATE_OVER_S]
         elapsed_s = latest.at_s - recent[0].at_s
         return (latest.stored - recent[0].stored) / elapsed_s if elapsed_s > 0 else None
@@ -212,14 +214,15 @@ class Display:
         done = len(self._order) - len(self._to_come())
         line = Table.grid(padding=(0, 1))
         line.add_row(
-            ProgressBar(total=max(1, len(self._order)), completed=done, width=40),
+            ProgressBar(total=max(1, len(self._order)), completed=done, width=24),
             f"{done} of {len(self._order)} repeats, {len(self._order) - done} to come, {self._left()} left",
         )
         return line
 
     def _running_lines(self) -> Sequence[RenderableType]:
         if self._running is None:
-            return (Text("between two repeats", style="dim"), Text(""))
+            words = "between two repeats" if self._to_come() else "all repeats are done"
+            return (Text(words, style="dim"), Text(""))
         elapsed = duration(self._clock() - self._started_s)
         head = Text.assemble(
             (self._running.cell.id, "bold cyan"),
