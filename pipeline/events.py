@@ -22,6 +22,7 @@ MAX_DEPTH = 64
 
 _MAX_SHOWN = 100  # characters of a path, which is the client's own text, in a message
 _INT64_MIN, _INT64_MAX = -(1 << 63), (1 << 63) - 1
+_CHECKED = frozenset((int, dict, list))
 _JSON_NAMES = {
     "str": "string",
     "int": "integer",
@@ -138,20 +139,29 @@ def explain(error: msgspec.ValidationError) -> str:
     return f"{field or 'this'}: {what[:1].lower()}{what[1:]}"
 
 
-def _check_storable(value: dict[str, Any] | list[Any], path: str, depth: int) -> None:
+def _check_storable(value: dict[str, Any], path: str, depth: int) -> None:
     """Refuse what BSON cannot hold: integers over 8 bytes, NUL in a name, too many levels."""
-    named = value.__class__ is dict
-    for key, inner in value.items() if named else enumerate(value):  # type: ignore[union-attr]  # as just asked
-        if named and "\0" in key:
+    for key, inner in value.items():
+        if "\0" in key:
             message = f"{path[:_MAX_SHOWN]}: the name {key[:50]!r} holds a NUL character"
             raise InvalidEventError("invalid_event", message)
-        kind = inner.__class__
-        if kind is int:
-            if not _INT64_MIN <= inner <= _INT64_MAX:
-                message = f"{path[:_MAX_SHOWN]}.{str(key)[:50]}: this integer needs more than 8 bytes; send it as a string"
-                raise InvalidEventError("invalid_event", message)
-        elif kind is dict or kind is list:
-            if depth == MAX_DEPTH:
-                message = f"{path[:_MAX_SHOWN]}: nested deeper than {MAX_DEPTH} levels"
-                raise InvalidEventError("invalid_event", message)
-            _check_storable(inner, f"{path}.{key}", depth + 1)
+        if inner.__class__ in _CHECKED:
+            _check_value(inner, path, key, depth)
+
+
+def _check_value(value: Any, path: str, key: object, depth: int) -> None:
+    """One value of an object or an array, of a kind that BSON may not be able to hold."""
+    if value.__class__ is int:
+        if not _INT64_MIN <= value <= _INT64_MAX:
+            what = "this integer needs more than 8 bytes; send it as a string"
+            raise InvalidEventError("invalid_event", f"{path[:_MAX_SHOWN]}.{str(key)[:50]}: {what}")
+        return
+    if depth == MAX_DEPTH:
+        raise InvalidEventError("invalid_event", f"{path[:_MAX_SHOWN]}: nested deeper than {MAX_DEPTH} levels")
+    inner_path = f"{path}.{key}"
+    if value.__class__ is dict:
+        _check_storable(value, inner_path, depth + 1)
+    else:
+        for place, inner in enumerate(value):
+            if inner.__class__ in _CHECKED:
+                _check_value(inner, inner_path, place, depth + 1)

@@ -1,0 +1,5 @@
+"""HTTP in, Kafka out."""
+
+from pipeline.ingest.server import serve
+
+__all__ = ["serve"]

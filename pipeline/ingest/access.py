@@ -1,0 +1,63 @@
+"""Who may send: write keys, and the origins that browsers are told they may send from."""
+
+from __future__ import annotations
+
+import hmac
+
+from sanic import HTTPResponse, Request
+
+from pipeline.ingest.answers import RefusedError
+from pipeline.settings import Api
+
+ANY_ORIGIN = "*"
+_PREFLIGHT_MAX_AGE_S = "600"
+
+
+class Access:
+    """The write keys and origins of the settings. No keys: everyone may send. No origins: no CORS headers."""
+
+    def __init__(self, api: Api) -> None:
+        """From ``api.write_keys`` and ``api.cors_origins``."""
+        self._keys = {key.encode(): key for key in api.write_keys}
+        self._origins = frozenset(api.cors_origins)
+
+    def client(self, request: Request) -> str:
+        """Give the write key that ``request`` came with; the empty string where none is asked for.
+
+        Raises:
+            RefusedError: 401 without a key, or with one that is not known.
+        """
+        if not self._keys:
+            return ""
+        given = (request.headers.getone("x-write-key", "") or request.args.get("write_key", "")).encode()
+        known = ""
+        for key, text in self._keys.items():
+            if hmac.compare_digest(key, given):  # in the same time, however much of the key is right
+                known = text
+        if not known:
+            message = "send a known write key in the header X-Write-Key or as ?write_key="
+            raise RefusedError(401, "unauthorized", message)
+        return known
+
+    def allow(self, request: Request, response: HTTPResponse) -> HTTPResponse:
+        """Add to ``response`` what a browser needs to hand it to a page of an allowed origin."""
+        if self._origins:
+            response.headers["vary"] = "origin"
+            origin = self._allowed(request)
+            if origin:
+                response.headers["access-control-allow-origin"] = origin
+                response.headers["access-control-expose-headers"] = "x-event-id, retry-after"
+        return response
+
+    def preflight(self, request: Request) -> HTTPResponse:
+        """Answer a browser that asks whether a page of its origin may send."""
+        response = self.allow(request, HTTPResponse(b"", 204))
+        if self._allowed(request):
+            response.headers["access-control-allow-methods"] = "POST"
+            response.headers["access-control-allow-headers"] = "content-type, content-encoding, x-write-key"
+            response.headers["access-control-max-age"] = _PREFLIGHT_MAX_AGE_S
+        return response
+
+    def _allowed(self, request: Request) -> str:
+        origin: str = request.headers.getone("origin", "")
+        return origin if origin and (ANY_ORIGIN in self._origins or origin in self._origins) else ""

@@ -1,0 +1,83 @@
+"""What the API answers: bodies, status codes and headers, one form for every refusal."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Literal
+from urllib.parse import quote
+
+import msgspec
+from msgspec import Struct
+from sanic import HTTPResponse, Sanic
+from sanic.config import Config
+
+App = Sanic[Config, SimpleNamespace]
+
+JSON = "application/json"
+OK_BODY = b'{"status":"ok"}'
+
+_encode = msgspec.json.Encoder().encode
+
+
+class Refusal(Struct, frozen=True):
+    """The body of every answer that is no success. ``code`` is stable, ``error`` is for people."""
+
+    code: str
+    error: str
+    status: Literal["error"] = "error"
+
+
+class Rejected(Struct, frozen=True):
+    """One event of a batch that was not accepted; ``index`` is its place in the batch, from 0."""
+
+    index: int
+    code: str
+    error: str
+
+
+class BatchAnswer(Struct, frozen=True):
+    """The body for a batch. Every event that is not in ``rejected`` is in Kafka."""
+
+    status: Literal["ok", "error"]
+    accepted: int
+    rejected: list[Rejected]
+
+
+class RefusedError(Exception):
+    """A request is refused: raised inside a handler, answered at its edge."""
+
+    def __init__(self, status: int, code: str, message: str, *, retry_after_s: int | None = None) -> None:
+        """``status`` is HTTP's, the rest as in :class:`Refusal`."""
+        super().__init__(message)
+        self.status = status
+        self.code = code
+        self.retry_after_s = retry_after_s
+        self.event_id: str | None = None
+
+
+def accepted(event_id: str) -> HTTPResponse:
+    """The answer for one event that Kafka has acknowledged."""
+    return HTTPResponse(OK_BODY, 200, {"x-event-id": header_text(event_id)}, JSON)
+
+
+def batch(answer: BatchAnswer, status: int, retry_after_s: int | None) -> HTTPResponse:
+    """The answer for a batch."""
+    return _response(answer, status, retry_after_s)
+
+
+def refused(error: RefusedError) -> HTTPResponse:
+    """The answer for a refusal."""
+    response = _response(Refusal(error.code, str(error)), error.status, error.retry_after_s)
+    if error.event_id is not None:
+        response.headers["x-event-id"] = header_text(error.event_id)
+    return response
+
+
+def header_text(text: str) -> str:
+    """Give ``text`` as a header can hold it: percent-encoded UTF-8 wherever it is not plain ASCII."""
+    return quote(text, safe="!#$&'()*+,-./:;<=>?@[]^_`{|}~")
+
+
+def _response(body: Refusal | BatchAnswer, status: int, retry_after_s: int | None) -> HTTPResponse:
+    headers = {} if retry_after_s is None else {"retry-after": str(retry_after_s)}
+    return HTTPResponse(_encode(body), status, headers, JSON)

@@ -1,0 +1,96 @@
+"""The Sanic application: its limits, its routes, and one form for every error."""
+
+from __future__ import annotations
+
+import logging
+from http import HTTPStatus
+
+from sanic import HTTPResponse, Request, Sanic
+from sanic.config import Config
+from sanic.exceptions import SanicException
+from sanic.handlers import ErrorHandler
+
+from pipeline.errors import UnavailableError
+from pipeline.ingest import answers, documentation, routes
+from pipeline.ingest.answers import App, RefusedError
+from pipeline.ingest.routes import Parts
+from pipeline.metrics import CONTENT_TYPE
+from pipeline.settings import Api
+
+_SPARE_S = 5.0
+_log = logging.getLogger(__name__)
+
+
+def build(parts: Parts) -> App:
+    """Give the application with everything that the API promises."""
+    api = parts.settings.api
+    errors = _JsonErrors(parts)
+    app: App = Sanic("tidemark_api", config=_config(api), error_handler=errors, configure_logging=False)
+    for path, handler in (("/track", routes.track(parts)), ("/track/batch", routes.track_batch(parts))):
+        name = path.strip("/").replace("/", "_")
+        # As streams: the handlers read the body themselves, within bounds of size and time.
+        app.add_route(handler, path, methods=["POST"], name=name, stream=True)
+        app.add_route(_preflight(parts), path, methods=["OPTIONS"], name=f"{name}_preflight")
+    _add_health(app, parts)
+    documentation.add(app, api)
+    return app
+
+
+def _config(api: Api) -> Config:
+    config = Config(env_prefix=None)
+    config.AUTO_EXTEND = False
+    config.MOTD = False
+    config.ACCESS_LOG = False
+    config.REQUEST_MAX_SIZE = api.max_body_bytes
+    config.REQUEST_TIMEOUT = api.request_timeout_s  # type: ignore[assignment]  # any number of seconds will do
+    # The last resort: the handlers' own bounds are tighter.
+    config.RESPONSE_TIMEOUT = api.request_timeout_s + api.publish_timeout_s + _SPARE_S  # type: ignore[assignment]
+    return config
+
+
+def _add_health(app: App, parts: Parts) -> None:
+    async def live(_: Request) -> HTTPResponse:
+        return HTTPResponse(answers.OK_BODY, 200, content_type=answers.JSON)
+
+    async def ready(_: Request) -> HTTPResponse:
+        try:
+            await parts.publisher.check()
+        except UnavailableError as error:
+            return answers.refused(RefusedError(503, "unavailable", str(error), retry_after_s=error.retry_after_s))
+        return HTTPResponse(answers.OK_BODY, 200, content_type=answers.JSON)
+
+    async def metrics(_: Request) -> HTTPResponse:
+        return HTTPResponse(parts.metrics.text(), 200, content_type=CONTENT_TYPE)
+
+    app.add_route(live, "/health/live", methods=["GET"], name="live")
+    app.add_route(ready, "/health/ready", methods=["GET"], name="ready")
+    app.add_route(metrics, "/metrics", methods=["GET"], name="metrics")
+
+
+def _preflight(parts: Parts) -> routes.Handler:
+    async def preflight(request: Request) -> HTTPResponse:
+        return parts.access.preflight(request)
+
+    return preflight
+
+
+class _JsonErrors(ErrorHandler):
+    """Sanic's own errors, and ours that nobody foresaw, in the form of every other refusal."""
+
+    def __init__(self, parts: Parts) -> None:
+        super().__init__()
+        self._access = parts.access
+
+    def default(self, request: Request, exception: Exception) -> HTTPResponse:
+        """Answer ``exception``; what is not HTTP's own is logged and says nothing of our inside."""
+        status = exception.status_code if isinstance(exception, SanicException) else HTTPStatus.INTERNAL_SERVER_ERROR
+        if isinstance(exception, SanicException) and status < HTTPStatus.INTERNAL_SERVER_ERROR:
+            code = HTTPStatus(status).name.lower()  # not_found, method_not_allowed, request_timeout and the like
+            response = answers.refused(RefusedError(status, code, str(exception)))
+            response.headers.update(exception.headers)
+        elif status == HTTPStatus.SERVICE_UNAVAILABLE:
+            response = answers.refused(RefusedError(status, "unavailable", str(exception), retry_after_s=1))
+        else:
+            _log.error("%s %s failed", request.method, request.path, exc_info=exception)
+            response = answers.refused(RefusedError(500, "internal_error", "this should not have happened"))
+        return self._access.allow(request, response)

@@ -1,0 +1,181 @@
+"""One aiokafka producer with its lanes: made, used and, once anything is wrong with it, given up as a whole."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import functools
+import logging
+from collections.abc import Sequence
+
+from aiokafka import AIOKafkaProducer
+from aiokafka.errors import KafkaConnectionError, KafkaError
+from aiokafka.partitioner import DefaultPartitioner
+
+from pipeline.errors import UnavailableError
+from pipeline.ingest.lane import Lane
+from pipeline.ingest.submission import Record, Submission
+from pipeline.settings import Settings
+from pipeline.topics import event_topics
+
+RETRY_AFTER_S = 2
+"""When a client should try again while Kafka is away."""
+
+_BATCH_BYTES = 512 * 1024  # half of what a broker takes by default (message.max.bytes)
+_METADATA_MAX_AGE_MS = 60_000  # how long until a new number of partitions is noticed
+_GIVE_UP_S = 2.0
+_ASK_AGAIN_S = 1.0
+_MAX_KEYS = 65_536
+
+_log = logging.getLogger(__name__)
+_partitioner = DefaultPartitioner()
+
+
+class Connection:
+    """A started producer, a lane for each partition, and a task that ends when one of them fails."""
+
+    def __init__(self, settings: Settings, producer: AIOKafkaProducer) -> None:
+        """Made by :func:`connect`."""
+        self._producer = producer
+        self._api = settings.api
+        self._topics = event_topics(settings.kafka)
+        self._cluster = producer.client.cluster
+        self._lanes: dict[tuple[str, int], Lane] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._asking: asyncio.Task[None] | None = None
+        self._failed: asyncio.Future[BaseException] = asyncio.get_running_loop().create_future()
+
+    def publish(self, submission: Submission, records: Sequence[Record], timestamp_ms: int) -> None:
+        """Queue the records of ``submission``; those whose topic is missing fail at once."""
+        partitions: dict[str, list[int]] = {}
+        for record in records:
+            of_topic = partitions.get(record.topic)
+            if of_topic is None:
+                of_topic = partitions[record.topic] = self._partitions(record.topic)
+            if of_topic:
+                partition = _partition(record.key, tuple(of_topic))
+                self._lane(record.topic, partition).add(submission, record, timestamp_ms)
+            else:
+                submission.settle((record.place,), self.missing_topic(record.topic))
+
+    def missing_topics(self) -> tuple[str, ...]:
+        """The topics of the settings that Kafka does not have, as far as is known."""
+        missing = tuple(topic for topic in self._topics if not self._partitions(topic))
+        if missing and (self._asking is None or self._asking.done()):
+            self._asking = asyncio.create_task(self._ask_again())
+        return missing
+
+    @staticmethod
+    def missing_topic(topic: str) -> str:
+        """What to tell of a topic that is not there."""
+        return f"Kafka has no topic {topic}: make it with `python -m pipeline init`"
+
+    async def failure(self) -> BaseException:
+        """Wait until the producer can no longer be used, and give the reason."""
+        return await asyncio.shield(self._failed)
+
+    async def ask(self, timeout_s: float) -> None:
+        """Ask a broker for its metadata; raises TimeoutError or KafkaError where none answers."""
+        async with asyncio.timeout(timeout_s):
+            await self._producer.client.fetch_all_metadata()
+
+    async def close(self, timeout_s: float) -> None:
+        """End it after the events in hand: what is acknowledged within ``timeout_s`` is, the rest fails."""
+        done = asyncio.gather(*(lane.idle.wait() for lane in self._lanes.values()))
+        await asyncio.wait((done, self._failed), timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED)
+        done.cancel()
+        await self.give_up("the API is stopping")
+
+    async def give_up(self, reason: str) -> None:
+        """Drop the producer with all it holds: every event not acknowledged by now counts as failed."""
+        for task in self._tasks:
+            task.cancel()
+        if self._asking is not None:
+            self._asking.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        for lane in self._lanes.values():
+            lane.fail(reason)
+        await _drop(self._producer)
+
+    def _partitions(self, topic: str) -> list[int]:
+        # The order of a set of small integers, as the producer itself would list them.
+        return list(self._cluster.partitions_for_topic(topic) or ())
+
+    def _lane(self, topic: str, partition: int) -> Lane:
+        lane = self._lanes.get((topic, partition))
+        if lane is None:
+            timeout_s, linger_s = self._api.publish_timeout_s, self._api.linger_ms / 1000
+            lane = Lane(self._producer, topic, partition, linger_s=linger_s, timeout_s=timeout_s)
+            self._lanes[topic, partition] = lane
+            task = asyncio.create_task(lane.run(), name=f"lane {topic}-{partition}")
+            self._tasks.add(task)
+            task.add_done_callback(self._lane_ended)
+        return lane
+
+    def _lane_ended(self, task: asyncio.Task[None]) -> None:
+        if task.cancelled():
+            return
+        error = task.exception()
+        if error is not None and not self._failed.done():
+            self._failed.set_result(error)
+
+    async def _ask_again(self) -> None:
+        """Have the producer learn of topics made since; at most once a while, whoever asks."""
+        await self._producer.client.set_topics(self._topics)
+        await asyncio.sleep(_ASK_AGAIN_S)
+
+
+async def connect(settings: Settings) -> Connection:
+    """Give a connection to Kafka, its topics known.
+
+    Raises:
+        UnavailableError: Kafka does not answer as it should within ``kafka.request_timeout_ms``.
+    """
+    kafka, api = settings.kafka, settings.api
+    producer = AIOKafkaProducer(
+        bootstrap_servers=kafka.bootstrap_servers,
+        client_id="tidemark-api",
+        acks="all" if api.acks == "all" else int(api.acks),
+        # aiokafka refuses the two together: with fewer acknowledgements a retry may store an event twice.
+        enable_idempotence=api.acks == "all",
+        compression_type=None if api.compression == "none" else api.compression,
+        max_batch_size=_BATCH_BYTES,
+        request_timeout_ms=kafka.request_timeout_ms,
+        metadata_max_age_ms=_METADATA_MAX_AGE_MS,
+    )
+    try:
+        async with asyncio.timeout(kafka.request_timeout_ms / 1000):
+            await producer.start()
+            await producer.client.set_topics(event_topics(kafka))
+    except (KafkaError, TimeoutError, OSError) as error:
+        await _drop(producer)
+        reason = f"Kafka at {kafka.bootstrap_servers} does not answer: {error or type(error).__name__}"
+        raise UnavailableError(reason, RETRY_AFTER_S) from error
+    except asyncio.CancelledError:
+        await _drop(producer)
+        raise
+    return Connection(settings, producer)
+
+
+async def _drop(producer: AIOKafkaProducer) -> None:
+    """Close ``producer`` without a word more to Kafka, also where its own ``stop`` would wait for ever."""
+    # stop() flushes first, and with the broker away that does not end; nothing public does less.
+    producer._message_accumulator.fail_all(KafkaConnectionError("given up"))  # noqa: SLF001
+    sender = producer._sender.sender_task  # noqa: SLF001
+    if sender is not None:
+        sender.cancel()
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(_GIVE_UP_S):
+            await producer.client.close()
+            if sender is not None:
+                await asyncio.wait((sender,))
+    if sender is not None and sender.done() and not sender.cancelled():
+        sender.exception()  # whatever it died of: it was told to
+    producer._closed = True  # noqa: SLF001  # or its finaliser complains
+
+
+@functools.lru_cache(maxsize=_MAX_KEYS)
+def _partition(key: bytes, partitions: tuple[int, ...]) -> int:
+    """The partition that aiokafka's partitioner (the Java client's murmur2) gives ``key``; it costs 2 to 6 us."""
+    chosen: int = _partitioner(key, partitions, partitions)
+    return chosen

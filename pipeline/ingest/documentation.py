@@ -1,0 +1,50 @@
+"""The pages under ``/docs``: the description of the API and a reader for it, without the internet."""
+
+from __future__ import annotations
+
+from sanic import HTTPResponse, Request
+from swagger_ui_bundle import swagger_ui_path
+
+from pipeline.ingest import openapi
+from pipeline.ingest.answers import JSON, App
+from pipeline.settings import Api
+
+_PAGE = b"""<!doctype html>
+<html lang="en">
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>Tidemark ingest API</title>
+<link rel="icon" href="data:,">
+<link rel="stylesheet" href="/docs/swagger-ui.css">
+<div id="api"></div>
+<script src="/docs/swagger-ui-bundle.js"></script>
+<script src="/docs/start.js"></script>
+</html>
+"""
+_START = b'SwaggerUIBundle({ url: "/docs/openapi.json", dom_id: "#api", deepLinking: true, validatorUrl: null });\n'
+_POLICY = "default-src 'self'; img-src 'self' data:; style-src 'self' 'unsafe-inline'"
+_DAY = "max-age=86400"
+
+
+def add(app: App, api: Api) -> None:
+    """Add ``/docs``, ``/docs/openapi.json`` and the files that the page needs."""
+    html = "text/html; charset=utf-8"
+    javascript = "text/javascript; charset=utf-8"
+    _serve(app, "/docs", "docs", _PAGE, html, {"content-security-policy": _POLICY})
+    _serve(app, "/docs/openapi.json", "openapi", openapi.document(api), JSON, {})
+    _serve(app, "/docs/start.js", "docs_start", _START, javascript, {})
+    _serve(app, "/docs/swagger-ui.css", "docs_css", _vendored("swagger-ui.css"), "text/css", {"cache-control": _DAY})
+    script = _vendored("swagger-ui-bundle.js")
+    _serve(app, "/docs/swagger-ui-bundle.js", "docs_js", script, javascript, {"cache-control": _DAY})
+
+
+def _serve(app: App, path: str, name: str, body: bytes, content_type: str, headers: dict[str, str]) -> None:
+    async def page(_: Request) -> HTTPResponse:
+        return HTTPResponse(body, 200, dict(headers), content_type)
+
+    app.add_route(page, path, methods=["GET"], name=name)
+
+
+def _vendored(name: str) -> bytes:
+    content: bytes = (swagger_ui_path / name).read_bytes()
+    return content

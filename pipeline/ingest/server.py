@@ -1,0 +1,50 @@
+"""The API as a whole: one process, or several that are watched over."""
+
+from __future__ import annotations
+
+import logging
+import sys
+
+from pipeline.errors import SettingError
+from pipeline.ingest.listeners import listen, url
+from pipeline.ingest.service import serve_on
+from pipeline.ingest.supervisor import supervise
+from pipeline.metrics import SharedMetrics
+from pipeline.settings import Api, Settings
+
+
+def serve(settings: Settings) -> int:
+    """Answer HTTP until SIGTERM or SIGINT, drain, and give the exit code.
+
+    Prints ``api ready on http://HOST:PORT`` once it answers; whether Kafka is there is another
+    question, for ``/health/ready``.
+
+    Raises:
+        SettingError: the address cannot be listened on, or the bounds contradict each other.
+    """
+    _check(settings.api)
+    logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    # While Kafka is away it tells so several times a second; the publisher says it once.
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
+    listeners = listen(settings.api)
+
+    def announce() -> None:
+        sys.stdout.write(f"api ready on {url(listeners[0])}\n")
+        sys.stdout.flush()
+
+    if settings.api.processes == 1:
+        serve_on(listeners[0], settings, None, on_ready=announce)
+        return 0
+    with SharedMetrics() as shared:
+        return supervise(listeners, settings, shared, on_ready=announce)
+
+
+def _check(api: Api) -> None:
+    """Refuse bounds under which what is promised could never be taken."""
+    if api.max_in_flight_events < api.max_batch_events:
+        remedy = f"a batch of {api.max_batch_events} events could never be taken; allow at least as many in flight"
+        raise SettingError("PIPELINE_API_MAX_IN_FLIGHT_EVENTS", api.max_in_flight_events, remedy)
+    most = max(api.max_body_bytes, api.max_decompressed_bytes)
+    if api.max_in_flight_bytes < most:
+        remedy = f"a body of {most} bytes could never be taken; allow at least as many in flight"
+        raise SettingError("PIPELINE_API_MAX_IN_FLIGHT_BYTES", api.max_in_flight_bytes, remedy)

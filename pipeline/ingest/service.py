@@ -1,0 +1,138 @@
+"""One process of the API: builds the parts, answers until it is told to stop, then drains."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gc
+import os
+import signal
+import socket
+from collections.abc import AsyncIterator, Callable
+
+import uvloop
+from sanic.server import AsyncioServer
+
+from pipeline.ingest.access import Access
+from pipeline.ingest.admission import Admission
+from pipeline.ingest.application import build
+from pipeline.ingest.metrics import IngestMetrics
+from pipeline.ingest.protocol import BoundedHttpProtocol
+from pipeline.ingest.publisher import Publisher
+from pipeline.ingest.routes import Parts
+from pipeline.metrics import SharedMetrics
+from pipeline.settings import Settings
+
+_OBSERVE_S = 0.5
+_GATHER_S = 0.02
+_LAST_WORD_S = 2.0  # of the shutdown's time, for what Kafka still has to acknowledge
+_GC_THRESHOLD = 50_000
+
+
+def serve_on(
+    listener: socket.socket,
+    settings: Settings,
+    shared: SharedMetrics | None,
+    *,
+    on_ready: Callable[[], None],
+    lifeline: int | None = None,
+) -> None:
+    """Answer on ``listener`` until SIGTERM or SIGINT, or until ``lifeline`` (a pipe's end) is closed; then drain."""
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(_serve(listener, settings, shared, on_ready, lifeline))
+
+
+async def _serve(
+    listener: socket.socket,
+    settings: Settings,
+    shared: SharedMetrics | None,
+    on_ready: Callable[[], None],
+    lifeline: int | None,
+) -> None:
+    api = settings.api
+    stop = _stop_event(lifeline)
+    parts = Parts(
+        settings=settings,
+        admission=Admission(api.max_in_flight_events, api.max_in_flight_bytes, shared=len(api.write_keys) > 1),
+        publisher=Publisher(settings),
+        access=Access(api),
+        metrics=IngestMetrics(shared),
+    )
+    app = build(parts)
+    os.environ["SANIC_IGNORE_PRODUCTION_WARNING"] = "1"  # a hint of Sanic's on a terminal, to be had no other way
+    server = await app.create_server(
+        sock=listener,
+        return_asyncio_server=True,
+        protocol=BoundedHttpProtocol,
+        asyncio_server_kwargs={"start_serving": False},
+    )
+    if server is None:
+        raise RuntimeError("Sanic gave no server")
+    await server.startup()  # type: ignore[no-untyped-call]
+    parts.publisher.start()
+    await server.start_serving()  # type: ignore[no-untyped-call]
+    # What is there now stays: the collector need not look at it again, and seldom at anything.
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(_GC_THRESHOLD, 20, 50)
+    async with _observing(parts):
+        on_ready()
+        await stop.wait()
+        deadline = asyncio.get_running_loop().time() + api.shutdown_timeout_s
+        await _drain(server, deadline - _LAST_WORD_S)
+        await parts.publisher.close(max(0.1, deadline - asyncio.get_running_loop().time()))
+
+
+def _stop_event(lifeline: int | None) -> asyncio.Event:
+    loop, stop = asyncio.get_running_loop(), asyncio.Event()
+    for each in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(each, stop.set)
+    if lifeline is not None:
+
+        def parent_gone() -> None:
+            loop.remove_reader(lifeline)
+            stop.set()
+
+        loop.add_reader(lifeline, parent_gone)
+    return stop
+
+
+async def _drain(server: AsyncioServer, deadline: float) -> None:
+    """Take no connection and no further request on one; return when all in hand are answered, or at ``deadline``.
+
+    Sanic's own shutdown begins by closing what the handlers still need: hence not through its listeners.
+    """
+    server.app.config.KEEP_ALIVE = False  # heads that are read from now on
+    listening = server.server
+    if listening is None:
+        return
+    listening.close()
+    loop = asyncio.get_running_loop()
+    while server.connections and loop.time() < deadline:
+        for connection in tuple(server.connections):
+            if connection.http is not None:
+                connection.http.keep_alive = False
+            connection.close_if_idle()
+        await asyncio.sleep(_GATHER_S)
+    for connection in tuple(server.connections):
+        connection.abort()
+
+
+@contextlib.asynccontextmanager
+async def _observing(parts: Parts) -> AsyncIterator[None]:
+    """Keep the gauges current, for whichever process is asked for them."""
+
+    async def observe() -> None:
+        reconnects = 0
+        while True:
+            parts.metrics.observe(parts.admission, parts.publisher)
+            parts.metrics.reconnects.inc(parts.publisher.reconnects - reconnects)
+            reconnects = parts.publisher.reconnects
+            await asyncio.sleep(_OBSERVE_S)
+
+    task = asyncio.create_task(observe(), name="observe")
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
