@@ -56,7 +56,7 @@ class Mongo(Struct, frozen=True, forbid_unknown_fields=True):
     @property
     def shown_uri(self) -> str:
         """The URI as it may be shown to anyone: without a password."""
-        return re.sub(r"(?<=://)([^/@]*):[^/]*@", r"\1:***@", self.uri)
+        return re.sub(r"(?<=://)([^/@:]*):[^/]*@", r"\1:***@", self.uri)
 
 
 class Api(Struct, frozen=True, forbid_unknown_fields=True):

@@ -23,22 +23,32 @@ class Servers(Struct, frozen=True):
 
 
 @pytest.fixture(scope="session")
-def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servers]:
+def parts_are_there() -> None:
+    """Skip what starts servers of its own where a part of them cannot be had; in CI that is a failure."""
+    from pipeline.local import jars, parts  # noqa: PLC0415  only where it is needed
+
+    local = load(os.environ).local
+    try:
+        parts.find_java(local)
+        parts.find_mongod(local)
+        jars.kafka_jars(jars.cache_folder(local.cache_dir), print)
+    except MissingPartError as error:
+        if os.environ.get("CI"):
+            raise
+        pytest.skip(f"no servers to test with: {error}")
+
+
+@pytest.fixture(scope="session")
+def servers(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servers]:
     """The servers of PIPELINE_KAFKA_BOOTSTRAP_SERVERS and PIPELINE_MONGO_URI if both are set, else the local stack."""
     given = load(os.environ)
     if "PIPELINE_KAFKA_BOOTSTRAP_SERVERS" in os.environ and "PIPELINE_MONGO_URI" in os.environ:
         yield Servers(given.kafka.bootstrap_servers, given.mongo.uri)
         return
-    from pipeline.local.stack import LocalStack  # noqa: PLC0415  only where it is needed: it brings jgo
+    from pipeline.local.stack import LocalStack  # noqa: PLC0415  only where it is needed
 
-    stack = LocalStack(given.local, logs_dir=tmp_path_factory.mktemp("servers"))
-    try:
-        stack.start(print)
-    except MissingPartError as error:
-        if os.environ.get("CI"):
-            raise
-        pytest.skip(f"no servers to test with: {error}")
-    with stack:
+    request.getfixturevalue("parts_are_there")
+    with LocalStack(given.local, logs_dir=tmp_path_factory.mktemp("servers")) as stack:
         yield Servers(stack.kafka_bootstrap_servers, stack.mongo_uri)
 
 

@@ -170,6 +170,9 @@ def _properties(port: int, controller_port: int, log_dir: Path, rebalance_delay_
         "transaction.state.log.num.partitions": "4",
         "share.coordinator.state.topic.replication.factor": "1",
         "share.coordinator.state.topic.min.isr": "1",
+        # A broker that was killed may register again only when its last session has run out.
+        "broker.session.timeout.ms": "4000",
+        "broker.heartbeat.interval.ms": "1000",
         "group.initial.rebalance.delay.ms": str(rebalance_delay_ms),
     }
     return "".join(f"{name}={value}\n" for name, value in values.items())

@@ -76,7 +76,7 @@ class LocalStack:
         self._versions = Versions(KAFKA_VERSION, mongod.version, java.version)
         on_progress(f"starting Kafka {KAFKA_VERSION} and MongoDB {mongod.version}")
         try:
-            self._start_both(java, jars, mongod, self._data_folder(cache))
+            self._start_both(java, jars, mongod, cache)
         except BaseException:
             self.stop()
             raise
@@ -85,10 +85,8 @@ class LocalStack:
 
     def stop(self) -> None:
         """Stop both servers and remove their data, unless the settings keep it. May be called twice."""
-        running = [each for each in (self._kafka, self._mongod) if each is not None]
         try:
-            with ThreadPoolExecutor(2) as pool:
-                list(pool.map(lambda each: each.stop(_STOP_GRACE_S), running))
+            self._end_servers()
         finally:
             if not self._local.keep_data:
                 for folder in self._made:
@@ -142,13 +140,17 @@ class LocalStack:
     ) -> None:
         self.stop()
 
-    def _start_both(self, java: Program, jars: tuple[Path, ...], mongod: Program, data: Path) -> None:
+    def _start_both(self, java: Program, jars: tuple[Path, ...], mongod: Program, cache: Path) -> None:
+        kafka_data, mongod_data = self._data_folder(cache, "kafka"), self._data_folder(cache, "mongodb")
         with ThreadPoolExecutor(1) as pool:
-            mongo_ready = pool.submit(self._start_mongod, mongod, self._folder(data / "mongodb"))
+            mongod_ready = pool.submit(self._start_mongod, mongod, mongod_data)
             try:
-                self._start_kafka(java, jars, self._folder(data / "kafka"))
-            finally:
-                mongo_ready.result()
+                self._start_kafka(java, jars, kafka_data)
+                mongod_ready.result()
+            except BaseException:
+                # The pool waits for its thread, and the thread for mongod: let neither wait long.
+                self._end_servers()
+                raise
 
     def _start_kafka(self, java: Program, jars: tuple[Path, ...], data_dir: Path) -> None:
         self._kafka = broker.prepare(
@@ -178,22 +180,25 @@ class LocalStack:
         self._mongod.start()
         self.wait_for_mongod()
 
-    def _data_folder(self, cache: Path) -> Path:
+    def _data_folder(self, cache: Path, server: str) -> Path:
+        """Make one server's folder; one that is there already is used, and is not ours to remove."""
         if self._local.data_dir:
-            return Path(self._local.data_dir).expanduser().resolve()
-        # Beside the cache and not among the system's temporary files, which many systems keep in
-        # memory: a journal there would cost nothing, and no measurement would mean anything.
-        cache.mkdir(parents=True, exist_ok=True)
-        folder = Path(tempfile.mkdtemp(prefix="data-", dir=cache))
-        self._made.append(folder)
-        return folder
-
-    def _folder(self, folder: Path) -> Path:
-        """Make one server's folder; what is there already is not ours to remove."""
-        if not folder.exists():
+            folder = Path(self._local.data_dir).expanduser().resolve() / server
+            if folder.exists():
+                return folder
             folder.mkdir(parents=True)
-            self._made.append(folder)
+        else:
+            # Beside the cache and not among the system's temporary files, which many systems keep in
+            # memory: a journal there would cost nothing, and no measurement would mean anything.
+            cache.mkdir(parents=True, exist_ok=True)
+            folder = Path(tempfile.mkdtemp(prefix=f"{server}-data-", dir=cache))
+        self._made.append(folder)
         return folder
 
     def _scratch(self, folder: Path) -> Path | None:
         return folder if folder in self._made and not self._local.keep_data else None
+
+    def _end_servers(self) -> None:
+        running = [each for each in (self._kafka, self._mongod) if each is not None]
+        with ThreadPoolExecutor(2) as pool:
+            list(pool.map(lambda each: each.stop(_STOP_GRACE_S), running))
