@@ -7,10 +7,13 @@ from pathlib import Path
 
 import pytest
 
+from bench.cellspec import AXES
+from bench.matrix import Bounds, Objective
 from pipeline.settings import PREFIX, Settings
 
 ROOT = Path(__file__).resolve().parents[2]
 OPERATIONS = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
+METHODOLOGY = (ROOT / "docs" / "methodology.md").read_text(encoding="utf-8")
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")])
 
 
@@ -56,6 +59,21 @@ def test_operations_names_every_reason_of_a_dead_letter() -> None:
         r"(?:refused\[.*\] = \(|reason = |else )\"(\w+)\"", (worker / "writer.py").read_text(encoding="utf-8")
     )
     assert documented == {*unreadable, *unwritable}
+
+
+def test_methodology_lists_every_bound_with_its_default() -> None:
+    table = re.findall(r"^\| `(\w+)` \| ([\d.]+) \|", METHODOLOGY, re.MULTILINE)
+    assert table == [(name, str(getattr(Bounds(), name))) for name in Bounds.__struct_fields__]
+
+
+def test_methodology_lists_every_axis_with_the_kinds_that_know_it() -> None:
+    rows = re.findall(r"^\| ((?:`\w+`(?:, )?)+) \| (both|steady) \|", METHODOLOGY, re.MULTILINE)
+    documented = {name: kinds for names, kinds in rows for name in re.findall(r"\w+", names)}
+    assert documented == {name: "both" if "drain" in axis.kinds else "steady" for name, axis in AXES.items()}
+
+
+def test_methodology_names_every_objective() -> None:
+    assert [name for name in Objective.__struct_fields__ if f"`{name}`" not in METHODOLOGY] == []
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
