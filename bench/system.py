@@ -133,7 +133,10 @@ class System:
             process.send_signal(signal.SIGTERM)
         crashes = []
         for process, was_dead in zip(processes, died, strict=True):
-            code = process.stop(grace_s=_STOP_TIMEOUT_S)
+            code: int | str | None = process.wait(_STOP_TIMEOUT_S)
+            if code is None:
+                process.kill()
+                code = f"{process.returncode}, killed after {_STOP_TIMEOUT_S:g} s"
             if was_dead or code != 0:
                 crashes.append(f"crash: {process.name} ended with exit code {code}, see logs/{process.log_path.name}")
         return crashes
