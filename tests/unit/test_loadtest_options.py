@@ -1,0 +1,111 @@
+"""The options: what they mean, and that what cannot be is refused with a remedy."""
+
+import argparse
+import json
+from pathlib import Path
+
+import pytest
+
+from loadtest import _options
+from loadtest._ledger import path_of
+from loadtest._spec import LoadSpec, Traffic
+from pipeline.errors import UsageError
+
+
+def read(*arguments: str) -> _options.Options:
+    parser = argparse.ArgumentParser()
+    _options.register(parser)
+    return _options.read(parser.parse_args(arguments))
+
+
+def test_without_options_the_documented_defaults_hold() -> None:
+    options = read()
+    assert options.spec == LoadSpec()
+    assert (options.senders, options.unsent_after_s, options.request_timeout_s) == (64, 10, 15)
+
+
+def test_the_load_is_what_the_options_say() -> None:
+    options = read(
+        *("--scenario", "sdk", "--offered-load", "2500", "--arrivals", "constant", "--profile", "spike"),
+        *("--duration", "60", "--seed", "7", "--run-number", "3", "--spike-factor", "10", "--profile-period", "20"),
+    )
+    spec = options.spec
+    assert (spec.scenario, spec.offered_load_events_per_s, spec.arrivals, spec.profile) == (
+        "sdk",
+        2500,
+        "constant",
+        "spike",
+    )
+    assert (spec.duration_s, spec.seed, spec.run) == (60, 7, 3)
+    assert (spec.profile_shape.spike_factor, spec.profile_shape.period_s) == (10, 20)
+
+
+def test_a_traffic_file_is_read_and_an_option_wins_over_it(tmp_path: Path) -> None:
+    path = tmp_path / "traffic.json"
+    path.write_text(json.dumps({"users": 5, "key_skew": 0.3, "event_mix": [["page_view", 1], ["refund", 2]]}))
+    traffic = read("--traffic", str(path), "--key-skew", "0.7").spec.traffic
+    assert traffic == Traffic(users=5, key_skew=0.7, event_mix=(("page_view", 1.0), ("refund", 2.0)))
+
+
+def test_the_event_mix_is_written_as_pairs() -> None:
+    assert read("--event-mix", "a=1, b=0.5").spec.traffic.event_mix == (("a", 1.0), ("b", 0.5))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["--offered-load", "-5"], "--offered-load=-5.0 cannot be used"),
+        (["--duration", "-1"], "--duration=-1.0 cannot be used"),
+        (["--run-number", "16384"], "--run-number=16384 cannot be used: Expected `int` <= 16383"),
+        (["--key-skew", "2"], "--key-skew='2' cannot be used: Expected `float` <= 1"),
+        (["--payload-bytes", "big"], "--payload-bytes='big' cannot be used: Expected `int`"),
+        (["--event-mix", "page_view"], "write TYPE=WEIGHT"),
+        (["--event-mix", "page_view=much"], "--event-mix"),
+        (["--event-mix", "a=0"], "at least one weight above 0"),
+        (["--event-mix", "a=1,a=2"], "names a type twice"),
+        (["--batch-min", "600"], "batch_min_events=600 is above batch_max_events=500"),
+        (["--spike-start", "0.9", "--spike-length", "0.2"], "is above 1"),
+        (["--senders", "0"], "--senders=0 cannot be used"),
+        (["--request-timeout", "0"], "--request-timeout=0.0 cannot be used"),
+        (["--scenario", "replay"], "needs --replay-file"),
+        (["--replay-file", "x"], "goes with --scenario replay"),
+        (["--scenario", "replay", "--replay-file", "nowhere"], "cannot be read"),
+        (["--traffic", "nowhere.json"], "nowhere.json cannot be read"),
+    ],
+)
+def test_what_cannot_be_is_refused_with_the_option_the_value_and_the_remedy(arguments: list[str], told: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        read(*arguments)
+    assert told in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("{", "truncated"),
+        ('{"user": 5}', "unknown field `user`"),
+        ('{"users": 0}', "`int` >= 1"),
+        ('{"batch_min_events": 600}', "above batch_max_events"),
+    ],
+)
+def test_a_wrong_traffic_file_is_named_with_what_is_wrong(tmp_path: Path, text: str, told: str) -> None:
+    path = tmp_path / "traffic.json"
+    path.write_text(text)
+    with pytest.raises(UsageError) as caught:
+        read("--traffic", str(path))
+    assert str(path) in str(caught.value)
+    assert told in str(caught.value)
+
+
+def test_a_folder_with_a_ledger_is_not_written_into(tmp_path: Path) -> None:
+    assert read("--ledger", str(tmp_path)).ledger_dir == str(tmp_path)
+    path_of(tmp_path, 0).touch()
+    with pytest.raises(UsageError, match="holds a ledger already"):
+        read("--ledger", str(tmp_path))
+
+
+def test_every_option_has_a_help_text() -> None:
+    parser = argparse.ArgumentParser()
+    _options.register(parser)
+    assert all(action.help for action in parser._actions)
+    assert "(default 0.02)" in parser.format_help().replace("\n", " ").replace("  ", " ")
