@@ -15,7 +15,7 @@ from pipeline.errors import TidemarkError, UsageError
 
 
 class Problem(NamedTuple):
-    """One thing that is wrong with a matrix: ``line`` counts from 1, 0 where there is none to name."""
+    """One thing that is wrong with a matrix: ``line`` counts from 1; what is wrong with all of it stands at line 1."""
 
     line: int
     text: str
@@ -27,7 +27,7 @@ class MatrixError(UsageError):
     def __init__(self, source: str, problems: tuple[Problem, ...]) -> None:
         """``source``: the file as the user named it; ``problems``: at least one."""
         ordered = sorted(problems, key=lambda problem: problem.line)
-        super().__init__("\n".join(f"{_place(source, problem.line)}: {problem.text}" for problem in ordered))
+        super().__init__("\n".join(f"{source}:{problem.line}: {problem.text}" for problem in ordered))
         self.source = source
         self.problems = tuple(ordered)
 
@@ -40,7 +40,3 @@ class BundleError(TidemarkError):
 
 class RepeatError(TidemarkError):
     """A repeat broke down before it could be measured; the message says at which step."""
-
-
-def _place(source: str, line: int) -> str:
-    return f"{source}:{line}" if line else source

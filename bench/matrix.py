@@ -125,7 +125,8 @@ def parse(text: str, source: str, *, api: Api | None = None) -> Matrix:
         content = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         line = re.search(r"at line (\d+)", str(error))
-        problem = Problem(int(line[1]) if line else 0, f"this is not TOML: {error}")
+        end = text.count("\n") + 1  # "at end of document"
+        problem = Problem(int(line[1]) if line else end, f"this is not TOML: {error}")
         raise MatrixError(source, (problem,)) from error
     problems = Problems(source, text)
     tables = ("bounds", "objective", "traffic", "cells")

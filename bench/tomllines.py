@@ -36,14 +36,14 @@ class LineIndex:
             self._take(token, line)
 
     def line_of(self, path: Path) -> int:
-        """Give the line (from 1) of the value at ``path``, or of the nearest thing around it; 0 if there is none.
+        """Give the line (from 1) of the value at ``path``, or of the nearest thing around it; 1 if there is none.
 
         ``path`` is made of keys and of places in arrays: ``("cells", 1, "axes", "partitions")``.
         """
         for length in range(len(path), 0, -1):
             if path[:length] in self._lines:
                 return self._lines[path[:length]]
-        return 0
+        return 1
 
     def _take(self, token: re.Match[str], line: int) -> None:
         if token["header"] and not self._open:
