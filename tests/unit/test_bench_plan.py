@@ -1,0 +1,105 @@
+"""The order of the repeats, and how long they will take."""
+
+from __future__ import annotations
+
+import io
+
+import pytest
+from msgspec import structs
+from rich.console import Console
+
+from bench import matrix, plan
+from bench.cellspec import CellSpec
+from bench.matrix import Bounds
+from bench.plan import PlannedRepeat
+
+QUICK = matrix.load("quick")
+
+
+def test_every_round_has_every_cell_once() -> None:
+    order = plan.order(QUICK)
+    assert [planned.round for planned in order] == [1] * 10 + [2] * 10 + [3] * 10
+    for number in (1, 2, 3):
+        cells = [planned.cell.id for planned in order if planned.round == number]
+        assert sorted(cells) == sorted(cell.id for cell in QUICK.cells)
+
+
+def test_the_order_is_the_seed_s_and_each_round_has_its_own() -> None:
+    order = plan.order(QUICK)
+    assert plan.order(matrix.load("quick")) == order
+    assert plan.order(structs.replace(QUICK, seed=2)) != order
+    second, third = (tuple(planned.cell.id for planned in order if planned.round == number) for number in (2, 3))
+    assert second != third
+    assert second != tuple(cell.id for cell in QUICK.cells)
+
+
+def test_the_order_of_a_seed_never_changes() -> None:
+    """A run that is resumed by a later version goes on in the same order."""
+    first = [planned.cell.id for planned in plan.order(QUICK)[:3]]
+    assert first == ["drain-p3-c4", "drain-p1-c1", "drain-p1-c4"]
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_in_round_1_drains_come_before_the_cells_that_need_them(seed: int) -> None:
+    order = plan.order(structs.replace(QUICK, seed=seed))
+    places = {planned.cell.id: place for place, planned in enumerate(order) if planned.round == 1}
+    for cell in QUICK.cells:
+        assert not cell.drain_cell or places[cell.drain_cell] < places[cell.id]
+
+
+def test_later_rounds_mix_drains_and_steady_cells() -> None:
+    kinds = [planned.cell.kind for planned in plan.order(QUICK) if planned.round == 2]
+    assert kinds != sorted(kinds)
+
+
+def test_quick_fits_into_ten_minutes_and_smoke_into_one() -> None:
+    assert plan.SERVERS_START_AND_STOP_S + plan.expected_s(plan.order(QUICK)) < 8.7 * 60
+    assert plan.SERVERS_START_AND_STOP_S + plan.expected_s(plan.order(matrix.load("smoke"))) < 50
+
+
+def test_larger_cells_are_expected_to_take_longer() -> None:
+    drain = CellSpec(id="d", kind="drain", events=100_000)
+    assert plan.estimate_s(structs.replace(drain, events=200_000)) > plan.estimate_s(drain)
+    steady = CellSpec(id="s", kind="steady", warmup_s=3, duration_s=8)
+    assert plan.estimate_s(structs.replace(steady, duration_s=30)) == plan.estimate_s(steady) + 22
+
+
+def test_what_was_measured_takes_the_place_of_the_estimate() -> None:
+    a, b = CellSpec(id="a", kind="drain", events=100_000), CellSpec(id="b", kind="drain", events=100_000)
+    steady = CellSpec(id="s", kind="steady")
+    assert plan.expected_s([PlannedRepeat(a, 2)], [(a, 30.0), (a, 40.0)]) == pytest.approx(35.0)
+    # b was never measured: it is off by as much as the other drain was; a steady cell is not
+    twice_as_long = [(a, 2 * plan.estimate_s(a))]
+    assert plan.expected_s([PlannedRepeat(b, 1)], twice_as_long) == pytest.approx(2 * plan.estimate_s(b))
+    assert plan.expected_s([PlannedRepeat(steady, 1)], twice_as_long) == pytest.approx(plan.estimate_s(steady))
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [(0, "0 s"), (-3, "0 s"), (59.4, "59 s"), (59.6, "1 min 00 s"), (492, "8 min 12 s"), (7530, "2 h 05 min")],
+)
+def test_durations_are_written_for_a_person(seconds: float, words: str) -> None:
+    assert plan.duration(seconds) == words
+
+
+def described(wanted: matrix.Matrix) -> str:
+    console = Console(file=io.StringIO(), width=120)
+    console.print(plan.describe(wanted))
+    assert isinstance(console.file, io.StringIO)
+    return console.file.getvalue()
+
+
+def test_the_plan_shows_cells_order_and_time() -> None:
+    text = described(QUICK)
+    assert "10 cells x 3 rounds = 30 repeats, about 8 min" in text
+    for cell in QUICK.cells:
+        assert text.count(f"{cell.id} ") == 4  # its row, and once a round
+    assert "cells that offer a share of what a drain reached come after the drains in round 1" in text
+    assert "120,000 events" in text
+    assert "offered_load 50% of its drain (at least 1,000/s)" in text
+
+
+def test_the_plan_tells_changed_bounds_and_what_is_special_about_a_cell() -> None:
+    assert "not the default" not in described(QUICK)
+    assert "drain_timeout_s = 90" in described(structs.replace(QUICK, bounds=Bounds(drain_timeout_s=90.0)))
+    assert "driver pymongo" in described(matrix.load("full"))
