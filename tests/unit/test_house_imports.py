@@ -1,0 +1,78 @@
+"""The import rules of pyproject.toml: each is broken here once, in a small copy of the house, and must be seen."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+MODULES = {
+    "pipeline/errors.py": "",
+    "pipeline/identifiers.py": "",
+    "pipeline/recordlog.py": "import pipeline.errors",
+    "pipeline/ingest/routes.py": "",
+    "pipeline/worker/process.py": "",
+    "loadtest/_ledger.py": "import pipeline.recordlog, pipeline.errors, pipeline.identifiers",
+    "loadtest/locustfile.py": "import locust, gevent, loadtest._ledger",
+    "bench/run.py": "import loadtest._ledger, pipeline.worker.process",
+    "reports/page.py": "import pipeline.errors",
+}
+
+
+def make_house(folder: Path) -> None:
+    shutil.copy(ROOT / "pyproject.toml", folder)
+    for name, text in MODULES.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        (path.parent / "__init__.py").touch()
+        path.write_text(text + "\n", encoding="utf-8")
+
+
+def check(folder: Path) -> subprocess.CompletedProcess[str]:
+    command = "from importlinter.cli import lint_imports_command as run; run()"
+    return subprocess.run(
+        [sys.executable, "-c", command, "--no-cache"],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+def test_what_is_allowed_passes(tmp_path: Path) -> None:
+    make_house(tmp_path)
+    done = check(tmp_path)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "4 kept, 0 broken" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("importer", "imported"),
+    [
+        ("pipeline/worker/process.py", "bench"),
+        ("pipeline/worker/process.py", "loadtest._ledger"),
+        ("pipeline/errors.py", "reports"),
+        ("loadtest/_ledger.py", "bench.run"),
+        ("loadtest/_ledger.py", "reports.page"),
+        ("loadtest/_ledger.py", "pipeline.worker.process"),
+        ("bench/run.py", "reports.page"),
+        ("bench/run.py", "loadtest.locustfile"),
+        ("bench/run.py", "gevent"),
+        ("reports/page.py", "bench.run"),
+        ("reports/page.py", "loadtest._ledger"),
+        ("reports/page.py", "pipeline.ingest.routes"),
+    ],
+)
+def test_what_is_not_allowed_is_seen(tmp_path: Path, importer: str, imported: str) -> None:
+    make_house(tmp_path)
+    with (tmp_path / importer).open("a", encoding="utf-8") as file:
+        file.write(f"import {imported}\n")
+    done = check(tmp_path)
+    assert done.returncode == 1
+    assert " broken." in done.stdout
+    assert "0 broken" not in done.stdout
