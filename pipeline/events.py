@@ -106,10 +106,10 @@ def read_event(data: bytes | Raw) -> Event:
     return event
 
 
-def complete(event: Event, received: str) -> None:
-    """Fill in what the client left out: ``received`` (see :func:`iso_8601`) as timestamp, a new event id."""
+def complete(event: Event, received_ms: int) -> None:
+    """Fill in what the client left out: the time of receipt (Unix, ms) as timestamp, a new event id."""
     if event.timestamp is None:
-        event.timestamp = received
+        event.timestamp = iso_8601(received_ms)
     if event.event_id is None:
         event.event_id = new_event_id()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from types import SimpleNamespace
 from typing import Literal
 from urllib.parse import quote
@@ -16,15 +17,16 @@ App = Sanic[Config, SimpleNamespace]
 JSON = "application/json"
 OK_BODY = b'{"status":"ok"}'
 
+_PLAIN = re.compile(r"[!-$&-~]*")  # ASCII that is printed, without the space and the percent sign
 _encode = msgspec.json.Encoder().encode
 
 
 class Refusal(Struct, frozen=True):
     """The body of every answer that is no success. ``code`` is stable, ``error`` is for people."""
 
+    status: Literal["error"]
     code: str
     error: str
-    status: Literal["error"] = "error"
 
 
 class Rejected(Struct, frozen=True):
@@ -67,15 +69,15 @@ def batch(answer: BatchAnswer, status: int, retry_after_s: int | None) -> HTTPRe
 
 def refused(error: RefusedError) -> HTTPResponse:
     """The answer for a refusal."""
-    response = _response(Refusal(error.code, str(error)), error.status, error.retry_after_s)
+    response = _response(Refusal("error", error.code, str(error)), error.status, error.retry_after_s)
     if error.event_id is not None:
         response.headers["x-event-id"] = header_text(error.event_id)
     return response
 
 
 def header_text(text: str) -> str:
-    """Give ``text`` as a header can hold it: percent-encoded UTF-8 wherever it is not plain ASCII."""
-    return quote(text, safe="!#$&'()*+,-./:;<=>?@[]^_`{|}~")
+    """Give ``text`` as a header can hold it: itself if it is plain ASCII, else percent-encoded UTF-8."""
+    return text if _PLAIN.fullmatch(text) else quote(text, safe="")
 
 
 def _response(body: Refusal | BatchAnswer, status: int, retry_after_s: int | None) -> HTTPResponse:

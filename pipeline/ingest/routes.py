@@ -11,7 +11,7 @@ from msgspec import Struct
 from sanic import HTTPResponse, Request
 
 from pipeline.errors import InvalidEventError, UnavailableError
-from pipeline.events import complete, iso_8601, message_of, read_event
+from pipeline.events import complete, message_of, read_event
 from pipeline.ingest import answers
 from pipeline.ingest.access import Access
 from pipeline.ingest.admission import Admission, Hold, ShareExceededError
@@ -56,7 +56,7 @@ def track(parts: Parts) -> Handler:
         )
         received_ms = time.time_ns() // 1_000_000
         event = read_event(body)
-        complete(event, iso_8601(received_ms))
+        complete(event, received_ms)
         event_id = event.event_id or ""
         record = Record(0, topics[event.event], event.user_id.encode(), _bounded(message_of(event)))
         try:
@@ -88,7 +88,6 @@ def track_batch(parts: Parts) -> Handler:
             timeout_s=api.request_timeout_s,
         )
         received_ms = time.time_ns() // 1_000_000
-        received = iso_8601(received_ms)
         records: list[Record] = []
         rejected: list[Rejected] = []
         for place, data in enumerate(reader.split(body)):
@@ -96,7 +95,7 @@ def track_batch(parts: Parts) -> Handler:
                 if len(memoryview(data)) > api.max_event_bytes:
                     raise _too_large(api.max_event_bytes)
                 event = read_event(data)
-                complete(event, received)
+                complete(event, received_ms)
                 record = Record(place, topics[event.event], event.user_id.encode(), _bounded(message_of(event)))
             except InvalidEventError as error:
                 rejected.append(Rejected(place, error.code, str(error)))

@@ -11,6 +11,8 @@ import socket
 from collections.abc import AsyncIterator, Callable
 
 import uvloop
+from sanic.application.state import ApplicationServerInfo
+from sanic.http.constants import HTTP
 from sanic.server import AsyncioServer
 
 from pipeline.ingest.access import Access
@@ -59,6 +61,8 @@ async def _serve(
         metrics=IngestMetrics(shared),
     )
     app = build(parts)
+    # Sanic looks here for the protocols that it should offer to switch to: there is one, and no header is needed.
+    app.state.server_info.append(ApplicationServerInfo(settings={"version": HTTP.VERSION_1}))
     os.environ["SANIC_IGNORE_PRODUCTION_WARNING"] = "1"  # a hint of Sanic's on a terminal, to be had no other way
     server = await app.create_server(
         sock=listener,

@@ -21,13 +21,14 @@ class Record(NamedTuple):
 class Submission:
     """Waits until Kafka has answered for every event of a request, and holds their admission so long."""
 
-    __slots__ = ("_hold", "failures", "pending", "settled")
+    __slots__ = ("_hold", "_loop", "_settled", "failures", "pending")
 
     def __init__(self, records: Sequence[Record], hold: Hold, loop: asyncio.AbstractEventLoop) -> None:
         """``hold`` is the submission's from now on: released with the last event, whoever still waits."""
         self.pending: set[int] = {record.place for record in records}
         self.failures: dict[int, str] = {}
-        self.settled: asyncio.Future[None] = loop.create_future()
+        self._settled: asyncio.Future[None] = loop.create_future()
+        self._loop = loop
         self._hold = hold
         hold.lent = True
 
@@ -38,12 +39,18 @@ class Submission:
             self.failures.update(dict.fromkeys(places, failure))
         if not self.pending:
             self._hold.release()
-            if not self.settled.done():
-                self.settled.set_result(None)
+            self._wake()
 
     async def wait(self, timeout_s: float) -> bool:
         """Whether Kafka answered for all of them within ``timeout_s``; what is pending then is in doubt."""
-        if not self.settled.done():
-            # Not wait_for: a request that is given up must not cancel what still counts.
-            await asyncio.wait((self.settled,), timeout=timeout_s)
-        return self.settled.done()
+        if self.pending:
+            timer = self._loop.call_later(timeout_s, self._wake)
+            try:
+                await self._settled
+            finally:
+                timer.cancel()
+        return not self.pending
+
+    def _wake(self) -> None:
+        if not self._settled.done():
+            self._settled.set_result(None)
