@@ -32,7 +32,7 @@ settings
   that --settings or PIPELINE_SETTINGS_FILE names; the environment wins over the file.
 
 exit codes
-  0 done   1 a finding (check: something is not as it should be; replay: something was left)
+  0 done   1 a finding (check: something is not as it should be; replay: something was held back)
   2 bad usage, or a part is missing   3 a crash   130 interrupted
 """
 
@@ -177,10 +177,10 @@ def _dead_letters(options: argparse.Namespace, settings: Settings) -> int:
     verb = "would be sent" if options.dry_run else "sent"
     for letter in done.sent:
         print(f"{verb} to {letter.origin_topic}: {_letter_line(letter, options.width)}")
-    for letter in done.without_origin:
-        print(f"NOT sent, topic {letter.origin_topic!r} is not there: {_letter_line(letter, options.width)}")
-    print(f"{len(done.sent)} {verb}, {len(done.without_origin)} without origin, {done.left} left in {topic}")
-    return 1 if done.without_origin else 0
+    for letter, why in done.held_back:
+        print(f"NOT sent, {why}: {_letter_line(letter, options.width)}")
+    print(f"{len(done.sent)} {verb}, {len(done.held_back)} held back, {done.left} more in {topic}")
+    return 1 if done.held_back else 0
 
 
 def _letter_line(letter: DeadLetter, width: int) -> str:
@@ -190,7 +190,8 @@ def _letter_line(letter: DeadLetter, width: int) -> str:
         value = f"{value[:width]}... ({len(letter.value or b'')} bytes)"
     origin = f"{letter.origin_topic}/{letter.origin_partition}@{letter.origin_offset}"
     replayed = "  (replayed)" if letter.replayed else ""
-    return f"{when}  {origin}  {letter.reason}  {value!r}{replayed}"
+    reason = f"{letter.reason} ({letter.detail})" if letter.detail else letter.reason
+    return f"{when}  {origin}  {reason}  {value!r}{replayed}"
 
 
 def _log_to_stderr() -> None:

@@ -4,31 +4,39 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Collection, Iterable
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord, OffsetAndMetadata, TopicPartition
 from aiokafka.errors import KafkaConnectionError, KafkaError
 from msgspec import Struct
 
+from pipeline import provision
 from pipeline.errors import MissingPartError, ProvisionError
 from pipeline.settings import Settings
 
 _FETCH_AT_ONCE = 500
+_MAX_REQUEST_BYTES = 64 * 1024 * 1024
 
 
 class DeadLetter(Struct, frozen=True):
-    """One message that a worker could not store. ``origin_*`` is where it was read; -1 and "" if not told."""
+    """One message that a worker could not store.
+
+    ``origin_*`` is where it was read; -1 and "" where that is not told. ``truncated``: the value is
+    only the beginning of what it was.
+    """
 
     partition: int
     offset: int
     timestamp_ms: int
     reason: str
+    detail: str
     origin_topic: str
     origin_partition: int
     origin_offset: int
     key: bytes | None
     value: bytes | None
     replayed: bool
+    truncated: bool
 
 
 class Listing(Struct, frozen=True):
@@ -39,10 +47,10 @@ class Listing(Struct, frozen=True):
 
 
 class Replay(Struct, frozen=True):
-    """What a replay did: those sent (or to be sent, in a dry run), and those whose origin is not there."""
+    """What a replay did: those sent (or to be sent, in a dry run), those held back with why, and how many are left."""
 
     sent: tuple[DeadLetter, ...]
-    without_origin: tuple[DeadLetter, ...]
+    held_back: tuple[tuple[DeadLetter, str], ...]
     left: int
 
 
@@ -74,13 +82,15 @@ async def replay(settings: Settings, limit: int, *, dry_run: bool = False, again
         start = first if again else {each: max(first[each], reader.replayed[each]) for each in reader.partitions}
         letters = await _read(reader, start, limit)
         topics = await reader.consumer.topics()
-        sendable = [each for each in letters if each.origin_topic in topics]
+        obstacles = [_obstacle(each, topics) for each in letters]
+        sendable = [letter for letter, obstacle in zip(letters, obstacles, strict=True) if not obstacle]
+        held_back = [(letter, obstacle) for letter, obstacle in zip(letters, obstacles, strict=True) if obstacle]
         if not dry_run and letters:
             await _send(settings, sendable)
             ends = {TopicPartition(reader.topic, each.partition): each.offset + 1 for each in letters}
             await reader.consumer.commit({each: OffsetAndMetadata(offset, "") for each, offset in ends.items()})
         left = sum(reader.end[each] - start[each] for each in reader.partitions) - len(letters)
-        return Replay(tuple(sendable), tuple(each for each in letters if each.origin_topic not in topics), left)
+        return Replay(tuple(sendable), tuple(held_back), left)
 
 
 class _Reader(Struct):
@@ -97,6 +107,11 @@ async def _reader(settings: Settings) -> AsyncIterator[_Reader]:
     """Give a consumer of the whole topic, in no rebalance with anyone, and how far the topic goes now."""
     kafka = settings.kafka
     topic = kafka.dead_letter_topic
+    async with provision.admin_client(kafka) as admin:
+        counts = await provision.partition_counts(admin)
+    if topic not in counts:
+        message = f"Kafka at {kafka.bootstrap_servers} has no topic {topic!r}: run `python -m pipeline init`"
+        raise ProvisionError(message)
     consumer = AIOKafkaConsumer(
         bootstrap_servers=kafka.bootstrap_servers,
         group_id=f"{settings.worker.group_id}.dead_letters",
@@ -112,9 +127,7 @@ async def _reader(settings: Settings) -> AsyncIterator[_Reader]:
         message = f"{where} does not answer: start it, or name another one in PIPELINE_KAFKA_BOOTSTRAP_SERVERS"
         raise MissingPartError(message) from error
     try:
-        if topic not in await consumer.topics():
-            raise ProvisionError(f"{where} has no topic {topic!r}: run `python -m pipeline init`")
-        partitions = [TopicPartition(topic, each) for each in sorted(consumer.partitions_for_topic(topic) or ())]
+        partitions = [TopicPartition(topic, each) for each in range(counts[topic])]
         consumer.assign(partitions)
         end = await consumer.end_offsets(partitions)
         replayed = {each: await consumer.committed(each) or 0 for each in partitions}
@@ -155,6 +168,9 @@ async def _send(settings: Settings, letters: Iterable[DeadLetter]) -> None:
         bootstrap_servers=kafka.bootstrap_servers,
         acks="all",
         enable_idempotence=True,
+        # A message that fitted into Kafka as a part of a compressed batch must fit once more.
+        compression_type="gzip",
+        max_request_size=_MAX_REQUEST_BYTES,
         request_timeout_ms=kafka.request_timeout_ms,
     )
     timeout_s = kafka.request_timeout_ms / 1000
@@ -171,6 +187,15 @@ async def _send(settings: Settings, letters: Iterable[DeadLetter]) -> None:
             await asyncio.wait_for(producer.stop(), timeout_s)
 
 
+def _obstacle(letter: DeadLetter, topics: Collection[str]) -> str:
+    """Say why ``letter`` cannot be sent again; nothing if it can."""
+    if letter.truncated:
+        return "its value was too large for Kafka and is cut"
+    if letter.origin_topic not in topics:
+        return f"its topic {letter.origin_topic!r} is not there"
+    return ""
+
+
 def _letter(record: ConsumerRecord, *, replayed: bool) -> DeadLetter:
     headers = {name: value.decode(errors="replace") for name, value in record.headers if value is not None}
     return DeadLetter(
@@ -178,12 +203,14 @@ def _letter(record: ConsumerRecord, *, replayed: bool) -> DeadLetter:
         offset=record.offset,
         timestamp_ms=record.timestamp,
         reason=headers.get("reason", "not told"),
+        detail=headers.get("detail", ""),
         origin_topic=headers.get("topic", ""),
         origin_partition=_number(headers.get("partition", "")),
         origin_offset=_number(headers.get("offset", "")),
         key=record.key,
         value=record.value,
         replayed=replayed,
+        truncated="original_bytes" in headers,
     )
 
 

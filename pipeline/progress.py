@@ -15,6 +15,7 @@ from pymongo import AsyncMongoClient
 from pymongo.asynchronous.collection import AsyncCollection
 from pymongo.errors import PyMongoError
 
+from pipeline.provision import partition_counts
 from pipeline.settings import Settings
 from pipeline.topics import event_topics
 
@@ -67,14 +68,10 @@ class Meter:
 
     async def _kafka(self) -> tuple[int | None, int | None]:
         """Give the records in the event topics, and how many of them are not committed."""
-        with contextlib.suppress(KafkaError, TimeoutError):
+        with contextlib.suppress(KafkaError, KeyError, TimeoutError):  # KeyError: a topic is not there
             async with asyncio.timeout(_MEASURE_TIMEOUT_S):
-                await self._consumer.topics()
-                partitions = [
-                    TopicPartition(topic, partition)
-                    for topic in self._topics
-                    for partition in self._consumer.partitions_for_topic(topic) or ()
-                ]
+                counts = await partition_counts(self._admin)
+                partitions = [TopicPartition(topic, each) for topic in self._topics for each in range(counts[topic])]
                 end = await self._consumer.end_offsets(partitions)
                 first = await self._consumer.beginning_offsets(partitions)
                 committed = await self._admin.list_consumer_group_offsets(self._group_id, partitions=partitions)

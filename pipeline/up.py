@@ -20,7 +20,7 @@ from pipeline.local.jars import cache_folder
 from pipeline.local.ports import claim
 from pipeline.local.stack import LocalStack
 from pipeline.progress import open_meter
-from pipeline.settings import Kafka, Mongo, Settings
+from pipeline.settings import Api, Kafka, Mongo, Settings
 from pipeline.supervision import Roles
 
 _LOOK_EVERY_S = 1.0
@@ -66,6 +66,7 @@ def run(settings: Settings, options: Options, environment: Mapping[str, str]) ->
         display.step(f"starting the API and {options.workers} {_plural(options.workers, 'worker')}")
         roles.start()
         display.table(places(settings, options, logs_dir, stack))
+        display.note(f"try it:  {example(settings.api)}")
         asyncio.run(_until_stopped(settings, roles, stack, display, signals))
         display.note("ending; Ctrl-C once more ends everything at once")
     display.note("everything has ended")
@@ -92,17 +93,25 @@ def names_own_servers(settings: Settings, environment: Mapping[str, str]) -> boo
 def places(settings: Settings, options: Options, logs_dir: Path, stack: LocalStack | None) -> tuple[Place, ...]:
     """Give the table of what is where."""
     kafka, mongo, api = settings.kafka, settings.mongo, settings.api
-    url = f"http://{'localhost' if api.host in ('0.0.0.0', '127.0.0.1') else api.host}:{api.port}"  # noqa: S104  compared, not bound to
-    event = '{"event":"page_view","user_id":"123","props":{"url":"/home","ref":"google"}}'
     versions = [f"{stack.versions.kafka}, ", f"{stack.versions.mongod}, "] if stack else ["", ""]
     return (
-        Place("API", url, f"{api.processes} {_plural(api.processes, 'process')}, /docs tells what it takes"),
+        Place("API", _url(api), f"{api.processes} {_plural(api.processes, 'process')}, /docs tells what it takes"),
         Place("Kafka", kafka.bootstrap_servers, f"{versions[0]}topics {', '.join(provision.wanted_topics(kafka))}"),
         Place("MongoDB", mongo.shown_uri, f"{versions[1]}events in {mongo.database}.{mongo.collection}"),
         Place("Workers", settings.worker.group_id, f"{options.workers} in this consumer group"),
         Place("Logs", str(logs_dir)),
-        Place("Try", f"curl -X POST {url}/track -H 'Content-Type: application/json' -d '{event}'"),
     )
+
+
+def example(api: Api) -> str:
+    """Give a command that sends one event."""
+    event = '{"event":"page_view","user_id":"123","props":{"url":"/home","ref":"google"}}'
+    return f"curl -X POST {_url(api)}/track -H 'Content-Type: application/json' -d '{event}'"
+
+
+def _url(api: Api) -> str:
+    host = "localhost" if api.host in ("0.0.0.0", "127.0.0.1") else api.host  # noqa: S104  compared, not bound to
+    return f"http://{host}:{api.port}"
 
 
 def _on(stack: LocalStack, settings: Settings) -> Settings:
