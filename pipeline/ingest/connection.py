@@ -1,4 +1,4 @@
-"""One aiokafka producer with its lanes: made, used and, once anything is wrong with it, given up as a whole."""
+"""One aiokafka producer with an outlet to each broker: made, used, and given up as a whole once it fails."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ from collections.abc import Sequence
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaConnectionError, KafkaError
 from aiokafka.partitioner import DefaultPartitioner
+from aiokafka.structs import TopicPartition
 
 from pipeline.errors import UnavailableError
-from pipeline.ingest.lane import Lane
+from pipeline.ingest.outlet import Outlet
 from pipeline.ingest.submission import Record, Submission
 from pipeline.settings import Settings
 from pipeline.topics import event_topics
@@ -32,7 +33,7 @@ _partitioner = DefaultPartitioner()
 
 
 class Connection:
-    """A started producer, a lane for each partition, and a task that ends when one of them fails."""
+    """A started producer and its outlets, until one of these fails."""
 
     def __init__(self, settings: Settings, producer: AIOKafkaProducer) -> None:
         """Made by :func:`connect`."""
@@ -40,21 +41,23 @@ class Connection:
         self._api = settings.api
         self._topics = event_topics(settings.kafka)
         self._cluster = producer.client.cluster
-        self._lanes: dict[tuple[str, int], Lane] = {}
+        self._outlets: dict[int, Outlet] = {}  # of each broker
+        self._outlet_to: dict[TopicPartition, Outlet] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._asking: asyncio.Task[None] | None = None
         self._failed: asyncio.Future[BaseException] = asyncio.get_running_loop().create_future()
 
     def publish(self, submission: Submission, records: Sequence[Record], timestamp_ms: int) -> None:
         """Queue the records of ``submission``; those whose topic is missing fail at once."""
-        partitions: dict[str, list[int]] = {}
+        partitions: dict[str, tuple[int, ...]] = {}
         for record in records:
             of_topic = partitions.get(record.topic)
             if of_topic is None:
                 of_topic = partitions[record.topic] = self._partitions(record.topic)
             if of_topic:
-                partition = _partition(record.key, tuple(of_topic))
-                self._lane(record.topic, partition).add(submission, record, timestamp_ms)
+                to = TopicPartition(record.topic, _partition(record.key, of_topic))
+                outlet = self._outlet_to.get(to) or self._outlet(to)
+                outlet.add(to, submission, record, timestamp_ms)
             else:
                 submission.settle((record.place,), self.missing_topic(record.topic))
 
@@ -81,7 +84,7 @@ class Connection:
 
     async def close(self, timeout_s: float) -> None:
         """End it after the events in hand: what is acknowledged within ``timeout_s`` is, the rest fails."""
-        done = asyncio.gather(*(lane.idle.wait() for lane in self._lanes.values()))
+        done = asyncio.gather(*(outlet.idle.wait() for outlet in self._outlets.values()))
         await asyncio.wait((done, self._failed), timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED)
         done.cancel()
         await self.give_up("the API is stopping")
@@ -93,26 +96,28 @@ class Connection:
         if self._asking is not None:
             self._asking.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        for lane in self._lanes.values():
-            lane.fail(reason)
+        for outlet in self._outlets.values():
+            outlet.fail(reason)
         await _drop(self._producer)
 
-    def _partitions(self, topic: str) -> list[int]:
-        # The order of a set of small integers, as the producer itself would list them.
-        return list(self._cluster.partitions_for_topic(topic) or ())
+    def _partitions(self, topic: str) -> tuple[int, ...]:
+        # In the order of a set of small integers, as the producer itself would list them.
+        return tuple(self._cluster.partitions_for_topic(topic) or ())
 
-    def _lane(self, topic: str, partition: int) -> Lane:
-        lane = self._lanes.get((topic, partition))
-        if lane is None:
+    def _outlet(self, to: TopicPartition) -> Outlet:
+        """The outlet to the broker that leads a partition now; should another lead it later, it still will do."""
+        leader = self._cluster.leader_for_partition(to)
+        outlet = self._outlets.get(leader)
+        if outlet is None:
             timeout_s, linger_s = self._api.publish_timeout_s, self._api.linger_ms / 1000
-            lane = Lane(self._producer, topic, partition, linger_s=linger_s, timeout_s=timeout_s)
-            self._lanes[topic, partition] = lane
-            task = asyncio.create_task(lane.run(), name=f"lane {topic}-{partition}")
+            outlet = self._outlets[leader] = Outlet(self._producer, linger_s=linger_s, timeout_s=timeout_s)
+            task = asyncio.create_task(outlet.run(), name=f"outlet to broker {leader}")
             self._tasks.add(task)
-            task.add_done_callback(self._lane_ended)
-        return lane
+            task.add_done_callback(self._outlet_ended)
+        self._outlet_to[to] = outlet
+        return outlet
 
-    def _lane_ended(self, task: asyncio.Task[None]) -> None:
+    def _outlet_ended(self, task: asyncio.Task[None]) -> None:
         if task.cancelled():
             return
         error = task.exception()
