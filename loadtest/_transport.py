@@ -33,7 +33,7 @@ class Transport:
         self._url = URL(host)
         self._prefix = self._url.path.rstrip("/")
         self._timeout_s = timeout_s
-        self._headers = {"Authorization": f"Bearer {write_key}"} if write_key else {}
+        self._headers = {"X-Write-Key": write_key} if write_key else {}
         self._client = self._connect()
 
     def send(self, payload: Payload) -> Answer:
