@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from pipeline.settings import Mongo
+from pipeline.store.commands import without_password
 from pipeline.store.drivers import MotorStore, PymongoStore
 from pipeline.store.errors import RefusedDocumentsError, StoreAwayError, TooLargeError, UnencodableError
 from pipeline.store.seam import Cause, Document, InsertReply, Store, WriteError
@@ -21,6 +22,7 @@ __all__ = [
     "UnencodableError",
     "WriteError",
     "open_store",
+    "without_password",
 ]
 
 

@@ -15,7 +15,7 @@ from pymongo.read_concern import ReadConcern
 
 from pipeline.errors import SettingError
 from pipeline.settings import Mongo
-from pipeline.store.commands import concern_of, insert_command, insert_reply, told_apart
+from pipeline.store.commands import concern_of, insert_command, insert_reply, told_apart, without_password
 from pipeline.store.seam import Document, InsertReply
 
 _SOCKET_GRACE_MS = 1_000  # the server's own time-out should come first: it says more
@@ -86,4 +86,4 @@ def _client(kind: Any, mongo: Mongo, connections: int) -> Any:
         )
     except (PyMongoError, ValueError) as error:
         remedy = f"{error}; give a URI such as mongodb://localhost:27017/?directConnection=true"
-        raise SettingError("PIPELINE_MONGO_URI", mongo.uri, remedy) from error
+        raise SettingError("PIPELINE_MONGO_URI", without_password(mongo.uri), remedy) from error

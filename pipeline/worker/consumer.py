@@ -63,6 +63,8 @@ class EventConsumer(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafk
         self._waiting = Waiting(f"Kafka at {settings.kafka.bootstrap_servers}", settings.worker.retry_pause_s)
         self._stop = asyncio.Event()
         self._stop_at_s = 0.0
+        # Of the time to stop, this much is for the last commit, and as much for leaving the group.
+        self._reserve_s = min(settings.worker.shutdown_timeout_s / 8, _STOP_TIMEOUT_S)
         self._consumer: AIOKafkaConsumer = None
         self._failure: Exception | None = None
 
@@ -81,7 +83,7 @@ class EventConsumer(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafk
             self._consumer = self._new_consumer()
             try:
                 await self._unless_stopped(self._consumer.start())
-                await self._consume()
+                await self._unless_stopped(self._consume(), grace_until_s=self._settle_until_s)
             except UnknownTopicOrPartitionError:
                 topics = ", ".join(self._topics)
                 self._waiting.note(f"not all of the topics {topics} exist; `python -m pipeline init` makes them")
@@ -211,22 +213,26 @@ class EventConsumer(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafk
 
     async def _leave(self) -> None:
         """Settle, commit and leave the group, in bounded time."""
-        loop = asyncio.get_running_loop()
-        settle_until_s = loop.time() + _SETTLE_TIMEOUT_S
-        if self._stop.is_set():
-            reserve_s = min(self._settings.worker.shutdown_timeout_s / 4, _STOP_TIMEOUT_S)
-            settle_until_s = self._stop_at_s - reserve_s
         try:
-            async with asyncio.timeout_at(settle_until_s), self._flights.lock:
+            async with asyncio.timeout_at(self._settle_until_s()), self._flights.lock:
                 await self._settle_all()
-                await self._commit()
         except TimeoutError:
             log.warning("not everything in hand could be settled in time; it will be read again")
+        try:
+            # With the broker away both may hang or fail.
+            with contextlib.suppress(KafkaError, TimeoutError):
+                async with asyncio.timeout(self._reserve_s), self._flights.lock:
+                    await self._commit()
+            with contextlib.suppress(KafkaError, TimeoutError):
+                await asyncio.wait_for(self._consumer.stop(), self._reserve_s)
         finally:
             self._flights.begin_epoch()
-            # With the broker away stop() may hang or fail.
-            with contextlib.suppress(KafkaError, TimeoutError):
-                await asyncio.wait_for(self._consumer.stop(), _STOP_TIMEOUT_S)
+
+    def _settle_until_s(self) -> float:
+        """Until when, on the loop's clock, what is in hand may be settled before we leave."""
+        if self._stop.is_set():
+            return self._stop_at_s - 2 * self._reserve_s
+        return asyncio.get_running_loop().time() + _SETTLE_TIMEOUT_S
 
     async def _watch(self) -> None:
         """Keep the backlog gauge, and notice that Kafka is away also when nothing comes."""
@@ -246,17 +252,22 @@ class EventConsumer(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafk
                 self._metrics.backlog.set(sum(unread))
                 self._waiting.over()
 
-    async def _unless_stopped(self, awaitable: Awaitable[_T]) -> _T | None:
-        """Wait for ``awaitable``; give None, and cancel it, when the worker is stopped first."""
+    async def _unless_stopped(
+        self, awaitable: Awaitable[_T], *, grace_until_s: Callable[[], float] | None = None
+    ) -> _T | None:
+        """Wait for ``awaitable``; give None, and cancel it, when the worker is stopped first.
+
+        With ``grace_until_s`` it may, once stopped, still come to its end until then.
+        """
         task = asyncio.ensure_future(awaitable)
         stopped = asyncio.ensure_future(self._stop.wait())
         try:
             await asyncio.wait({task, stopped}, return_when=asyncio.FIRST_COMPLETED)
-            if task.done():
-                return task.result()
-            return None
+            if not task.done() and grace_until_s is not None:
+                await asyncio.wait({task}, timeout=grace_until_s() - asyncio.get_running_loop().time())
+            return task.result() if task.done() else None
         finally:
             stopped.cancel()
             if not task.done():
                 task.cancel()
-                await asyncio.wait({task}, timeout=_STOP_TIMEOUT_S)
+                await asyncio.wait({task}, timeout=self._reserve_s)

@@ -15,7 +15,7 @@ import uvloop
 
 from pipeline.errors import TidemarkError, UsageError
 from pipeline.settings import Settings
-from pipeline.store import open_store
+from pipeline.store import open_store, without_password
 from pipeline.topics import event_topics
 from pipeline.worker.consumer import EventConsumer
 from pipeline.worker.dead_letters import DeadLetters
@@ -59,7 +59,7 @@ async def _work(settings: Settings) -> int:
         dead_letters,
         metrics,
         deliveries,
-        store_name=f"MongoDB at {_without_password(settings.mongo.uri)}",
+        store_name=f"MongoDB at {without_password(settings.mongo.uri)}",
         retry_pause_s=worker.retry_pause_s,
     )
     consumer = EventConsumer(settings, writer, metrics, on_assigned=_Announcer(settings, deliveries))
@@ -106,11 +106,6 @@ def _open_deliveries(path: str) -> DeliveriesLog | None:
     except OSError as error:
         message = f"PIPELINE_WORKER_DELIVERIES_PATH={path!r} cannot be written ({error.strerror}): name another file"
         raise UsageError(message) from error
-
-
-def _without_password(uri: str) -> str:
-    scheme, _, rest = uri.partition("://")
-    return f"{scheme}://{rest.rpartition('@')[2]}" if rest else uri
 
 
 def _configure_logging() -> None:
