@@ -23,15 +23,21 @@ _MEASURE_TIMEOUT_S = 5.0
 
 
 class Progress(Struct, frozen=True):
-    """Counts of events since the meter was opened; None where the part does not answer now.
+    """Counts of events; None where the part does not answer now.
 
     ``accepted``: written to the event topics, by the API or by any other producer. ``stored``:
-    documents in the collection. ``backlog``: records that the group has not committed, a gauge.
+    documents in the collection. ``backlog``: records that the group has not committed.
     """
 
     accepted: int | None
     stored: int | None
     backlog: int | None
+
+    def since(self, start: Progress) -> Progress:
+        """Give what was accepted and stored after ``start``; the backlog stays what it is."""
+        return Progress(
+            _difference(self.accepted, start.accepted), _difference(self.stored, start.stored), self.backlog
+        )
 
 
 class Meter:
@@ -50,21 +56,11 @@ class Meter:
         self._collection = collection
         self._group_id = settings.worker.group_id
         self._topics = event_topics(settings.kafka)
-        self._written_before: int | None = None
-        self._stored_before: int | None = None
 
     async def measure(self) -> Progress:
         """Measure now; takes at most a few seconds, and raises nothing where a server is away."""
-        (written, backlog), stored = await asyncio.gather(self._kafka(), self._mongo())
-        if self._written_before is None:
-            self._written_before = written
-        if self._stored_before is None:
-            self._stored_before = stored
-        return Progress(
-            accepted=None if written is None else written - (self._written_before or 0),
-            stored=None if stored is None else stored - (self._stored_before or 0),
-            backlog=backlog,
-        )
+        (accepted, backlog), stored = await asyncio.gather(self._kafka(), self._mongo())
+        return Progress(accepted, stored, backlog)
 
     async def _kafka(self) -> tuple[int | None, int | None]:
         """Give the records in the event topics, and how many of them are not committed."""
@@ -92,7 +88,7 @@ class Meter:
 
 @contextlib.asynccontextmanager
 async def open_meter(settings: Settings) -> AsyncIterator[Meter]:
-    """Give a meter whose counts begin now; Kafka and its topics must be there.
+    """Give a meter; Kafka must be there.
 
     Raises:
         KafkaError: Kafka does not answer.
@@ -110,6 +106,8 @@ async def open_meter(settings: Settings) -> AsyncIterator[Meter]:
             settings.mongo.uri, serverSelectionTimeoutMS=int(_MEASURE_TIMEOUT_S * 1000)
         )
         cleanup.push_async_callback(client.close)
-        meter = Meter(settings, consumer, admin, client[settings.mongo.database][settings.mongo.collection])
-        await meter.measure()
-        yield meter
+        yield Meter(settings, consumer, admin, client[settings.mongo.database][settings.mongo.collection])
+
+
+def _difference(now: int | None, start: int | None) -> int | None:
+    return None if now is None else now - (start or 0)

@@ -9,7 +9,7 @@ import signal
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import FrameType, TracebackType
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 from msgspec import Struct, structs
 
@@ -19,7 +19,7 @@ from pipeline.errors import ProcessFailedError, UsageError
 from pipeline.local.jars import cache_folder
 from pipeline.local.ports import claim
 from pipeline.local.stack import LocalStack
-from pipeline.progress import open_meter
+from pipeline.progress import Progress, open_meter
 from pipeline.settings import Api, Kafka, Mongo, Settings
 from pipeline.supervision import Roles
 
@@ -60,14 +60,14 @@ def run(settings: Settings, options: Options, environment: Mapping[str, str]) ->
             stack.start(display.step)
             settings = _on(stack, settings)
         display.step("making topics and indexes")
-        asyncio.run(_provision(settings, display))
+        start = asyncio.run(_provision(settings, display))
         roles = Roles(settings, workers=options.workers, logs_dir=logs_dir)
         cleanup.callback(roles.stop, display.step)
         display.step(f"starting the API and {options.workers} {_plural(options.workers, 'worker')}")
         roles.start()
         display.table(places(settings, options, logs_dir, stack))
         display.note(f"try it:  {example(settings.api)}")
-        asyncio.run(_until_stopped(settings, roles, stack, display, signals))
+        asyncio.run(_until_stopped(settings, _Watched(roles, stack, start), display, signals))
         display.note("ending; Ctrl-C once more ends everything at once")
     display.note("everything has ended")
     return 0
@@ -122,7 +122,8 @@ def _on(stack: LocalStack, settings: Settings) -> Settings:
     )
 
 
-async def _provision(settings: Settings, display: Display) -> None:
+async def _provision(settings: Settings, display: Display) -> Progress:
+    """Make topics and indexes; give the counts before the first event."""
     topics, _ = await asyncio.gather(provision.create_topics(settings.kafka), provision.create_indexes(settings.mongo))
     for topic in topics:
         if topic.partitions < topic.wanted:
@@ -130,23 +131,31 @@ async def _provision(settings: Settings, display: Display) -> None:
                 f"topic {topic.name} has {topic.partitions} of {topic.wanted} partitions: "
                 "`python -m pipeline init --grow` adds the others"
             )
+    async with open_meter(settings) as meter:
+        return await meter.measure()
 
 
-async def _until_stopped(
-    settings: Settings, roles: Roles, stack: LocalStack | None, display: Display, signals: _Signals
-) -> None:
+class _Watched(NamedTuple):
+    """What is looked after while all is up, and the counts that it began with."""
+
+    roles: Roles
+    stack: LocalStack | None
+    start: Progress
+
+
+async def _until_stopped(settings: Settings, watched: _Watched, display: Display, signals: _Signals) -> None:
     """Show progress and look after the children until a signal comes."""
     stopped = asyncio.Event()
     loop = asyncio.get_running_loop()
     signals.once_up = lambda: loop.call_soon_threadsafe(stopped.set)
     async with open_meter(settings) as meter:
         while not stopped.is_set():
-            for server in (stack.kafka, stack.mongod) if stack else ():
+            for server in (watched.stack.kafka, watched.stack.mongod) if watched.stack else ():
                 if not server.running():
                     message = f"{server.name} died (exit code {server.returncode}); {server.last_words()}"
                     raise ProcessFailedError(message)
-            roles.revive(display.note)
-            display.live(await meter.measure())
+            watched.roles.revive(display.note)
+            display.live((await meter.measure()).since(watched.start))
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(stopped.wait(), _LOOK_EVERY_S)
 

@@ -127,8 +127,14 @@ async def _until_coordinator_answers(admin: AIOKafkaAdminClient, group: str) -> 
         await asyncio.sleep(_POLL_S)
 
 
+def new_cluster_id() -> str:
+    """Give 16 random bytes as Kafka writes them, never beginning with the dash of an option."""
+    random = bytearray(uuid.uuid4().bytes)
+    random[0] &= 0x7F
+    return base64.urlsafe_b64encode(random).decode().rstrip("=")
+
+
 def _format(java: Path, class_path: str, configuration: Path) -> None:
-    cluster = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
     command: list[str | Path] = [
         java,
         "-XX:TieredStopAtLevel=1",
@@ -139,7 +145,7 @@ def _format(java: Path, class_path: str, configuration: Path) -> None:
     ]
     try:
         ran = subprocess.run(
-            [*command, "-t", cluster, "-c", configuration],
+            [*command, "-t", new_cluster_id(), "-c", configuration],
             capture_output=True,
             timeout=_FORMAT_TIMEOUT_S,
             check=False,
