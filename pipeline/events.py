@@ -15,7 +15,7 @@ from msgspec import Meta, Raw, Struct
 
 from pipeline.errors import InvalidEventError
 from pipeline.identifiers import new_event_id
-from pipeline.worker.timestamps import read_timestamp
+from pipeline.timestamps import read_timestamp
 
 MAX_DEPTH = 64
 """Levels of objects and arrays in ``props``. MongoDB stores 100 levels of a document, ours among them."""

@@ -15,7 +15,7 @@ from loadtest._content import Content
 from pipeline.identifiers import document_id
 from pipeline.settings import Settings
 from pipeline.store import Document, Store, open_store
-from pipeline.worker.timestamps import read_timestamp
+from pipeline.timestamps import read_timestamp
 
 DOCUMENTS = 2_000
 ROUNDS = 15

@@ -11,7 +11,7 @@ from msgspec import Meta, Struct
 from pipeline.errors import InvalidEventError
 from pipeline.identifiers import document_id
 from pipeline.store import Document
-from pipeline.worker.timestamps import read_timestamp, record_time
+from pipeline.timestamps import read_timestamp, record_time
 
 ORIGINAL_TIMESTAMP = "original_timestamp"
 """Where ``props`` keep a timestamp that could not be read."""

@@ -12,8 +12,8 @@ from aiokafka.structs import ConsumerRecord
 
 from pipeline.errors import InvalidEventError
 from pipeline.identifiers import document_id
+from pipeline.timestamps import read_timestamp, record_time
 from pipeline.worker.mapping import ORIGINAL_TIMESTAMP, document_of
-from pipeline.worker.timestamps import read_timestamp, record_time
 
 naive = datetime.fromisoformat  # in UTC, as the encoder wants it
 RECORD_MS = 1_764_158_400_123
