@@ -1,0 +1,132 @@
+"""``python -m bench`` as a user meets it, as far as no servers are needed."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from bench import __main__ as command
+from bench import matrix, plan
+from bench.progress import Display
+
+ROOT = Path(__file__).parents[2]
+KAFKA, MONGO = "PIPELINE_KAFKA_BOOTSTRAP_SERVERS", "PIPELINE_MONGO_URI"
+
+
+def bench(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
+    plain = {name: value for name, value in os.environ.items() if not name.startswith("PIPELINE_")}
+    return subprocess.run(
+        [sys.executable, "-m", "bench", *arguments],
+        env={**plain, "COLUMNS": "100", **variables},
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize("of", [(), ("plan",), ("run",), ("resume",)])
+def test_help_has_examples_and_exit_codes(of: tuple[str, ...]) -> None:
+    done = bench(*of, "--help")
+    assert done.returncode == 0
+    assert f"python -m bench {' '.join(of)}".strip() in done.stdout.split("examples:")[1]
+    for code in ("0 ", "1 ", "2 ", "3 ", "130"):
+        assert f"\n  {code} " in done.stdout.split("exit codes:")[1]
+
+
+def test_run_and_plan_name_the_matrices_that_there_are() -> None:
+    for of in ("run", "plan"):
+        assert "full, quick, smoke" in " ".join(bench(of, "--help").stdout.split())
+
+
+def test_plan_prints_the_plan_and_starts_nothing() -> None:
+    done = bench("plan", "quick")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "10 cells x 3 rounds = 30 repeats" in done.stdout
+    assert "drain-p3-c4" in done.stdout
+
+
+def test_a_matrix_that_cannot_be_run_is_bad_usage_with_its_lines(tmp_path: Path) -> None:
+    file = tmp_path / "wrong.toml"
+    file.write_text('name = "wrong"\nseeds = 1\n[[cells]]\nkind = "drain"\naxes = { partition = [1] }\n')
+    for of in ("plan", "run"):
+        done = bench(of, str(file))
+        assert (done.returncode, done.stdout) == (2, "")
+        assert f"{file}:2: unknown name 'seeds'; did you mean 'seed'?" in done.stderr
+        assert f"{file}:5: unknown name 'partition'; did you mean 'partitions'?" in done.stderr
+        assert "Traceback" not in done.stderr
+
+
+def test_no_command_an_unknown_one_and_an_unknown_matrix_are_bad_usage() -> None:
+    assert bench().returncode == 2
+    assert bench("benchmark").returncode == 2
+    done = bench("run", "quikc")
+    assert done.returncode == 2
+    assert "did you mean 'quick'?" in done.stderr
+
+
+def test_only_one_of_the_two_servers_is_bad_usage() -> None:
+    done = bench("run", "smoke", **{KAFKA: "localhost:9092"})
+    assert done.returncode == 2
+    assert f"{KAFKA} is set and {MONGO} is not" in done.stderr
+
+
+def test_both_servers_from_a_settings_file_are_the_user_s_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in (KAFKA, MONGO):
+        monkeypatch.delenv(name, raising=False)
+    chosen = command._parser().parse_args(["run", "smoke"])
+    assert command._settings(chosen)[1] is True
+    file = tmp_path / "settings.toml"
+    file.write_text('[kafka]\nbootstrap_servers = "k:1"\n[mongo]\nuri = "mongodb://m:2"\n')
+    monkeypatch.setenv("PIPELINE_SETTINGS_FILE", str(file))
+    found, local = command._settings(chosen)
+    assert (found.kafka.bootstrap_servers, found.mongo.uri, local) == ("k:1", "mongodb://m:2", False)
+
+
+def test_data_of_our_own_servers_are_kept_when_asked_for() -> None:
+    for arguments, kept in ((["run", "smoke"], False), (["run", "smoke", "--keep-data"], True)):
+        assert command._settings(command._parser().parse_args(arguments))[0].local.keep_data is kept
+
+
+def test_a_folder_without_a_run_cannot_be_resumed(tmp_path: Path) -> None:
+    done = bench("resume", str(tmp_path))
+    assert done.returncode == 2
+    assert "holds no manifest.json" in done.stderr
+
+
+@pytest.mark.parametrize(("ci", "plain"), [("true", True), ("1", True), ("", False), ("false", False)])
+def test_in_ci_the_display_is_plain_even_on_a_terminal(ci: str, plain: bool, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: FBT001 - pytest's way
+    monkeypatch.setenv("CI", ci)
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("TERM", "xterm")
+    with command._display(command._parser().parse_args(["run", "smoke"])) as display:
+        assert display._plain is plain
+
+
+def test_an_interrupted_run_says_how_to_go_on(capsys: pytest.CaptureFixture[str]) -> None:
+    def interrupted() -> None:
+        with command._display(command._parser().parse_args(["run", "smoke"])) as display:
+            display.begin(plan.order(matrix.load("smoke")), (), Path("runs/one"))
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
+    assert capsys.readouterr().out.endswith("go on with: python -m bench resume runs/one\n")
+
+
+@pytest.mark.parametrize(("findings", "code"), [((), 0), (("drain-p1-c1, round 1: lost: 3 events",), 1)])
+def test_findings_are_printed_and_are_the_exit_code(
+    findings: tuple[str, ...], code: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run_dir_file = tmp_path / "run"
+    chosen = command._parser().parse_args(["run", "smoke", "--run-dir-file", str(run_dir_file)])
+    assert command._tell(chosen, Display(), Path("runs/one"), findings, 0) == code
+    printed = capsys.readouterr().out
+    assert "run folder: runs/one" in printed
+    assert ("lost: 3 events" in printed) is bool(findings)
+    assert run_dir_file.read_text() == "runs/one\n"
