@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.status import Status
 
-_PLAIN_EVERY_S = 10.0
+_PLAIN_EVERY_S = 5.0
 
 
 class Place(Struct, frozen=True):

@@ -8,7 +8,7 @@ TidemarkError
 ├── ProcessFailedError      a process that we started ended, or was not ready in time (exit 3)
 ├── InvalidEventError       one event is not what we promise to take (HTTP 400, or a dead letter)
 ├── UnavailableError        try again later: the bound is reached or Kafka is away (HTTP 503)
-└── CorruptLogError         a record log is damaged before its end
+└── CorruptLogError         a record log is damaged, and not only torn at its end
 """
 
 
@@ -70,4 +70,4 @@ class UnavailableError(TidemarkError):
 
 
 class CorruptLogError(TidemarkError):
-    """A record log holds a block whose checksum does not fit, and it is not the torn last one."""
+    """A record log holds a block that is damaged, not only torn at the log's end."""

@@ -54,33 +54,23 @@ def read_blocks(path: Path) -> Iterator[Block]:
     """Give the whole blocks of ``path`` in the order written; a torn last one is left out.
 
     Raises:
-        CorruptLogError: a block that is not the last one is damaged.
+        CorruptLogError: a block is there in its whole length, but damaged.
     """
     data = path.read_bytes()
     position = 0
     while position < len(data):
-        block, end = _block_at(data, position)
-        if block is None:
-            if end < len(data):
-                message = f"{path}: the block at byte {position} is damaged, and {len(data) - end} bytes follow it"
-                raise CorruptLogError(message)
+        frame_end = position + _FRAME.size
+        if frame_end > len(data):
             return
-        yield block
+        magic, kind, header_size, payload_size, crc = _FRAME.unpack_from(data, position)
+        if magic != _MAGIC:
+            raise CorruptLogError(f"{path}: no block begins at byte {position}, where one should")
+        header_end = frame_end + header_size
+        end = header_end + payload_size
+        if end > len(data):
+            return
+        checked = zlib.crc32(_CHECKED.pack(kind, header_size, payload_size))
+        if zlib.crc32(memoryview(data)[frame_end:end], checked) != crc:
+            raise CorruptLogError(f"{path}: the block at byte {position} is damaged: its checksum does not fit")
+        yield Block(kind, data[frame_end:header_end], data[header_end:end])
         position = end
-
-
-def _block_at(data: bytes, position: int) -> tuple[Block | None, int]:
-    """The block at ``position`` and where it ends; None for a torn or damaged one."""
-    body = position + _FRAME.size
-    if body > len(data):
-        return None, len(data)
-    magic, kind, header_size, payload_size, crc = _FRAME.unpack_from(data, position)
-    end = body + header_size + payload_size
-    if magic != _MAGIC:
-        return None, body
-    if end > len(data):
-        return None, len(data)
-    checked = zlib.crc32(_CHECKED.pack(kind, header_size, payload_size))
-    if zlib.crc32(data[body:end], checked) != crc:
-        return None, end
-    return Block(kind, data[body : body + header_size], data[body + header_size : end]), end

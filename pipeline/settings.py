@@ -21,7 +21,7 @@ from pipeline.errors import SettingError, UsageError
 
 Positive = Annotated[int, Meta(ge=1)]
 Port = Annotated[int, Meta(ge=0, le=65_535)]
-Seconds = Annotated[float, Meta(gt=0)]
+Seconds = Annotated[float, Meta(gt=0, le=24 * 3600)]  # bounded: infinity is a float too
 Name = Annotated[str, Meta(min_length=1, max_length=200, pattern=r"^[A-Za-z0-9._-]+$")]
 
 PREFIX = "PIPELINE_"
@@ -49,7 +49,7 @@ class Mongo(Struct, frozen=True, forbid_unknown_fields=True):
     database: Annotated[str, Meta(min_length=1, max_length=63)] = "analytics"
     collection: Annotated[str, Meta(min_length=1, max_length=120)] = "analytics_events"
     driver: Literal["motor", "pymongo"] = "motor"
-    write_concern: str = "majority"  # "majority" or a number of nodes
+    write_concern: Annotated[str, Meta(pattern="^(majority|[0-9]+)$")] = "majority"  # or a number of nodes
     journal: bool = True
     timeout_ms: Positive = 10_000
 
@@ -132,6 +132,10 @@ def load(environment: Mapping[str, str]) -> Settings:
     for name, value in environment.items():
         if name.startswith(PREFIX) and name != SETTINGS_FILE:
             settings = _merge_variable(settings, name, value)
+    kafka = settings.kafka
+    if kafka.dead_letter_topic in {kafka.topic_prefix + each for each in (*kafka.event_types, kafka.generic_type)}:
+        remedy = "it is a topic of events too, and workers would read their own dead letters: choose another"
+        raise SettingError("PIPELINE_KAFKA_DEAD_LETTER_TOPIC", kafka.dead_letter_topic, remedy)
     return settings
 
 
@@ -156,8 +160,8 @@ def _merge_file(settings: Settings, path: Path) -> Settings:
     except OSError as error:
         message = f"{SETTINGS_FILE}={str(path)!r} cannot be read ({error.strerror}): name a TOML file that is there"
         raise UsageError(message) from error
-    except tomllib.TOMLDecodeError as error:
-        message = f"{path} is not TOML: {error}; mend that line"
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        message = f"{path} is not TOML: {error}; mend that place"
         raise UsageError(message) from error
     for section, values in content.items():
         if section not in settings.__struct_fields__ or not isinstance(values, dict):
@@ -180,13 +184,13 @@ def _set(settings: Settings, section: str, field: str, value: Any, name: str, *,
     kinds = get_type_hints(type(values), include_extras=True)
     if field not in kinds:
         raise SettingError(name, value, f"there is no such setting; [{section}] has {_named(tuple(kinds), field)}")
-    kind = kinds[field]
+    kind, found = kinds[field], value
     if not strict and isinstance(getattr(values, field), tuple):
         value = tuple(part.strip() for part in value.split(",") if part.strip())
     try:
         converted = msgspec.convert(value, kind, strict=strict)
     except msgspec.ValidationError as error:
-        raise SettingError(name, value, str(error)) from error
+        raise SettingError(name, found, str(error)) from error
     return msgspec.structs.replace(settings, **{section: msgspec.structs.replace(values, **{field: converted})})
 
 
