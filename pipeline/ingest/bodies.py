@@ -130,6 +130,7 @@ def _abandon(request: Request) -> None:
     stream = _stream(request)
     stream.keep_alive = False
     stream.request_body = None
+    stream.expecting_continue = False  # or Sanic would ask for the body in the same breath as it refuses it
 
 
 def _stream(request: Request) -> Any:

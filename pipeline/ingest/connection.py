@@ -59,10 +59,11 @@ class Connection:
                 outlet = self._outlet_to.get(to) or self._outlet(to)
                 outlet.add(to, submission, record, timestamp_ms)
             else:
+                self.missing_topics()
                 submission.settle((record.place,), self.missing_topic(record.topic))
 
     def missing_topics(self) -> tuple[str, ...]:
-        """The topics of the settings that Kafka does not have, as far as is known."""
+        """The topics of the settings that Kafka does not have, as far as is known; asks it again, but not now."""
         missing = tuple(topic for topic in self._topics if not self._partitions(topic))
         if missing and (self._asking is None or self._asking.done()):
             self._asking = asyncio.create_task(self._ask_again())
@@ -126,7 +127,7 @@ class Connection:
 
     async def _ask_again(self) -> None:
         """Have the producer learn of topics made since; at most once a while, whoever asks."""
-        await self._producer.client.set_topics(self._topics)
+        await self._producer.client.force_metadata_update()
         await asyncio.sleep(_ASK_AGAIN_S)
 
 

@@ -25,18 +25,32 @@ class Publisher:
     """Takes the events of requests and tells of each what became of it. One per process, on its event loop."""
 
     def __init__(self, settings: Settings) -> None:
-        """Does nothing before :meth:`start`."""
+        """Takes nothing before :meth:`run` has connected."""
         self._settings = settings
         self._connection: Connection | None = None
         self._reason = f"not yet connected to Kafka at {settings.kafka.bootstrap_servers}"
-        self._task: asyncio.Task[None] | None = None
         self._asked_at = 0.0
         self._asking = asyncio.Lock()
         self.reconnects = 0
 
-    def start(self) -> None:
-        """Begin to connect, and go on for as long as it takes."""
-        self._task = asyncio.create_task(self._keep_connected(), name="publisher")
+    async def run(self) -> None:
+        """Connect, and connect anew whenever that fails, until cancelled."""
+        while True:
+            try:
+                self._connection = await connect(self._settings)
+            except UnavailableError as error:
+                if str(error) != self._reason:
+                    _log.warning("%s; trying again", error)
+                    self._reason = str(error)
+                await asyncio.sleep(_RETRY_PAUSE_S)
+                continue
+            _log.info("connected to Kafka at %s", self._settings.kafka.bootstrap_servers)
+            failure = await self._connection.failure()
+            failed, self._connection = self._connection, None
+            self._reason = f"the connection to Kafka failed: {failure or type(failure).__name__}"
+            self.reconnects += 1
+            _log.warning("%s; connecting anew", self._reason)
+            await failed.give_up(self._reason)
 
     @property
     def connected(self) -> bool:
@@ -79,28 +93,10 @@ class Publisher:
             self._asked_at = asyncio.get_running_loop().time()
 
     async def close(self, timeout_s: float) -> None:
-        """Stop, once the events in hand are acknowledged or ``timeout_s`` has passed."""
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+        """Give up the connection, once the events in hand are acknowledged or ``timeout_s`` has passed.
+
+        To be called when :meth:`run` was cancelled, or it would connect anew.
+        """
         if self._connection is not None:
             connection, self._connection = self._connection, None
             await connection.close(timeout_s)
-
-    async def _keep_connected(self) -> None:
-        while True:
-            try:
-                self._connection = await connect(self._settings)
-            except UnavailableError as error:
-                if str(error) != self._reason:
-                    _log.warning("%s; trying again", error)
-                    self._reason = str(error)
-                await asyncio.sleep(_RETRY_PAUSE_S)
-                continue
-            _log.info("connected to Kafka at %s", self._settings.kafka.bootstrap_servers)
-            failure = await self._connection.failure()
-            failed, self._connection = self._connection, None
-            self._reason = f"the connection to Kafka failed: {failure or type(failure).__name__}"
-            self.reconnects += 1
-            _log.warning("%s; connecting anew", self._reason)
-            await failed.give_up(self._reason)

@@ -5,12 +5,16 @@ from __future__ import annotations
 import logging
 import sys
 
+from aiokafka.codec import has_gzip, has_lz4, has_snappy, has_zstd
+
 from pipeline.errors import SettingError
 from pipeline.ingest.listeners import listen, url
 from pipeline.ingest.service import serve_on
 from pipeline.ingest.supervisor import supervise
 from pipeline.metrics import SharedMetrics
 from pipeline.settings import Api, Settings
+
+_COMPRESSIONS = {"gzip": has_gzip, "snappy": has_snappy, "lz4": has_lz4, "zstd": has_zstd}
 
 
 def serve(settings: Settings) -> int:
@@ -20,7 +24,8 @@ def serve(settings: Settings) -> int:
     question, for ``/health/ready``.
 
     Raises:
-        SettingError: the address cannot be listened on, or the bounds contradict each other.
+        SettingError: the address cannot be listened on, the compression is not installed, or
+            the bounds contradict each other.
     """
     _check(settings.api)
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
@@ -44,6 +49,9 @@ def _check(api: Api) -> None:
     if api.max_in_flight_events < api.max_batch_events:
         remedy = f"a batch of {api.max_batch_events} events could never be taken; allow at least as many in flight"
         raise SettingError("PIPELINE_API_MAX_IN_FLIGHT_EVENTS", api.max_in_flight_events, remedy)
+    if api.compression != "none" and not _COMPRESSIONS[api.compression]():
+        remedy = "its library is not installed (pip install cramjam); choose none or gzip"
+        raise SettingError("PIPELINE_API_COMPRESSION", api.compression, remedy)
     most = max(api.max_body_bytes, api.max_decompressed_bytes)
     if api.max_in_flight_bytes < most:
         remedy = f"a body of {most} bytes could never be taken; allow at least as many in flight"

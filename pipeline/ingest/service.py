@@ -73,7 +73,7 @@ async def _serve(
     if server is None:
         raise RuntimeError("Sanic gave no server")
     await server.startup()  # type: ignore[no-untyped-call]
-    parts.publisher.start()
+    publishing = asyncio.create_task(parts.publisher.run(), name="publisher")
     await server.start_serving()  # type: ignore[no-untyped-call]
     # What is there now stays: the collector need not look at it again, and seldom at anything.
     gc.collect()
@@ -81,10 +81,16 @@ async def _serve(
     gc.set_threshold(_GC_THRESHOLD, 20, 50)
     async with _observing(parts):
         on_ready()
-        await stop.wait()
+        told = asyncio.create_task(stop.wait(), name="stop")
+        await asyncio.wait((publishing, told), return_when=asyncio.FIRST_COMPLETED)
         deadline = asyncio.get_running_loop().time() + api.shutdown_timeout_s
         await _drain(server, deadline - _LAST_WORD_S)
+        told.cancel()
+        publishing.cancel()
+        await asyncio.wait((publishing,))
         await parts.publisher.close(max(0.1, deadline - asyncio.get_running_loop().time()))
+    if not publishing.cancelled():
+        publishing.result()  # raises: it ends by itself only where something is wrong that nobody foresaw
 
 
 def _stop_event(lifeline: int | None) -> asyncio.Event:
