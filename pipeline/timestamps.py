@@ -18,12 +18,14 @@ def read_timestamp(value: Any) -> datetime | None:
     an offset it is UTC. Numbers are not read: whether they count seconds, milliseconds or
     something else would be a guess. The encoder cuts off what is finer than a millisecond.
     """
-    if value.__class__ is not str or not _is_extended(value):
+    if value.__class__ is not str:
         return None
     try:
-        if value[-1] == "Z":
+        if value[-1:] == "Z" and value[_DATE_LENGTH:11] == "T" and value[4] == "-":  # nearly all of them
             parsed = datetime.fromisoformat(value[:-1])
             return parsed if parsed.tzinfo is None else None
+        if not _is_extended(value):
+            return None
         parsed = datetime.fromisoformat(value.upper())
         return parsed if parsed.tzinfo is None else parsed.astimezone(UTC).replace(tzinfo=None)
     except (ValueError, OverflowError):

@@ -9,7 +9,7 @@ from bson import ObjectId
 from msgspec import Meta, Struct
 
 from pipeline.errors import InvalidEventError
-from pipeline.identifiers import document_id
+from pipeline.identifiers import document_id, uuid7_document_id
 from pipeline.store import Document
 from pipeline.timestamps import read_timestamp, record_time
 
@@ -53,19 +53,12 @@ def document_of(record: Record) -> Document:
     value = record.value
     if not value:
         raise InvalidEventError("empty", "the record has no value")
-    message = _message(value)
-    event_id = message.event_id
-    if event_id.__class__ is int:
-        event_id = str(event_id)
-    identifier = document_id(
-        event_id,  # type: ignore[arg-type]  # an integer became text above, at no cost for all others
-        topic=record.topic,
-        partition=record.partition,
-        offset=record.offset,
-        timestamp_ms=record.timestamp,
-        value=value,
-    )
-    user_id = message.user_id
+    try:
+        message = _decode(value)
+    except msgspec.ValidationError as error:
+        raise InvalidEventError("invalid_event", str(error)) from error
+    except (ValueError, RecursionError) as error:  # malformed JSON, invalid UTF-8, nested too deeply
+        raise InvalidEventError("malformed_json", str(error)) from error
     props = message.props
     if props is None:
         props = {}
@@ -77,8 +70,9 @@ def document_of(record: Record) -> Document:
         when = record_time(record.timestamp)
         if timestamp is not None:
             _keep_original(props, timestamp)
+    user_id = message.user_id
     return {
-        "_id": ObjectId(identifier),
+        "_id": ObjectId(_identifier(message.event_id, record, value)),
         "event_type": message.event,
         "user_id": user_id if user_id.__class__ is str else str(user_id),
         "props": props,
@@ -86,13 +80,19 @@ def document_of(record: Record) -> Document:
     }
 
 
-def _message(value: bytes) -> _Message:
-    try:
-        return _decode(value)
-    except msgspec.ValidationError as error:
-        raise InvalidEventError("invalid_event", str(error)) from error
-    except (ValueError, RecursionError) as error:  # malformed JSON, invalid UTF-8, nested too deeply
-        raise InvalidEventError("malformed_json", str(error)) from error
+def _identifier(event_id: str | int | None, record: Record, value: bytes) -> bytes:
+    if isinstance(event_id, str):
+        identifier = uuid7_document_id(event_id)
+        if identifier is not None:
+            return identifier
+    return document_id(
+        event_id if event_id is None else str(event_id),
+        topic=record.topic,
+        partition=record.partition,
+        offset=record.offset,
+        timestamp_ms=record.timestamp,
+        value=value,
+    )
 
 
 def _keep_original(props: dict[str, Any], timestamp: Any) -> None:
