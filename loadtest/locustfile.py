@@ -19,6 +19,7 @@ from loadtest import _options, _summary
 from loadtest._conductor import Conductor
 from loadtest._listen import listen
 from loadtest._member import Member
+from loadtest._turns import ask_for_short_turns
 from pipeline.errors import TidemarkError
 
 # Locust warns where more users a second than this are started.
@@ -48,6 +49,7 @@ def _compose(environment: Environment, **_: Any) -> None:
     """Build this process's parts: the conductor, or a member, or both where there is only one process."""
     runner = environment.runner
     if not isinstance(runner, MasterRunner):
+        ask_for_short_turns()
         Sender.member = Member(environment)
     if isinstance(runner, WorkerRunner):
         # Its conductor tells what happened, in the statistics too: rejected events are no error of this process.
@@ -68,8 +70,11 @@ def _compose(environment: Environment, **_: Any) -> None:
             sys.stdout.write(_summary.text(conductor.options, conductor.counts, conductor.error))
             sys.stdout.flush()
 
+    # Without UI there is one test, and its summary stands below Locust's last tables.
+    headless = environment.parsed_options is not None and environment.parsed_options.headless
+
     listen(environment.events.quitting, _choose_exit_code)
-    listen(environment.events.quit, _summarise)
+    listen(environment.events.quit if headless else environment.events.test_stop, _summarise)
 
 
 def _apply_options(environment: Environment) -> None:
