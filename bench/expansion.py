@@ -62,6 +62,7 @@ def expand(problems: Problems, blocks: Any, traffic: Traffic, api: Api) -> tuple
     if not isinstance(blocks, list) or not blocks or not all(isinstance(block, Mapping) for block in blocks):
         problems.add(("cells",), "there are no cells: write [[cells]], and kind = 'drain' or 'steady' below it")
         return ()
+    before = len(problems)
     placed: list[_Placed] = []
     for number, given in enumerate(blocks):
         block = _read(problems, ("cells", number), given)
@@ -72,6 +73,8 @@ def expand(problems: Problems, blocks: Any, traffic: Traffic, api: Api) -> tuple
             problems.add(block.path, f"with these there are {count} cells, more than {MAX_CELLS}: leave values out")
             break
         placed.extend(_Placed(cell, block) for cell in _combinations(block, traffic))
+    if len(problems) > before:  # what is wrong between cells may be but a consequence
+        return tuple(cell for cell, _ in placed)
     _refuse_duplicates(problems, placed)
     _refuse_unequal_durability(problems, placed)
     for each in placed:

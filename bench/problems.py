@@ -33,9 +33,9 @@ class Problems:
         """Give the line of what stands at ``path``, to refer to it in another problem's text."""
         return self._lines.line_of(path)
 
-    def __bool__(self) -> bool:
-        """True if anything was found."""
-        return bool(self._found)
+    def __len__(self) -> int:
+        """How many were found so far."""
+        return len(self._found)
 
     def raise_any(self) -> None:
         """Raise what was found.

@@ -213,13 +213,15 @@ def test_a_second_block_s_line_is_found_behind_comments_and_strings_that_look_al
 
 def test_all_problems_are_told_at_once_in_the_order_of_the_lines() -> None:
     wrong = STEADY.replace("duration_s = 4", "duration = 4")
+    wrong += "[bounds]\nunsend = 1\n"  # looked at before the cells are
     problems = problems_of(DRAIN.replace("[1, 3]", "[0, -3]") + wrong, 'name = "mine"\nround = 2')
     assert [line for line, _ in problems] == sorted(line for line, _ in problems)
-    assert [text.split(" ")[0:3] for _, text in problems[:4]] == [
+    assert [text.split(" ")[0:3] for _, text in problems] == [
         ["unknown", "name", "'round';"],
         ["partitions", "=", "0"],
         ["partitions", "=", "-3"],
         ["unknown", "name", "'duration';"],
+        ["unknown", "name", "'unsend';"],
     ]
 
 

@@ -67,7 +67,7 @@ def test_larger_cells_are_expected_to_take_longer() -> None:
 def test_what_was_measured_takes_the_place_of_the_estimate() -> None:
     a, b = CellSpec(id="a", kind="drain", events=100_000), CellSpec(id="b", kind="drain", events=100_000)
     steady = CellSpec(id="s", kind="steady")
-    assert plan.expected_s([PlannedRepeat(a, 2)], [(a, 30.0), (a, 40.0)]) == pytest.approx(35.0)
+    assert plan.expected_s([PlannedRepeat(a, 2)], [(a, 30.0), (b, 100.0), (a, 40.0)]) == pytest.approx(35.0)
     # b was never measured: it is off by as much as the other drain was; a steady cell is not
     twice_as_long = [(a, 2 * plan.estimate_s(a))]
     assert plan.expected_s([PlannedRepeat(b, 1)], twice_as_long) == pytest.approx(2 * plan.estimate_s(b))
