@@ -84,7 +84,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _complain(text: str) -> None:
-    sys.stderr.write(f"bench: {text}\n")
+    sys.stderr.write("bench:" + ("\n" if "\n" in text else " ") + text + "\n")  # of several lines each stands alone
 
 
 def _plan(chosen: argparse.Namespace) -> int:
