@@ -51,14 +51,12 @@ tell("reports", int(os.environ.get("REPORTS_EXIT", "0")))
 
 
 def write_wheel(folder: Path) -> Path:
-    """A wheel with `tell`, and with a `nox` and a `locust` that tell how they were called."""
+    """A wheel with `tell`, and with a `nox` that tells how it was called."""
     path = folder / "tell-1.0-py3-none-any.whl"
     files = {
         "tell.py": TELL,
         "nox/__init__.py": "",
         "nox/__main__.py": "from tell import tell\ntell('nox')\n",
-        "locust/__init__.py": "",
-        "locust/__main__.py": "from tell import tell\ntell('locust')\n",
         "tell-1.0.dist-info/METADATA": "Metadata-Version: 2.1\nName: tell\nVersion: 1.0\n",
         "tell-1.0.dist-info/WHEEL": "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
     }
@@ -84,6 +82,7 @@ def make_checkout(folder: Path) -> Path:
         "bench": BENCH,
         "reports": REPORTS,
         "pipeline": "from tell import tell\ntell('pipeline')\n",
+        "loadtest": "from tell import tell\ntell('loadtest')\n",
     }.items():
         (checkout / package).mkdir(parents=True)
         (checkout / package / "__init__.py").touch()
@@ -144,7 +143,7 @@ class TestList:
         done = run(ROOT / "tidemark")
         assert done.returncode == 0
         listed = [line.split()[0] for line in done.stdout.splitlines() if line.startswith("  ")]
-        assert listed == ["bench", "up", "load", "report", *SESSIONS]
+        assert listed == ["bench", "bench", "bench", "up", "load", "report", *SESSIONS]
 
     def test_the_sessions_listed_are_those_that_nox_knows(self) -> None:
         command = [sys.executable, "-m", "nox", "--noxfile", str(ROOT / "noxfile.py"), "--list"]
@@ -186,7 +185,7 @@ class TestRunning:
         (up,) = told(run(checkout / "tidemark", "up", "--workers", "2"))
         assert (up["name"], up["argv"]) == ("pipeline", ["up", "--workers", "2"])
         (load,) = told(run(checkout / "tidemark", "load", "--headless"))
-        assert (load["name"], load["argv"]) == ("locust", ["-f", str(checkout / "loadtest"), "--headless"])
+        assert (load["name"], load["argv"]) == ("loadtest", ["--headless"])
 
     @pytest.mark.parametrize("given", [["-k", "some thing"], ["--", "-k", "some thing"]])
     def test_a_session_gets_the_arguments(self, checkout: Path, given: list[str]) -> None:
@@ -209,7 +208,7 @@ class TestBench:
     def test_it_runs_the_quick_matrix_and_reports_on_the_new_run(self, checkout: Path) -> None:
         done = run(checkout / "tidemark", "bench", BENCH_EXIT="0")
         bench, reports = told(done)
-        assert bench["argv"][:2] == ["run", "quick"]
+        assert (bench["argv"][0], bench["argv"][-1]) == ("run", "quick")
         assert (reports["name"], reports["argv"]) == ("reports", ["runs/the new one"])
         assert done.returncode == 0
 
@@ -220,12 +219,19 @@ class TestBench:
             (["--", "--out", "x y"], ["run", "quick", "--out", "x y"]),
             (["my.toml", "--", "--out", "x y"], ["run", "my.toml", "--out", "x y"]),
             (["--out", "x y"], ["run", "quick", "--out", "x y"]),
+            (["resume", "runs/a b", "--plain"], ["resume", "runs/a b", "--plain"]),
         ],
     )
-    def test_arguments_go_to_bench_run(self, checkout: Path, given: list[str], expected: list[str]) -> None:
-        argv = told(run(checkout / "tidemark", "bench", *given, BENCH_EXIT="0"))[0]["argv"]
+    def test_arguments_go_to_bench(self, checkout: Path, given: list[str], expected: list[str]) -> None:
+        bench, reports = told(run(checkout / "tidemark", "bench", *given, BENCH_EXIT="0"))
+        assert reports["argv"] == ["runs/the new one"]
+        argv = bench["argv"]
         at = argv.index("--run-dir-file")
         assert argv[:at] + argv[at + 2 :] == expected
+
+    def test_a_plan_is_only_shown(self, checkout: Path) -> None:
+        (bench,) = told(run(checkout / "tidemark", "bench", "plan", "full", BENCH_EXIT="0"))
+        assert bench["argv"] == ["plan", "full"]
 
     @pytest.mark.parametrize(("bench", "reports"), [("1", "0"), ("0", "1"), ("1", "1")])
     def test_a_finding_of_either_gives_exit_code_1(self, checkout: Path, bench: str, reports: str) -> None:
