@@ -98,12 +98,15 @@ class Generator:
         return over and self._now_ns() >= self._spec.duration_s * NS_PER_S
 
     def stop(self) -> None:
-        """Take no more: what is due after this moment was never offered."""
+        """End the schedule now: what is due after this moment was never offered, what was due before still goes out."""
         self._stopped_ns = min(self._stopped_ns, self._now_ns())
 
-    def in_flight(self) -> int:
-        """Give how many requests wait for their answer."""
-        return sum(request.sent_ns != NO_TIME for request in self._open.values())
+    def settled(self) -> bool:
+        """Whether all that was offered has its outcome; after a stop this comes soon, if the server answers."""
+        if not self._begun.is_set() or self._finished:
+            return True
+        waiting = any(request.intended_ns <= self._stopped_ns for request in self._open.values())
+        return not waiting and not self._upcoming.has(self._stopped_ns)
 
     def flush(self) -> None:
         """Put what is known so far into the ledger's file."""
@@ -128,9 +131,9 @@ class Generator:
         return self._clock.monotonic_ns() - self._epoch.monotonic_ns
 
     def _take(self) -> Request | None:
-        if self._stopped_ns != inf:
+        if self._finished:
             return None
-        request = self._upcoming.take(inf)
+        request = self._upcoming.take(self._stopped_ns)
         if request is not None:
             self._open[request.first] = request
             self.counts.offered += request.events
@@ -142,7 +145,7 @@ class Generator:
         unix_ms = (self._epoch.unix_ns + request.intended_ns) // NS_PER_MS
         payload = self._source.payload(request.first, request.events, unix_ms, batch=request.batch)
         self._clock.sleep_until(self._epoch.monotonic_ns + request.intended_ns)
-        if self._stopped_ns != inf or self._give_up(request):
+        if self._finished or request.intended_ns > self._stopped_ns or self._give_up(request):
             return
         request.sent_ns = self._now_ns()
         self.counts.note_delay(request.sent_ns - request.intended_ns)
@@ -201,11 +204,13 @@ class _Upcoming:
 
     def take(self, until_ns: float) -> Request | None:
         """The next request, if there is one that is due until then."""
+        return self._requests.pop() if self.has(until_ns) else None
+
+    def has(self, until_ns: float) -> bool:
+        """Whether there is one that is due until then."""
         while not self._requests and not self.exhausted:
             self._load()
-        if not self._requests or self._requests[-1].intended_ns > until_ns:
-            return None
-        return self._requests.pop()
+        return bool(self._requests) and self._requests[-1].intended_ns <= until_ns
 
     def _load(self) -> None:
         chunk = next(self._chunks, None)

@@ -129,12 +129,12 @@ class _Part:
         gevent.spawn(self._watch, self.generator)
 
     def stop(self) -> None:
-        """Send nothing more, wait a little for answers, end."""
+        """Send what is due by now and no more, wait a little for answers, end."""
         if self.generator is None or self._ended:
             return
         self.generator.stop()
         until_ns = self._clock.monotonic_ns() + int(STOP_WAIT_S * _clock.NS_PER_S)
-        while self.generator.in_flight() and self._clock.monotonic_ns() < until_ns:
+        while not self.generator.settled() and self._clock.monotonic_ns() < until_ns:
             gevent.sleep(0.01)
         self.end()
 

@@ -38,7 +38,7 @@ class Begin(Struct, frozen=True):
 
 
 class Stop(Struct, frozen=True):
-    """No more requests; answers that are on their way are waited for, a little."""
+    """The schedule ends now; what was due and what is on its way is waited for, a little."""
 
     test: int
 

@@ -41,6 +41,18 @@ _RUN_NUMBER_HELP = (
 )
 _SENDERS_HELP = "Requests that each process can have in flight; it becomes the number of Locust's users (default 64)."
 _UNSENT_HELP = "Seconds that a request may go out late; it counts as unsent after that (default 10)."
+EXAMPLES = """\
+examples
+  locust -f loadtest                                   the UI at http://localhost:8089, 1,000 events/s when started
+  locust -f loadtest --headless --offered-load 5000 --duration 60 --processes 2
+  locust -f loadtest --headless --profile spike --spike-factor 10 --duration 300
+  locust -f loadtest --headless --scenario replay --replay-file events.ndjson
+  locust -f loadtest --headless --scenario hostile --offered-load 50 --duration 30
+
+exit codes
+  0 done   1 requests failed (not with --ledger: who asked for it judges by it)   2 bad usage
+  3 the test is not whole: a process was lost, or the ledger could not be written
+"""
 
 
 class Options(Struct, frozen=True):

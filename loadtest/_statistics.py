@@ -30,7 +30,7 @@ class Statistics:
 
     def unsent(self, name: str, waited_ms: float) -> None:
         """Log a request that was given up: a failure that took at least as long as it waited."""
-        self._fire(name, waited_ms, 0, "unsent: all senders were busy")
+        self._fire(name, waited_ms, 0, "unsent: every sender was busy")
 
     def _fire(self, name: str, response_ms: float, content_bytes: int, failure: str | None) -> None:
         self._request.fire(

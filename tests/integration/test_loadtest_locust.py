@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 import socket
 import subprocess
@@ -109,6 +110,9 @@ def test_what_arrives_is_what_the_ledger_says_and_what_the_content_gives(tmp_pat
     assert sorted(target.tidemarks) == sorted(events_with(ledger, Outcome.ACCEPTED))
     assert {request.path for request in target.served} == {"/track", "/track/batch"}
     assert f"{ledger.tail.offered:,} events offered" in printed
+    # Service time has entries of its own, which the aggregate does not count.
+    assert printed.count("(service time)") > 0
+    assert int(re.findall(r"Aggregated +(\d+)", printed)[-2]) == len(target.served)
     # Every single event is the one that the audit would make for it.
     content = Content(Traffic(), seed=1, run=77)
     intended_ns = {int(row["first"]): int(row["intended_ns"]) for row in ledger.records}
@@ -241,12 +245,7 @@ def test_a_timed_out_request_is_in_doubt_and_a_late_one_unsent(tmp_path: Path) -
     assert unsent
     assert set(in_doubt) <= set(target.tidemarks)
     assert not set(unsent) & set(target.tidemarks)
-    assert "unsent: all senders were busy" in printed
-
-
-def test_without_a_ledger_rejected_events_are_a_finding() -> None:
-    with Target(Behaviour(status=lambda number: 503)) as target:  # noqa: ARG005 - always
-        run(target, "--offered-load", "500", "--duration", "1", code=1)
+    assert "unsent: every sender was busy" in printed
 
 
 def test_hostile_requests_succeed_with_a_4xx() -> None:
@@ -261,10 +260,7 @@ def test_hostile_requests_fail_with_anything_else() -> None:
     assert printed.count("to a request that deserves a 4xx") == 2
 
 
-@pytest.mark.parametrize("processes", [(), ("--processes", "2")])
-def test_a_replay_sends_each_line_once_with_its_own_timestamp_and_ends(
-    tmp_path: Path, processes: tuple[str, ...]
-) -> None:
+def test_a_replay_sends_each_line_once_with_its_own_timestamp_and_ends(tmp_path: Path) -> None:
     file = tmp_path / "events.ndjson"
     lines = [
         {"event": "old", "user_id": f"u{each}", "props": {"n": each}, "timestamp": f"2020-01-01T00:00:{each % 60:02d}Z"}
@@ -272,7 +268,7 @@ def test_a_replay_sends_each_line_once_with_its_own_timestamp_and_ends(
     ]
     file.write_text("\n".join(map(json.dumps, lines)))
     with Target() as target:
-        run(target, "--scenario", "replay", "--replay-file", str(file), "--offered-load", "3000", *processes)
+        run(target, "--scenario", "replay", "--replay-file", str(file), "--offered-load", "3000", "--processes", "2")
     arrived = sorted(
         (event for request in target.served for event in request.events), key=lambda each: each["props"]["n"]
     )
@@ -321,7 +317,7 @@ def test_a_dead_worker_makes_the_test_not_whole(tmp_path: Path) -> None:
         master = subprocess.Popen(
             command(
                 target,
-                *("--headless", "--master", *ports, "--expect-workers", "2", "--duration", "7"),
+                *("--headless", "--master", *ports, "--expect-workers", "2", "--duration", "5"),
                 *("--ledger", str(tmp_path)),
             ),
             cwd=ROOT,
