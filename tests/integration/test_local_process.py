@@ -125,6 +125,13 @@ def test_a_stopped_process_can_be_ended_too(log: Path) -> None:
     assert child.stop(grace_s=WAIT_S) == -signal.SIGTERM
 
 
+def test_what_it_leaves_behind_ends_with_it(log: Path) -> None:
+    program = "import os, time; os.fork() or time.sleep(600)"
+    child = ChildProcess("child", [sys.executable, "-c", program], log_path=log).start()
+    assert child.wait(WAIT_S) == 0
+    wait_until(lambda: not group_of(child.pid), "what it left behind was gone")
+
+
 def test_after_its_end_it_can_be_started_again(log: Path) -> None:
     child = ChildProcess("child", [sys.executable, "-c", SLEEPER], log_path=log).start()
     first = child.pid

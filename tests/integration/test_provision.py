@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from msgspec import structs
 
 from pipeline import provision
@@ -21,6 +23,12 @@ async def test_everything_is_made_once_and_found_the_second_time(settings: Setti
 
     assert all(index.made for index in await provision.create_indexes(settings.mongo))
     assert not any(index.made for index in await provision.create_indexes(settings.mongo))
+
+
+async def test_two_that_make_the_same_at_once_are_both_content(settings: Settings) -> None:
+    await provision.delete_topics(settings.kafka)
+    outcomes = await asyncio.gather(*(provision.create_topics(settings.kafka) for _ in range(4)))
+    assert all(topic.partitions == topic.wanted for each in outcomes for topic in each)
 
 
 def test_a_test_that_is_not_async_has_settings_too(settings: Settings) -> None:
