@@ -198,7 +198,7 @@ class EventConsumer(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafk
         """Commit what is settled and still owned; what fails is kept and committed with the next."""
         owned = self._consumer.assignment()
         offsets = {each: offset for each, offset in self._flights.committable().items() if each in owned}
-        if not offsets:
+        if not offsets or not self._is_member():
             return
         try:
             async with asyncio.timeout(self._settings.kafka.request_timeout_ms / 1000):
@@ -210,6 +210,14 @@ class EventConsumer(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafk
         else:
             self._flights.committed(offsets)
             self._waiting.over()
+
+    def _is_member(self) -> bool:
+        """Whether the group has not thrown us out, as far as we know.
+
+        Once it has, aiokafka commits as one outside of any group, and as long as the group is
+        empty Kafka takes that: offsets that others have moved on would go back.
+        """
+        return bool(self._consumer._coordinator.generation > 0)  # noqa: SLF001  # told nowhere else
 
     async def _leave(self) -> None:
         """Settle, commit and leave the group, in bounded time."""

@@ -131,11 +131,15 @@ def test_worker_that_was_thrown_out_of_its_group_rejoins_and_commits_nothing_it_
     wait_until(lambda: delivered(frozen_log) > 0, "the first write")
     frozen.send_signal(signal.SIGSTOP)
     assert delivered(frozen_log) < 30_000
-    start_worker(recording(settings, other_log))
+    other = start_worker(recording(settings, other_log))
     wait_until(lambda: kafka.committed() == kafka.ends(), "the other one's commits")
+    other.send_signal(signal.SIGTERM)
+    assert other.wait(20) == 0
+    # The group is empty now: Kafka would take a commit of the one that it threw out.
     frozen.send_signal(signal.SIGCONT)
     joined = len(assignments(frozen_log))
     wait_until(lambda: len(assignments(frozen_log)) > joined, "a new assignment")
+    assert kafka.committed() == kafka.ends()
     kafka.send(messages(30_000, 300))
     wait_until(lambda: kafka.committed() == kafka.ends(), "everything committed")
     assert_stored_once(collection, 30_300)
