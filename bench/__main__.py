@@ -29,7 +29,8 @@ _MATRIX_HELP = "a TOML file, or the name of one that comes with Tidemark: {names
 _EXIT_CODES = f"""
 exit codes:
   0    done, and nothing was found
-  1    done, and something was found: events lost or stored twice, the objective missed, a crash of a part
+  1    done, and something was found: events lost or stored twice, the objective missed, a crash of a part;
+       or no repeat at all is valid
   2    bad usage, or a part is missing
   3    a crash of its own
   130  interrupted; the run can be resumed
@@ -146,7 +147,8 @@ def _tell(chosen: argparse.Namespace, display: Display, run_dir: Path, findings:
         lines.append(f"its report: python -m reports {run_dir}")
     for line in lines:
         display.note(line)
-    return EXIT_FINDING if findings else EXIT_DONE
+    measured = any(result.valid for result in display.results)
+    return EXIT_DONE if measured and not findings else EXIT_FINDING
 
 
 def _settings(chosen: argparse.Namespace) -> tuple[Settings, bool]:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import msgspec
 from aiokafka import AIOKafkaProducer
+from aiokafka.partitioner import DefaultPartitioner
 from msgspec import Struct
 
 from loadtest._content import Content
@@ -34,10 +35,28 @@ class _Routing(Struct, gc=False):
     user_id: str
 
 
+class Placement:
+    """Decides the partition of each event: in turn, so that all get alike, or by key, as the API does it."""
+
+    def __init__(self, kafka: Kafka, *, by_key: bool) -> None:
+        self._kafka = kafka
+        self._partitions = list(range(kafka.partitions))
+        self._turns = None if by_key else {each: itertools.cycle(self._partitions) for each in event_topics(kafka)}
+        self._by_key = DefaultPartitioner()
+
+    def position_of(self, event_type: str, key: bytes) -> Position:
+        """Give topic and partition."""
+        topic = topic_of(event_type, self._kafka)
+        if self._turns is None:
+            return topic, self._by_key(key, self._partitions, self._partitions)
+        return topic, next(self._turns[topic])
+
+
 async def preload(kafka: Kafka, spec: LoadSpec, events: int, ledger: Path) -> None:
     """Write ``events`` events of ``spec`` to the event topics and say in ``ledger`` which were acknowledged.
 
-    The messages are those that the API would write. Each is offered when its batch is sent.
+    The messages are those that the API would write, spread evenly over partitions; if the traffic has a
+    key skew, by key. Each is offered when its batch is sent.
 
     Raises:
         KafkaError, TimeoutError: Kafka did not acknowledge; the ledger then has no tail.
@@ -61,11 +80,11 @@ async def preload(kafka: Kafka, spec: LoadSpec, events: int, ledger: Path) -> No
     )
     await producer.start()
     try:
-        turns = {topic: itertools.cycle(range(kafka.partitions)) for topic in event_topics(kafka)}
+        placement = Placement(kafka, by_key=spec.traffic.key_skew > 0)
         for first in range(0, events, _CHUNK_EVENTS):
             count = min(_CHUNK_EVENTS, events - first)
             sent_ns = time.monotonic_ns() - head.epoch_monotonic_ns
-            chunk = _chunk(content, first, count, (head.epoch_unix_ns + sent_ns) // 1_000_000, kafka, turns)
+            chunk = _chunk(content, first, count, (head.epoch_unix_ns + sent_ns) // 1_000_000, placement)
             async with asyncio.timeout(_TIMEOUT_S):
                 await _send(producer, chunk)
             answered_ns = time.monotonic_ns() - head.epoch_monotonic_ns
@@ -76,15 +95,15 @@ async def preload(kafka: Kafka, spec: LoadSpec, events: int, ledger: Path) -> No
 
 
 def _chunk(
-    content: Content, first: int, count: int, unix_ms: int, kafka: Kafka, turns: dict[str, itertools.cycle[int]]
+    content: Content, first: int, count: int, unix_ms: int, placement: Placement
 ) -> dict[Position, list[Record]]:
-    """Make the records of ``count`` events, each partition of a topic in turn."""
+    """Make the records of ``count`` events, by where they go."""
     decoder = msgspec.json.Decoder(_Routing)
     chunk: dict[Position, list[Record]] = defaultdict(list)
     for value in content.encode_many(0, first, count, unix_ms):
         routing = decoder.decode(value)
-        topic = topic_of(routing.event, kafka)
-        chunk[topic, next(turns[topic])].append((routing.user_id.encode(), value))
+        key = routing.user_id.encode()
+        chunk[placement.position_of(routing.event, key)].append((key, value))
     return chunk
 
 

@@ -12,6 +12,7 @@ import pytest
 from bench import __main__ as command
 from bench import matrix, plan
 from bench.progress import Display
+from bench.result import Result
 
 ROOT = Path(__file__).parents[2]
 KAFKA, MONGO = "PIPELINE_KAFKA_BOOTSTRAP_SERVERS", "PIPELINE_MONGO_URI"
@@ -119,13 +120,39 @@ def test_an_interrupted_run_says_how_to_go_on(capsys: pytest.CaptureFixture[str]
     assert capsys.readouterr().out.endswith("go on with: python -m bench resume runs/one\n")
 
 
+def display_of_a_run(*, valid: bool) -> Display:
+    wanted = matrix.load("smoke")
+    cell = wanted.cells[0]
+    result = Result(
+        cell=cell.id,
+        kind=cell.kind,
+        axes=cell.axes(),
+        round=1,
+        attempt=1,
+        run_number=1,
+        started_at="2026-11-22T10:00:00Z",
+        valid=valid,
+        reasons=[] if valid else ["late"],
+        findings=[],
+    )
+    display = Display(plain=True)
+    display.begin(plan.order(wanted), [result])
+    return display
+
+
+def test_a_run_without_a_valid_repeat_is_no_success(capsys: pytest.CaptureFixture[str]) -> None:
+    chosen = command._parser().parse_args(["run", "smoke"])
+    assert command._tell(chosen, display_of_a_run(valid=False), Path("runs/one"), (), 1) == 1
+    assert "no repeat is valid" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(("findings", "code"), [((), 0), (("drain-p1-c1, round 1: lost: 3 events",), 1)])
 def test_findings_are_printed_and_are_the_exit_code(
     findings: tuple[str, ...], code: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     run_dir_file = tmp_path / "run"
     chosen = command._parser().parse_args(["run", "smoke", "--run-dir-file", str(run_dir_file)])
-    assert command._tell(chosen, Display(), Path("runs/one"), findings, 0) == code
+    assert command._tell(chosen, display_of_a_run(valid=True), Path("runs/one"), findings, 0) == code
     printed = capsys.readouterr().out
     assert "run folder: runs/one" in printed
     assert ("lost: 3 events" in printed) is bool(findings)
