@@ -6,6 +6,8 @@ or in files that any process of the group can sum up. Here that is decided where
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import os
 import shutil
 import tempfile
@@ -19,6 +21,8 @@ from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 CONTENT_TYPE = CONTENT_TYPE_PLAIN_0_0_4
 DURATION_BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 
+_PREFIX = "tidemark-metrics-"
+_LOCK = "lock"
 _DIRECTORY_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
 
 
@@ -27,10 +31,14 @@ class SharedMetrics:
 
     def __init__(self) -> None:
         self.path: Path | None = None
+        self._lock = -1  # open, and locked, as long as any process of the group lives
 
     def __enter__(self) -> Self:
         """Make the directory, readable by this user alone, and let all values made from now on live in it."""
-        self.path = Path(tempfile.mkdtemp(prefix="tidemark-metrics-"))
+        _remove_abandoned(Path(tempfile.gettempdir()))
+        self.path = Path(tempfile.mkdtemp(prefix=_PREFIX))
+        self._lock = os.open(self.path / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        fcntl.flock(self._lock, fcntl.LOCK_EX)
         os.environ[_DIRECTORY_VARIABLE] = str(self.path)
         values.ValueClass = values.MultiProcessValue()  # type: ignore[no-untyped-call]
         return self
@@ -38,6 +46,7 @@ class SharedMetrics:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         """Remove the directory."""
         self.remove()
+        os.close(self._lock)
 
     def remove(self) -> None:
         """Remove the directory; a process of the group calls this when the one that made it is gone."""
@@ -48,6 +57,18 @@ class SharedMetrics:
         """Take the gauges of a process that has ended out of the sums; what it counted stays in."""
         if self.path is not None:
             multiprocess.mark_process_dead(pid, str(self.path))  # type: ignore[no-untyped-call]
+
+
+def _remove_abandoned(parent: Path) -> None:
+    """Remove the directories of groups that were killed as a whole, before anyone could."""
+    for lock in parent.glob(f"{_PREFIX}*/{_LOCK}"):
+        with contextlib.suppress(OSError):  # another user's, in use, or removed at this moment by someone else
+            descriptor = os.open(lock, os.O_RDWR | os.O_CLOEXEC)
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                shutil.rmtree(lock.parent, ignore_errors=True)
+            finally:
+                os.close(descriptor)
 
 
 def exposition(registry: CollectorRegistry, shared: SharedMetrics | None) -> bytes:

@@ -30,6 +30,11 @@ class Admission:
         self._shared = shared
         self._by_client: dict[str, tuple[int, int]] = {}
 
+    @property
+    def clients(self) -> int:
+        """How many clients with keys of their own have something in flight."""
+        return len(self._by_client)
+
     def open(self, client: str) -> Hold:
         """Give an empty hold of ``client``; it must be released in the end."""
         return Hold(self, client)

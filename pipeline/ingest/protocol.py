@@ -11,7 +11,7 @@ from sanic.server import HttpProtocol
 
 _SPARE_FILES = 100
 _MOST_CONNECTIONS = 10_000
-_FULL = (
+FULL = (
     b"HTTP/1.1 503 Service Unavailable\r\nretry-after: 1\r\nconnection: close\r\n"
     b"content-type: application/json\r\ncontent-length: 92\r\n\r\n"
     b'{"code":"unavailable","error":"too many connections; try again in 1 s","status":"error"}    '
@@ -35,7 +35,7 @@ class BoundedHttpProtocol(HttpProtocol):
         """Take the connection, or answer 503 and close it."""
         if len(self.connections) >= self.max_connections:
             refused = cast("asyncio.WriteTransport", transport)
-            refused.write(_FULL)
+            refused.write(FULL)
             refused.close()
             return
         super().connection_made(transport)  # type: ignore[no-untyped-call]

@@ -32,6 +32,8 @@ class Publisher:
         self._asked_at = 0.0
         self._asking = asyncio.Lock()
         self.reconnects = 0
+        self.attempted = asyncio.Event()
+        """Set once the first attempt to connect has ended, whichever way."""
 
     async def run(self) -> None:
         """Connect, and connect anew whenever that fails, until cancelled."""
@@ -42,8 +44,10 @@ class Publisher:
                 if str(error) != self._reason:
                     _log.warning("%s; trying again", error)
                     self._reason = str(error)
+                self.attempted.set()
                 await asyncio.sleep(_RETRY_PAUSE_S)
                 continue
+            self.attempted.set()
             _log.info("connected to Kafka at %s", self._settings.kafka.bootstrap_servers)
             failure = await self._connection.failure()
             failed, self._connection = self._connection, None

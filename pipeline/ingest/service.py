@@ -25,6 +25,7 @@ from pipeline.ingest.routes import Parts
 from pipeline.metrics import SharedMetrics
 from pipeline.settings import Settings
 
+_FIRST_ATTEMPT_S = 3.0
 _OBSERVE_S = 0.5
 _GATHER_S = 0.02
 _LAST_WORD_S = 2.0  # of the shutdown's time, for what Kafka still has to acknowledge
@@ -74,6 +75,10 @@ async def _serve(
         raise RuntimeError("Sanic gave no server")
     await server.startup()  # type: ignore[no-untyped-call]
     publishing = asyncio.create_task(parts.publisher.run(), name="publisher")
+    # Connections wait in the kernel's queue meanwhile: better than 503 from a process that has just begun.
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(_FIRST_ATTEMPT_S):
+            await parts.publisher.attempted.wait()
     await server.start_serving()  # type: ignore[no-untyped-call]
     # What is there now stays: the collector need not look at it again, and seldom at anything.
     gc.collect()

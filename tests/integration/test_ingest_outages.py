@@ -1,0 +1,230 @@
+"""Kafka away, slow, or killed: the API says so at once, takes nothing that could be lost, and comes back by itself."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from pipeline import provision
+from pipeline.local.stack import LocalStack
+from pipeline.settings import Kafka, Local, Settings
+from tests.integration.ingest_api import (
+    SEED_EVENT,
+    WAIT_S,
+    Answer,
+    Running,
+    get,
+    messages,
+    metric,
+    post,
+    running,
+    wait_until,
+    with_api,
+)
+
+CLIENTS = 6
+BATCH_EVENTS = 10
+PUBLISH_TIMEOUT_S = 2.0
+
+
+@pytest.fixture(scope="module")
+def stack(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalStack]:
+    """Servers of this file's own: it stops and kills them."""
+    request.getfixturevalue("parts_are_there")
+    with LocalStack(Local(), logs_dir=tmp_path_factory.mktemp("servers")) as started:
+        yield started
+
+
+@pytest.fixture
+def mine(stack: LocalStack) -> Iterator[Settings]:
+    """Topics of this test's own on the broker that may be stopped; it runs again afterwards."""
+    unique = f"t{secrets.token_hex(6)}"
+    kafka = Kafka(
+        bootstrap_servers=stack.kafka_bootstrap_servers,
+        topic_prefix=f"{unique}_events_",
+        dead_letter_topic=f"{unique}_dead_letters",
+        request_timeout_ms=3_000,
+    )
+    asyncio.run(provision.create_topics(kafka))
+    yield with_api(Settings(kafka=kafka), port=0, publish_timeout_s=PUBLISH_TIMEOUT_S, shutdown_timeout_s=5.0)
+    revive(stack)
+
+
+def revive(stack: LocalStack) -> None:
+    stack.kafka.send_signal(signal.SIGCONT)
+    if not stack.kafka.running():
+        stack.kafka.start()
+        stack.wait_for_kafka()
+
+
+def ready(api: Running) -> bool:
+    return get(api, "/health/ready").status == 200
+
+
+def refused_for_now(answer: Answer) -> bool:
+    return answer.status == 503 and int(answer.headers["retry-after"]) >= 1 and answer.json["code"] == "unavailable"
+
+
+def test_it_starts_without_kafka_and_finds_it_later(stack: LocalStack, mine: Settings, tmp_path: Path) -> None:
+    stack.kafka.kill()
+    with running(mine, tmp_path, kafka=False) as api:
+        assert get(api, "/health/live").status == 200
+        unready = get(api, "/health/ready")
+        assert refused_for_now(unready)
+        assert mine.kafka.bootstrap_servers in unready.json["error"]
+        assert refused_for_now(post(api, "/track", SEED_EVENT))
+        assert refused_for_now(post(api, "/track/batch", [SEED_EVENT]))
+        assert post(api, "/track", b"{}").status == 400  # what is wrong stays wrong
+        revive(stack)
+        wait_until(lambda: ready(api), "the API has found Kafka")
+        assert post(api, "/track", SEED_EVENT).status == 200
+    assert len(messages(mine)) == 1
+
+
+def test_it_ends_without_kafka(stack: LocalStack, mine: Settings, tmp_path: Path) -> None:
+    with running(mine, tmp_path) as api:
+        stack.kafka.send_signal(signal.SIGSTOP)
+        waiting = threading.Thread(target=post, args=(api, "/track", SEED_EVENT))
+        waiting.start()
+        wait_until(lambda: metric(api, "tidemark_api_in_flight_events") == 1, "an event is on its way")
+        api.process.send_signal(signal.SIGTERM)
+        assert api.process.wait(WAIT_S) == 0
+        waiting.join()
+
+
+def test_missing_topics_are_told_and_found_once_they_are_made(
+    stack: LocalStack, mine: Settings, tmp_path: Path
+) -> None:
+    asyncio.run(provision.delete_topics(mine.kafka))
+    with running(mine, tmp_path, kafka=False) as api:
+        refused = post(api, "/track", SEED_EVENT)
+        assert refused_for_now(refused)
+        assert f"{mine.kafka.topic_prefix}page_view" in refused.json["error"]
+        assert "python -m pipeline init" in get(api, "/health/ready").json["error"]
+        asyncio.run(provision.create_topics(mine.kafka))
+        wait_until(lambda: ready(api), "the API has found the topics")
+        assert post(api, "/track", SEED_EVENT).status == 200
+    assert stack.kafka.running()
+
+
+def test_a_stalled_kafka_fills_the_bound_and_no_more(stack: LocalStack, mine: Settings, tmp_path: Path) -> None:
+    bounded = with_api(mine, max_batch_events=50, max_in_flight_events=100)
+    with running(bounded, tmp_path) as api:
+        stack.kafka.send_signal(signal.SIGSTOP)
+        answers: list[Answer] = []
+        batches = [threading.Thread(target=lambda: answers.append(batch_of(api, 50))) for _ in range(2)]
+        for each in batches:
+            each.start()
+        wait_until(lambda: metric(api, "tidemark_api_in_flight_events") == 100, "the bound is reached")
+        full = post(api, "/track", SEED_EVENT)
+        assert refused_for_now(full)
+        assert "100 events" in full.json["error"]
+        assert not answers  # the refusal did not wait for those before it
+        for each in batches:
+            each.join()
+        assert all(refused_for_now_in_batch(answer) for answer in answers)
+        stack.kafka.send_signal(signal.SIGCONT)
+        wait_until(lambda: ready(api) and post(api, "/track", SEED_EVENT).status == 200, "events are taken again")
+        wait_until(lambda: metric(api, "tidemark_api_in_flight_bytes") == 0, "nothing is in flight")
+        assert metric(api, "tidemark_api_in_flight_events") == 0
+
+
+def batch_of(api: Running, events: int) -> Answer:
+    return post(api, "/track/batch", [SEED_EVENT] * events)
+
+
+def refused_for_now_in_batch(answer: Answer) -> bool:
+    rejected = answer.json["rejected"]
+    codes = {each["code"] for each in rejected}
+    return answer.status == 503 and "retry-after" in answer.headers and len(rejected) == 50 and codes == {"unavailable"}
+
+
+def test_a_refused_event_can_be_sent_again_under_its_id(stack: LocalStack, mine: Settings, tmp_path: Path) -> None:
+    with running(mine, tmp_path) as api:
+        stack.kafka.send_signal(signal.SIGSTOP)
+        refused = post(api, "/track", SEED_EVENT)
+        assert refused_for_now(refused)
+        stack.kafka.send_signal(signal.SIGCONT)
+        again = {**SEED_EVENT, "event_id": refused.headers["x-event-id"]}
+        wait_until(lambda: post(api, "/track", again).status == 200, "the event is taken")
+    assert {message["event_id"] for message in messages(mine)} == {again["event_id"]}
+
+
+def test_one_write_key_cannot_take_all_of_the_room(stack: LocalStack, mine: Settings, tmp_path: Path) -> None:
+    bounded = with_api(mine, max_batch_events=70, max_in_flight_events=100, write_keys=("loud", "quiet"))
+    with running(bounded, tmp_path) as api:
+        stack.kafka.send_signal(signal.SIGSTOP)
+        holding = threading.Thread(
+            target=post, args=(api, "/track/batch", [SEED_EVENT] * 70), kwargs={"X_Write_Key": "loud"}
+        )
+        holding.start()
+        wait_until(lambda: metric(api, "tidemark_api_in_flight_events") == 70, "one key holds 70%")
+        loud = post(api, "/track/batch", [SEED_EVENT] * 10, X_Write_Key="loud")
+        quiet = threading.Thread(
+            target=post, args=(api, "/track/batch", [SEED_EVENT] * 10), kwargs={"X_Write_Key": "quiet"}
+        )
+        quiet.start()
+        assert (loud.status, loud.json["code"]) == (429, "too_many_requests")
+        assert loud.headers["retry-after"] == "1"
+        wait_until(lambda: metric(api, "tidemark_api_in_flight_events") == 80, "the other key has its room")
+        stack.kafka.send_signal(signal.SIGCONT)
+        holding.join()
+        quiet.join()
+
+
+@pytest.mark.parametrize("publish_timeout_s", [PUBLISH_TIMEOUT_S, 20.0])
+def test_kafka_killed_under_load_loses_nothing_that_was_accepted(
+    stack: LocalStack, mine: Settings, tmp_path: Path, publish_timeout_s: float
+) -> None:
+    """With the short time the API gives up its producer, with the long one it waits: both must hold."""
+    accepted: list[str] = []
+    after: list[str] = []
+    refused: list[int] = []
+    stop, revived = threading.Event(), threading.Event()
+
+    def send(client: int) -> None:
+        number = 0
+        while not stop.is_set():
+            ids = [f"{client}-{number}-{place}" for place in range(BATCH_EVENTS)]
+            number += 1
+            events = [{**SEED_EVENT, "user_id": each, "event_id": each} for each in ids]
+            answer = post(api, "/track/batch", events)
+            if answer.status == 200:
+                left_out = {ids[each["index"]] for each in answer.json["rejected"]}
+                taken = [each for each in ids if each not in left_out]
+                accepted.extend(taken)
+                if revived.is_set():
+                    after.extend(taken)
+            else:
+                refused.append(answer.status)
+                time.sleep(0.1)
+
+    with running(with_api(mine, publish_timeout_s=publish_timeout_s), tmp_path) as api:
+        clients = [threading.Thread(target=send, args=(number,)) for number in range(CLIENTS)]
+        for each in clients:
+            each.start()
+        try:
+            wait_until(lambda: len(accepted) > 500, "load is accepted")
+            stack.kafka.kill()
+            if publish_timeout_s == PUBLISH_TIMEOUT_S:
+                wait_until(lambda: len(refused) > CLIENTS, "requests are refused meanwhile")
+            revive(stack)
+            revived.set()
+            wait_until(lambda: len(after) > 500, "load is accepted again")
+        finally:
+            stop.set()
+            for each in clients:
+                each.join()
+        assert set(refused) <= {503}
+        assert metric(api, "tidemark_api_in_flight_events") == 0
+        found = [message["event_id"] for message in messages(mine)]
+    assert set(accepted) <= set(found)
+    twice = len(found) - len(set(found))
+    assert twice == 0, f"{twice} events are in Kafka twice"
