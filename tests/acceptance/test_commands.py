@@ -30,7 +30,7 @@ TELL = """
 import json, os, sys
 
 def tell(name, code=0):
-    print(json.dumps({"name": name, "argv": sys.argv[1:], "cwd": os.getcwd()}), flush=True)
+    print(json.dumps({"name": name, "argv": sys.argv[1:], "cwd": os.getcwd(), "version": VERSION}), flush=True)
     raise SystemExit(code)
 """
 BENCH = """
@@ -50,22 +50,23 @@ tell("reports", int(os.environ.get("REPORTS_EXIT", "0")))
 """
 
 
-def write_wheel(folder: Path) -> Path:
+def write_wheel(folder: Path, version: str = "1.0") -> Path:
     """A wheel with `tell`, and with a `nox` that tells how it was called."""
-    path = folder / "tell-1.0-py3-none-any.whl"
+    path = folder / f"tell-{version}-py3-none-any.whl"
+    info = f"tell-{version}.dist-info"
     files = {
-        "tell.py": TELL,
+        "tell.py": f"VERSION = {version!r}\n{TELL}",
         "nox/__init__.py": "",
         "nox/__main__.py": "from tell import tell\ntell('nox')\n",
-        "tell-1.0.dist-info/METADATA": "Metadata-Version: 2.1\nName: tell\nVersion: 1.0\n",
-        "tell-1.0.dist-info/WHEEL": "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
+        f"{info}/METADATA": f"Metadata-Version: 2.1\nName: tell\nVersion: {version}\n",
+        f"{info}/WHEEL": "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
     }
     record = ""
     for name, text in files.items():
         digest = base64.urlsafe_b64encode(hashlib.sha256(text.encode()).digest()).decode().rstrip("=")
         record += f"{name},sha256={digest},{len(text)}\n"
     with zipfile.ZipFile(path, "w") as wheel:
-        for name, text in {**files, "tell-1.0.dist-info/RECORD": record}.items():
+        for name, text in {**files, f"{info}/RECORD": record}.items():
             wheel.writestr(name, text)
     return path
 
@@ -178,7 +179,7 @@ class TestRunning:
         (elsewhere / "reports").mkdir(parents=True)
         (elsewhere / "reports" / "__init__.py").write_text("raise SystemExit('the wrong reports')", encoding="utf-8")
         done = run(link, "report", "runs/a b", cwd=elsewhere)
-        assert told(done) == [{"name": "reports", "argv": ["runs/a b"], "cwd": str(elsewhere)}]
+        assert told(done) == [{"name": "reports", "argv": ["runs/a b"], "cwd": str(elsewhere), "version": "1.0"}]
         assert done.returncode == 0
 
     def test_up_and_load_run_their_packages(self, checkout: Path) -> None:
@@ -269,15 +270,26 @@ class TestEnvironment:
         assert done.returncode == 0
         assert [line for line in done.stdout.splitlines() if not line.startswith("{")] == []
 
-    def test_another_lock_makes_it_anew(self, tmp_path: Path) -> None:
+    def test_another_lock_brings_it_up_to_date(self, tmp_path: Path) -> None:
         made = make_checkout(tmp_path)
         assert run(made / "tidemark", "report").returncode == 0
-        (made / ".venv" / "stale").touch()
-        with (made / "requirements" / "tidemark.txt").open("a", encoding="utf-8") as lock:
-            lock.write("# another line\n")
+        in_use = made / ".venv" / "in_use"  # what runs in it now must not lose its files
+        in_use.touch()
+        write_lock(made, write_wheel(tmp_path, "2.0"))
+        done = run(made / "tidemark", "report")
+        assert "bringing .venv up to date" in done.stdout
+        assert [each["version"] for each in told(done)] == ["2.0"]
+        assert in_use.exists()
+
+    def test_what_was_interrupted_while_brought_up_to_date_is_made_anew(self, tmp_path: Path) -> None:
+        made = make_checkout(tmp_path)
+        assert run(made / "tidemark", "report").returncode == 0
+        write_lock(made, write_wheel(tmp_path, "2.0"), digest="0" * 64)
+        assert run(made / "tidemark", "report").returncode == 2
+        write_lock(made, write_wheel(tmp_path, "2.0"))
         done = run(made / "tidemark", "report")
         assert "making .venv with" in done.stdout
-        assert not (made / ".venv" / "stale").exists()
+        assert [each["version"] for each in told(done)] == ["2.0"]
 
     def test_what_was_interrupted_is_made_anew(self, tmp_path: Path) -> None:
         made = make_checkout(tmp_path)
