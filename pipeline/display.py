@@ -57,7 +57,8 @@ class Display:
         if self._console is None:
             self._plain(text)
         else:
-            self._console.print(text, markup=False, highlight=False)
+            # Never wrapped: it may be a command to copy.
+            self._console.print(text, markup=False, highlight=False, soft_wrap=True)
 
     def table(self, places: Sequence[Place]) -> None:
         """Show what is where."""

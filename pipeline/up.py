@@ -65,6 +65,7 @@ def run(settings: Settings, options: Options, environment: Mapping[str, str]) ->
         cleanup.callback(roles.stop, display.step)
         display.step(f"starting the API and {options.workers} {_plural(options.workers, 'worker')}")
         roles.start()
+        signals.up = True
         display.table(places(settings, options, logs_dir, stack))
         display.note(f"try it:  {example(settings.api)}")
         asyncio.run(_until_stopped(settings, _Watched(roles, stack, start), display, signals))
@@ -147,17 +148,25 @@ async def _until_stopped(settings: Settings, watched: _Watched, display: Display
     """Show progress and look after the children until a signal comes."""
     stopped = asyncio.Event()
     loop = asyncio.get_running_loop()
-    signals.once_up = lambda: loop.call_soon_threadsafe(stopped.set)
-    async with open_meter(settings) as meter:
-        while not stopped.is_set():
-            for server in (watched.stack.kafka, watched.stack.mongod) if watched.stack else ():
-                if not server.running():
-                    message = f"{server.name} died (exit code {server.returncode}); {server.last_words()}"
-                    raise ProcessFailedError(message)
-            watched.roles.revive(display.note)
-            display.live((await meter.measure()).since(watched.start))
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(stopped.wait(), _LOOK_EVERY_S)
+    signals.wake = lambda: loop.call_soon_threadsafe(stopped.set)
+    try:
+        async with open_meter(settings) as meter:
+            while not signals.asked:
+                _look_after(watched, display)
+                display.live((await meter.measure()).since(watched.start))
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(stopped.wait(), _LOOK_EVERY_S)
+    finally:
+        signals.wake = lambda: None  # the loop is gone by then
+
+
+def _look_after(watched: _Watched, display: Display) -> None:
+    """Start roles again that died; a server that died is the end, as its data may be."""
+    for server in (watched.stack.kafka, watched.stack.mongod) if watched.stack else ():
+        if not server.running():
+            message = f"{server.name} died (exit code {server.returncode}); {server.last_words()}"
+            raise ProcessFailedError(message)
+    watched.roles.revive(display.note)
 
 
 def _end_stack(stack: LocalStack, display: Display) -> None:
@@ -168,13 +177,15 @@ def _end_stack(stack: LocalStack, display: Display) -> None:
 class _Signals:
     """SIGINT and SIGTERM, by what is going on.
 
-    The first one asks for the end in order: by :attr:`once_up` when that is set, before that by
-    KeyboardInterrupt. A second one ends this process at once, and the guards all that it started.
+    The first one asks for the end in order: before everything is ``up`` by KeyboardInterrupt, then
+    by ``asked`` and a call of ``wake``. A second one ends this process at once, and the guards all
+    that it started.
     """
 
     def __init__(self) -> None:
-        self.once_up: Callable[[], object] | None = None
-        self._ending = False
+        self.up = False
+        self.asked = False
+        self.wake: Callable[[], object] = lambda: None
         self._before: list[tuple[int, Any]] = []
 
     def __enter__(self) -> Self:
@@ -188,12 +199,12 @@ class _Signals:
             signal.signal(number, handler)
 
     def _handle(self, number: int, _frame: FrameType | None) -> None:
-        if self._ending:
+        if self.asked:
             os._exit(128 + number)
-        self._ending = True
-        if self.once_up is None:
+        self.asked = True
+        if not self.up:
             raise KeyboardInterrupt
-        self.once_up()
+        self.wake()
 
 
 def _plural(count: int, noun: str) -> str:

@@ -120,6 +120,17 @@ def test_everything_comes_up_works_as_the_seed_says_and_ends_in_order(tmp_path: 
     assert order == sorted(order)
 
 
+@pytest.mark.usefixtures("parts_are_there")
+def test_ctrl_c_while_it_starts_ends_what_was_started(tmp_path: Path) -> None:
+    with running(Up(tmp_path, child_environment(Settings()), *FREE_PORTS)) as up:
+        wait_until(lambda: any(each.name() == "mongod" for each in up.descendants()), "mongod was started")
+        started = up.descendants()
+        up.process.send_signal(signal.SIGINT)
+        assert up.process.wait(WAIT_S) == 130
+        assert not psutil.wait_procs(started, timeout=5)[1]
+    assert "Traceback" not in up.printed()
+
+
 def test_on_servers_of_the_users_own_nothing_but_api_and_workers_is_started(settings: Settings, tmp_path: Path) -> None:
     with running(Up(tmp_path, on(settings), "--api-port", "0")) as up:
         post(up.wait_until_up(), SEED_EVENT)
