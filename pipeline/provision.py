@@ -116,7 +116,7 @@ async def create_topics(kafka: Kafka, *, grow: bool = False) -> tuple[TopicOutco
 
 
 async def delete_topics(kafka: Kafka) -> None:
-    """Delete every topic of ours with all that it holds; a topic that is not there is none to delete.
+    """Delete every topic of ours with all that it holds, and wait until they are gone.
 
     Raises:
         MissingPartError, ProvisionError: as :func:`create_topics`.
@@ -125,6 +125,9 @@ async def delete_topics(kafka: Kafka) -> None:
         there = [name for name in wanted_topics(kafka) if name in await partition_counts(client)]
         if there:
             await client.delete_topics(there)
+            # The broker answers before its metadata have followed: until then they seem to be there still.
+            while not (await partition_counts(client)).keys().isdisjoint(there):
+                await asyncio.sleep(_POLL_S)
 
 
 async def partition_counts(client: AIOKafkaAdminClient) -> dict[str, int]:
