@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Collection, Mapping
 from typing import Any
 
 from aiokafka.admin import AIOKafkaAdminClient, NewPartitions, NewTopic
@@ -126,8 +126,7 @@ async def delete_topics(kafka: Kafka) -> None:
         if there:
             await client.delete_topics(there)
             # The broker answers before its metadata have followed: until then they seem to be there still.
-            while not (await partition_counts(client)).keys().isdisjoint(there):
-                await asyncio.sleep(_POLL_S)
+            await _wait_until_gone(client, there)
 
 
 async def partition_counts(client: AIOKafkaAdminClient) -> dict[str, int]:
@@ -165,6 +164,15 @@ async def _wait_for_leaders(client: AIOKafkaAdminClient, least: Mapping[str, int
         counts = await partition_counts(client)
         if all(counts.get(name, 0) >= count for name, count in least.items()):
             return counts
+        await asyncio.sleep(_POLL_S)
+
+
+async def _wait_until_gone(client: AIOKafkaAdminClient, names: Collection[str]) -> None:
+    """Wait until none of ``names`` is a topic any more; the caller bounds the time."""
+    while True:
+        counts = await partition_counts(client)
+        if counts.keys().isdisjoint(names):
+            return
         await asyncio.sleep(_POLL_S)
 
 
