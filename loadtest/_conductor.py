@@ -16,6 +16,7 @@ from locust.rpc import Message
 from locust.runners import MasterRunner
 
 from loadtest import _clock, _messages, _options
+from loadtest._background import in_thread
 from loadtest._counts import Counts
 from loadtest._identity import MAX_RUN
 from loadtest._listen import listen
@@ -27,6 +28,8 @@ EPOCH_AHEAD_S = 1.0
 # How long to wait for members' last words after an early stop, and after all should long have ended.
 _LAST_WORDS_S = STOP_WAIT_S + 2.0
 _GRACE_S = 10.0
+# How long a member may be missing, on top of the few seconds until Locust calls it so.
+_SILENCE_S = 3.0
 _POLL_S = 0.1
 _LOCAL = "local"
 
@@ -41,8 +44,10 @@ class _Test:
     options: _options.Options
     members: dict[str, int]
     begun: bool = False
+    stopping: bool = False
     ended: dict[int, Ended] = field(default_factory=dict)
     gone: set[int] = field(default_factory=set)
+    seen_ns: dict[int, int] = field(default_factory=dict)
 
     def waiting_for(self) -> set[int]:
         return set(self.members.values()) - self.ended.keys() - self.gone
@@ -83,14 +88,14 @@ class Conductor:
 
     def _on_test_start(self, environment: Environment) -> None:
         self._test, self.error = None, ""
+        given = environment.parsed_options
+        if given is None:
+            raise TypeError("a conductor needs an environment with options")
         try:
-            # In a thread of its own: a large file to replay takes long, and workers must not seem dead meanwhile.
-            options = gevent.get_hub().threadpool.apply(
-                _options.read, (environment.parsed_options,), {"new_ledger": not self._tests}
-            )
+            # Not within a greenlet: a large file to replay takes long.
+            options = in_thread(lambda: _options.read(given, new_ledger=not self._tests))
         except TidemarkError as error:
-            self._fail(str(error))
-            gevent.spawn(self._end)
+            self._fail(str(error))  # and the test ends as soon as Locust has started it
             return
         self._tests += 1
         members = self._members()
@@ -102,7 +107,10 @@ class Conductor:
 
     def _on_spawning_complete(self, user_count: int) -> None:
         test = self._test
-        if test is None or test.begun:
+        if test is None:
+            gevent.spawn(self._end)
+            return
+        if test.begun:
             return
         test.begun = True
         wanted = test.options.senders * len(test.members)
@@ -123,7 +131,10 @@ class Conductor:
     def _on_test_stopping(self, environment: Environment) -> None:  # noqa: ARG002 - Locust passes it by name
         """Have all members stop, and wait for what they counted."""
         test = self._test
-        if test is None or not test.waiting_for():
+        if test is None:
+            return
+        test.stopping = True
+        if not test.waiting_for():
             return
         self._tell(test, _messages.STOP, Stop(test.number))
         self._wait(test, _LAST_WORDS_S)
@@ -136,7 +147,7 @@ class Conductor:
             slack_s = EPOCH_AHEAD_S + options.unsent_after_s + 2 * options.request_timeout_s + _GRACE_S
             bound_s = options.spec.duration_s + slack_s
         self._wait(test, bound_s)
-        if test is self._test:
+        if test is self._test and not test.stopping:
             self._end()
 
     def _wait(self, test: _Test, bound_s: float | None) -> None:
@@ -154,9 +165,14 @@ class Conductor:
     def _note_gone(self, test: _Test) -> None:
         if not isinstance(self._runner, MasterRunner):
             return
-        there = {client.id for client in self._runner.clients.all} - {each.id for each in self._runner.clients.missing}
+        now_ns = self._clock.monotonic_ns()
+        missing = {client.id for client in self._runner.clients.missing}
         for client, index in test.members.items():
-            if client not in there and index in test.waiting_for():
+            if client in self._runner.clients and client not in missing:
+                test.seen_ns[index] = now_ns
+            # Silent for a moment on a busy host is not dead: Locust takes one back that is heard of again.
+            silent_ns = now_ns - test.seen_ns.setdefault(index, now_ns)
+            if silent_ns > _SILENCE_S * _clock.NS_PER_S and index in test.waiting_for():
                 test.gone.add(index)
                 self._fail(f"process {index} ({client}) is gone: its part is not in the counts")
 

@@ -14,6 +14,7 @@ from locust.env import Environment
 from locust.rpc import Message
 
 from loadtest import _clock, _ledger, _messages
+from loadtest._background import in_thread
 from loadtest._counts import Counts
 from loadtest._generator import Generator
 from loadtest._listen import listen
@@ -103,8 +104,8 @@ class _Part:
                 options.spec,
                 assignment.index,
                 assignment.count,
-                # In a thread of its own: a large file to replay takes long, and this process must not seem dead.
-                gevent.get_hub().threadpool.apply(source_of, (options.spec, assignment.index, assignment.count)),
+                # Not within a greenlet: a large file to replay takes long.
+                in_thread(lambda: source_of(options.spec, assignment.index, assignment.count)),
                 clock,
                 Statistics(environment),
                 options.unsent_after_s,

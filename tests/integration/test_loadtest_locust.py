@@ -356,9 +356,13 @@ def test_the_ui_starts_stops_and_starts_again_without_any_option() -> None:
         try:
             page = wait_for(lambda: _page(port, "/"))
             assert "http://localhost:8000" in page
-            first = _swarm(port, target)
+            # A wrong value in the form starts nothing, and the next start works.
+            _press_start(port, target, key_skew="9")
+            wait_for(lambda: _state(port) == "stopped")
+            assert not target.served
+            first = _swarm(port, target, key_skew="")
             assert _page(port, "/stop", b"")
-            wait_for(lambda: json.loads(_page(port, "/stats/requests") or "{}")["state"] == "stopped")
+            wait_for(lambda: _state(port) == "stopped")
             stopped_with = len(target.served)
             time.sleep(0.5)
             assert len(target.served) == stopped_with
@@ -374,11 +378,20 @@ def test_the_ui_starts_stops_and_starts_again_without_any_option() -> None:
 def _swarm(port: int, target: Target, **options: str) -> list[Served]:
     """Press Start in the UI; gives the first requests that arrive then."""
     before = len(target.served)
+    _press_start(port, target, **options)
+    wait_for(lambda: len(target.served) > before + 20)
+    return target.served[before : before + 20]
+
+
+def _press_start(port: int, target: Target, **options: str) -> None:
     form = {"user_count": "64", "spawn_rate": "100", "host": target.url, **options}
     answer = json.loads(_page(port, "/swarm", urllib.parse.urlencode(form).encode()) or "{}")
     assert answer["success"], answer
-    wait_for(lambda: len(target.served) > before + 20)
-    return target.served[before : before + 20]
+
+
+def _state(port: int) -> str:
+    state: str = json.loads(_page(port, "/stats/requests") or '{"state": "away"}')["state"]
+    return state
 
 
 def _tidemarks(requests: list[Served]) -> list[int]:
