@@ -60,6 +60,7 @@ def _add_health(app: App, parts: Parts) -> None:
         return HTTPResponse(answers.OK_BODY, 200, content_type=answers.JSON)
 
     async def metrics(_: Request) -> HTTPResponse:
+        parts.metrics.observe(parts.admission, parts.publisher)
         return HTTPResponse(parts.metrics.text(), 200, content_type=CONTENT_TYPE)
 
     app.add_route(live, "/health/live", methods=["GET"], name="live")

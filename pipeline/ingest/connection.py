@@ -169,6 +169,8 @@ async def _drop(producer: AIOKafkaProducer) -> None:
     producer._message_accumulator.fail_all(KafkaConnectionError("given up"))  # noqa: SLF001
     sender = producer._sender.sender_task  # noqa: SLF001
     if sender is not None:
+        # It ends with an error, as its batches are gone, and what aiokafka would do about that fails in turn.
+        sender.remove_done_callback(producer._sender._fail_all)  # noqa: SLF001
         sender.cancel()
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(_GIVE_UP_S):

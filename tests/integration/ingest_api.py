@@ -9,7 +9,7 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -57,12 +57,12 @@ def with_api(settings: Settings, **changes: object) -> Settings:
     return structs.replace(settings, api=structs.replace(settings.api, **changes))
 
 
-def child(settings: Settings, tmp_path: Path, name: str = "api") -> ChildProcess:
-    """The API as a process that is not started yet."""
+def child(settings: Settings, tmp_path: Path, name: str = "api", before: Sequence[str] = ()) -> ChildProcess:
+    """The API as a process that is not started yet; ``before``: a command that runs it."""
     environment = {name: text for name, text in os.environ.items() if not name.startswith("PIPELINE_")}
     return ChildProcess(
         name,
-        [sys.executable, "-m", "pipeline", "api"],
+        [*before, sys.executable, "-m", "pipeline", "api"],
         log_path=tmp_path / f"{name}.log",
         env={**environment, **to_environment(settings)},
         cwd=Path(__file__).parents[2],
@@ -70,9 +70,9 @@ def child(settings: Settings, tmp_path: Path, name: str = "api") -> ChildProcess
 
 
 @contextlib.contextmanager
-def running(settings: Settings, tmp_path: Path, *, kafka: bool = True) -> Iterator[Running]:
+def running(settings: Settings, tmp_path: Path, *, kafka: bool = True, before: Sequence[str] = ()) -> Iterator[Running]:
     """An API with these settings that is ready, with ``kafka`` to take events as well; killed in the end."""
-    process = child(settings, tmp_path).start()
+    process = child(settings, tmp_path, before=before).start()
     try:
         line = process.wait_for_line("api ready on", WAIT_S)
         api = Running(process, line.rsplit(" ", 1)[1])

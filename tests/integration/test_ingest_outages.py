@@ -7,12 +7,16 @@ import secrets
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from pipeline import provision
+from pipeline.errors import UnavailableError
+from pipeline.ingest.admission import Admission
+from pipeline.ingest.publisher import Publisher
+from pipeline.ingest.submission import Record
 from pipeline.local.stack import LocalStack
 from pipeline.settings import Kafka, Local, Settings
 from tests.integration.ingest_api import (
@@ -179,6 +183,53 @@ def test_one_write_key_cannot_take_all_of_the_room(stack: LocalStack, mine: Sett
         quiet.join()
 
 
+def test_a_connection_that_was_given_up_leaves_nothing_behind(stack: LocalStack, mine: Settings) -> None:
+    assert asyncio.run(_tasks_over_outages(stack, with_api(mine, publish_timeout_s=0.5), outages=3)) == 0
+
+
+async def _tasks_over_outages(stack: LocalStack, settings: Settings, outages: int) -> int:
+    """How many tasks more there are after ``outages`` than before them."""
+    admission = Admission(1_000, 1_000_000, shared=False)
+    publisher = Publisher(settings)
+    running_on = asyncio.create_task(publisher.run())
+    record = Record(0, f"{settings.kafka.topic_prefix}page_view", b"key", b"{}")
+
+    async def publish() -> bool:
+        hold = admission.open("")
+        hold.exchange(1, 5)
+        try:
+            submission = publisher.publish((record,), 1, hold)
+        except UnavailableError:
+            hold.release()
+            return False
+        return await submission.wait(settings.api.publish_timeout_s) and not submission.failures
+
+    async def until(wanted: Callable[[], Awaitable[bool]]) -> None:
+        async with asyncio.timeout(WAIT_S):
+            while not await wanted():  # noqa: ASYNC110  # the publisher has no event for what a user would see
+                await asyncio.sleep(0.05)
+
+    async def given_up() -> bool:
+        return not await publish() and publisher.reconnects > before
+
+    before = 0
+    await until(publish)
+    tasks = len(asyncio.all_tasks())
+    while publisher.reconnects < outages:
+        before = publisher.reconnects
+        stack.kafka.send_signal(signal.SIGSTOP)
+        await until(given_up)
+        stack.kafka.send_signal(signal.SIGCONT)
+        await until(publish)
+    assert admission.events == 0
+    await asyncio.sleep(0.5)
+    more = len(asyncio.all_tasks()) - tasks
+    running_on.cancel()
+    await asyncio.gather(running_on, return_exceptions=True)
+    await publisher.close(5.0)
+    return more
+
+
 @pytest.mark.parametrize("publish_timeout_s", [PUBLISH_TIMEOUT_S, 20.0])
 def test_kafka_killed_under_load_loses_nothing_that_was_accepted(
     stack: LocalStack, mine: Settings, tmp_path: Path, publish_timeout_s: float
@@ -190,7 +241,7 @@ def test_kafka_killed_under_load_loses_nothing_that_was_accepted(
     stop, revived = threading.Event(), threading.Event()
 
     def send(client: int) -> None:
-        number = 0
+        before = 0
         while not stop.is_set():
             ids = [f"{client}-{number}-{place}" for place in range(BATCH_EVENTS)]
             number += 1
@@ -224,6 +275,8 @@ def test_kafka_killed_under_load_loses_nothing_that_was_accepted(
                 each.join()
         assert set(refused) <= {503}
         assert metric(api, "tidemark_api_in_flight_events") == 0
+        assert "Traceback" not in api.log
+        assert "never retrieved" not in api.log
         found = [message["event_id"] for message in messages(mine)]
     assert set(accepted) <= set(found)
     twice = len(found) - len(set(found))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
-import socket
 import subprocess
 import threading
 from pathlib import Path
@@ -223,12 +222,15 @@ def test_what_a_killed_group_left_is_removed_by_the_next(settings: Settings, tmp
         assert metric(first, "tidemark_api_processes") == metric(second, "tidemark_api_processes") == 2
 
 
-def test_idle_connections_do_not_keep_out_others(settings: Settings, tmp_path: Path) -> None:
-    idle: list[socket.socket] = []
-    with running(settings, tmp_path) as api:
-        try:
-            idle += [connect(api) for _ in range(200)]
-            assert post(api, "/track", SEED_EVENT).status == 200
-        finally:
-            for each in idle:
-                each.close()
+def test_connections_beyond_the_bound_are_refused_and_the_others_served(settings: Settings, tmp_path: Path) -> None:
+    few_files = ("sh", "-c", 'ulimit -n 160 && exec "$@"', "sh")  # less 100 for the process itself
+    with running(settings, tmp_path, before=few_files) as api, contextlib.ExitStack() as opened:
+        wires = [opened.enter_context(connect(api)) for _ in range(70)]
+        answers = [read_answer(wire) for wire in wires[-10:]]
+        assert [answer.status for answer in answers] == [503] * 10
+        assert answers[0].json["code"] == "unavailable"
+        wires[0].sendall(request("/track", b'{"event":"page_view","user_id":"1"}'))
+        assert read_answer(wires[0]).status == 200
+        for wire in wires:
+            wire.close()
+        wait_until(lambda: post(api, "/track", SEED_EVENT).status == 200, "there is room again")
