@@ -30,8 +30,9 @@ _T = TypeVar("_T")
 _MAX_POLL_INTERVAL_MS = 24 * 3600 * 1000
 _REBALANCE_TIMEOUT_MS = 30_000
 _SETTLE_TIMEOUT_S = _REBALANCE_TIMEOUT_MS / 1000 / 2  # in a rebalance, which must not wait for us for ever
-_METADATA_MAX_AGE_MS = 10_000  # how long a new topic or partition may go unnoticed
+_METADATA_MAX_AGE_MS = 5_000  # how long a new topic or partition may go unnoticed
 _WATCH_INTERVAL_S = 5.0
+_COMMIT_INTERVAL_S = 0.05  # while batches are small, a commit for each would cost more than the writes
 _STOP_TIMEOUT_S = 5.0
 
 
@@ -63,6 +64,7 @@ class EventConsumer(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafk
         self._waiting = Waiting(f"Kafka at {settings.kafka.bootstrap_servers}", settings.worker.retry_pause_s)
         self._stop = asyncio.Event()
         self._stop_at_s = 0.0
+        self._committed_s = 0.0
         # Of the time to stop, this much is for the last commit, and as much for leaving the group.
         self._reserve_s = min(settings.worker.shutdown_timeout_s / 8, _STOP_TIMEOUT_S)
         self._consumer: AIOKafkaConsumer = None
@@ -182,13 +184,14 @@ class EventConsumer(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafk
                     await self._flights.settle_oldest()
 
     async def _settle_and_commit(self, *, everything: bool) -> None:
-        """Settle what is done, or ``everything`` in flight, and commit it."""
+        """Settle what is done, or ``everything`` in flight, and commit it, though not all too often."""
         async with self._flights.lock:
             if everything:
                 await self._settle_all()
             while self._flights.oldest_done:
                 await self._flights.settle_oldest()
-            await self._commit()
+            if everything or time.monotonic() - self._committed_s >= _COMMIT_INTERVAL_S:
+                await self._commit()
 
     async def _settle_all(self) -> None:
         while self._flights.any:
@@ -208,6 +211,7 @@ class EventConsumer(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafk
         except (KafkaError, TimeoutError) as error:
             self._waiting.note(error)
         else:
+            self._committed_s = time.monotonic()
             self._flights.committed(offsets)
             self._waiting.over()
 

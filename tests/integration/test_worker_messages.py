@@ -110,10 +110,12 @@ def test_large_events_are_all_stored(
     text = [seed_message(n, props={"n": n, "pad": "x" * 20_000}) for n in range(900)]
     # Small integers in a list take five times as much room in BSON as in JSON: a batch within its
     # bound in bytes is too large for one command.
-    numbers = [seed_message(1_000 + n, props={"n": n, "pad": [1] * 100_000}) for n in range(60)]
-    kafka.send([*text, *numbers])
-    start_worker(settings)
-    wait_until(lambda: collection.count_documents({}) == 960, "all documents")
+    pad = b"[" + b"1," * 99_999 + b"1]"
+    numbers = [b'{"event":"numbers","user_id":"1","props":{"n":%d,"pad":%s}}' % (n, pad) for n in range(120)]
+    kafka.send([*numbers, *text])
+    whole = structs.replace(settings.worker, max_partition_fetch_bytes=4 * 1024 * 1024)
+    start_worker(structs.replace(settings, worker=whole))
+    wait_until(lambda: collection.count_documents({}) == 1_020, "all documents")
     wait_until(lambda: kafka.committed() == kafka.ends(), "everything committed")
     assert kafka.dead_letters(0) == []
 
@@ -121,8 +123,9 @@ def test_large_events_are_all_stored(
 def test_dead_letters_wait_for_their_topic_and_none_is_lost(
     settings: Settings, kafka: Any, collection: Documents, start_worker: Start, wait_until: Wait
 ) -> None:
+    later = settings.kafka.topic_prefix + "later"
     patient = structs.replace(
-        settings, kafka=structs.replace(settings.kafka, dead_letter_topic=settings.kafka.topic_prefix + "later")
+        settings, kafka=structs.replace(settings.kafka, dead_letter_topic=later, request_timeout_ms=2_000)
     )
     kafka.send([b"poison", *(seed_message(n) for n in range(30))])
     worker = start_worker(patient)

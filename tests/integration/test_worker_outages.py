@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import signal
 import time
 from collections.abc import Callable, Iterator
@@ -16,10 +17,11 @@ from pymongo import MongoClient
 from pymongo.collection import Collection
 
 from pipeline import provision
+from pipeline.errors import MissingPartError
 from pipeline.local.process import ChildProcess
 from pipeline.local.stack import LocalStack
 from pipeline.recordlog import read_blocks
-from pipeline.settings import Settings
+from pipeline.settings import Settings, load
 from pipeline.worker import deliveries
 
 Start = Callable[..., ChildProcess]
@@ -54,8 +56,7 @@ def acknowledged(path: Path) -> list[tuple[int, int]]:
     ]
 
 
-@pytest.mark.parametrize("driver", ["motor", "pymongo"])
-@pytest.mark.parametrize("direction", ["request", "reply"])
+@pytest.mark.parametrize(("driver", "direction"), [("motor", "request"), ("motor", "reply"), ("pymongo", "reply")])
 def test_connection_to_mongodb_lost_in_the_middle_of_a_write(  # noqa: PLR0913, PLR0917  # fixtures
     settings: Settings,
     kafka: Any,
@@ -119,7 +120,14 @@ def test_mongodb_away_from_the_start_and_at_the_stop(
 @pytest.fixture
 def own_stack(tmp_path: Path) -> Iterator[LocalStack]:
     """Servers of this test's own, as it kills them."""
-    with LocalStack(Settings().local, logs_dir=tmp_path).start() as stack:
+    stack = LocalStack(load(os.environ).local, logs_dir=tmp_path)
+    try:
+        stack.start()
+    except MissingPartError as error:
+        if os.environ.get("CI"):
+            raise
+        pytest.skip(f"no servers to kill: {error}")
+    with stack:
         yield stack
 
 
