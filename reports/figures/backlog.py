@@ -1,0 +1,85 @@
+"""Backlog over time: a small panel for each cell, a line for each valid repeat, all of a kind on one scale."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pandas as pd
+
+from reports import bundle, formats
+from reports.bundle import Repeat
+from reports.cells import Cell
+from reports.figures import panel
+from reports.figures.panel import Panel
+from reports.tables import Table, table
+
+_WIDTH, _HEIGHT = 340, 190
+_MOST_ROWS = 240
+
+Series = tuple[Repeat, pd.DataFrame]
+
+
+def panels(cells: Sequence[Cell]) -> list[Panel]:
+    """Draw the cells (of one kind) that have a time series."""
+    found = [(cell, _series(cell)) for cell in cells]
+    drawable = [(cell, series) for cell, series in found if series]
+    if not drawable:
+        return []
+    frames = [frame for _, series in drawable for _, frame in series]
+    highest = max(float(frame["backlog"].max()) for frame in frames)
+    last = max(float(frame["second"].max()) for frame in frames)
+    return [_panel(cell, series, highest, last) for cell, series in drawable]
+
+
+def _series(cell: Cell) -> list[Series]:
+    read = [(repeat, bundle.timeseries(repeat)) for repeat in cell.valid]
+    return [(repeat, frame.dropna(subset=["backlog"])) for repeat, frame in read if frame is not None and len(frame)]
+
+
+def _panel(cell: Cell, series: Sequence[Series], highest: float, last: float) -> Panel:
+    with panel.canvas(width=_WIDTH, height=_HEIGHT, margins=(46, 12, 26, 40)) as drawn:
+        drawn.axes.set_xlim(0, last)
+        panel.from_zero(drawn.axes, highest, panel.thousands)
+        for index, (repeat, frame) in enumerate(series):
+            colour = panel.series_colour(index).light
+            drawn.axes.plot(frame["second"], frame["backlog"], color=colour, linewidth=1, alpha=0.55)
+            inside = _window(repeat, frame)
+            drawn.axes.plot(inside["second"], inside["backlog"], color=colour, linewidth=2.2)
+        panel.label(drawn.axes, "seconds since the epoch", "backlog, events")
+        name = f"backlog-{cell.plan.id}"
+        return drawn.finish(name, cell.label_with_kind.capitalize(), _frame(cell, series), _table(series))
+
+
+def _window(repeat: Repeat, frame: pd.DataFrame) -> pd.DataFrame:
+    """Give the seconds of the window."""
+    window = repeat.result.window
+    if window is None:
+        return frame.iloc[:0]
+    return frame[(frame["second"] >= window.start_s) & (frame["second"] <= window.end_s)]
+
+
+def _frame(cell: Cell, series: Sequence[Series]) -> pd.DataFrame:
+    parts = []
+    for repeat, frame in series:
+        part = frame[[name for name in ("second", "offered", "accepted", "stored", "backlog") if name in frame]].copy()
+        part.insert(0, "attempt", repeat.result.attempt)
+        part.insert(0, "round", repeat.result.round)
+        part.insert(0, "cell", cell.plan.id)
+        parts.append(part)
+    return pd.concat(parts, ignore_index=True)
+
+
+def _table(series: Sequence[Series]) -> Table:
+    """One row a second, one column a repeat; every n-th second where there are very many."""
+    columns = {f"round {r.result.round}": f.drop_duplicates("second").set_index("second")["backlog"] for r, f in series}
+    wide = pd.DataFrame(columns)
+    wide = wide.iloc[:: -(-len(wide) // _MOST_ROWS)]
+    rows = [
+        [formats.count(float(str(second))), *(formats.count(_number(v)) for v in row)]
+        for second, row in zip(wide.index, wide.to_numpy(), strict=True)
+    ]
+    return table(["second", *columns], rows, text=0)
+
+
+def _number(value: float) -> float | None:
+    return None if pd.isna(value) else float(value)

@@ -1,0 +1,148 @@
+"""What all figures share: a panel with its data, axes drawn plainly, labels at the ends of lines."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import matplotlib as mpl
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, MaxNLocator
+
+from reports import palette, svg
+from reports.tables import Table
+
+WIDTH, HEIGHT = 460, 300
+_UNITS_PER_INCH = 72
+_LABEL_GAP = 0.062
+
+
+@dataclass(frozen=True)
+class Panel:
+    """One figure: ``name`` is that of its files, ``data`` its CSV in full, ``table`` the same for reading."""
+
+    name: str
+    title: str
+    drawing: svg.Drawing
+    data: pd.DataFrame
+    table: Table
+
+
+@dataclass(frozen=True)
+class Canvas:
+    """A figure under way, with its one pair of axes."""
+
+    figure: Figure
+    axes: Axes
+
+    def finish(self, name: str, title: str, data: pd.DataFrame, table: Table) -> Panel:
+        """Render."""
+        return Panel(name, title, svg.render(self.figure, name, title), data, table)
+
+
+@contextmanager
+def canvas(
+    *, width: float = WIDTH, height: float = HEIGHT, margins: tuple[float, float, float, float] = (58, 84, 16, 44)
+) -> Iterator[Canvas]:
+    """Give axes in a figure of ``width`` by ``height`` CSS pixels; ``margins``: left, right, top, bottom."""
+    left, right, top, bottom = margins
+    with mpl.rc_context(svg.settings()):
+        figure = Figure(figsize=(width / _UNITS_PER_INCH, height / _UNITS_PER_INCH), dpi=_UNITS_PER_INCH)
+        FigureCanvasAgg(figure)
+        box = (left / width, bottom / height, (width - left - right) / width, (height - top - bottom) / height)
+        axes = figure.add_axes(box)
+        plain(axes)
+        yield Canvas(figure, axes)
+
+
+def plain(axes: Axes) -> None:
+    """Draw the axes in the page's manner: a fine grid behind, no box, muted labels."""
+    axes.set_facecolor("none")
+    for side in ("top", "right", "left"):
+        axes.spines[side].set_visible(False)
+    axes.spines["bottom"].set_color(palette.MUTED.light)
+    axes.spines["bottom"].set_linewidth(0.8)
+    axes.tick_params(colors=palette.MUTED.light, labelcolor=palette.MUTED.light, length=3, width=0.8, labelsize=11)
+    axes.tick_params(axis="y", length=0)
+    axes.tick_params(which="minor", length=0)
+    axes.grid(visible=True, axis="y", color=palette.RULE.light, linewidth=0.8)
+    axes.set_axisbelow(True)
+
+
+def label(axes: Axes, x: str = "", y: str = "") -> None:
+    """Name the axes; the name of y stands upright above them, where it can be read."""
+    if x:
+        axes.set_xlabel(x, color=palette.MUTED.light, fontsize=11, labelpad=6)
+    if y:
+        left = -58 / _width(axes)
+        axes.text(left, 1.012, y, transform=axes.transAxes, color=palette.MUTED.light, fontsize=11, va="bottom")
+
+
+def _width(axes: Axes) -> float:
+    return float(axes.get_position().width * axes.figure.get_figwidth() * _UNITS_PER_INCH)
+
+
+def from_zero(axes: Axes, highest: float, form: Callable[[float], str], *, axis: str = "y") -> None:
+    """Let an axis run from 0 to a little over ``highest``, its ticks written by ``form``."""
+    (axes.set_ylim if axis == "y" else axes.set_xlim)(0, highest * 1.08 or 1)
+    chosen = axes.yaxis if axis == "y" else axes.xaxis
+    chosen.set_major_locator(MaxNLocator(5))
+    chosen.set_major_formatter(FuncFormatter(lambda value, _: form(value)))
+
+
+def end_labels(axes: Axes, ends: Sequence[tuple[float, float, str, palette.Colour]]) -> None:
+    """Write each line's name right of its end (x, y in data), moved apart where they would overlap."""
+    if not ends:
+        return
+    to_axes = axes.transAxes.inverted()
+    places = [tuple(to_axes.transform(axes.transData.transform((x, y)))) for x, y, _, _ in ends]
+    heights = spread([place[1] for place in places], _LABEL_GAP * HEIGHT / _height(axes) * 0.8)
+    for (x, y), height, (_, _, text, colour) in zip(places, heights, ends, strict=True):
+        axes.plot(
+            [min(x + 0.012, 1.0), 1.035],
+            [y, height],
+            transform=axes.transAxes,
+            color=colour.light,
+            linewidth=0.7,
+            clip_on=False,
+        )
+        axes.text(1.045, height, text, transform=axes.transAxes, color=palette.INK.light, fontsize=11, va="center")
+
+
+def _height(axes: Axes) -> float:
+    return float(axes.get_position().height * axes.figure.get_figheight() * _UNITS_PER_INCH)
+
+
+def spread(places: Sequence[float], gap: float) -> list[float]:
+    """Move places apart until neighbours are ``gap`` from each other, keeping their order and, about, their middle."""
+    order = sorted(range(len(places)), key=lambda index: places[index])
+    moved = [places[index] for index in order]
+    for index in range(1, len(moved)):
+        moved[index] = max(moved[index], moved[index - 1] + gap)
+    middle = sum(places) / len(places)
+    shift = middle - sum(moved) / len(moved)
+    result = [0.0] * len(places)
+    for index, place in zip(order, moved, strict=True):
+        result[index] = place + shift
+    return result
+
+
+def thousands(value: float) -> str:
+    """A tick: ``30k``, ``2.5k``, ``500``."""
+    if abs(value) >= 1000:  # noqa: PLR2004
+        return f"{value / 1000:g}k"
+    return f"{value:g}"
+
+
+def series_colour(index: int) -> palette.Colour:
+    """Give the colour of the line with this number; they come round again after the last."""
+    return palette.SERIES[index % len(palette.SERIES)]
+
+
+def marker(index: int) -> str:
+    """Give the marker of the line with this number."""
+    return palette.MARKERS[index % len(palette.MARKERS)]

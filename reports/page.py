@@ -1,0 +1,272 @@
+"""The report as one HTML page: what stands in it, in which order; the template says how it looks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import jinja2
+
+from reports import cells as cell_views
+from reports import formats, statistics, svg, tables, verdict
+from reports.bundle import Bundle, Repeat
+from reports.cells import Cell
+from reports.figures import backlog, bars, percentiles, throughput
+from reports.figures.panel import Panel
+from reports.tables import Table
+from reports.verdict import Verdict
+
+_TEMPLATES = Path(__file__).parent / "templates"
+_KIND_QUESTIONS = {
+    "drain": "How fast do the consumers empty a backlog that was there before them?",
+    "steady": "What was stored of an offered load that does not wait for the system?",
+}
+_LEVELS = {"findings": "Findings", "incomplete": "Incomplete", "clear": "No findings"}
+
+
+@dataclass(frozen=True)
+class Part:
+    """A part of a section: any of a heading, words, figures and a table (behind a summary where it is named)."""
+
+    heading: str = ""
+    words: tuple[str, ...] = ()
+    figures: tuple[Panel, ...] = ()
+    table: Table | None = None
+    summary: str = ""
+
+
+@dataclass(frozen=True)
+class Section:
+    """One section of the page; ``name`` is its id."""
+
+    name: str
+    title: str
+    parts: tuple[Part, ...]
+
+
+@dataclass(frozen=True)
+class CellDetails:
+    """One cell, to be opened."""
+
+    name: str
+    title: str
+    remark: str
+    parts: tuple[Part, ...]
+
+
+@dataclass(frozen=True)
+class Page:
+    """Everything on the page, in its order."""
+
+    sections: tuple[Section, ...]
+    html: str
+
+    @property
+    def figures(self) -> Iterator[Panel]:
+        """Every figure, in the page's order."""
+        for section in self.sections:
+            for part in section.parts:
+                yield from part.figures
+
+
+def make(bundle: Bundle, cells: Sequence[Cell], judged: Verdict) -> Page:
+    """Lay out the report and render it; the same bundle gives the same page."""
+    by_kind = {kind: [c for c in cells if c.plan.kind == kind] for kind in cell_views.kinds(bundle.manifest.cells)}
+    sections = (
+        _validity(bundle, cells),
+        _throughput(by_kind),
+        _durations(cells),
+        _stages(cells),
+        _cpu(bundle, by_kind),
+        _backlog(by_kind),
+    )
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(_TEMPLATES),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=jinja2.StrictUndefined,
+    )
+    rendered = environment.get_template("report.html.j2").render(
+        bundle=bundle,
+        verdict=judged,
+        level=_LEVELS[judged.level],
+        facts=_facts(bundle, cells),
+        identities=tables.identities(verdict.total(_valid(bundle))),
+        sections=sections,
+        cells=[_details(cell) for cell in cells],
+        environment_table=_environment(bundle),
+        versions_table=tables.pairs((name, str(value)) for name, value in bundle.manifest.versions.items()),
+        formats=formats,
+        scheme_light=svg.variables(dark=False),
+        scheme_dark=svg.variables(dark=True),
+        figure_rules=svg.style_sheet(),
+    )
+    return Page(sections, rendered)
+
+
+def _valid(bundle: Bundle) -> list[Repeat]:
+    return [repeat for repeat in bundle.repeats if repeat.result.valid]
+
+
+def _facts(bundle: Bundle, cells: Sequence[Cell]) -> list[tuple[str, str]]:
+    """Give what stands in the line under the finding: size, soundness, time and place."""
+    valid, attempts = len(_valid(bundle)), len(bundle.repeats)
+    machine = bundle.manifest.hardware
+    return [
+        ("matrix", bundle.manifest.matrix.name or formats.NOTHING),
+        ("cells", str(len(cells))),
+        ("valid", f"{valid} of {formats.plural(attempts, 'attempt')}"),
+        ("bounds", "changed" if bundle.manifest.changed_bounds else "the default ones"),
+        ("measured", formats.moment(bundle.manifest.started_at)),
+        ("on", f"{formats.value(machine.cores or None)} cores, {formats.size(machine.memory_bytes or None)}"),
+    ]
+
+
+def _validity(bundle: Bundle, cells: Sequence[Cell]) -> Section:
+    void = [repeat for repeat in bundle.repeats if not repeat.result.valid]
+    reasons = tables.table(
+        ["void attempt", "why it does not count"],
+        [[repeat.name, "; ".join(repeat.result.reasons)] for repeat in void],
+        text=2,
+    )
+    changed = bundle.manifest.changed_bounds
+    bounds = tables.table(
+        ["bound", "value", "changed"],
+        [[n, formats.value(v), "yes" if n in changed else "no"] for n, v in bundle.manifest.bounds.items()],
+        text=1,
+    )
+    valid = len(_valid(bundle))
+    voids = sum(cell.void_attempts for cell in cells)
+    words = (
+        f"{formats.plural(valid, 'valid repeat')}, {formats.plural(voids, 'void attempt')}. Valid says that the "
+        "measurement is sound; findings say what the system did wrong. Every event is followed by its identity through "
+        "ledger, Kafka, deliveries and documents; documents are compared field by field with what was sent.",
+    )
+    parts = [
+        Part(words=words, table=tables.audit_total(bundle), summary="The audit, summed"),
+        Part(table=tables.audit_by_repeat(bundle), summary="The audit of every attempt"),
+    ]
+    if void:
+        parts.append(Part(table=reasons, summary=f"Why {formats.plural(len(void), 'attempt')} did not count"))
+    parts.append(Part(table=bounds, summary="Bounds of validity"))
+    return Section("audit", "Validity and audit", tuple(parts))
+
+
+def _throughput(by_kind: dict[str, list[Cell]]) -> Section:
+    parts = []
+    for kind, cells in by_kind.items():
+        words = (_KIND_QUESTIONS.get(kind, ""),)
+        if kind == "drain":
+            how = f"Intervals: {statistics.INTERVAL_LABEL}; every repeat is a point, hollow where consumers are idle."
+            parts.append(Part("Drain", (*words, how), tuple(throughput.panels(cells, kind))))
+        else:
+            parts.append(Part(kind.capitalize(), words, table=tables.steady(cells)))
+    return Section("throughput", "Throughput", tuple(parts))
+
+
+def _durations(cells: Sequence[Cell]) -> Section:
+    steady = [cell for cell in cells if cell.pooled]
+    if not steady:
+        return Section("durations", "Delivery latency and response time", (Part(words=(_NO_STEADY,)),))
+    parts = [
+        Part(
+            words=(
+                "Delivery latency runs from the intended send to the acknowledged write, response time from the "
+                "intended send to the response: a request that goes out late counts from when it was due.",
+                percentiles.gate_sentence(steady),
+            ),
+            figures=(*percentiles.panels(steady, "delivery_latency"), *percentiles.panels(steady, "response_time")),
+        )
+    ]
+    parts += [
+        Part(table=tables.percentiles(steady, measure), summary=f"{tables.MEASURE_NAMES[measure]}, percentiles")
+        for measure in cell_views.MEASURES
+    ]
+    return Section("durations", "Delivery latency and response time", tuple(parts))
+
+
+_NO_STEADY = "No steady cell has a valid repeat in this run, so there is nothing to show here."
+
+
+def _stages(cells: Sequence[Cell]) -> Section:
+    figures = tuple(bars.stages(cells))
+    words = (
+        "Schedule delay: intended to sent. HTTP and API: sent to Kafka's record timestamp. Kafka and backlog: until the "
+        "worker fetched. Write: until MongoDB acknowledged. They add up to the delivery latency, event by event."
+        if figures
+        else _NO_STEADY
+    )
+    return Section("stages", "The four stages", (Part(words=(words,), figures=figures),))
+
+
+def _cpu(bundle: Bundle, by_kind: dict[str, list[Cell]]) -> Section:
+    there = bundle.manifest.hardware.cores
+    cells = [cell for group in by_kind.values() for cell in group if cell.cores]
+    if not cells:
+        return Section("cpu", "CPU by role", (Part(words=("No CPU was recorded in a valid repeat.",)),))
+    figures = tuple(figure for kind, group in by_kind.items() for figure in bars.cpu(group, kind, there))
+    parts = (
+        Part(words=("The dashed line marks the cores that are there.",), figures=figures),
+        Part("What bounds each cell", table=_bottlenecks(cells)),
+        Part(table=tables.cpu_per_100k(cells), summary="CPU for 100,000 stored events, and memory"),
+    )
+    return Section("cpu", "CPU by role, and the bottleneck", parts)
+
+
+def _bottlenecks(cells: Sequence[Cell]) -> Table:
+    rows = []
+    for cell in cells:
+        bound = cell.bottleneck
+        name = (bound.name or "none seen") if bound else formats.NOTHING
+        rows.append([cell.label_with_kind, name, bound.evidence if bound else formats.NOTHING])
+    return tables.table(["cell", "bottleneck", "evidence"], rows, text=3)
+
+
+def _backlog(by_kind: dict[str, list[Cell]]) -> Section:
+    figures = tuple(figure for group in by_kind.values() for figure in backlog.panels(group))
+    words = (
+        "Records that the group has not committed, once a second; a line for each valid repeat, thick in the window."
+    )
+    return Section(
+        "backlog", "Backlog over time", (Part(words=(words if figures else "No time series.",), figures=figures),)
+    )
+
+
+def _details(cell: Cell) -> CellDetails:
+    findings = [f"{repeat.name}: {text}" for repeat in cell.attempts for text in repeat.result.findings]
+    reasons = [f"{repeat.name}: {text}" for repeat in cell.attempts for text in repeat.result.reasons]
+    parts = [Part(words=tuple(findings + reasons), table=tables.repeats_of(cell))]
+    if cell.stages_ms:
+        parts.append(Part(table=tables.stages_of(cell), heading="Stages"))
+    parts += [
+        Part(table=tables.consumers_of(repeat), heading=f"Consumers, {repeat.name}")
+        for repeat in cell.attempts[:1]
+        if repeat.result.consumers
+    ]
+    axes = ", ".join(f"{name} {formats.value(value)}" for name, value in cell.plan.axes.items() if value is not None)
+    parts.append(Part(words=(f"Axes: {axes}.",)))
+    throughput_text = f"{formats.rounded(cell.throughput.mean)} events/s" if cell.throughput else "no valid repeat"
+    remark = throughput_text + (f", {len(findings)} findings" if findings else "")
+    return CellDetails(f"cell-{cell.plan.id}", cell.plan.id, remark, tuple(parts))
+
+
+def _environment(bundle: Bundle) -> Table:
+    manifest = bundle.manifest
+    revision = (manifest.git_revision or formats.NOTHING) + (" with local changes" if manifest.git_dirty else "")
+    return tables.pairs(
+        [
+            ("run", manifest.run_id),
+            ("status", manifest.status),
+            ("started", formats.moment(manifest.started_at)),
+            ("finished", formats.moment(manifest.finished_at)),
+            ("CPU", manifest.hardware.cpu or formats.NOTHING),
+            ("cores", formats.value(manifest.hardware.cores or None)),
+            ("memory", formats.size(manifest.hardware.memory_bytes or None)),
+            ("kernel", manifest.kernel or formats.NOTHING),
+            ("servers", formats.value(manifest.servers)),
+            ("git revision", revision),
+            ("seed", formats.value(manifest.matrix.seed)),
+        ]
+    )

@@ -1,0 +1,61 @@
+"""The colours of page and figures, each with a light and a dark form, told apart by the colour-blind too.
+
+matplotlib draws with the light form; ``svg`` turns each into a class that the page's style sheet
+(or the figure's own) gives the colour of the reader's scheme.
+"""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+
+class Colour(Struct, frozen=True):
+    """One colour: ``light`` is unique among all, for it is what identifies the colour in a drawn figure."""
+
+    name: str
+    light: str
+    dark: str
+
+
+def _mix(low: str, high: str, share: float) -> str:
+    """Mix two colours in linear light."""
+    parts = []
+    for at in (1, 3, 5):
+        a, b = (int(colour[at : at + 2], 16) / 255 for colour in (low, high))
+        linear = (1 - share) * a**2.2 + share * b**2.2
+        parts.append(f"{round(linear ** (1 / 2.2) * 255):02x}")
+    return "#" + "".join(parts)
+
+
+INK = Colour("ink", "#1b2229", "#e3e8ec")
+MUTED = Colour("muted", "#5b6772", "#9aa7b2")
+RULE = Colour("rule", "#dfe4e8", "#2c353d")
+PAPER = Colour("paper", "#fefefe", "#171c21")
+ALARM = Colour("alarm", "#b3261e", "#ff8a80")
+
+# After Okabe and Ito; lighter in the dark, where thin lines need it.
+SERIES = (
+    Colour("s1", "#0072b2", "#4aa9e6"),
+    Colour("s2", "#d55e00", "#ff8a45"),
+    Colour("s3", "#009e73", "#35c79b"),
+    Colour("s4", "#cc79a7", "#e39cc4"),
+    Colour("s5", "#e69f00", "#f3be4a"),
+    Colour("s6", "#56b4e9", "#9bd6fa"),
+    Colour("s7", "#6e6259", "#b8aaa0"),
+)
+MARKERS = ("o", "s", "D", "^", "v", "P", "X")
+
+HEAT_STEPS = 9
+HEAT = tuple(
+    Colour(
+        f"h{step}",
+        _mix("#e9f2f6", "#0a4f6e", step / (HEAT_STEPS - 1)),
+        _mix("#20303a", "#6fcdf0", step / (HEAT_STEPS - 1)),
+    )
+    for step in range(HEAT_STEPS)
+)
+HEAT_TEXT_LOW = Colour("tlow", "#16232c", "#dce8ee")
+HEAT_TEXT_HIGH = Colour("thigh", "#fdfdff", "#0b1a22")
+
+ALL = (INK, MUTED, RULE, PAPER, ALARM, *SERIES, *HEAT, HEAT_TEXT_LOW, HEAT_TEXT_HIGH)
+"""Every colour that a figure may use."""

@@ -1,0 +1,56 @@
+"""Intervals over repeats, and the gate that a percentile must pass to be printed."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+from msgspec import Struct
+from scipy import stats
+
+CONFIDENCE = 0.95
+REQUESTS_BEYOND = 10
+PERCENTILES = {"p50": 0.5, "p90": 0.9, "p99": 0.99, "p999": 0.999}
+INTERVAL_LABEL = "geometric mean with its 95% t interval on log values"
+
+
+class Interval(Struct, frozen=True):
+    """A geometric mean over ``n`` repeats; the bounds are None where n < 2."""
+
+    n: int
+    mean: float
+    low: float | None = None
+    high: float | None = None
+
+    def overlaps(self, other: Interval) -> bool:
+        """Say whether the two intervals share a value; an unknown bound may be anything."""
+        low, high = (self.low or 0.0), (math.inf if self.high is None else self.high)
+        other_low, other_high = (other.low or 0.0), (math.inf if other.high is None else other.high)
+        return low <= other_high and other_low <= high
+
+
+def log_t_interval(values: Sequence[float], confidence: float = CONFIDENCE) -> Interval | None:
+    """Give exp of the mean of the logs, and exp of its two-sided Student t interval.
+
+    None where there is no value, or one is not positive: it has no logarithm.
+    """
+    if not values or min(values) <= 0:
+        return None
+    logs = np.log(np.asarray(values, dtype=np.float64))
+    n, centre = len(logs), float(logs.mean())
+    if n < 2:  # noqa: PLR2004 - a spread needs two
+        return Interval(n, math.exp(centre))
+    half = float(stats.t.ppf((1 + confidence) / 2, n - 1)) * float(logs.std(ddof=1)) / math.sqrt(n)
+    return Interval(n, math.exp(centre), math.exp(centre - half), math.exp(centre + half))
+
+
+def largest_share(requests: int) -> float:
+    """Give the largest q that still has 10 of ``requests`` independent requests beyond it; 0 if there is none."""
+    return max(0.0, 1 - REQUESTS_BEYOND / requests) if requests > 0 else 0.0
+
+
+def gated_in(share: float, requests: int) -> bool:
+    """Say whether at least 10 of ``requests`` independent requests lie beyond the quantile ``share``."""
+    # Rounded: (1 - 0.99) * 1000 is 10.000000000000009, (1 - 0.9) * 100 is 9.999999999999998.
+    return round((1 - share) * requests, 6) >= REQUESTS_BEYOND

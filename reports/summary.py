@@ -1,0 +1,128 @@
+"""The report in few words and in numbers: ``summary.csv``, ``summary.json`` and ``summary.md``."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+import pandas as pd
+
+from reports import formats, statistics, tables, verdict
+from reports.bundle import Bundle, Repeat
+from reports.cells import MEASURES, Cell
+from reports.tables import Table
+from reports.verdict import Verdict
+
+
+def to_csv(bundle: Bundle) -> str:
+    """One row an attempt: cell, axes, validity, numbers and audit counts."""
+    return pd.DataFrame([_row(repeat) for repeat in bundle.repeats]).to_csv(index=False)
+
+
+def to_json(bundle: Bundle, cells: Sequence[Cell], judged: Verdict) -> str:
+    """The verdict, the summed audit of valid repeats, and every cell with interval and pooled percentiles."""
+    content = {
+        "schema_version": bundle.manifest.schema_version,
+        "run_id": bundle.manifest.run_id,
+        "status": bundle.manifest.status,
+        "level": judged.level,
+        "finding": judged.sentence,
+        "findings": [{"repeat": finding.repeat, "finding": finding.text} for finding in judged.findings],
+        "cautions": list(judged.cautions),
+        "valid_repeats": sum(repeat.result.valid for repeat in bundle.repeats),
+        "void_attempts": sum(not repeat.result.valid for repeat in bundle.repeats),
+        "audit": msgspec.to_builtins(verdict.total([each for each in bundle.repeats if each.result.valid])),
+        "cells": [_cell(cell) for cell in cells],
+    }
+    return json.dumps(content, indent=1, ensure_ascii=False) + "\n"
+
+
+def to_markdown(bundle: Bundle, cells: Sequence[Cell], judged: Verdict) -> str:
+    """The finding, the account of every event, and a table of the cells."""
+    lines = [f"# {bundle.manifest.run_id}", "", f"**{judged.sentence}**", ""]
+    lines += [f"- FINDING: {finding.repeat}: {finding.text}" for finding in judged.findings]
+    lines += [f"- {caution}" for caution in judged.cautions]
+    if judged.findings or judged.cautions:
+        lines.append("")
+    for identity in tables.identities(verdict.total([each for each in bundle.repeats if each.result.valid])):
+        parts = " + ".join(f"{count:,} {name}" for name, count in identity.parts)
+        name, whole = identity.whole
+        lines += [f"{whole:,} {name} {'=' if identity.closes else '≠'} {parts}  "]
+    heads = [
+        "cell",
+        "events/s",
+        "95% t interval",
+        "delivery latency p99, ms",
+        "response time p99, ms",
+        "valid",
+        "bound by",
+    ]
+    rows = [
+        [
+            cell.plan.id,
+            formats.count(cell.throughput.mean if cell.throughput else None),
+            tables.span(cell.throughput),
+            formats.milliseconds(cell.percentile("delivery_latency", statistics.PERCENTILES["p99"])),
+            formats.milliseconds(cell.percentile("response_time", statistics.PERCENTILES["p99"])),
+            f"{len(cell.valid)} of {len(cell.attempts)}",
+            (cell.bottleneck.name or "no CPU limit") if cell.bottleneck else formats.NOTHING,
+        ]
+        for cell in cells
+    ]
+    lines += ["", *_markdown(tables.table(heads, rows)), "", f"Again: `{bundle.manifest.command}`", ""]
+    return "\n".join(lines)
+
+
+def _markdown(of: Table) -> list[str]:
+    def line(values: Sequence[str]) -> str:
+        return "| " + " | ".join(value.replace("|", "\\|") for value in values) + " |"
+
+    rule = "|" + "|".join("---:" if number else "---" for number in of.numeric) + "|"
+    return [line(of.heads), rule, *(line(row) for row in of.rows)]
+
+
+def _row(repeat: Repeat) -> dict[str, Any]:
+    result = repeat.result
+    row: dict[str, Any] = {"cell": result.cell, "kind": result.kind, "round": result.round, "attempt": result.attempt}
+    row |= {name: formats.value(value) if value is not None else None for name, value in result.axes.items()}
+    row |= {"valid": result.valid, "reasons": "; ".join(result.reasons), "findings": "; ".join(result.findings)}
+    row |= {
+        "throughput_events_per_s": result.throughput_events_per_s,
+        "offered_load_events_per_s": result.offered_load_events_per_s,
+        "achieved": result.achieved,
+        "requests": result.requests,
+        "schedule_delay_p99_ms": result.schedule_delay_p99_ms,
+    }
+    for measure in MEASURES:
+        percentiles = getattr(result, f"{measure}_ms")
+        row |= {f"{measure}_{name}_ms": getattr(percentiles, name, None) for name in (*statistics.PERCENTILES, "max")}
+    if result.audit:
+        row |= msgspec.to_builtins(result.audit)
+    return row | {f"cpu_cores_{role}": used for role, used in result.cpu_cores_per_role.items()}
+
+
+def _cell(cell: Cell) -> dict[str, Any]:
+    return {
+        "cell": cell.plan.id,
+        "kind": cell.plan.kind,
+        "axes": cell.plan.axes,
+        "valid_repeats": len(cell.valid),
+        "void_attempts": cell.void_attempts,
+        "throughput_events_per_s": msgspec.to_builtins(cell.throughput),
+        "repeats_events_per_s": [repeat.result.throughput_events_per_s for repeat in cell.valid],
+        "offered_load_events_per_s": cell.offered_load,
+        "achieved": cell.achieved,
+        "requests": cell.requests,
+        **{
+            f"{measure}_ms": {name: cell.percentile(measure, q) for name, q in statistics.PERCENTILES.items()}
+            for measure in MEASURES
+        },
+        "stages_mean_ms": cell.stages_ms,
+        "cpu_cores_per_role": cell.cores,
+        "cpu_s_per_100k_events": cell.cpu_s_per_100k_events(),
+        "bottleneck": msgspec.to_builtins(cell.bottleneck),
+        "idle_consumers": cell.idle_consumers,
+        "audit": msgspec.to_builtins(cell.audit),
+    }

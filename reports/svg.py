@@ -1,0 +1,160 @@
+"""Turns a matplotlib figure into SVG that follows the reader's light or dark scheme.
+
+Colours become classes (``f-NAME`` fills, ``s-NAME`` strokes) over a plain light colour, so that a
+viewer without style sheets shows the light form. Text stays text, in the page's own font.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+from dataclasses import dataclass
+from xml.etree import ElementTree as ET
+
+import matplotlib as mpl
+from matplotlib.figure import Figure
+
+from reports import palette
+
+FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, sans-serif"
+_SVG = "http://www.w3.org/2000/svg"
+_XLINK = "http://www.w3.org/1999/xlink"
+_BY_LIGHT = {colour.light: colour.name for colour in palette.ALL}
+_NUMBER = re.compile(r"-?\d+\.\d{3,}")
+_FONT_SIZE = re.compile(r"([\d.]+)px")
+_SETTINGS = {
+    "svg.fonttype": "none",
+    "svg.hashsalt": "tidemark",
+    "path.simplify": True,
+    "font.family": "DejaVu Sans",
+    "font.size": 11,
+}
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """A figure: ``inline`` to be set into HTML, ``file`` a document of its own."""
+
+    inline: str
+    file: str
+
+
+def settings() -> dict[str, object]:
+    """Give the matplotlib settings under which figures must be drawn."""
+    return dict(_SETTINGS)
+
+
+def render(figure: Figure, name: str, title: str) -> Drawing:
+    """Draw ``figure``; ``name`` prefixes its ids, so that many fit into one page; ``title`` is read to the blind.
+
+    ValueError if a colour is used that is not of the palette: it would not follow the scheme.
+    """
+    target = io.StringIO()
+    nothing = dict.fromkeys(("Creator", "Date", "Format", "Type"))
+    with mpl.rc_context(_SETTINGS):
+        figure.savefig(target, format="svg", metadata=nothing, transparent=True)
+    root = ET.fromstring(target.getvalue())  # noqa: S314 - our own output
+    _tidy(root)
+    for element in root.iter():
+        _restyle(element)
+        _rename(element, name)
+    width, height = (float(part) for part in root.get("viewBox", "0 0 1 1").split()[2:])
+    root.attrib.clear()
+    root.attrib.update(
+        {
+            "viewBox": f"0 0 {width:g} {height:g}",
+            "role": "img",
+            "aria-label": title,
+            "class": "drawing",
+            "stroke-linejoin": "round",
+            "stroke-linecap": "butt",
+        }
+    )
+    return Drawing(_inline(root), _file(root, title, width, height))
+
+
+def style_sheet() -> str:
+    """Give the rules for the classes, by custom properties that the page (or the file) defines."""
+    rules = [f".f-{c.name}{{fill:var(--{c.name})}}.s-{c.name}{{stroke:var(--{c.name})}}" for c in palette.ALL]
+    return "".join(rules)
+
+
+def variables(*, dark: bool) -> str:
+    """Give the custom properties of one scheme."""
+    return "".join(f"--{c.name}:{c.dark if dark else c.light};" for c in palette.ALL)
+
+
+def _tidy(root: ET.Element) -> None:
+    """Drop metadata and matplotlib's style sheet: its ``*`` rule would hit the whole page."""
+    for parent in list(root.iter()):
+        for child in list(parent):
+            tag = child.tag.rpartition("}")[2]
+            if tag in {"metadata", "style"} or (tag == "defs" and all("style" in inner.tag for inner in child)):
+                parent.remove(child)
+
+
+def _restyle(element: ET.Element) -> None:
+    """Turn the style attribute into attributes and classes."""
+    element.tag = element.tag.rpartition("}")[2]
+    style = element.attrib.pop("style", None)
+    classes = []
+    for part in (style or "").split(";"):
+        key, _, given = (piece.strip() for piece in part.partition(":"))
+        if key in {"fill", "stroke"} and given.startswith("#"):
+            if given not in _BY_LIGHT:
+                raise ValueError(f"colour {given} is not in the palette")
+            classes.append(f"{key[0]}-{_BY_LIGHT[given]}")
+            element.set(key, given)
+        elif key == "font":
+            size = _FONT_SIZE.search(given)
+            element.set("font-size", size.group(1) if size else "11")
+            if "bold" in given or re.search(r"\b[67]00\b", given):
+                element.set("font-weight", "600")
+        elif key and given:
+            element.set(key, given)
+    if classes:
+        element.set("class", " ".join(classes))
+    for key in ("d", "x", "y", "width", "height", "transform", "points"):
+        if key in element.attrib:
+            element.set(
+                key, _NUMBER.sub(lambda m: f"{float(m.group()):.2f}".rstrip("0").rstrip("."), element.attrib[key])
+            )
+    if "d" in element.attrib:
+        element.set("d", " ".join(element.attrib["d"].split()))
+
+
+def _rename(element: ET.Element, name: str) -> None:
+    """Prefix ids and the references to them; ids that matplotlib gives to every group are dropped."""
+    reference = element.attrib.pop(f"{{{_XLINK}}}href", None)
+    if reference is not None:
+        element.set("href", f"#{name}-{reference.removeprefix('#')}")
+    if element.tag == "g":
+        element.attrib.pop("id", None)
+    elif "id" in element.attrib:
+        element.set("id", f"{name}-{element.attrib['id']}")
+    if "clip-path" in element.attrib:
+        element.set("clip-path", re.sub(r"url\(#(.*?)\)", rf"url(#{name}-\1)", element.attrib["clip-path"]))
+
+
+def _inline(root: ET.Element) -> str:
+    return _shorter(ET.tostring(root, encoding="unicode"))
+
+
+def _file(root: ET.Element, title: str, width: float, height: float) -> str:
+    """Make a document: its own style sheet, its size, and a ground, for it stands on no page."""
+    alone = ET.Element("svg", dict(root.attrib))
+    alone.attrib.pop("class")
+    alone.attrib.update({"xmlns": _SVG, "width": f"{width:g}", "height": f"{height:g}", "font-family": FONT})
+    ET.SubElement(alone, "title").text = title
+    ET.SubElement(alone, "style").text = (
+        f":root{{{variables(dark=False)}}}"
+        f"@media (prefers-color-scheme:dark){{:root{{{variables(dark=True)}}}}}{style_sheet()}"
+    )
+    ground = {"class": "f-paper", "fill": palette.PAPER.light, "width": "100%", "height": "100%"}
+    ET.SubElement(alone, "rect", ground)
+    alone.extend(list(root))
+    return '<?xml version="1.0" encoding="utf-8"?>\n' + _shorter(ET.tostring(alone, encoding="unicode")) + "\n"
+
+
+def _shorter(text: str) -> str:
+    return re.sub(r">\s+<", "><", text)
