@@ -139,11 +139,7 @@ def _validity(bundle: Bundle, cells: Sequence[Cell]) -> Section:
     )
     valid = len(_valid(bundle))
     voids = sum(cell.void_attempts for cell in cells)
-    words = (
-        f"{formats.plural(valid, 'valid repeat')}, {formats.plural(voids, 'void attempt')}. Valid says that the "
-        "measurement is sound; findings say what the system did wrong. Every event is followed by its identity through "
-        "ledger, Kafka, deliveries and documents; documents are compared field by field with what was sent.",
-    )
+    words = (f"{formats.plural(valid, 'valid repeat')}, {formats.plural(voids, 'void attempt')}. {_HOW_AUDITED}",)
     parts = [
         Part(words=words, table=tables.audit_total(bundle), summary="The audit, summed"),
         Part(table=tables.audit_by_repeat(bundle), summary="The audit of every attempt"),
@@ -152,6 +148,12 @@ def _validity(bundle: Bundle, cells: Sequence[Cell]) -> Section:
         parts.append(Part(table=reasons, summary=f"Why {formats.plural(len(void), 'attempt')} did not count"))
     parts.append(Part(table=bounds, summary="Bounds of validity"))
     return Section("audit", "Validity and audit", tuple(parts))
+
+
+_HOW_AUDITED = (
+    "Valid says that the measurement is sound; findings say what the system did wrong. Every event is followed by its "
+    "identity through ledger, Kafka, deliveries and documents; documents are compared field by field with what was sent."
+)
 
 
 def _throughput(by_kind: dict[str, list[Cell]]) -> Section:
@@ -173,8 +175,7 @@ def _durations(cells: Sequence[Cell]) -> Section:
     parts = [
         Part(
             words=(
-                "Delivery latency runs from the intended send to the acknowledged write, response time from the "
-                "intended send to the response: a request that goes out late counts from when it was due.",
+                _WHAT_IS_TIMED,
                 percentiles.gate_sentence(steady),
             ),
             figures=(*percentiles.panels(steady, "delivery_latency"), *percentiles.panels(steady, "response_time")),
@@ -187,6 +188,10 @@ def _durations(cells: Sequence[Cell]) -> Section:
     return Section("durations", "Delivery latency and response time", tuple(parts))
 
 
+_WHAT_IS_TIMED = (
+    "Delivery latency runs from the intended send to the acknowledged write, response time from the intended send to "
+    "the response: a request that goes out late counts from when it was due."
+)
 _NO_STEADY = "No steady cell has a valid repeat in this run, so there is nothing to show here."
 
 
@@ -226,9 +231,7 @@ def _bottlenecks(cells: Sequence[Cell]) -> Table:
 
 def _backlog(by_kind: dict[str, list[Cell]]) -> Section:
     figures = tuple(figure for group in by_kind.values() for figure in backlog.panels(group))
-    words = (
-        "Records that the group has not committed, once a second; a line for each valid repeat, thick in the window."
-    )
+    words = "Records that the group has not committed, each second; a line for each valid repeat, thick in the window."
     return Section(
         "backlog", "Backlog over time", (Part(words=(words if figures else "No time series.",), figures=figures),)
     )

@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 import re
 from dataclasses import dataclass
+from typing import Any
 from xml.etree import ElementTree as ET
 
 import matplotlib as mpl
@@ -22,7 +23,7 @@ _XLINK = "http://www.w3.org/1999/xlink"
 _BY_LIGHT = {colour.light: colour.name for colour in palette.ALL}
 _NUMBER = re.compile(r"-?\d+\.\d{3,}")
 _FONT_SIZE = re.compile(r"([\d.]+)px")
-_SETTINGS = {
+_SETTINGS: dict[Any, Any] = {
     "svg.fonttype": "none",
     "svg.hashsalt": "tidemark",
     "path.simplify": True,
@@ -39,7 +40,7 @@ class Drawing:
     file: str
 
 
-def settings() -> dict[str, object]:
+def settings() -> dict[Any, Any]:
     """Give the matplotlib settings under which figures must be drawn."""
     return dict(_SETTINGS)
 
@@ -96,9 +97,8 @@ def _tidy(root: ET.Element) -> None:
 def _restyle(element: ET.Element) -> None:
     """Turn the style attribute into attributes and classes."""
     element.tag = element.tag.rpartition("}")[2]
-    style = element.attrib.pop("style", None)
     classes = []
-    for part in (style or "").split(";"):
+    for part in element.attrib.pop("style", "").split(";"):
         key, _, given = (piece.strip() for piece in part.partition(":"))
         if key in {"fill", "stroke"} and given.startswith("#"):
             if given not in _BY_LIGHT:
@@ -114,6 +114,10 @@ def _restyle(element: ET.Element) -> None:
             element.set(key, given)
     if classes:
         element.set("class", " ".join(classes))
+    _shorten_numbers(element)
+
+
+def _shorten_numbers(element: ET.Element) -> None:
     for key in ("d", "x", "y", "width", "height", "transform", "points"):
         if key in element.attrib:
             element.set(

@@ -64,9 +64,12 @@ def table(heads: Sequence[str], rows: Iterable[Sequence[str]], *, text: int = 1,
 
 def identities(audit: Audit) -> tuple[Identity, Identity]:
     """Give both identities of an audit, as sums."""
-    offered = (("accepted", audit.accepted), ("rejected", audit.rejected))
+    offered: tuple[tuple[str, int], ...] = (("accepted", audit.accepted), ("rejected", audit.rejected))
     offered += (("in doubt", audit.in_doubt), ("unsent", audit.unsent))
-    accepted = (("stored (accepted)", audit.stored_accepted), ("dead-lettered", audit.dead_lettered))
+    accepted: tuple[tuple[str, int], ...] = (
+        ("stored (accepted)", audit.stored_accepted),
+        ("dead-lettered", audit.dead_lettered),
+    )
     accepted += (("undrained", audit.undrained), ("lost", audit.lost))
     return (
         Identity("Identity 1", ("offered", audit.offered), offered, audit.offered_closes),

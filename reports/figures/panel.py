@@ -83,7 +83,7 @@ def label(axes: Axes, x: str = "", y: str = "") -> None:
 
 
 def _width(axes: Axes) -> float:
-    return float(axes.get_position().width * axes.figure.get_figwidth() * _UNITS_PER_INCH)
+    return float(axes.get_window_extent().width)
 
 
 def from_zero(axes: Axes, highest: float, form: Callable[[float], str], *, axis: str = "y") -> None:
@@ -114,7 +114,7 @@ def end_labels(axes: Axes, ends: Sequence[tuple[float, float, str, palette.Colou
 
 
 def _height(axes: Axes) -> float:
-    return float(axes.get_position().height * axes.figure.get_figheight() * _UNITS_PER_INCH)
+    return float(axes.get_window_extent().height)
 
 
 def spread(places: Sequence[float], gap: float) -> list[float]:

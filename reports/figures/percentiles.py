@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullFormatter, NullLocator
 
 from reports import axes as axis_names
-from reports import formats, statistics, tables
+from reports import formats, palette, statistics, tables
 from reports.cells import Cell
 from reports.figures import panel
 from reports.figures.panel import Panel
@@ -36,7 +36,7 @@ def panels(cells: Sequence[Cell], measure: str) -> list[Panel]:
 
 
 def _groups(cells: Sequence[Cell]) -> list[list[Cell]]:
-    most = len(panel.palette.SERIES)
+    most = len(palette.SERIES)
     if len(cells) <= most:
         return [list(cells)]
     by_partitions = axis_names.values((cell.plan for cell in cells), axis_names.PARTITIONS)

@@ -87,7 +87,7 @@ def _heat_cell(axes: Axes, place: tuple[int, int], cell: Cell, scale: tuple[floa
     step = round((interval.mean - low) / ((high - low) or 1) * (palette.HEAT_STEPS - 1))
     ink = palette.HEAT_TEXT_HIGH if step >= _LABEL_FROM_STEP else palette.HEAT_TEXT_LOW
     axes.add_patch(Rectangle((x + 0.01, y + 0.015), 0.98, 0.97, facecolor=palette.HEAT[step].light, edgecolor="none"))
-    middle = {"ha": "center", "va": "center", "color": ink.light}
+    middle: dict[str, Any] = {"ha": "center", "va": "center", "color": ink.light}
     lines = [f"{formats.rounded(interval.low)}–{formats.rounded(interval.high)}"] if interval.low is not None else []
     if cell.idle_consumers:
         lines.append(f"{cell.idle_consumers} idle")
@@ -144,7 +144,7 @@ def _curve(axes: Axes, placed: Sequence[tuple[float, Cell]], index: int) -> tupl
     for x, cell, interval in measured:
         if interval.low is not None and interval.high is not None:
             axes.plot([x, x], [interval.low, interval.high], color=colour, linewidth=1.1, zorder=2)
-        values = [repeat.result.throughput_events_per_s for repeat in cell.valid]
+        values = [repeat.result.throughput_events_per_s or 0.0 for repeat in cell.valid]
         axes.plot([x + 0.035] * len(values), values, ".", color=colour, markersize=4.5, alpha=0.65, zorder=4, mew=0)
         face = palette.PAPER.light if cell.idle_consumers else colour
         axes.plot([x], [interval.mean], panel.marker(index), color=colour, mfc=face, mew=1.4, markersize=6.5, zorder=5)
