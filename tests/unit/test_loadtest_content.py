@@ -107,3 +107,14 @@ def test_payloads_have_the_size_asked_for(payload_bytes: int) -> None:
 def test_no_two_events_of_a_round_share_an_id() -> None:
     ids = {msgspec.json.decode(each)["event_id"] for each in CONTENT.encode_many(0, 0, 2000, MOMENT_MS)}
     assert len(ids) == 2000
+
+
+def test_a_stream_follows_the_sessions_and_each_begins_elsewhere() -> None:
+    story = [(step.event_type, step.user_id, step.url) for step in _sessions.steps(SMALL, 1)]
+    told = {}
+    for stream in range(4):
+        events = [msgspec.json.decode(each) for each in CONTENT.encode_many(stream, 0, 2 * len(story), MOMENT_MS)]
+        told[stream] = [(each["event"], each["user_id"], each["props"]["url"]) for each in events]
+        beginning = next(at for at in range(len(story)) if told[stream][: len(story)] == story[at:] + story[:at])
+        assert told[stream] == (story[beginning:] + story[:beginning]) * 2
+    assert len({str(each) for each in told.values()}) == 4
