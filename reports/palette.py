@@ -46,12 +46,18 @@ SERIES = (
 MARKERS = ("o", "s", "D", "^", "v", "P", "X")
 
 HEAT_STEPS = 9
+_HEAT_LIGHT = ("#e6f1f6", "#5ba7c9", "#0b4a6b")
+_HEAT_DARK = ("#1d3440", "#23779c", "#86d4f4")
+
+
+def _ramp(stops: tuple[str, str, str], share: float) -> str:
+    """Give the colour at ``share`` of a ramp with one stop in its middle."""
+    low, middle, high = stops
+    return _mix(low, middle, share * 2) if share <= 0.5 else _mix(middle, high, share * 2 - 1)  # noqa: PLR2004 - half
+
+
 HEAT = tuple(
-    Colour(
-        f"h{step}",
-        _mix("#e9f2f6", "#0a4f6e", step / (HEAT_STEPS - 1)),
-        _mix("#20303a", "#6fcdf0", step / (HEAT_STEPS - 1)),
-    )
+    Colour(f"h{step}", _ramp(_HEAT_LIGHT, step / (HEAT_STEPS - 1)), _ramp(_HEAT_DARK, step / (HEAT_STEPS - 1)))
     for step in range(HEAT_STEPS)
 )
 HEAT_TEXT_LOW = Colour("tlow", "#16232c", "#dce8ee")

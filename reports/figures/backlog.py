@@ -13,7 +13,7 @@ from reports.figures import panel
 from reports.figures.panel import Panel
 from reports.tables import Table, table
 
-_WIDTH, _HEIGHT = 340, 190
+_WIDTH, _HEIGHT = 340, 200
 _MOST_ROWS = 240
 
 Series = tuple[Repeat, pd.DataFrame]
@@ -37,7 +37,7 @@ def _series(cell: Cell) -> list[Series]:
 
 
 def _panel(cell: Cell, series: Sequence[Series], highest: float, last: float) -> Panel:
-    with panel.canvas(width=_WIDTH, height=_HEIGHT, margins=(46, 12, 26, 40)) as drawn:
+    with panel.canvas(width=_WIDTH, height=_HEIGHT, margins=(46, 12, 34, 40)) as drawn:
         drawn.axes.set_xlim(0, last)
         panel.from_zero(drawn.axes, highest, panel.thousands)
         for index, (repeat, frame) in enumerate(series):

@@ -78,12 +78,9 @@ def label(axes: Axes, x: str = "", y: str = "") -> None:
     if x:
         axes.set_xlabel(x, color=palette.MUTED.light, fontsize=11, labelpad=6)
     if y:
-        left = -58 / _width(axes)
-        axes.text(left, 1.012, y, transform=axes.transAxes, color=palette.MUTED.light, fontsize=11, va="bottom")
-
-
-def _width(axes: Axes) -> float:
-    return float(axes.get_window_extent().width)
+        height = axes.figure.get_figheight() * _UNITS_PER_INCH
+        above = axes.get_position().y1 + 9 / height
+        axes.figure.text(0.005, above, y, color=palette.MUTED.light, fontsize=11, va="bottom")
 
 
 def from_zero(axes: Axes, highest: float, form: Callable[[float], str], *, axis: str = "y") -> None:

@@ -20,7 +20,8 @@ from reports.tables import span, table
 
 _BLANK_HEIGHT, _ROW_HEIGHT = 74, 66
 _LABEL_FROM_STEP = 5
-_DODGE = 0.09
+_DODGE = 0.12
+_BESIDE = 0.05
 _NAME_LIMIT = 40
 
 
@@ -145,7 +146,7 @@ def _curve(axes: Axes, placed: Sequence[tuple[float, Cell]], index: int) -> tupl
         if interval.low is not None and interval.high is not None:
             axes.plot([x, x], [interval.low, interval.high], color=colour, linewidth=1.1, zorder=2)
         values = [repeat.result.throughput_events_per_s or 0.0 for repeat in cell.valid]
-        axes.plot([x + 0.035] * len(values), values, ".", color=colour, markersize=4.5, alpha=0.65, zorder=4, mew=0)
+        axes.plot([x + _BESIDE] * len(values), values, "o", color=colour, markersize=3.6, alpha=0.7, zorder=4, mew=0)
         face = palette.PAPER.light if cell.idle_consumers else colour
         axes.plot([x], [interval.mean], panel.marker(index), color=colour, mfc=face, mew=1.4, markersize=6.5, zorder=5)
     return (measured[-1][0], measured[-1][2].mean) if measured else None

@@ -1,0 +1,388 @@
+"""Writes a whole bundle of plausible numbers, so that the reports can be tested without an hour of measuring.
+
+``python -m tests.unit.reports_bundle DIR`` writes the same one for looking at.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from hdrh.histogram import HdrHistogram
+from numpy.typing import NDArray
+
+ROLES = ("generator", "api", "kafka", "worker", "mongodb", "harness")
+STAGES = ("schedule_delay", "http_and_api", "kafka_and_backlog", "write")
+MEASURES = ("response_time", "service_time", "delivery_latency", *STAGES)
+EVENTS_PER_REQUEST = 20
+
+
+@dataclass
+class Cell:
+    """One cell to write: ``axes`` come over the defaults."""
+
+    id: str
+    kind: str
+    axes: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass
+class Plan:
+    """What to write. Keys of the marks are (cell id, round)."""
+
+    cells: list[Cell]
+    rounds: int = 3
+    status: str = "complete"
+    schema_version: int = 1
+    bounds: dict[str, float] = field(default_factory=dict)
+    lost: dict[tuple[str, int], int] = field(default_factory=dict)
+    void: dict[tuple[str, int], int] = field(default_factory=dict)
+    """How many attempts were void; three of them leave the repeat without a valid one."""
+    crashed: set[tuple[str, int]] = field(default_factory=set)
+    missing: set[tuple[str, int]] = field(default_factory=set)
+    requests: int = 12_000
+    seconds: int = 10
+
+
+AXES = {
+    "partitions": 3,
+    "consumers": 1,
+    "api_processes": 1,
+    "batch_max_events": 2000,
+    "linger_ms": 5,
+    "compression": "none",
+    "acks": "all",
+    "write_concern": "majority",
+    "driver": "motor",
+    "key_skew": 0.0,
+    "payload_bytes": 200,
+    "event_mix": [["page_view", 0.8], ["signup", 0.05], ["purchase", 0.15]],
+    "offered_load": None,
+    "generator_processes": 1,
+}
+BOUNDS = {
+    "schedule_delay_p99_ms": 10.0,
+    "generator_cpu_share": 0.8,
+    "drain_timeout_s": 60.0,
+    "clock_drift_ms_per_s": 1.0,
+    "negative_duration_ms": -1.0,
+    "unsent": 0,
+}
+
+
+def quick_cells() -> list[Cell]:
+    drains = [
+        Cell(f"drain-p{p}-c{c}", "drain", {"partitions": p, "consumers": c}) for p in (1, 3) for c in (1, 2, 4)
+    ]
+    steady = [
+        Cell(f"steady-p{p}-c{c}", "steady", {"partitions": p, "consumers": c}) for p in (1, 3) for c in (1, 2)
+    ]
+    return [*drains, *steady]
+
+
+def write(root: Path, plan: Plan, run_id: str = "20261122T160000-quick") -> Path:
+    """Write the bundle under ``root`` and give its folder."""
+    rng = np.random.default_rng(7)
+    run = root / run_id
+    run.mkdir(parents=True)
+    (run / "manifest.json").write_text(json.dumps(_manifest(plan, run_id), indent=1))
+    number = 0
+    for round_ in range(1, plan.rounds + 1):
+        for cell in plan.cells:
+            key = (cell.id, round_)
+            if key in plan.missing:
+                continue
+            void = plan.void.get(key, 0)
+            for attempt in range(1, min(void + 1, 3) + 1):
+                number += 1
+                name = str(round_) if attempt == 1 else f"{round_}.{attempt}"
+                folder = run / "cells" / cell.id / name
+                (folder / "logs").mkdir(parents=True)
+                _write_repeat(folder, plan, cell, _Repeat(round_, attempt, number, attempt > void, rng))
+    return run
+
+
+@dataclass
+class _Repeat:
+    round: int
+    attempt: int
+    number: int
+    valid: bool
+    rng: np.random.Generator
+
+
+def _manifest(plan: Plan, run_id: str) -> dict[str, Any]:
+    return {
+        "schema_version": plan.schema_version,
+        "run_id": run_id,
+        "status": plan.status,
+        "command": "python -m bench run quick --rounds 3",
+        "started_at": "2026-11-22T16:00:00Z",
+        "finished_at": None if plan.status == "running" else "2026-11-22T16:08:31Z",
+        "matrix": {
+            "name": "quick",
+            "text": 'name = "quick"\nseed = 1\nrounds = 3\n',
+            "rounds": plan.rounds,
+            "seed": 1,
+            "bounds": plan.bounds,
+            "objective": {},
+        },
+        "bounds": {**BOUNDS, **plan.bounds},
+        "changed_bounds": sorted(plan.bounds),
+        "cells": [{"id": c.id, "kind": c.kind, "axes": {**AXES, **c.axes}} for c in plan.cells],
+        "order": [[c.id, r] for r in range(1, plan.rounds + 1) for c in plan.cells],
+        "git_revision": "1d44871c0ffee1d44871c0ffee1d44871c0ffee1",
+        "git_dirty": False,
+        "versions": {"python": "3.11.2", "kafka": "4.3.1", "mongod": "6.0.5", "aiokafka": "0.14.0", "motor": "3.7.1"},
+        "hardware": {"cpu": "AMD EPYC 7B13", "cores": 2, "memory_bytes": 8_332_189_696},
+        "kernel": "Linux 6.1.0 x86_64",
+        "servers": "local",
+    }
+
+
+def _throughput(axes: dict[str, Any], rng: np.random.Generator) -> float:
+    working = min(axes["consumers"], axes["partitions"] * 3)
+    base = {1: 33_500, 2: 36_800, 3: 36_100}.get(working, 35_200) * (1 if axes["partitions"] > 1 else 0.93)
+    base *= (axes["batch_max_events"] / 2000) ** 0.15
+    return float(base * rng.lognormal(0, 0.035))
+
+
+def _write_repeat(folder: Path, plan: Plan, cell: Cell, repeat: _Repeat) -> None:
+    axes = {**AXES, **cell.axes}
+    result: dict[str, Any] = {
+        "schema_version": plan.schema_version,
+        "cell": cell.id,
+        "kind": cell.kind,
+        "axes": axes,
+        "round": repeat.round,
+        "attempt": repeat.attempt,
+        "run_number": repeat.number,
+        "started_at": f"2026-11-22T16:{repeat.number // 3:02d}:{repeat.number % 3 * 20:02d}Z",
+        "valid": repeat.valid,
+        "reasons": [] if repeat.valid else ["schedule delay p99 14.2 ms is over its bound of 10 ms"],
+        "findings": [],
+    }
+    if (cell.id, repeat.round) in plan.crashed:
+        result |= {
+            "valid": False,
+            "reasons": ["the repeat did not end"],
+            "findings": ["crash: worker 1 exited with code 3, see logs/worker-1.log"],
+        }
+        (folder / "logs" / "worker-1.log").write_text("Traceback ...\n")
+        (folder / "result.json").write_text(json.dumps(result))
+        return
+    rate = _throughput(axes, repeat.rng)
+    result |= _drain(plan, rate) if cell.kind == "drain" else _steady(plan, rate, axes, folder, repeat)
+    lost = plan.lost.get((cell.id, repeat.round), 0) if repeat.valid else 0
+    result["audit"] = _audit(result.pop("_offered"), lost)
+    if lost:
+        result["findings"] = [f"{lost:,} accepted and then lost (stream/sequence 0/4711, 0/4712)"]
+    result |= _usage(cell, axes, rate)
+    result["consumers"] = _consumers(axes, result["audit"]["stored"])
+    result["partitions_total"] = axes["partitions"] * 3
+    (folder / "result.json").write_text(json.dumps(result))
+    _write_timeseries(folder, result, plan)
+    _write_events(folder)
+    (folder / "logs" / "worker-1.log").write_text("worker ready: group g, topics events_page_view\n")
+
+
+def _audit(offered: int, lost: int) -> dict[str, int]:
+    zero = "rejected in_doubt unsent stored_in_doubt stored_rejected dead_lettered undrained stored_twice foreign"
+    return {
+        **dict.fromkeys((*zero.split(), "differing"), 0),
+        "offered": offered,
+        "accepted": offered,
+        "stored": offered - lost,
+        "stored_accepted": offered - lost,
+        "lost": lost,
+        "delivered_twice": 40,
+        "compared": offered // 50,
+    }
+
+
+def _drain(plan: Plan, rate: float) -> dict[str, Any]:
+    events = 120_000
+    length = events * 0.8 / rate
+    return {
+        "window": {"start_s": 4.2, "end_s": 4.2 + length},
+        "throughput_events_per_s": rate,
+        "offered_load_events_per_s": None,
+        "achieved": None,
+        "requests": 0,
+        "response_time_ms": None,
+        "service_time_ms": None,
+        "delivery_latency_ms": None,
+        "stages_ms": None,
+        "cohorts": [],
+        "schedule_delay_p99_ms": None,
+        "clock_drift_max_ms_per_s": 0.02,
+        "negative_durations": {},
+        "duration_s": {"prepare": 2.1, "preload": 4.0, "window": length, "audit": 1.8},
+        "_offered": events,
+        "_seconds": plan.seconds,
+    }
+
+
+def _steady(plan: Plan, rate: float, axes: dict[str, Any], folder: Path, repeat: _Repeat) -> dict[str, Any]:
+    load = float(axes["offered_load"] or round(rate * 0.5, -2))
+    samples = _stage_samples(plan.requests, axes, repeat.rng)
+    (folder / "latency.hlog").write_text(hlog({name: v * 1000 for name, v in samples.items()}, EVENTS_PER_REQUEST))
+    latency = samples["delivery_latency"]
+    cohorts = []
+    for name, low, high in (("p50", 0.45, 0.55), ("p90", 0.89, 0.91), ("p99", 0.985, 0.995)):
+        a, b = np.quantile(latency, [low, high])
+        inside = (latency >= a) & (latency <= b)
+        means = {stage: float(samples[stage][inside].mean()) for stage in STAGES}
+        cohorts.append({"name": name, "delivery_latency_ms": float(latency[inside].mean()), "stages_ms": means})
+    return {
+        "window": {"start_s": 3.0, "end_s": 3.0 + plan.seconds},
+        "throughput_events_per_s": load * float(repeat.rng.normal(0.999, 0.002)),
+        "offered_load_events_per_s": load,
+        "achieved": float(repeat.rng.normal(0.999, 0.002)),
+        "requests": plan.requests,
+        **{f"{m}_ms": _percentiles(samples[m]) for m in ("response_time", "service_time", "delivery_latency")},
+        "stages_ms": {name: _statistics(samples[name]) for name in STAGES},
+        "cohorts": cohorts,
+        "schedule_delay_p99_ms": float(np.quantile(samples["schedule_delay"], 0.99)),
+        "clock_drift_max_ms_per_s": 0.03,
+        "negative_durations": {},
+        "duration_s": {"prepare": 2.3, "warmup": 3.0, "window": float(plan.seconds), "drain": 0.4, "audit": 2.2},
+        "_offered": int(load * (plan.seconds + 3)),
+        "_seconds": plan.seconds,
+    }
+
+
+def _stage_samples(count: int, axes: dict[str, Any], rng: np.random.Generator) -> dict[str, NDArray[np.float64]]:
+    """Milliseconds, one a request; delivery latency is the sum of the stages."""
+    slow = 1 + 0.4 * (axes["partitions"] == 1) + 0.15 * (axes["consumers"] == 1)
+    stages = {
+        "schedule_delay": rng.gamma(1.2, 0.25, count),
+        "http_and_api": rng.gamma(4, 1.1, count),
+        "kafka_and_backlog": rng.gamma(2, 6 * slow, count) + (rng.random(count) < 0.004) * rng.gamma(3, 60, count),
+        "write": rng.gamma(6, 3.2 * slow, count),
+    }
+    service = stages["http_and_api"] + rng.gamma(2, 1.0, count)
+    return stages | {
+        "service_time": service,
+        "response_time": service + stages["schedule_delay"],
+        "delivery_latency": np.sum(list(stages.values()), axis=0),
+    }
+
+
+def _percentiles(values: NDArray[np.float64]) -> dict[str, float | None]:
+    shares = {"p50": 0.5, "p90": 0.9, "p99": 0.99, "p999": 0.999}
+    found = {n: float(np.quantile(values, q)) if len(values) * (1 - q) >= 10 else None for n, q in shares.items()}
+    return {**found, "max": float(values.max())}
+
+
+def _statistics(values: NDArray[np.float64]) -> dict[str, float]:
+    p50, p90, p99 = np.quantile(values, [0.5, 0.9, 0.99])
+    return {
+        "mean": float(values.mean()),
+        "min": float(values.min()),
+        "p50": float(p50),
+        "p90": float(p90),
+        "p99": float(p99),
+        "max": float(values.max()),
+    }
+
+
+def hlog(samples_us: dict[str, NDArray[np.float64]], weight: int = 1) -> str:
+    """An HdrHistogram interval log with one tagged line for each measure, each sample counted ``weight`` times."""
+    lines = ["#[Histogram log format version 1.3]", "#[StartTime: 1795363200.000 (seconds since epoch)]"]
+    lines.append('"StartTimestamp","Interval_Length","Interval_Max","Interval_Compressed_Histogram"')
+    for tag, values in samples_us.items():
+        histogram = HdrHistogram(1, 3_600_000_000, 3)
+        whole, counts = np.unique(np.maximum(values, 0).astype(np.int64), return_counts=True)
+        for value, count in zip(whole, counts, strict=True):
+            histogram.record_value(int(value), int(count) * weight)
+        payload = histogram.encode().decode()
+        lines.append(f"Tag={tag},3.000,10.000,{histogram.get_max_value() / 1000:.3f},{payload}")
+    return "\n".join(lines) + "\n"
+
+
+def _usage(cell: Cell, axes: dict[str, Any], rate: float) -> dict[str, Any]:
+    if cell.kind == "drain":
+        working = min(axes["consumers"], axes["partitions"] * 3)
+        worker = 0.3 + 0.04 * working
+        cores = {"generator": 0.0, "api": 0.01, "kafka": 0.12, "worker": worker, "mongodb": rate * 3.6e-5}
+    else:
+        cores = {"generator": 0.21, "api": 0.31, "kafka": 0.15, "worker": 0.2, "mongodb": rate * 1.9e-5}
+    cores["harness"] = 0.02
+    memory = (90, 110, 520, 85, 410, 130)
+    return {
+        "cpu_s_per_role": {role: value * 9 for role, value in cores.items()},
+        "cpu_cores_per_role": cores,
+        "memory_max_bytes_per_role": {role: m * 2**20 for role, m in zip(ROLES, memory, strict=True)},
+    }
+
+
+def _consumers(axes: dict[str, Any], stored: int) -> list[dict[str, Any]]:
+    topics = ["events_page_view", "events_signup", "events_generic"]
+    pairs = [(topic, p) for topic in topics for p in range(axes["partitions"])]
+    found = []
+    working = min(axes["consumers"], len(pairs))
+    for index in range(axes["consumers"]):
+        mine: dict[str, list[int]] = {}
+        for topic, partition in pairs[index :: axes["consumers"]]:
+            mine.setdefault(topic, []).append(partition)
+        count = sum(len(v) for v in mine.values())
+        records = stored // working if count else 0
+        found.append(
+            {
+                "name": f"worker-{index + 1}",
+                "partitions": mine,
+                "partition_count": count,
+                "records": records,
+                "idle": count == 0,
+            }
+        )
+    return found
+
+
+def _write_timeseries(folder: Path, result: dict[str, Any], plan: Plan) -> None:
+    end = int(np.ceil(result["window"]["end_s"])) + 3
+    second = np.arange(end)
+    offered = result["offered_load_events_per_s"]
+    if offered is None:
+        rate = result["throughput_events_per_s"]
+        backlog = np.maximum(120_000 - np.maximum(second - 3.6, 0) * rate, 0).astype(np.int64)
+        stored = -np.diff(backlog, prepend=120_000)
+        accepted = np.zeros_like(second)
+    else:
+        active = second < plan.seconds + 3
+        accepted = np.where(active, offered, 0).astype(np.int64)
+        backlog = (np.abs(np.sin(second * 1.3)) * offered * 0.05 * active).astype(np.int64)
+        stored = np.maximum(accepted - np.diff(backlog, prepend=0), 0)
+    columns: dict[str, Any] = {"second": second, "offered": accepted, "accepted": accepted, "stored": stored}
+    columns |= {"backlog": backlog, "clock_offset_ns": np.full(end, 1_795_363_200_000_000_000)}
+    for role, cores in result["cpu_cores_per_role"].items():
+        columns[f"cpu_s_{role}"] = np.full(end, cores)
+        columns[f"memory_bytes_{role}"] = np.full(end, result["memory_max_bytes_per_role"][role])
+        columns[f"read_bytes_{role}"] = np.zeros(end, dtype=np.int64)
+        columns[f"write_bytes_{role}"] = np.full(end, 1000)
+    pq.write_table(pa.table(columns), folder / "timeseries.parquet")
+
+
+def _write_events(folder: Path) -> None:
+    """A few rows: the report reads neither, they are there because a bundle has them."""
+    n = np.arange(8)
+    ledger = {name: n for name in ("stream", "first", "count", "intended", "sent", "answered", "outcome")}
+    pq.write_table(pa.table(ledger), folder / "ledger.parquet")
+    names = ("record_timestamp_ms", "fetched_ns", "acknowledged_ns", "consumer")
+    pq.write_table(pa.table({"id_low": n.astype(np.uint64)} | dict.fromkeys(names, n)), folder / "deliveries.parquet")
+
+
+if __name__ == "__main__":
+    everything = Plan(
+        quick_cells(),
+        lost={("drain-p3-c2", 2): 12} if "--lost" in sys.argv else {},
+        void={("steady-p1-c2", 2): 1},
+    )
+    print(write(Path(sys.argv[1]), everything))  # noqa: T201  its output
