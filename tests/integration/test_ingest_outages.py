@@ -161,6 +161,15 @@ def test_a_refused_event_can_be_sent_again_under_its_id(stack: LocalStack, mine:
     assert {message["event_id"] for message in messages(mine)} == {again["event_id"]}
 
 
+def test_without_acknowledgements_nobody_waits_for_a_stalled_kafka(
+    stack: LocalStack, mine: Settings, tmp_path: Path
+) -> None:
+    with running(with_api(mine, acks="0"), tmp_path) as api:
+        assert post(api, "/track", SEED_EVENT).status == 200
+        stack.kafka.send_signal(signal.SIGSTOP)
+        assert post(api, "/track", SEED_EVENT).status == 200
+
+
 def test_one_write_key_cannot_take_all_of_the_room(stack: LocalStack, mine: Settings, tmp_path: Path) -> None:
     bounded = with_api(mine, max_batch_events=70, max_in_flight_events=100, write_keys=("loud", "quiet"))
     with running(bounded, tmp_path) as api:
@@ -241,7 +250,7 @@ def test_kafka_killed_under_load_loses_nothing_that_was_accepted(
     stop, revived = threading.Event(), threading.Event()
 
     def send(client: int) -> None:
-        before = 0
+        number = 0
         while not stop.is_set():
             ids = [f"{client}-{number}-{place}" for place in range(BATCH_EVENTS)]
             number += 1
