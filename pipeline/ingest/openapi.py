@@ -53,9 +53,10 @@ def document(api: Api) -> bytes:
             },
             "/metrics": {"get": _simple("Metrics in Prometheus's text format.", {"200": "Of all processes together."})},
         },
-        "components": {"schemas": schemas, "securitySchemes": _security_schemes()},
+        "components": {"schemas": schemas},
     }
     if api.write_keys:
+        description["components"]["securitySchemes"] = _security_schemes()
         description["security"] = [{"header": []}, {"query": []}]
     return msgspec.json.encode(_as_3_0(description))
 
@@ -64,6 +65,7 @@ def _track(api: Api) -> _Document:
     headers = {"X-Event-Id": {"description": "The event's id, percent-encoded.", "schema": {"type": "string"}}}
     accepted = {"description": "Kafka has acknowledged the event.", "headers": headers, "content": _content("Ok")}
     return {
+        "tags": ["events"],
         "summary": "Send one event",
         "requestBody": _body("Event", _EXAMPLE),
         "responses": {"200": accepted, **_problems(api, f"The event is larger than {api.max_event_bytes} bytes.")},
@@ -72,12 +74,17 @@ def _track(api: Api) -> _Document:
 
 def _track_batch(api: Api) -> _Document:
     done = {"description": "All events but those in `rejected` are acknowledged.", "content": _content("BatchAnswer")}
-    too_large = f"More than {api.max_batch_events} events, or than {api.max_body_bytes} bytes."
+    problems = _problems(api, f"More than {api.max_batch_events} events, or than {api.max_body_bytes} bytes.")
+    either = {
+        "oneOf": [_ref("Refusal"), _ref("BatchAnswer")]
+    }  # the latter where it was tried and failed event by event
+    problems["503"]["content"] = {_JSON: {"schema": either}}
     return {
+        "tags": ["events"],
         "summary": f"Send up to {api.max_batch_events} events",
         "description": 'An object `{"events": [...]}`, or the array alone.',
         "requestBody": _body("Batch", {"events": [_EXAMPLE]}),
-        "responses": {"200": done, **_problems(api, too_large)},
+        "responses": {"200": done, **problems},
     }
 
 
@@ -103,7 +110,7 @@ def _body(schema: str, example: object) -> _Document:
 
 def _simple(summary: str, answers: dict[str, str]) -> _Document:
     responses = {status: _Problem(description=what) for status, what in answers.items()}
-    return {"summary": summary, "responses": responses, "security": []}
+    return {"tags": ["operation"], "summary": summary, "responses": responses, "security": []}
 
 
 def _content(schema: str) -> _Document:

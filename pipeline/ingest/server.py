@@ -29,6 +29,7 @@ def serve(settings: Settings) -> int:
     """
     _check(settings.api)
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    logging.getLogger("sanic").setLevel(logging.WARNING)  # it has a line for every client that goes away
     # While Kafka is away it tells so several times a second; the publisher says it once.
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
     listeners = listen(settings.api)
