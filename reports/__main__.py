@@ -15,7 +15,7 @@ from reports import bundle, cells, page, summary, verdict
 from reports.figures.panel import Panel
 from reports.verdict import Verdict
 
-EXIT_CRASH = 3
+EXIT_USAGE, EXIT_CRASH = 2, 3
 LATEST = Path(__file__).parent / "latest.html"
 _MOST_FINDINGS = 10
 _EPILOG = """
@@ -29,8 +29,9 @@ and a copy of the page as reports/latest.html.
 
 exit codes:
   0  written, and nothing was found
-  1  written, and the run has findings: events lost or stored twice, the objective missed, a crash
-  2  bad usage, there is no such run, or it is of another schema version
+  1  written, and the run has findings (events lost or stored twice, the objective missed, a crash),
+     or nothing was measured: no repeat is valid
+  2  bad usage, there is no such run, it is of another schema version, or its folder cannot be written
   3  a crash of its own
 """
 
@@ -48,10 +49,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     chosen = parser.parse_args(arguments)
     try:
         folder = bundle.find(chosen.run, Path(chosen.runs))
-        judged = write(folder)
+        judged = write(folder, LATEST)
     except TidemarkError as error:
         sys.stderr.write(f"reports: {error}\n")
         return error.exit_code
+    except OSError as error:
+        sys.stderr.write(f"reports: {error.filename or 'a file'} cannot be written: {error.strerror or error}\n")
+        return EXIT_USAGE
     except Exception:  # noqa: BLE001 - the edge of the process: whatever it is, it is told, and has its exit code
         traceback.print_exc()
         sys.stderr.write("reports: a crash of its own; the lines above say where\n")
@@ -60,8 +64,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return judged.exit_code
 
 
-def write(folder: Path) -> Verdict:
+def write(folder: Path, latest: Path | None) -> Verdict:
     """Write everything beside the bundle in ``folder``, each file whole or not at all; give the verdict.
+
+    ``latest`` becomes a copy of the page, if its folder can be written.
 
     Raises:
         BundleError: the bundle cannot be read.
@@ -76,8 +82,8 @@ def write(folder: Path) -> Verdict:
     _write(folder / "summary.json", summary.to_json(read, views, judged))
     _write(folder / "summary.md", summary.to_markdown(read, views, judged))
     _write(folder / "report.html", made.html)
-    if os.access(LATEST.parent, os.W_OK):
-        _write(LATEST, made.html)
+    if latest is not None and os.access(latest.parent, os.W_OK):
+        _write(latest, made.html)
     return judged
 
 

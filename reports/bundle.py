@@ -18,6 +18,7 @@ from reports.errors import BundleError, NoRunError, SchemaVersionError
 SCHEMA_VERSION = 1
 _MAX_FILE_BYTES = 64 * 2**20
 _NAMED_IN_A_NOTE = 8
+_UNFINISHED = ".partial"
 T = TypeVar("T")
 
 
@@ -245,8 +246,8 @@ def load(path: Path) -> Bundle:
     for folder in sorted(path.glob("cells/*/*"), key=_place):
         if not folder.is_dir():
             continue
-        if not (folder / "result.json").is_file():
-            notes.append(f"{folder.parent.name} round {folder.name}: begun, not finished")
+        if folder.name.endswith(_UNFINISHED) or not (folder / "result.json").is_file():
+            notes.append(f"{folder.parent.name} round {folder.name.removesuffix(_UNFINISHED)}: begun, not finished")
             continue
         try:
             repeats.append(Repeat(folder, _decode(folder / "result.json", Result)))
@@ -316,5 +317,6 @@ def _missing(manifest: Manifest, repeats: list[Repeat]) -> list[str]:
     missing = [f"{cell} round {number}" for cell, number in manifest.order if (cell, number) not in there]
     if not missing:
         return []
-    shown = ", ".join(missing[:8]) + (f" and {len(missing) - 8} more" if len(missing) > 8 else "")  # noqa: PLR2004
+    more = len(missing) - _NAMED_IN_A_NOTE
+    shown = ", ".join(missing[:_NAMED_IN_A_NOTE]) + (f" and {more} more" if more > 0 else "")
     return [f"{len(missing)} of {len(manifest.order)} planned repeats have no result: {shown}"]

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import jinja2
 
+from reports import axes as axes_of
 from reports import cells as cell_views
 from reports import formats, statistics, svg, tables, verdict
 from reports.bundle import Bundle, Repeat
@@ -22,7 +23,7 @@ _KIND_QUESTIONS = {
     "drain": "How fast do the consumers empty a backlog that was there before them?",
     "steady": "What was stored of an offered load that does not wait for the system?",
 }
-_LEVELS = {"findings": "Findings", "incomplete": "Incomplete", "clear": "No findings"}
+_LEVELS = {"findings": "Findings", "incomplete": "Incomplete, no findings", "clear": "No findings"}
 
 
 @dataclass(frozen=True)
@@ -52,7 +53,19 @@ class CellDetails:
     name: str
     title: str
     remark: str
+    alarm: str
     parts: tuple[Part, ...]
+
+
+@dataclass(frozen=True)
+class Tile:
+    """One number for the top of the page, with what it is, its unit and a remark."""
+
+    name: str
+    number: str
+    unit: str
+    remark: str
+    alarm: bool = False
 
 
 @dataclass(frozen=True)
@@ -75,7 +88,7 @@ def make(bundle: Bundle, cells: Sequence[Cell], judged: Verdict) -> Page:
     by_kind = {kind: [c for c in cells if c.plan.kind == kind] for kind in cell_views.kinds(bundle.manifest.cells)}
     sections = (
         _validity(bundle, cells),
-        _throughput(by_kind),
+        _throughput(by_kind, judged),
         _durations(cells),
         _stages(cells),
         _cpu(bundle, by_kind),
@@ -93,9 +106,10 @@ def make(bundle: Bundle, cells: Sequence[Cell], judged: Verdict) -> Page:
         verdict=judged,
         level=_LEVELS[judged.level],
         facts=_facts(bundle, cells),
+        tiles=_tiles(bundle, cells, judged),
         identities=tables.identities(verdict.total(_valid(bundle))),
         sections=sections,
-        cells=[_details(cell) for cell in cells],
+        cells=[(kind, [_details(cell) for cell in group]) for kind, group in by_kind.items()],
         environment_table=_environment(bundle),
         versions_table=tables.pairs((name, str(value)) for name, value in bundle.manifest.versions.items()),
         formats=formats,
@@ -110,43 +124,54 @@ def _valid(bundle: Bundle) -> list[Repeat]:
     return [repeat for repeat in bundle.repeats if repeat.result.valid]
 
 
-def _facts(bundle: Bundle, cells: Sequence[Cell]) -> list[tuple[str, str]]:
-    """Give what stands in the line under the finding: size, soundness, time and place."""
-    valid, attempts = len(_valid(bundle)), len(bundle.repeats)
+def _tiles(bundle: Bundle, cells: Sequence[Cell], judged: Verdict) -> list[Tile]:
+    """Give the few numbers that most readers come for."""
+    valid, audit = _valid(bundle), verdict.total(_valid(bundle))
+    found = []
+    if judged.best is not None and judged.best.throughput is not None:
+        interval = judged.best.throughput
+        spread = tables.span(interval) if interval.low is not None else "one repeat, no interval"
+        found.append(Tile("highest drain throughput", formats.rounded(interval.mean), "events/s", spread))
+    p99s = [(p99, c) for c in cells if (p99 := c.percentile("delivery_latency", statistics.PERCENTILES["p99"]))]
+    if p99s:
+        (low, _), (high, worst) = min(p99s, key=lambda p: p[0]), max(p99s, key=lambda p: p[0])
+        span = formats.milliseconds(low) + (f" to {formats.milliseconds(high)}" if high > low else "")
+        found.append(Tile("delivery latency p99", span, "ms", f"{len(p99s)} steady cells, highest in {worst.label}"))
+    found.append(
+        Tile("accepted events stored", formats.count(audit.stored_accepted), "", f"of {formats.count(audit.accepted)}")
+    )
+    lost = sum(repeat.result.audit.lost for repeat in bundle.repeats if repeat.result.audit)
+    found.append(Tile("lost", formats.count(lost), "", "by identity, event by event", alarm=lost > 0))
+    attempts = formats.plural(len(bundle.repeats), "attempt")
+    bounds = "bounds changed" if bundle.manifest.changed_bounds else "default bounds"
+    found.append(Tile("valid", str(len(valid)), f"of {attempts}", bounds))
+    return found
+
+
+def _facts(bundle: Bundle, cells: Sequence[Cell]) -> str:
+    """Give the line above the finding: what was measured, when, on what."""
     machine = bundle.manifest.hardware
-    return [
-        ("matrix", bundle.manifest.matrix.name or formats.NOTHING),
-        ("cells", str(len(cells))),
-        ("valid", f"{valid} of {formats.plural(attempts, 'attempt')}"),
-        ("bounds", "changed" if bundle.manifest.changed_bounds else "the default ones"),
-        ("measured", formats.moment(bundle.manifest.started_at)),
-        ("on", f"{formats.value(machine.cores or None)} cores, {formats.size(machine.memory_bytes or None)}"),
-    ]
+    what = f"matrix {bundle.manifest.matrix.name or formats.NOTHING}, {formats.plural(len(cells), 'cell')}"
+    where = f"{formats.value(machine.cores or None)} cores, {formats.size(machine.memory_bytes or None)}"
+    return f"{bundle.manifest.run_id} · {what} · {formats.moment(bundle.manifest.started_at)} · {where}"
 
 
 def _validity(bundle: Bundle, cells: Sequence[Cell]) -> Section:
     void = [repeat for repeat in bundle.repeats if not repeat.result.valid]
-    reasons = tables.table(
-        ["void attempt", "why it does not count"],
-        [[repeat.name, "; ".join(repeat.result.reasons)] for repeat in void],
-        text=2,
-    )
     changed = bundle.manifest.changed_bounds
-    bounds = tables.table(
-        ["bound", "value", "changed"],
-        [[n, formats.value(v), "yes" if n in changed else "no"] for n, v in bundle.manifest.bounds.items()],
-        text=1,
-    )
-    valid = len(_valid(bundle))
-    voids = sum(cell.void_attempts for cell in cells)
-    words = (f"{formats.plural(valid, 'valid repeat')}, {formats.plural(voids, 'void attempt')}. {_HOW_AUDITED}",)
-    parts = [
-        Part(words=words, table=tables.audit_total(bundle), summary="The audit, summed"),
-        Part(table=tables.audit_by_repeat(bundle), summary="The audit of every attempt"),
-    ]
+    bounds = [[n, formats.value(v), "changed" if n in changed else ""] for n, v in bundle.manifest.bounds.items()]
+    voids = formats.plural(sum(cell.void_attempts for cell in cells), "void attempt")
+    counts = f"{formats.plural(len(_valid(bundle)), 'valid repeat')}, {voids}."
+    parts = [Part(words=(f"{counts} {_HOW_AUDITED}",), table=tables.audit_total(bundle))]
     if void:
-        parts.append(Part(table=reasons, summary=f"Why {formats.plural(len(void), 'attempt')} did not count"))
-    parts.append(Part(table=bounds, summary="Bounds of validity"))
+        reasons = [[repeat.name, "; ".join(repeat.result.reasons) or formats.NOTHING] for repeat in void]
+        parts.append(Part("Void attempts", table=tables.table(["attempt", "why it does not count"], reasons, text=2)))
+    parts.append(Part(table=tables.audit_by_repeat(bundle), summary="The audit of every attempt"))
+    parts.append(Part(table=tables.table(["bound", "value", ""], bounds, text=1), summary="Bounds of validity"))
+    objective = {k: v for k, v in (bundle.manifest.matrix.objective or {}).items() if v is not None}
+    if objective:
+        rows = [[name, formats.value(value)] for name, value in objective.items()]
+        parts.append(Part(table=tables.table(["objective", "at most"], rows), summary="The objective"))
     return Section("audit", "Validity and audit", tuple(parts))
 
 
@@ -156,16 +181,34 @@ _HOW_AUDITED = (
 )
 
 
-def _throughput(by_kind: dict[str, list[Cell]]) -> Section:
+def _throughput(by_kind: dict[str, list[Cell]], judged: Verdict) -> Section:
     parts = []
     for kind, cells in by_kind.items():
-        words = (_KIND_QUESTIONS.get(kind, ""),)
-        if kind == "drain":
-            how = f"Intervals: {statistics.INTERVAL_LABEL}; every repeat is a point, hollow where consumers are idle."
-            parts.append(Part("Drain", (*words, how), tuple(throughput.panels(cells, kind))))
-        else:
-            parts.append(Part(kind.capitalize(), words, table=tables.steady(cells)))
-    return Section("throughput", "Throughput", tuple(parts))
+        words = [_KIND_QUESTIONS.get(kind, "")]
+        drawn: tuple[Panel, ...] = ()
+        if kind == "drain" or "drain" not in by_kind:
+            how = "a small point is one repeat, hollow marks have idle consumers"
+            words.append(f"Marks and numbers: {statistics.INTERVAL_LABEL}; {how}.")
+            words.append(_rivalry(judged) if kind == "drain" else "It is bounded by the offered load.")
+            drawn = tuple(throughput.panels(cells, kind))
+        parts.append(Part(f"{kind.capitalize()} cells", tuple(words), drawn, tables.steady(cells) if kind != "drain" else None))
+    return Section("throughput", "Throughput of partitions × consumers", tuple(parts))
+
+
+def _rivalry(judged: Verdict) -> str:
+    """Say which cells this run does not tell apart from the best."""
+    if judged.best is None:
+        return ""
+    if not judged.rivals:
+        return f"The interval of {judged.best.label} is apart from that of every other cell."
+    names = "; ".join(cell.label for cell in judged.rivals)
+    return (
+        f"{judged.best.label} is the highest, but its interval overlaps {_THAT[len(judged.rivals) > 1]} of {names} "
+        f"(partitions × consumers): they are not told apart by overlap alone."
+    )
+
+
+_THAT = {False: "that", True: "those"}
 
 
 def _durations(cells: Sequence[Cell]) -> Section:
@@ -231,7 +274,7 @@ def _bottlenecks(cells: Sequence[Cell]) -> Table:
 
 def _backlog(by_kind: dict[str, list[Cell]]) -> Section:
     figures = tuple(figure for group in by_kind.values() for figure in backlog.panels(group))
-    words = "Records that the group has not committed, each second; a line for each valid repeat, thick in the window."
+    words = "Records in Kafka that the group has not committed, each second; a line for each valid repeat, thick in the window."
     return Section(
         "backlog", "Backlog over time", (Part(words=(words if figures else "No time series.",), figures=figures),)
     )
@@ -239,20 +282,20 @@ def _backlog(by_kind: dict[str, list[Cell]]) -> Section:
 
 def _details(cell: Cell) -> CellDetails:
     findings = [f"{repeat.name}: {text}" for repeat in cell.attempts for text in repeat.result.findings]
-    reasons = [f"{repeat.name}: {text}" for repeat in cell.attempts for text in repeat.result.reasons]
-    parts = [Part(words=tuple(findings + reasons), table=tables.repeats_of(cell))]
+    reasons = [f"{repeat.name} is void: {text}" for repeat in cell.attempts for text in repeat.result.reasons]
+    axes = ", ".join(axes_of.words(name, value) for name, value in cell.plan.axes.items() if value is not None)
+    parts = [Part(words=(*findings, *reasons), table=tables.repeats_of(cell))]
     if cell.stages_ms:
-        parts.append(Part(table=tables.stages_of(cell), heading="Stages"))
-    parts += [
-        Part(table=tables.consumers_of(repeat), heading=f"Consumers, {repeat.name}")
-        for repeat in cell.attempts[:1]
-        if repeat.result.consumers
-    ]
-    axes = ", ".join(f"{name} {formats.value(value)}" for name, value in cell.plan.axes.items() if value is not None)
-    parts.append(Part(words=(f"Axes: {axes}.",)))
-    throughput_text = f"{formats.rounded(cell.throughput.mean)} events/s" if cell.throughput else "no valid repeat"
-    remark = throughput_text + (f", {len(findings)} findings" if findings else "")
-    return CellDetails(f"cell-{cell.plan.id}", cell.plan.id, remark, tuple(parts))
+        parts.append(Part("Stages", table=tables.stages_of(cell)))
+    if any(repeat.result.consumers for repeat in cell.attempts):
+        idle = f"{formats.plural(cell.idle_consumers, 'consumer')} idle, without a partition." if cell.idle_consumers else ""
+        parts.append(Part("Consumers", words=(idle,), table=tables.consumers_of(cell)))
+    parts.append(Part("Axes", words=(f"{axes}.",)))
+    remark = f"{formats.rounded(cell.throughput.mean)} events/s" if cell.throughput else "no valid repeat"
+    remark += f", {formats.plural(len(cell.valid), 'valid repeat')}" if cell.valid else ""
+    remark += f", {cell.void_attempts} void" if cell.void_attempts and cell.valid else ""
+    alarm = formats.plural(len(findings), "finding") if findings else ""
+    return CellDetails(f"cell-{cell.plan.id}", cell.sentence, f"{cell.plan.id}: {remark}", alarm, tuple(parts))
 
 
 def _environment(bundle: Bundle) -> Table:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from reports import formats, statistics
 from reports.bottleneck import ROLE_NAMES, STAGE_NAMES
-from reports.bundle import Audit, Bundle, Repeat
+from reports.bundle import Audit, Bundle, Result
 from reports.cells import Cell
 
 MEASURE_NAMES = {
@@ -192,7 +192,7 @@ def repeats_of(cell: Cell) -> Table:
         response, delivery = result.response_time_ms, result.delivery_latency_ms
         rows.append(
             [
-                f"{result.round}" + (f", attempt {result.attempt}" if result.attempt > 1 else ""),
+                round_of(result),
                 "valid" if result.valid else "void",
                 formats.count(result.throughput_events_per_s),
                 formats.rounded(length),
@@ -218,16 +218,22 @@ def _steady(cell: Cell) -> bool:
     return cell.plan.kind != "drain"
 
 
-def consumers_of(repeat: Repeat) -> Table:
-    """What each consumer was assigned and read; one without a partition is idle."""
+def consumers_of(cell: Cell) -> Table:
+    """What each consumer was assigned and read, in each attempt; one without a partition is idle."""
     rows = []
-    for consumer in repeat.result.consumers:
+    everyone = [(repeat.result, consumer) for repeat in cell.attempts for consumer in repeat.result.consumers]
+    for result, consumer in everyone:
         assigned = "; ".join(f"{topic} {', '.join(map(str, ps))}" for topic, ps in consumer.partitions.items())
         state = "idle" if consumer.idle else "working"
-        rows.append(
-            [consumer.name, state, assigned or "none", str(consumer.partition_count), formats.count(consumer.records)]
-        )
-    return table(["consumer", "state", "assigned partitions", "partitions", "records"], rows, text=3)
+        partitions, records = str(consumer.partition_count), formats.count(consumer.records)
+        rows.append([round_of(result), consumer.name, state, assigned or "none", partitions, records])
+    heads = ["round", "consumer", "state", "assigned partitions", "partitions", "records"]
+    return table(heads, rows, text=4)
+
+
+def round_of(result: Result) -> str:
+    """The round, with the attempt where it is not the first: ``2, attempt 3``."""
+    return f"{result.round}" + (f", attempt {result.attempt}" if result.attempt > 1 else "")
 
 
 def stages_of(cell: Cell) -> Table:

@@ -40,11 +40,13 @@ class Verdict:
     """The cell with the highest drain throughput, by geometric mean; None where no drain is valid."""
     rivals: tuple[Cell, ...]
     """Other drain cells whose intervals overlap that of the best."""
+    measured: bool
+    """Whether any repeat is valid."""
 
     @property
     def exit_code(self) -> int:
-        """1 with findings, else 0."""
-        return 1 if self.findings else 0
+        """1 with findings, or where nothing was measured; else 0."""
+        return 1 if self.findings or not self.measured else 0
 
 
 def judge(bundle: Bundle, cells: Sequence[Cell]) -> Verdict:
@@ -56,7 +58,7 @@ def judge(bundle: Bundle, cells: Sequence[Cell]) -> Verdict:
     level: Level = "findings" if findings else "incomplete" if _incomplete(bundle, cells) else "clear"
     clauses = (_went_wrong(findings, bundle.repeats), _performance(best, cells), _accounted(bundle, findings))
     sentence = "; ".join(clause for clause in clauses if clause) + "."
-    return Verdict(level, sentence[0].upper() + sentence[1:], findings, cautions, best, rivals)
+    return Verdict(level, sentence[0].upper() + sentence[1:], findings, cautions, best, rivals, any(cell.valid for cell in cells))
 
 
 def total(repeats: Sequence[Repeat]) -> Audit:
@@ -95,11 +97,7 @@ def _cautions(bundle: Bundle, cells: Sequence[Cell]) -> tuple[str, ...]:
         found.append(f"Without a valid repeat: {', '.join(empty)}.")
     void = sum(cell.void_attempts for cell in cells)
     if void:
-        reasons = list(
-            dict.fromkeys(r for repeat in bundle.repeats if not repeat.result.valid for r in repeat.result.reasons)
-        )
-        said = f" ({'; '.join(reasons[:3])})" if reasons else ""
-        found.append(f"{formats.plural(void, 'void attempt')} not counted in the numbers{said}.")
+        found.append(f"{formats.plural(void, 'void attempt')} not counted in the numbers; the reasons stand below.")
     if manifest.changed_bounds:
         bounds = (f"{name} = {formats.value(manifest.bounds.get(name))}" for name in manifest.changed_bounds)
         found.append(f"Validity was judged by changed bounds: {', '.join(bounds)}.")

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from reports import bundle, formats
+from reports import bundle, formats, palette
 from reports.bundle import Repeat
 from reports.cells import Cell
 from reports.figures import panel
@@ -45,9 +45,21 @@ def _panel(cell: Cell, series: Sequence[Series], highest: float, last: float) ->
             drawn.axes.plot(frame["second"], frame["backlog"], color=colour, linewidth=1, alpha=0.55)
             inside = _window(repeat, frame)
             drawn.axes.plot(inside["second"], inside["backlog"], color=colour, linewidth=2.2)
-        panel.label(drawn.axes, "seconds since the epoch", "backlog, events")
+        panel.label(drawn, "seconds since the epoch", "backlog, events")
+        _name_rounds(drawn, [repeat for repeat, _ in series])
         name = f"backlog-{cell.plan.id}"
         return drawn.finish(name, cell.label_with_kind.capitalize(), _frame(cell, series), _table(series))
+
+
+def _name_rounds(drawn: panel.Canvas, repeats: Sequence[Repeat]) -> None:
+    """Write the rounds into the upper right corner, each in the colour of its line."""
+    height = _HEIGHT - 16
+    for place, repeat in enumerate(reversed(repeats)):
+        colour = panel.series_colour(len(repeats) - 1 - place).light
+        x = (_WIDTH - 18 - 15 * place) / _WIDTH
+        drawn.figure.text(x, height / _HEIGHT, str(repeat.result.round), color=colour, fontsize=11, fontweight="bold")
+    left = (_WIDTH - 18 - 15 * len(repeats) + 10) / _WIDTH
+    drawn.figure.text(left, height / _HEIGHT, "round", color=palette.MUTED.light, fontsize=11, ha="right")
 
 
 def _window(repeat: Repeat, frame: pd.DataFrame) -> pd.DataFrame:

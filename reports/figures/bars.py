@@ -101,7 +101,7 @@ def _stack(
     highest: float,
     form: Callable[[float], str],
 ) -> None:
-    """Stack the parts of each row from zero to the right, those below zero to the left; the sum stands at the end."""
+    """Stack the parts of each row from zero to the right, those below zero to the left; the sum stands at the edge."""
     axes = drawn.axes
     for place, (_, parts) in enumerate(rows):
         ends = {True: 0.0, False: 0.0}
@@ -110,14 +110,8 @@ def _stack(
             colour = panel.series_colour(index).light
             axes.barh(place, value, left=ends[value >= 0], height=_BAR, color=colour, linewidth=0)
             ends[value >= 0] += value
-        axes.text(
-            ends[True] + highest * 0.012,
-            place,
-            form(sum(parts.values())),
-            va="center",
-            fontsize=11,
-            color=palette.INK.light,
-        )
+        total, edge = form(sum(parts.values())), axes.get_yaxis_transform()
+        axes.text(1.01, place, total, transform=edge, va="center", fontsize=11, color=palette.INK.light)
     panel.from_zero(axes, highest, lambda value: f"{value:g}", axis="x")
     lowest = min((min(0.0, *parts.values()) for _, parts in rows), default=0.0)
     if lowest < 0:
@@ -127,7 +121,7 @@ def _stack(
     axes.tick_params(axis="y", labelcolor=palette.INK.light)
     axes.grid(visible=False, axis="y")
     axes.grid(visible=True, axis="x", color=palette.RULE.light, linewidth=0.8)
-    panel.label(axes, unit)
+    panel.label(drawn, unit)
     _legend(drawn, names)
 
 

@@ -73,14 +73,14 @@ def plain(axes: Axes) -> None:
     axes.set_axisbelow(True)
 
 
-def label(axes: Axes, x: str = "", y: str = "") -> None:
+def label(drawn: Canvas, x: str = "", y: str = "") -> None:
     """Name the axes; the name of y stands upright above them, where it can be read."""
     if x:
-        axes.set_xlabel(x, color=palette.MUTED.light, fontsize=11, labelpad=6)
+        drawn.axes.set_xlabel(x, color=palette.MUTED.light, fontsize=11, labelpad=6)
     if y:
-        height = axes.figure.get_figheight() * _UNITS_PER_INCH
-        above = axes.get_position().y1 + 9 / height
-        axes.figure.text(0.005, above, y, color=palette.MUTED.light, fontsize=11, va="bottom")
+        height = drawn.figure.get_figheight() * _UNITS_PER_INCH
+        above = drawn.axes.get_position().y1 + 9 / height
+        drawn.figure.text(0.005, above, y, color=palette.MUTED.light, fontsize=11, va="bottom")
 
 
 def from_zero(axes: Axes, highest: float, form: Callable[[float], str], *, axis: str = "y") -> None:

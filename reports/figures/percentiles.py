@@ -63,7 +63,7 @@ def _panel(group: Sequence[Cell], measure: str, limits_ms: tuple[float, float], 
             drawn.axes.plot(x[-1:], y[-1:], panel.marker(index), color=colour.light, markersize=5)
             ends.append((x[-1], y[-1], cell.label, colour))
             frames.append(frame)
-        panel.label(drawn.axes, "percentile, axis in 1/(1−q)", "ms")
+        panel.label(drawn, "percentile, axis in 1/(1−q)", "ms")
         panel.end_labels(drawn.axes, ends)
         return drawn.finish(name, title, pd.concat(frames, ignore_index=True), tables.percentiles(group, measure))
 

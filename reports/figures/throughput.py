@@ -68,7 +68,7 @@ def _heat_map(group: Sequence[Cell], grid: Layout, everything: Sequence[Cell], n
             place = (acrosses.index(cell.plan.axes.get(grid.across)), downs.index(cell.plan.axes.get(grid.down)))
             _heat_cell(drawn.axes, place, cell, (low, high))
         _grid_axes(drawn.axes, downs, acrosses)
-        panel.label(drawn.axes, axis_names.title(grid.across), f"{axis_names.title(grid.down)}, cells in events/s")
+        panel.label(drawn, axis_names.title(grid.across), f"{axis_names.title(grid.down)}, cells in events/s")
         rows = [_row(cell, grid) for cell in group]
         heads = [axis_names.title(grid.down), axis_names.title(grid.across), "events/s (geometric mean)"]
         heads += ["95% t interval on log values", "repeats", "idle consumers"]
@@ -126,7 +126,7 @@ def _curves(group: Sequence[Cell], grid: Layout, highest: float, name: str, titl
             if end and len(lines) > 1:
                 ends.append((*end, _line_name(line, value), panel.series_colour(index)))
         drawn.axes.set_xticks(range(len(xs)), [formats.value(value) for value in xs])
-        panel.label(drawn.axes, axis_names.title(across), "events/s")
+        panel.label(drawn, axis_names.title(across), "events/s")
         panel.end_labels(drawn.axes, ends)
         frame = _repeats_frame(group)
         rows = [
