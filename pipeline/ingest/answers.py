@@ -17,6 +17,7 @@ App = Sanic[Config, SimpleNamespace]
 JSON = "application/json"
 OK_BODY = b'{"status":"ok"}'
 
+_MAX_MESSAGE = 500
 _PLAIN = re.compile(r"[!-$&-~]*")  # ASCII that is printed, without the space and the percent sign
 _encode = msgspec.json.Encoder().encode
 
@@ -69,7 +70,9 @@ def batch(answer: BatchAnswer, status: int, retry_after_s: int | None) -> HTTPRe
 
 def refused(error: RefusedError) -> HTTPResponse:
     """The answer for a refusal."""
-    response = _response(Refusal("error", error.code, str(error)), error.status, error.retry_after_s)
+    # What is not HTTP may be quoted in a message, and not be text that can be encoded.
+    text = str(error)[:_MAX_MESSAGE].encode(errors="backslashreplace").decode()
+    response = _response(Refusal("error", error.code, text), error.status, error.retry_after_s)
     if error.event_id is not None:
         response.headers["x-event-id"] = header_text(error.event_id)
     return response

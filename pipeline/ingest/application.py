@@ -7,7 +7,7 @@ from http import HTTPStatus
 
 from sanic import HTTPResponse, Request, Sanic
 from sanic.config import Config
-from sanic.exceptions import SanicException
+from sanic.exceptions import RequestCancelled, SanicException
 from sanic.handlers import ErrorHandler
 
 from pipeline.errors import UnavailableError
@@ -84,6 +84,8 @@ class _JsonErrors(ErrorHandler):
 
     def default(self, request: Request, exception: Exception) -> HTTPResponse:
         """Answer ``exception``; what is not HTTP's own is logged and says nothing of our inside."""
+        if isinstance(exception, RequestCancelled):
+            return answers.refused(RefusedError(HTTPStatus.BAD_REQUEST, "cancelled", "you have gone"))  # to nobody
         status = exception.status_code if isinstance(exception, SanicException) else HTTPStatus.INTERNAL_SERVER_ERROR
         if isinstance(exception, SanicException) and status < HTTPStatus.INTERNAL_SERVER_ERROR:
             code = HTTPStatus(status).name.lower()  # not_found, method_not_allowed, request_timeout and the like

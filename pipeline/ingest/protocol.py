@@ -6,7 +6,7 @@ import asyncio
 import resource
 from typing import cast
 
-from sanic.http import Stage
+from sanic.http import Http, Stage
 from sanic.server import HttpProtocol
 
 _SPARE_FILES = 100
@@ -26,9 +26,19 @@ def max_connections() -> int:
     return max(1, min(_MOST_CONNECTIONS, allowed - _SPARE_FILES))
 
 
+class _Http(Http):
+    """Sanic's side of a connection, without what makes it fail over a URL that is none."""
+
+    def create_empty_request(self) -> None:
+        """As Sanic's, which would parse the same URL once more."""
+        self.url = None
+        super().create_empty_request()
+
+
 class BoundedHttpProtocol(HttpProtocol):
     """Refuses connections beyond :func:`max_connections`; a head that trickles in gets no more time."""
 
+    HTTP_CLASS = _Http
     max_connections = max_connections()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:

@@ -311,9 +311,14 @@ def test_errors_of_http_have_the_same_form(api: Running) -> None:
     assert (missing.status, missing.json["code"]) == (404, "not_found")
     assert (wrong.status, wrong.json["code"]) == (405, "method_not_allowed")
     assert "POST" in wrong.headers["allow"]
+    for nonsense in (b"nonsense", b"GET  /a HTTP/1.1", b"GET /\x1f HTTP/1.1", b"GET /\xff HTTP/1.1", b"\x16\x03\x01"):
+        with connect(api) as wire:
+            wire.sendall(nonsense + b"\r\nHost: x\r\n\r\n")
+            assert read_answer(wire).json["code"] == "bad_request"
     with connect(api) as wire:
-        wire.sendall(b"nonsense\r\n\r\n")
-        assert read_answer(wire).json["code"] == "bad_request"
+        wire.sendall(b"P\xc0ST /track HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert read_answer(wire).json["code"] == "method_not_allowed"
+    assert "Traceback" not in api.log
 
 
 def test_pages_of_allowed_origins_may_send(api: Running) -> None:
