@@ -46,10 +46,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("run", nargs="?", metavar="RUN", help="a run's folder or name (default: the newest)")
     parser.add_argument("--runs", metavar="DIR", default="runs", help="where runs are looked for (default: runs)")
+    parser.add_argument("--latest", metavar="FILE", default=LATEST, help="a copy of the page (default: %(default)s)")
     chosen = parser.parse_args(arguments)
     try:
         folder = bundle.find(chosen.run, Path(chosen.runs))
-        judged = write(folder, LATEST)
+        judged = write(folder, Path(chosen.latest))
     except TidemarkError as error:
         sys.stderr.write(f"reports: {error}\n")
         return error.exit_code
@@ -64,7 +65,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return judged.exit_code
 
 
-def write(folder: Path, latest: Path | None) -> Verdict:
+def write(folder: Path, latest: Path) -> Verdict:
     """Write everything beside the bundle in ``folder``, each file whole or not at all; give the verdict.
 
     ``latest`` becomes a copy of the page, if its folder can be written.
@@ -82,7 +83,7 @@ def write(folder: Path, latest: Path | None) -> Verdict:
     _write(folder / "summary.json", summary.to_json(read, views, judged))
     _write(folder / "summary.md", summary.to_markdown(read, views, judged))
     _write(folder / "report.html", made.html)
-    if latest is not None and os.access(latest.parent, os.W_OK):
+    if os.access(latest.parent, os.W_OK):
         _write(latest, made.html)
     return judged
 

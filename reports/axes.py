@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from reports import formats
-from reports.bundle import CellPlan
+from reports.schema import CellPlan
 
 PARTITIONS, CONSUMERS = "partitions", "consumers"
 _FIRST = (PARTITIONS, CONSUMERS)
@@ -53,7 +53,7 @@ class Naming:
 
     def label(self, axes: dict[str, Any]) -> str:
         """Give a short label: partitions × consumers, and what else varies: ``3 × 2, batch 500``."""
-        grid = f"{formats.value(axes.get(PARTITIONS))} × {formats.value(axes.get(CONSUMERS))}"
+        grid = formats.unbroken(f"{formats.value(axes.get(PARTITIONS))} × {formats.value(axes.get(CONSUMERS))}")
         return ", ".join([grid, *(words(name, axes.get(name)) for name in self.varying if name not in _FIRST)])
 
     def sentence(self, axes: dict[str, Any]) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from msgspec import Struct
 
 from reports import formats
-from reports.bundle import CellPlan, Result
+from reports.schema import CellPlan, Result
 
 MACHINE_BUSY = 0.85
 """Of all cores: above it the machine's CPU is what is short."""

@@ -9,9 +9,10 @@ from typing import Any
 from reports import hlog, statistics
 from reports.axes import Naming, naming
 from reports.bottleneck import Bottleneck, name_bottleneck
-from reports.bundle import Audit, Bundle, CellPlan, Cohort, Repeat, Result
+from reports.bundle import Bundle, Repeat
 from reports.errors import BundleError
 from reports.hlog import Distribution
+from reports.schema import Audit, CellPlan, Cohort, Result
 from reports.statistics import Interval
 
 STAGES = ("schedule_delay", "http_and_api", "kafka_and_backlog", "write")

@@ -64,6 +64,11 @@ def plural(number: int, noun: str, nouns: str = "") -> str:
     return f"{number:,} {noun if number == 1 else nouns or noun + 's'}"
 
 
+def unbroken(label: str) -> str:
+    """The label, not to be broken between lines."""
+    return label.replace(" ", "\u00a0")
+
+
 def value(given: Any) -> str:
     """An axis' or a setting's value."""
     if given is None:

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 
 from reports import formats, statistics
 from reports.bottleneck import ROLE_NAMES, STAGE_NAMES
-from reports.bundle import Audit, Bundle, Result
+from reports.bundle import Bundle
 from reports.cells import Cell
+from reports.schema import Audit, Result
 
 MEASURE_NAMES = {
     "delivery_latency": "Delivery latency",
@@ -74,6 +75,22 @@ def identities(audit: Audit) -> tuple[Identity, Identity]:
     return (
         Identity("Identity 1", ("offered", audit.offered), offered, audit.offered_closes),
         Identity("Identity 2", ("accepted", audit.accepted), accepted, audit.accepted_closes),
+    )
+
+
+def besides(audit: Audit) -> tuple[tuple[str, str, bool], ...]:
+    """Give the counts that no identity holds: name, number, and whether it must be 0 and is not."""
+    return (
+        ("stored twice", formats.count(audit.stored_twice), audit.stored_twice > 0),
+        ("foreign", formats.count(audit.foreign), audit.foreign > 0),
+        (
+            "differing",
+            f"{formats.count(audit.differing)} of {formats.count(audit.compared)} compared",
+            audit.differing > 0,
+        ),
+        ("stored, in doubt", formats.count(audit.stored_in_doubt), False),
+        ("stored, rejected", formats.count(audit.stored_rejected), False),
+        ("delivered twice (allowed)", formats.count(audit.delivered_twice), False),
     )
 
 
@@ -148,6 +165,25 @@ def percentiles(cells: Sequence[Cell], measure: str) -> Table:
     return table(
         ["partitions × consumers", *(f"{n}, ms" for n in PERCENTILE_NAMES.values()), "requests", "values"], rows
     )
+
+
+def durations(cells: Sequence[Cell]) -> Table:
+    """Pooled percentiles of delivery latency and response time side by side, in ms."""
+    rows = [
+        [
+            cell.label,
+            *(
+                formats.milliseconds(cell.percentile(measure, q))
+                for measure in ("delivery_latency", "response_time")
+                for q in statistics.PERCENTILES.values()
+            ),
+            formats.count(cell.requests),
+        ]
+        for cell in cells
+    ]
+    first, *others = PERCENTILE_NAMES.values()
+    heads = [f"delivery latency, ms: {first}", *others, f"response time, ms: {first}", *others]
+    return table(["partitions × consumers", *heads, "requests"], rows)
 
 
 def cpu(cells: Sequence[Cell], cores_there: float) -> Table:

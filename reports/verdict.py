@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 from reports import formats
-from reports.bundle import Audit, Bundle, Repeat
+from reports.bundle import Bundle, Repeat
 from reports.cells import Cell
+from reports.schema import Audit
 
 Level = Literal["findings", "incomplete", "clear"]
 _ANYTHING_BUT_ACCOUNTED = {
@@ -58,7 +59,9 @@ def judge(bundle: Bundle, cells: Sequence[Cell]) -> Verdict:
     level: Level = "findings" if findings else "incomplete" if _incomplete(bundle, cells) else "clear"
     clauses = (_went_wrong(findings, bundle.repeats), _performance(best, cells), _accounted(bundle, findings))
     sentence = "; ".join(clause for clause in clauses if clause) + "."
-    return Verdict(level, sentence[0].upper() + sentence[1:], findings, cautions, best, rivals, any(cell.valid for cell in cells))
+    return Verdict(
+        level, sentence[0].upper() + sentence[1:], findings, cautions, best, rivals, any(cell.valid for cell in cells)
+    )
 
 
 def total(repeats: Sequence[Repeat]) -> Audit:

@@ -10,10 +10,10 @@ from matplotlib.patches import Rectangle
 
 from reports import formats, palette, tables
 from reports.bottleneck import ROLE_NAMES, STAGE_NAMES
-from reports.bundle import Cohort
 from reports.cells import Cell
 from reports.figures import panel
 from reports.figures.panel import Canvas, Panel
+from reports.schema import Cohort
 from reports.tables import Table, table
 
 _ROW_HEIGHT, _LEGEND_ROW, _BELOW = 26, 18, 46

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -40,7 +41,8 @@ class Canvas:
     axes: Axes
 
     def finish(self, name: str, title: str, data: pd.DataFrame, table: Table) -> Panel:
-        """Render."""
+        """Render; in ``name``, what may not stand in the name of a file becomes a dash."""
+        name = re.sub(r"[^\w.-]+", "-", name)
         return Panel(name, title, svg.render(self.figure, name, title), data, table)
 
 

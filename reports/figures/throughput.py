@@ -18,7 +18,7 @@ from reports.figures import panel
 from reports.figures.panel import Panel
 from reports.tables import span, table
 
-_BLANK_HEIGHT, _ROW_HEIGHT = 74, 66
+_BLANK_HEIGHT, _ROW_HEIGHT = 74, 80
 _LABEL_FROM_STEP = 5
 _DODGE = 0.12
 _BESIDE = 0.05
