@@ -26,7 +26,7 @@ _LONGEST_MIX = 40  # characters of an id that an event mix may take; a longer on
 
 
 class OfferedLoad(Struct, frozen=True, forbid_unknown_fields=True):
-    """An offered load that is known only in the run: a share of what the cell's drain reached.
+    """An offered load that is known only in the run: a share of what its slowest drain reached in round 1.
 
     ``at_least`` in events/s: what is offered where the share comes to less.
     """
@@ -39,8 +39,7 @@ class CellSpec(Struct, frozen=True):
     """One combination of the axes, with every axis filled; those that its kind does not know keep the default.
 
     ``event_mix`` None: the traffic's own mix (in a drain: all topics alike). ``events``: preloaded, in a drain.
-    ``warmup_s`` and ``duration_s``: of a steady cell. ``drain_cell``: the id of the drain whose throughput
-    decides the offered load, where that is a share.
+    ``warmup_s`` and ``duration_s``: of a steady cell.
     """
 
     id: str
@@ -62,7 +61,6 @@ class CellSpec(Struct, frozen=True):
     events: int = 120_000
     warmup_s: float = 3.0
     duration_s: float = 8.0
-    drain_cell: str = ""
 
     def axes(self) -> dict[str, Any]:
         """Give every axis and its value as plain JSON values; None for one that means nothing to this kind."""
@@ -76,46 +74,38 @@ class Axis(NamedTuple):
     kinds: tuple[str, ...]
     type: Any
     allowed: str
-    of_worker: bool  # a drain with the same value has to be there for a share of it
 
 
 _BOTH = ("drain", "steady")
 _STEADY = ("steady",)
 
-# A steady cell and the drain that it takes its load from agree on the axes with of_worker.
 AXES: dict[str, Axis] = {
-    "partitions": Axis("p", _BOTH, Annotated[int, Meta(ge=1, le=1_000)], "a whole number, 1 to 1000", True),
-    "consumers": Axis("c", _BOTH, Annotated[int, Meta(ge=1, le=64)], "a whole number, 1 to 64", True),
-    "api_processes": Axis("api", _STEADY, Annotated[int, Meta(ge=1, le=64)], "a whole number, 1 to 64", False),
-    "batch_max_events": Axis(
-        "batch", _BOTH, Annotated[int, Meta(ge=1, le=100_000)], "a whole number, 1 to 100000", True
-    ),
-    "linger_ms": Axis(
-        "linger", _STEADY, Annotated[int, Meta(ge=0, le=10_000)], "whole milliseconds, 0 to 10000", False
-    ),
-    "compression": Axis("", _STEADY, Compression, "'none', 'gzip', 'snappy', 'lz4' or 'zstd'", False),
-    "acks": Axis("acks", _STEADY, Acks, "'all', '1' or '0', in quotes", False),
+    "partitions": Axis("p", _BOTH, Annotated[int, Meta(ge=1, le=1_000)], "a whole number, 1 to 1000"),
+    "consumers": Axis("c", _BOTH, Annotated[int, Meta(ge=1, le=64)], "a whole number, 1 to 64"),
+    "api_processes": Axis("api", _STEADY, Annotated[int, Meta(ge=1, le=64)], "a whole number, 1 to 64"),
+    "batch_max_events": Axis("batch", _BOTH, Annotated[int, Meta(ge=1, le=100_000)], "a whole number, 1 to 100000"),
+    "linger_ms": Axis("linger", _STEADY, Annotated[int, Meta(ge=0, le=10_000)], "whole milliseconds, 0 to 10000"),
+    "compression": Axis("", _STEADY, Compression, "'none', 'gzip', 'snappy', 'lz4' or 'zstd'"),
+    "acks": Axis("acks", _STEADY, Acks, "'all', '1' or '0', in quotes"),
     "write_concern": Axis(
         "w",
         _BOTH,
         Annotated[str, Meta(pattern=r"^(majority|[1-9][0-9]?)$")],
         "'majority' or a number of nodes from '1' on, in quotes (with '0' nothing is ever acknowledged)",
-        True,
     ),
-    "driver": Axis("", _BOTH, Driver, "'motor' or 'pymongo'", True),
-    "key_skew": Axis("skew", _BOTH, Annotated[float, Meta(ge=0, le=1)], "a share, 0 to 1", True),
-    "payload_bytes": Axis("size", _BOTH, Annotated[int, Meta(ge=0, le=60_000)], "whole bytes, 0 to 60000", True),
+    "driver": Axis("", _BOTH, Driver, "'motor' or 'pymongo'"),
+    "key_skew": Axis("skew", _BOTH, Annotated[float, Meta(ge=0, le=1)], "a share, 0 to 1"),
+    "payload_bytes": Axis("size", _BOTH, Annotated[int, Meta(ge=0, le=60_000)], "whole bytes, 0 to 60000"),
     "event_mix": Axis(
-        "mix", _BOTH, dict[Name, Annotated[float, Meta(ge=0)]], "event types and weights, { page_view = 3, ... }", True
+        "mix", _BOTH, dict[Name, Annotated[float, Meta(ge=0)]], "event types and weights, { page_view = 3, ... }"
     ),
     "offered_load": Axis(
         "at",
         _STEADY,
         Rate | OfferedLoad,
         "events/s above 0, or { share_of_drain = 0.5, at_least = 1000 } with a share above 0 and up to 2",
-        False,
     ),
-    "generator_processes": Axis("gen", _STEADY, Annotated[int, Meta(ge=1, le=64)], "a whole number, 1 to 64", False),
+    "generator_processes": Axis("gen", _STEADY, Annotated[int, Meta(ge=1, le=64)], "a whole number, 1 to 64"),
 }
 
 

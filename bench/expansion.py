@@ -79,7 +79,8 @@ def expand(problems: Problems, blocks: Any, traffic: Traffic, api: Api) -> tuple
     _refuse_unequal_durability(problems, placed)
     for each in placed:
         _refuse_impossible(problems, each, traffic, api)
-    return tuple(_with_drain_cell(problems, each, placed) for each in placed)
+    _refuse_shares_of_nothing(problems, placed)
+    return tuple(cell for cell, _ in placed)
 
 
 def _read(problems: Problems, path: Path, given: Mapping[str, Any]) -> _Block | None:
@@ -232,24 +233,10 @@ def _refuse_impossible(problems: Problems, placed: _Placed, traffic: Traffic, ap
         problems.add(path, f"{text} (the API takes {api.max_body_bytes} bytes): [traffic] batch_max_events = {fitting}")
 
 
-def _with_drain_cell(problems: Problems, each: _Placed, placed: Sequence[_Placed]) -> CellSpec:
-    """``each``'s cell with the drain that decides its offered load, where a drain does."""
-    cell, block = each
-    if not isinstance(cell.offered_load, OfferedLoad):
-        return cell
-    wanted = _worker_side(cell)
-    for other, _ in placed:
-        if other.kind == "drain" and _worker_side(other) == wanted:
-            return msgspec.structs.replace(cell, drain_cell=other.id)
-    twin = msgspec.structs.replace(CellSpec(id="", kind="drain"), **wanted)
-    text = f"{cell.id} offers a share of its drain, and there is no cell {cell_id(twin)}"
-    problems.add(
-        (*block.path, "axes" if "offered_load" in block.varied else "offered_load"),
-        f"{text}: add that drain, or give offered_load as a number of events/s",
-    )
-    return cell
-
-
-def _worker_side(cell: CellSpec) -> dict[str, Any]:
-    """The axes that a drain has too, and their values."""
-    return {name: getattr(cell, name) for name, axis in AXES.items() if axis.of_worker}
+def _refuse_shares_of_nothing(problems: Problems, placed: Sequence[_Placed]) -> None:
+    """A share of a drain needs a drain in the same run."""
+    if any(cell.kind == "drain" for cell, _ in placed):
+        return
+    for path in dict.fromkeys(block.path for cell, block in placed if isinstance(cell.offered_load, OfferedLoad)):
+        text = "offered_load is a share of what a drain reached, and no cell is a drain"
+        problems.add(path, f"{text}: add a [[cells]] with kind = 'drain', or give offered_load in events/s")

@@ -41,7 +41,9 @@ def order(matrix: Matrix) -> tuple[PlannedRepeat, ...]:
         cells = list(matrix.cells)
         random.Random(f"{matrix.seed}/{number}").shuffle(cells)  # noqa: S311 - an order, and no secret
         if number == 1:
-            cells.sort(key=lambda cell: bool(cell.drain_cell))  # stable: shuffled within the two parts
+            cells.sort(
+                key=lambda cell: isinstance(cell.offered_load, OfferedLoad)
+            )  # stable: shuffled within the two parts
         repeats.extend(PlannedRepeat(cell, number) for cell in cells)
     return tuple(repeats)
 
@@ -92,7 +94,7 @@ def describe(matrix: Matrix) -> RenderableType:
         names = " ".join(repeat.cell.id for repeat in repeats if repeat.round == number)
         rounds.add_row(f"  {number}", names)
     parts.append(rounds)
-    if any(cell.drain_cell for cell in matrix.cells):
+    if any(isinstance(cell.offered_load, OfferedLoad) for cell in matrix.cells):
         parts.append(Text(_DRAINS_FIRST, style="dim"))
     bounds = ", ".join(f"{name} = {getattr(matrix.bounds, name)}" for name in changed(matrix.bounds))
     if bounds:
@@ -144,7 +146,7 @@ def size(cell: CellSpec) -> str:
 def _shown(cell: CellSpec, name: str) -> str:
     value = getattr(cell, name)
     if isinstance(value, OfferedLoad):
-        return f"{100 * value.share_of_drain:g}% of its drain (at least {value.at_least:,.0f}/s)"
+        return f"{100 * value.share_of_drain:g}% of the slowest drain (at least {value.at_least:,.0f}/s)"
     if isinstance(value, tuple):
         return " ".join(f"{event_type}:{weight:g}" for event_type, weight in value)
     if name == "offered_load":

@@ -252,15 +252,15 @@ def _is_finished(attempts: list[Result]) -> bool:
 
 
 def _offered_load(cell: CellSpec, results: Iterator[Result]) -> float | None:
-    """Give what a steady cell offers, in events/s; a share is of what its drain cell reached in round 1."""
+    """Give what a steady cell offers, in events/s; a share is of the slowest drain of round 1, for all cells alike."""
     if not isinstance(cell.offered_load, OfferedLoad):
         return cell.offered_load
     reached = [
         each.throughput_events_per_s
         for each in results
-        if each.cell == cell.drain_cell and each.round == 1 and each.throughput_events_per_s
+        if each.kind == "drain" and each.round == 1 and each.valid and each.throughput_events_per_s
     ]
-    share = cell.offered_load.share_of_drain * reached[-1] if reached else 0.0
+    share = cell.offered_load.share_of_drain * min(reached, default=0.0)
     return float(round(max(share, cell.offered_load.at_least)))
 
 

@@ -53,7 +53,7 @@ class Traffic(Struct, frozen=True, forbid_unknown_fields=True):
     key_skew: _Share = 0.0
     batch_min_events: Annotated[int, Meta(ge=1, le=MAX_BATCH_EVENTS)] = 10
     batch_max_events: Annotated[int, Meta(ge=1, le=MAX_BATCH_EVENTS)] = 500
-    visitor_share: _Share = 0.02
+    visitor_share: _Share = 0.01
     table_events: Annotated[int, Meta(ge=64, le=1_048_576)] = 32_768
 
     def __post_init__(self) -> None:

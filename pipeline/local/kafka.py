@@ -32,6 +32,9 @@ _COLLECTOR = (
     "-XX:InitiatingHeapOccupancyPercent=35",
     "-XX:+ExplicitGCInvokesConcurrent",
     "-Djava.awt.headless=true",
+    # A broker that lives for minutes: what the second compiler costs on a few cores it never earns back,
+    # and its threads would compete with what is measured.
+    "-XX:TieredStopAtLevel=1",
 )
 _FORMAT_TIMEOUT_S = 60.0
 _WARM_UP_TIMEOUT_S = 30.0

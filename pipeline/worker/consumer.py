@@ -131,6 +131,7 @@ class EventConsumer(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafk
             client_id="tidemark-worker",
             enable_auto_commit=False,
             auto_offset_reset="earliest",
+            fetch_min_bytes=worker.fetch_min_bytes,
             fetch_max_wait_ms=worker.fetch_max_wait_ms,
             max_partition_fetch_bytes=worker.max_partition_fetch_bytes,
             request_timeout_ms=max(kafka.request_timeout_ms, worker.fetch_max_wait_ms + 1_000),

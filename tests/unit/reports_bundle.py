@@ -373,7 +373,7 @@ def _write_timeseries(folder: Path, result: dict[str, Any], plan: Plan) -> None:
 def _write_events(folder: Path) -> None:
     """A few rows: the report reads neither, they are there because a bundle has them."""
     n = np.arange(8)
-    ledger = {name: n for name in ("stream", "first", "count", "intended", "sent", "answered", "outcome")}
+    ledger = dict.fromkeys(("stream", "first", "count", "intended", "sent", "answered", "outcome"), n)
     pq.write_table(pa.table(ledger), folder / "ledger.parquet")
     names = ("record_timestamp_ms", "fetched_ns", "acknowledged_ns", "consumer")
     pq.write_table(pa.table({"id_low": n.astype(np.uint64)} | dict.fromkeys(names, n)), folder / "deliveries.parquet")

@@ -79,7 +79,7 @@ def test_another_schema_version_is_refused_by_its_number(held: bundle.Bundle) ->
 @pytest.mark.parametrize("content", ["{", '{"schema_version": 1}', "[]"])
 def test_a_manifest_that_is_none_is_refused(held: bundle.Bundle, content: str) -> None:
     (held.path / "manifest.json").write_text(content)
-    with pytest.raises(BundleError, match="manifest.json"):
+    with pytest.raises(BundleError, match=r"manifest\.json"):
         held.read_manifest()
 
 
