@@ -3,21 +3,15 @@
 from __future__ import annotations
 
 import argparse
-import os
-import shutil
 import sys
 import traceback
 from collections.abc import Sequence
 from pathlib import Path
 
 from pipeline.errors import TidemarkError
-from reports import bundle, cells, page, summary, verdict
-from reports.figures.panel import Panel
-from reports.verdict import Verdict
 
 EXIT_USAGE, EXIT_CRASH = 2, 3
 LATEST = Path(__file__).parent / "latest.html"
-_MOST_FINDINGS = 10
 _EPILOG = """
 examples:
   python -m reports                               the newest run under runs/
@@ -49,8 +43,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--latest", metavar="FILE", default=LATEST, help="a copy of the page (default: %(default)s)")
     chosen = parser.parse_args(arguments)
     try:
+        # Only now: pandas and matplotlib take seconds to import, and --help or a mistyped option need neither.
+        from reports import bundle, writing  # noqa: PLC0415
+
         folder = bundle.find(chosen.run, Path(chosen.runs))
-        judged = write(folder, Path(chosen.latest))
+        judged = writing.write(folder, Path(chosen.latest))
     except TidemarkError as error:
         sys.stderr.write(f"reports: {error}\n")
         return error.exit_code
@@ -61,56 +58,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         traceback.print_exc()
         sys.stderr.write("reports: a crash of its own; the lines above say where\n")
         return EXIT_CRASH
-    _tell(folder, judged)
+    sys.stdout.write(writing.closing(folder, judged))
     return judged.exit_code
-
-
-def write(folder: Path, latest: Path) -> Verdict:
-    """Write everything beside the bundle in ``folder``, each file whole or not at all; give the verdict.
-
-    ``latest`` becomes a copy of the page, if its folder can be written.
-
-    Raises:
-        BundleError: the bundle cannot be read.
-        OSError: the folder cannot be written.
-    """
-    read = bundle.load(folder)
-    views = cells.of(read)
-    judged = verdict.judge(read, views)
-    made = page.make(read, views, judged)
-    _write_figures(folder / "figures", list(made.figures))
-    _write(folder / "summary.csv", summary.to_csv(read))
-    _write(folder / "summary.json", summary.to_json(read, views, judged))
-    _write(folder / "summary.md", summary.to_markdown(read, views, judged))
-    _write(folder / "report.html", made.html)
-    if os.access(latest.parent, os.W_OK):
-        _write(latest, made.html)
-    return judged
-
-
-def _write_figures(folder: Path, figures: Sequence[Panel]) -> None:
-    """Write each figure as SVG and its data as CSV; figures of an earlier report are gone."""
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir()
-    for figure in figures:
-        _write(folder / f"{figure.name}.svg", figure.drawing.file)
-        _write(folder / f"{figure.name}.csv", figure.data.to_csv(index=False))
-
-
-def _write(path: Path, text: str) -> None:
-    partial = path.with_name(path.name + ".writing")
-    partial.write_text(text, encoding="utf-8")
-    partial.replace(path)
-
-
-def _tell(folder: Path, judged: Verdict) -> None:
-    lines = [judged.sentence]
-    lines += [f"  FINDING: {each.repeat}: {each.text}" for each in judged.findings[:_MOST_FINDINGS]]
-    if len(judged.findings) > _MOST_FINDINGS:
-        lines.append(f"  and {len(judged.findings) - _MOST_FINDINGS} more, all in the report")
-    lines += [f"  {caution}" for caution in judged.cautions]
-    lines.append(f"report: {folder / 'report.html'}")
-    sys.stdout.write("\n".join(lines) + "\n")
 
 
 if __name__ == "__main__":

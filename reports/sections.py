@@ -55,6 +55,7 @@ class CellDetails:
 
 
 def validity(bundle: Bundle, cells: Sequence[Cell]) -> Section:
+    """Both identities stand above it; here are the counts, why attempts are void, and by which bounds."""
     void = [repeat for repeat in bundle.repeats if not repeat.result.valid]
     changed = bundle.manifest.changed_bounds
     bounds = [[n, formats.value(v), "changed" if n in changed else ""] for n, v in bundle.manifest.bounds.items()]
@@ -81,6 +82,7 @@ _HOW_AUDITED = (
 
 
 def throughput(by_kind: dict[str, list[Cell]], judged: Verdict) -> Section:
+    """Heat maps and scaling curves of drains; what steady cells stored of their offered load."""
     parts = []
     for kind, cells in by_kind.items():
         words = [_KIND_QUESTIONS.get(kind, "")]
@@ -114,6 +116,7 @@ _THAT = {False: "that", True: "those"}
 
 
 def durations(cells: Sequence[Cell]) -> Section:
+    """Percentile curves of delivery latency and response time, and the same as tables."""
     steady = [cell for cell in cells if cell.pooled]
     if not steady:
         return Section(*_DURATIONS, (Part(words=(_NO_STEADY,)),))
@@ -141,6 +144,7 @@ _NO_STEADY = "No steady cell has a valid repeat in this run, so there is nothing
 
 
 def stages(cells: Sequence[Cell]) -> Section:
+    """Where delivery latency is spent, in the mean and around two percentiles."""
     figures = tuple(bars.stages(cells))
     words = (
         "Schedule delay: intended to sent. HTTP and API: sent to Kafka's record timestamp. Kafka and backlog: until "
@@ -152,6 +156,7 @@ def stages(cells: Sequence[Cell]) -> Section:
 
 
 def cpu(bundle: Bundle, by_kind: dict[str, list[Cell]]) -> Section:
+    """Cores by role against those there, and what bounds each cell, with the evidence."""
     there = bundle.manifest.hardware.cores
     cells = [cell for group in by_kind.values() for cell in group if cell.cores]
     if not cells:
@@ -175,6 +180,7 @@ def _bottlenecks(cells: Sequence[Cell]) -> Table:
 
 
 def backlog(by_kind: dict[str, list[Cell]]) -> Section:
+    """Backlog second by second, a small figure for each cell."""
     figures = tuple(figure for group in by_kind.values() for figure in backlog_figures.panels(group))
     words = (
         "Records in Kafka that the group has not committed, each second; "
@@ -189,6 +195,7 @@ def backlog(by_kind: dict[str, list[Cell]]) -> Section:
 
 
 def details(cell: Cell) -> CellDetails:
+    """Everything about one cell that the other sections leave out."""
     findings = [f"{repeat.name}: {text}" for repeat in cell.attempts for text in repeat.result.findings]
     reasons = [f"{repeat.name} is void: {text}" for repeat in cell.attempts for text in repeat.result.reasons]
     axes = ", ".join(axes_of.words(name, value) for name, value in cell.plan.axes.items() if value is not None)

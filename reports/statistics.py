@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 from msgspec import Struct
-from scipy import stats
+from scipy import special
 
 CONFIDENCE = 0.95
 REQUESTS_BEYOND = 10
@@ -41,7 +41,8 @@ def log_t_interval(values: Sequence[float], confidence: float = CONFIDENCE) -> I
     n, centre = len(logs), float(logs.mean())
     if n < 2:  # noqa: PLR2004 - a spread needs two
         return Interval(n, math.exp(centre))
-    half = float(stats.t.ppf((1 + confidence) / 2, n - 1)) * float(logs.std(ddof=1)) / math.sqrt(n)
+    # stdtrit is the quantile of Student's t; scipy.stats has it too, and takes two seconds more to import.
+    half = float(special.stdtrit(n - 1, (1 + confidence) / 2)) * float(logs.std(ddof=1)) / math.sqrt(n)
     return Interval(n, math.exp(centre), math.exp(centre - half), math.exp(centre + half))
 
 

@@ -46,7 +46,7 @@ class Plan:
     """How many attempts were void; three of them leave the repeat without a valid one."""
     crashed: set[tuple[str, int]] = field(default_factory=set)
     missing: set[tuple[str, int]] = field(default_factory=set)
-    requests: int = 12_000
+    requests: int = 2_000
     seconds: int = 10
 
 
@@ -77,12 +77,8 @@ BOUNDS = {
 
 
 def quick_cells() -> list[Cell]:
-    drains = [
-        Cell(f"drain-p{p}-c{c}", "drain", {"partitions": p, "consumers": c}) for p in (1, 3) for c in (1, 2, 4)
-    ]
-    steady = [
-        Cell(f"steady-p{p}-c{c}", "steady", {"partitions": p, "consumers": c}) for p in (1, 3) for c in (1, 2)
-    ]
+    drains = [Cell(f"drain-p{p}-c{c}", "drain", {"partitions": p, "consumers": c}) for p in (1, 3) for c in (1, 2, 4)]
+    steady = [Cell(f"steady-p{p}-c{c}", "steady", {"partitions": p, "consumers": c}) for p in (1, 3) for c in (1, 2)]
     return [*drains, *steady]
 
 
@@ -238,6 +234,8 @@ def _steady(plan: Plan, rate: float, axes: dict[str, Any], folder: Path, repeat:
     for name, low, high in (("p50", 0.45, 0.55), ("p90", 0.89, 0.91), ("p99", 0.985, 0.995)):
         a, b = np.quantile(latency, [low, high])
         inside = (latency >= a) & (latency <= b)
+        if not inside.any():
+            continue
         means = {stage: float(samples[stage][inside].mean()) for stage in STAGES}
         cohorts.append({"name": name, "delivery_latency_ms": float(latency[inside].mean()), "stages_ms": means})
     return {
@@ -299,7 +297,10 @@ def hlog(samples_us: dict[str, NDArray[np.float64]], weight: int = 1) -> str:
     lines.append('"StartTimestamp","Interval_Length","Interval_Max","Interval_Compressed_Histogram"')
     for tag, values in samples_us.items():
         histogram = HdrHistogram(1, 3_600_000_000, 3)
-        whole, counts = np.unique(np.maximum(values, 0).astype(np.int64), return_counts=True)
+        whole = np.maximum(values, 0).astype(np.int64)
+        # A histogram keeps 11 bits of a value: binned by them before, far fewer calls are needed.
+        shift = np.maximum(np.frexp(whole.astype(np.float64))[1].astype(np.int64) - 11, 0)
+        whole, counts = np.unique((whole >> shift) << shift, return_counts=True)
         for value, count in zip(whole, counts, strict=True):
             histogram.record_value(int(value), int(count) * weight)
         payload = histogram.encode().decode()
@@ -384,5 +385,6 @@ if __name__ == "__main__":
         quick_cells(),
         lost={("drain-p3-c2", 2): 12} if "--lost" in sys.argv else {},
         void={("steady-p1-c2", 2): 1},
+        requests=12_000,
     )
     print(write(Path(sys.argv[1]), everything))  # noqa: T201  its output

@@ -1,0 +1,62 @@
+"""Writes the report beside its bundle, and says in a few lines what it found."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+from reports import bundle, cells, page, summary, verdict
+from reports.figures.panel import Panel
+from reports.verdict import Verdict
+
+_MOST_FINDINGS = 10
+
+
+def write(folder: Path, latest: Path) -> Verdict:
+    """Write everything beside the bundle in ``folder``, each file whole or not at all; give the verdict.
+
+    ``latest`` becomes a copy of the page, if its folder can be written.
+
+    Raises:
+        BundleError: the bundle cannot be read.
+        OSError: the folder cannot be written.
+    """
+    read = bundle.load(folder)
+    views = cells.of(read)
+    judged = verdict.judge(read, views)
+    made = page.make(read, views, judged)
+    _write_figures(folder / "figures", list(made.figures))
+    _write(folder / "summary.csv", summary.to_csv(read))
+    _write(folder / "summary.json", summary.to_json(read, views, judged))
+    _write(folder / "summary.md", summary.to_markdown(read, views, judged))
+    _write(folder / "report.html", made.html)
+    if os.access(latest.parent, os.W_OK):
+        _write(latest, made.html)
+    return judged
+
+
+def closing(folder: Path, judged: Verdict) -> str:
+    """Give the lines to print: the finding, what a reader must know, and where the report is."""
+    lines = [judged.sentence]
+    lines += [f"  FINDING: {each.repeat}: {each.text}" for each in judged.findings[:_MOST_FINDINGS]]
+    if len(judged.findings) > _MOST_FINDINGS:
+        lines.append(f"  and {len(judged.findings) - _MOST_FINDINGS} more, all in the report")
+    lines += [f"  {caution}" for caution in judged.cautions]
+    return "\n".join([*lines, f"report: {folder / 'report.html'}"]) + "\n"
+
+
+def _write_figures(folder: Path, figures: Sequence[Panel]) -> None:
+    """Write each figure as SVG and its data as CSV; figures of an earlier report are gone."""
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir()
+    for figure in figures:
+        _write(folder / f"{figure.name}.svg", figure.drawing.file)
+        _write(folder / f"{figure.name}.csv", figure.data.to_csv(index=False))
+
+
+def _write(path: Path, text: str) -> None:
+    partial = path.with_name(path.name + ".writing")
+    partial.write_text(text, encoding="utf-8")
+    partial.replace(path)

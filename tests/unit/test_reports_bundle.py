@@ -1,0 +1,105 @@
+"""Reading a bundle: whole, cut short, damaged, of another schema version."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from reports import bundle
+from reports.errors import BundleError, NoRunError, SchemaVersionError
+from tests.unit.reports_bundle import Cell, Plan, write
+
+DRAINS = [Cell("drain-c1", "drain", {"consumers": 1}), Cell("drain-c2", "drain", {"consumers": 2})]
+
+
+def change(path: Path, **fields: object) -> None:
+    path.write_text(json.dumps(json.loads(path.read_text()) | fields))
+
+
+def test_every_attempt_is_read_in_the_order_of_cells_rounds_and_attempts(tmp_path: Path) -> None:
+    read = bundle.load(write(tmp_path, Plan(DRAINS, rounds=2, void={("drain-c1", 1): 2})))
+    assert [repeat.name for repeat in read.repeats] == [
+        "drain-c1 round 1",
+        "drain-c1 round 1, attempt 2",
+        "drain-c1 round 1, attempt 3",
+        "drain-c1 round 2",
+        "drain-c2 round 1",
+        "drain-c2 round 2",
+    ]
+    assert [repeat.result.valid for repeat in read.repeats] == [False, False, True, True, True, True]
+    assert read.notes == ()
+
+
+@pytest.mark.parametrize("version", [0, 2, "1", None])
+def test_another_schema_version_is_refused_and_the_needed_one_named(tmp_path: Path, version: object) -> None:
+    run = write(tmp_path, Plan(DRAINS, rounds=1))
+    change(run / "manifest.json", schema_version=version)
+    with pytest.raises(SchemaVersionError, match=f"schema_version {version!r}.* needs schema_version 1"):
+        bundle.load(run)
+
+
+def test_another_schema_version_of_one_result_is_refused_too(tmp_path: Path) -> None:
+    run = write(tmp_path, Plan(DRAINS, rounds=1))
+    change(run / "cells/drain-c2/1/result.json", schema_version=2)
+    with pytest.raises(SchemaVersionError, match=r"drain-c2/1/result\.json"):
+        bundle.load(run)
+
+
+def test_fields_that_a_later_harness_adds_do_not_hinder(tmp_path: Path) -> None:
+    run = write(tmp_path, Plan(DRAINS, rounds=1))
+    change(run / "cells/drain-c2/1/result.json", something_new={"deep": 1})
+    assert len(bundle.load(run).repeats) == 2
+
+
+def test_a_repeat_begun_and_not_finished_is_told(tmp_path: Path) -> None:
+    run = write(tmp_path, Plan(DRAINS, rounds=1, missing={("drain-c2", 1)}))
+    (run / "cells/drain-c2/1.partial").mkdir(parents=True)
+    (run / "cells/drain-c2/1.partial/result.json").write_text("{}")
+    notes = bundle.load(run).notes
+    assert "drain-c2 round 1: begun, not finished" in notes
+    assert "1 of 2 planned repeats have no result: drain-c2 round 1" in notes
+
+
+def test_a_damaged_result_is_told_and_the_rest_is_read(tmp_path: Path) -> None:
+    run = write(tmp_path, Plan(DRAINS, rounds=1))
+    (run / "cells/drain-c1/1/result.json").write_text('{"schema_version": 1, "cell": 3}')
+    read = bundle.load(run)
+    assert [repeat.result.cell for repeat in read.repeats] == ["drain-c2"]
+    assert any("drain-c1/1/result.json is damaged" in note for note in read.notes)
+
+
+def test_without_a_manifest_there_is_no_bundle(tmp_path: Path) -> None:
+    with pytest.raises(BundleError, match=r"manifest\.json cannot be read"):
+        bundle.load(tmp_path)
+
+
+def test_a_damaged_time_series_is_none(tmp_path: Path) -> None:
+    run = write(tmp_path, Plan(DRAINS, rounds=1))
+    (run / "cells/drain-c1/1/timeseries.parquet").write_bytes(b"PAR1 and no more")
+    first, second = bundle.load(run).repeats
+    assert bundle.timeseries(first) is None
+    assert bundle.timeseries(second) is not None
+
+
+class TestFind:
+    def test_the_newest_run_is_the_default(self, tmp_path: Path) -> None:
+        for age, name in ((300, "b-old"), (100, "a-new"), (200, "c-older")):
+            run = write(tmp_path, Plan(DRAINS, rounds=0), name)
+            stamp = 1_795_000_000 - age
+            os.utime(run / "manifest.json", (stamp, stamp))
+        assert bundle.find(None, tmp_path).name == "a-new"
+
+    def test_a_run_is_found_by_path_and_by_name(self, tmp_path: Path) -> None:
+        run = write(tmp_path, Plan(DRAINS, rounds=0), "mine")
+        assert bundle.find(str(run), Path("nowhere")) == run
+        assert bundle.find("mine", tmp_path) == run
+        assert bundle.find(str(run / "manifest.json"), Path("nowhere")) == run
+
+    def test_what_is_no_run_is_refused(self, tmp_path: Path) -> None:
+        with pytest.raises(NoRunError, match="nothing-here is no run"):
+            bundle.find("nothing-here", tmp_path)
+        with pytest.raises(NoRunError, match="no run under"):
+            bundle.find(None, tmp_path)

@@ -1,0 +1,116 @@
+"""The first sentence, its colour, and the exit code that goes with it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from reports import bundle, cells, verdict
+from reports.verdict import Verdict
+from tests.unit.reports_bundle import Cell, Plan, write
+
+DRAINS = [Cell("drain-c1", "drain", {"consumers": 1}), Cell("drain-c2", "drain", {"consumers": 2})]
+STEADY = Cell("steady-c1", "steady", {"consumers": 1})
+
+
+def judge(run: Path) -> Verdict:
+    read = bundle.load(run)
+    return verdict.judge(read, cells.of(read))
+
+
+def edit(path: Path, **fields: Any) -> None:
+    path.write_text(json.dumps(json.loads(path.read_text()) | fields))
+
+
+def test_without_findings_the_best_drain_is_the_finding(tmp_path: Path) -> None:
+    judged = judge(write(tmp_path, Plan(DRAINS)))
+    assert (judged.level, judged.exit_code, judged.findings) == ("clear", 0, ())
+    assert judged.sentence.startswith("2 consumers on 3 partitions per topic drained ")
+    assert "95% t interval" in judged.sentence
+    assert "bound by MongoDB" in judged.sentence
+    assert judged.sentence.endswith("all 720,000 accepted events are accounted for, none lost.")
+    assert judged.sentence.count(".") - judged.sentence.count("0.") == 1
+
+
+def test_a_loss_comes_first_is_red_and_exits_1(tmp_path: Path) -> None:
+    judged = judge(write(tmp_path, Plan(DRAINS, lost={("drain-c2", 2): 12})))
+    assert (judged.level, judged.exit_code) == ("findings", 1)
+    assert judged.sentence.startswith("12 accepted events were lost (drain-c2 round 2); ")
+    assert "none lost" not in judged.sentence
+    assert "719,988 of 720,000 accepted events are stored" in judged.sentence
+
+
+def test_a_loss_that_no_finding_names_is_found_all_the_same(tmp_path: Path) -> None:
+    run = write(tmp_path, Plan(DRAINS, lost={("drain-c2", 2): 1}))
+    edit(run / "cells/drain-c2/2/result.json", findings=[])
+    judged = judge(run)
+    assert judged.exit_code == 1
+    assert [(f.repeat, f.text) for f in judged.findings] == [("drain-c2 round 2", "1 accepted and then lost")]
+
+
+def test_a_loss_in_a_void_attempt_is_red_too(tmp_path: Path) -> None:
+    run = write(tmp_path, Plan(DRAINS, void={("drain-c1", 1): 1}))
+    path = run / "cells/drain-c1/1/result.json"
+    audit = json.loads(path.read_text())["audit"]
+    edit(path, audit=audit | {"lost": 3, "stored_accepted": audit["accepted"] - 3})
+    assert judge(run).exit_code == 1
+
+
+def test_an_identity_that_does_not_close_is_a_finding(tmp_path: Path) -> None:
+    run = write(tmp_path, Plan(DRAINS))
+    path = run / "cells/drain-c1/3/result.json"
+    audit = json.loads(path.read_text())["audit"]
+    edit(path, audit=audit | {"stored_accepted": audit["accepted"] - 1})
+    judged = judge(run)
+    assert judged.level == "findings"
+    assert "identity 2 does not close" in judged.findings[0].text
+
+
+def test_a_crash_is_a_finding_and_the_rest_is_reported(tmp_path: Path) -> None:
+    judged = judge(write(tmp_path, Plan(DRAINS, crashed={("drain-c1", 1)})))
+    assert judged.exit_code == 1
+    assert judged.sentence.startswith("Crash: worker 1 exited with code 3")
+    assert "drained" in judged.sentence
+
+
+def test_a_cell_without_a_valid_repeat_leaves_the_report_incomplete(tmp_path: Path) -> None:
+    judged = judge(write(tmp_path, Plan(DRAINS, rounds=1, void={("drain-c2", 1): 3})))
+    assert (judged.level, judged.exit_code) == ("incomplete", 0)
+    assert any(caution.startswith("Without a valid repeat: drain") for caution in judged.cautions)
+    assert any(caution.startswith("3 void attempts") for caution in judged.cautions)
+
+
+def test_an_interrupted_run_says_so(tmp_path: Path) -> None:
+    judged = judge(write(tmp_path, Plan(DRAINS, status="interrupted", missing={("drain-c2", 3)})))
+    assert judged.level == "incomplete"
+    assert any("interrupted" in caution for caution in judged.cautions)
+    assert any("drain-c2 round 3" in caution for caution in judged.cautions)
+
+
+def test_nothing_measured_is_no_success(tmp_path: Path) -> None:
+    judged = judge(write(tmp_path, Plan(DRAINS, rounds=0)))
+    assert (judged.level, judged.exit_code) == ("incomplete", 1)
+    assert judged.sentence.startswith("No cell has a valid repeat")
+
+
+def test_changed_bounds_stand_in_the_verdict(tmp_path: Path) -> None:
+    judged = judge(write(tmp_path, Plan(DRAINS, bounds={"schedule_delay_p99_ms": 50.0})))
+    assert "Validity was judged by changed bounds: schedule_delay_p99_ms = 50." in judged.cautions
+
+
+def test_with_steady_cells_only_the_offered_load_is_the_finding(tmp_path: Path) -> None:
+    judged = judge(write(tmp_path, Plan([STEADY], rounds=2)))
+    assert judged.best is None
+    assert judged.sentence.startswith("At the highest offered load, ")
+
+
+def test_cells_whose_intervals_overlap_the_best_are_its_rivals(tmp_path: Path) -> None:
+    run = write(tmp_path, Plan(DRAINS))
+    for round_, (first, second) in enumerate(((100, 102), (110, 113), (105, 106)), start=1):
+        edit(run / f"cells/drain-c1/{round_}/result.json", throughput_events_per_s=first)
+        edit(run / f"cells/drain-c2/{round_}/result.json", throughput_events_per_s=second)
+    assert [cell.plan.id for cell in judge(run).rivals] == ["drain-c1"]
+    for round_ in (1, 2, 3):
+        edit(run / f"cells/drain-c1/{round_}/result.json", throughput_events_per_s=50 + round_)
+    assert judge(run).rivals == ()
