@@ -22,6 +22,7 @@ from bench.matrix import Matrix
 from bench.plan import PlannedRepeat
 from bench.progress import Display
 from bench.result import Result
+from bench.system import NICENESS
 from pipeline.local.stack import LocalStack
 from pipeline.settings import Settings
 
@@ -184,6 +185,7 @@ def _servers(run: _Run) -> Iterator[Servers]:
         run.settings.local,
         logs_dir=run.bundle.path / "logs",
         group_initial_rebalance_delay_ms=_REBALANCE_DELAY_MS,
+        niceness=NICENESS,
     )
     try:
         stack.start(run.display.note)

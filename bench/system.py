@@ -24,6 +24,9 @@ from pipeline.local.process import ChildProcess
 from pipeline.settings import Settings
 from pipeline.topics import event_topics
 
+# The generator goes first: were it to wait for what it loads, it could not tell how that does. All of the
+# system, servers included, is as nice, so that its parts share the machine as they would by themselves.
+NICENESS = 10
 _READY_TIMEOUT_S = 60.0
 _STOP_TIMEOUT_S = 30.0
 _POLL_S = 0.05
@@ -161,7 +164,9 @@ class System:
             **{key: value for key, value in os.environ.items() if not key.startswith(settings.PREFIX)},
             **settings.to_environment(of_process),
         }
-        return ChildProcess(name, [sys.executable, *arguments], env=environment, log_path=self._logs / f"{name}.log")
+        return ChildProcess(
+            name, [sys.executable, *arguments], env=environment, log_path=self._logs / f"{name}.log", niceness=NICENESS
+        )
 
 
 def _is_ready(url: str) -> bool:

@@ -1,6 +1,6 @@
 """Runs one command and sees to it that the command never outlives the process that asked for it.
 
-Run as a script of its own, ``python -I -S guard.py PARENT_PID CHANNEL_FD SCRATCH COMMAND...``, by
+Run as a script of its own, ``python -I -S guard.py PARENT_PID CHANNEL_FD SCRATCH NICENESS COMMAND...``, by
 :class:`pipeline.local.process.ChildProcess`; it imports a few standard modules only, so that it
 starts in some ten milliseconds. The channel is one end of a socket pair, lines of ASCII:
 
@@ -43,7 +43,7 @@ class Guard:
             end.setblocking(False)
         self._wakeup_end = wakeup_end
 
-    def start(self, command: list[str]) -> bool:
+    def start(self, command: list[str], niceness: int) -> bool:
         """Start ``command`` in a session of its own and tell the parent; False if it cannot be started."""
         signal.set_wakeup_fd(self._wakeup_end.fileno(), warn_on_full_buffer=False)
         signal.signal(signal.SIGCHLD, lambda *_: None)
@@ -58,6 +58,7 @@ class Guard:
         if self._child == 0:
             try:
                 os.setsid()
+                _be_nice(niceness)
                 die_with_parent()
                 if os.getppid() != guard:
                     os._exit(1)
@@ -140,6 +141,14 @@ class Guard:
             self._channel.sendall(line.encode() + b"\n")
 
 
+def _be_nice(niceness: int) -> None:
+    """Let others go first, also where Linux shares the processor among sessions and not among processes."""
+    if niceness:
+        os.nice(niceness)
+        with contextlib.suppress(OSError), open("/proc/self/autogroup", "w") as autogroup:  # noqa: PTH123  pathlib is slow to import
+            autogroup.write(str(niceness))
+
+
 def _death_signal_setter() -> Callable[[], object]:
     """Give what makes the kernel kill the calling process when this one dies; nothing where it cannot.
 
@@ -155,11 +164,11 @@ def _death_signal_setter() -> Callable[[], object]:
 
 def main(arguments: list[str]) -> int:
     """Run the guard; the exit code is of no meaning, the channel has told everything."""
-    parent, channel_fd, scratch, *command = arguments
+    parent, channel_fd, scratch, niceness, *command = arguments
     channel = socket.socket(fileno=int(channel_fd))
     channel.set_inheritable(False)
     guard = Guard(int(parent), channel)
-    if guard.start(command) and not guard.watch():
+    if guard.start(command, int(niceness)) and not guard.watch():
         guard.end()
         if scratch:
             import shutil  # noqa: PLC0415  needed after the parent's death alone, and slow to import

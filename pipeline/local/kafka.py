@@ -44,7 +44,7 @@ _POLL_S = 0.05
 _STARTED = "Kafka Server started"
 
 
-def prepare(
+def prepare(  # noqa: PLR0913 - keywords only: each is named where it is given
     *,
     java: Path,
     jars: Sequence[Path],
@@ -54,6 +54,7 @@ def prepare(
     log_path: Path,
     scratch: Path | None = None,
     group_initial_rebalance_delay_ms: int = GROUP_INITIAL_REBALANCE_DELAY_MS,
+    niceness: int = 0,
 ) -> ChildProcess:
     """Write the broker's configuration, format ``data_dir`` if it is new, and give the process to start.
 
@@ -74,6 +75,7 @@ def prepare(
         log_path=log_path,
         cwd=data_dir,
         scratch=scratch,
+        niceness=niceness,
     )
 
 

@@ -28,7 +28,9 @@ def uri(port: int) -> str:
     return f"mongodb://{HOST}:{port}/?directConnection=true"
 
 
-def prepare(*, mongod: Path, port: int, data_dir: Path, log_path: Path, scratch: Path | None = None) -> ChildProcess:
+def prepare(
+    *, mongod: Path, port: int, data_dir: Path, log_path: Path, scratch: Path | None = None, niceness: int = 0
+) -> ChildProcess:
     """Give the process to start; ``data_dir`` is made if it is not there."""
     data_dir.mkdir(parents=True, exist_ok=True)
     command = [mongod, "--port", port, "--bind_ip", HOST, "--dbpath", data_dir, "--replSet", _REPLICA_SET]
@@ -38,7 +40,7 @@ def prepare(*, mongod: Path, port: int, data_dir: Path, log_path: Path, scratch:
     # Its own diagnostics would write to the disk that is measured.
     quiet = ["--setParameter", "diagnosticDataCollectionEnabled=false"]
     argv = [str(each) for each in (*command, *bounds, *quick, *quiet)]
-    return ChildProcess("mongod", argv, log_path=log_path, cwd=data_dir, scratch=scratch)
+    return ChildProcess("mongod", argv, log_path=log_path, cwd=data_dir, scratch=scratch, niceness=niceness)
 
 
 def wait_until_ready(mongod: ChildProcess, port: int, timeout_s: float = READY_TIMEOUT_S) -> None:

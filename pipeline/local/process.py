@@ -43,14 +43,19 @@ class ChildProcess:
         env: Mapping[str, str] | None = None,
         cwd: Path | None = None,
         scratch: Path | None = None,
+        niceness: int = 0,
     ) -> None:
-        """``env`` None: this process's own. ``scratch``: a folder removed if this process dies first."""
+        """``env`` None: this process's own. ``scratch``: a folder removed if this process dies first.
+
+        ``niceness``: added to this process's own; above 0 the command lets others go first.
+        """
         self.name = name
         self.log_path = log_path
         self._argv = [str(each) for each in argv]
         self._env = env
         self._cwd = cwd
         self._scratch = scratch
+        self._niceness = niceness
         self._lock = threading.RLock()
         self._guard: subprocess.Popen[bytes] | None = None
         self._channel: socket.socket | None = None
@@ -171,7 +176,7 @@ class ChildProcess:
         with theirs, self.log_path.open("ab") as log:
             self._log_start = log.tell()
             self._guard = subprocess.Popen(
-                [*guard, str(self._scratch or ""), *self._argv],
+                [*guard, str(self._scratch or ""), str(self._niceness), *self._argv],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,

@@ -48,12 +48,17 @@ class LocalStack:
         kafka_port: int = 0,
         mongo_port: int = 0,
         group_initial_rebalance_delay_ms: int = broker.GROUP_INITIAL_REBALANCE_DELAY_MS,
+        niceness: int = 0,
     ) -> None:
-        """A port of 0 is chosen at the start; logs are ``kafka.log`` and ``mongod.log`` in ``logs_dir``."""
+        """A port of 0 is chosen at the start; logs are ``kafka.log`` and ``mongod.log`` in ``logs_dir``.
+
+        ``niceness``: above 0 both servers let other processes go first.
+        """
         self._local = local
         self._logs_dir = logs_dir
         self._kafka_port = kafka_port
         self._mongo_port = mongo_port
+        self._niceness = niceness
         self._rebalance_delay_ms = group_initial_rebalance_delay_ms
         self._made: list[Path] = []
         self._kafka: ChildProcess | None = None
@@ -162,6 +167,7 @@ class LocalStack:
             log_path=self._logs_dir / "kafka.log",
             scratch=self._scratch(data_dir),
             group_initial_rebalance_delay_ms=self._rebalance_delay_ms,
+            niceness=self._niceness,
         )
         self._kafka.start()
         self.wait_for_kafka()
@@ -176,6 +182,7 @@ class LocalStack:
             data_dir=data_dir,
             log_path=self._logs_dir / "mongod.log",
             scratch=self._scratch(data_dir),
+            niceness=self._niceness,
         )
         self._mongod.start()
         self.wait_for_mongod()

@@ -108,4 +108,4 @@ def test_every_option_has_a_help_text() -> None:
     parser = argparse.ArgumentParser()
     _options.register(parser)
     assert all(action.help for action in parser._actions)
-    assert "(default 0.02)" in parser.format_help().replace("\n", " ").replace("  ", " ")
+    assert "(default 0.01)" in parser.format_help().replace("\n", " ").replace("  ", " ")
