@@ -57,11 +57,11 @@ class Naming:
         return ", ".join([grid, *(words(name, axes.get(name)) for name in self.varying if name not in _FIRST)])
 
     def sentence(self, axes: dict[str, Any]) -> str:
-        """Give the words for a sentence: ``2 consumers on 3 partitions per topic, batch 500``."""
+        """Give the words for a sentence: ``2 consumers on 3 partitions per topic (batch 500)``."""
         consumers = formats.plural(int(axes.get(CONSUMERS) or 0), "consumer")
         partitions = formats.plural(int(axes.get(PARTITIONS) or 0), "partition")
-        rest = (words(name, axes.get(name)) for name in self.varying if name not in _FIRST)
-        return ", ".join([f"{consumers} on {partitions} per topic", *rest])
+        rest = ", ".join(words(name, axes.get(name)) for name in self.varying if name not in _FIRST)
+        return f"{consumers} on {partitions} per topic" + (f" ({rest})" if rest else "")
 
 
 def title(name: str) -> str:

@@ -56,12 +56,12 @@ def name_bottleneck(
         return Bottleneck(ROLE_NAMES.get(largest, largest), f"the machine's CPU: {used_text}, {largest_text}{also}")
     if process:
         return Bottleneck(process.name, f"{process.evidence}; {used_text}")
-    waiting = f"no CPU limit reached: {used_text}, {largest_text}"
+    waiting = f"{used_text}, {largest_text}"
     if stages_ms:
         stage = max(stages_ms, key=lambda name: stages_ms[name])
         mean = f"{formats.milliseconds(stages_ms[stage])} of {formats.milliseconds(sum(stages_ms.values()))} ms"
         return Bottleneck(None, f"{waiting}; longest stage {STAGE_NAMES.get(stage, stage)}, {mean} in the mean")
-    return Bottleneck(None, f"{waiting}; the rest is waiting (round trips, journal)")
+    return Bottleneck(None, f"{waiting}; so the CPU does not bound it, and something that it waits for does")
 
 
 def _busy_process(plan: CellPlan, results: Sequence[Result], cores: Mapping[str, float]) -> Bottleneck | None:

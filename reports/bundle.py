@@ -85,7 +85,8 @@ def load(path: Path) -> Bundle:
         if not folder.is_dir():
             continue
         if folder.name.endswith(_UNFINISHED) or not (folder / "result.json").is_file():
-            notes.append(f"{folder.parent.name} round {folder.name.removesuffix(_UNFINISHED)}: begun, not finished")
+            place = folder.name.removesuffix(_UNFINISHED).replace(".", ", attempt ")
+            notes.append(f"{folder.parent.name} round {place}: begun, not finished")
             continue
         try:
             repeats.append(Repeat(folder, _decode(folder / "result.json", Result)))

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from reports import axes as axes_of
-from reports import formats, statistics, tables
+from reports import bottleneck, formats, statistics, tables
 from reports.bundle import Bundle
 from reports.cells import Cell
 from reports.figures import backlog as backlog_figures
@@ -16,6 +16,7 @@ from reports.figures.panel import Panel
 from reports.tables import Table
 from reports.verdict import Verdict
 
+_FEW = 6
 _KIND_QUESTIONS = {
     "drain": "How fast do the consumers empty a backlog that was there before them?",
     "steady": "What was stored of an offered load that does not wait for the system?",
@@ -65,7 +66,8 @@ def validity(bundle: Bundle, cells: Sequence[Cell]) -> Section:
     parts = [summed, Part(table=tables.audit_by_repeat(bundle), summary="The audit of every attempt")]
     if void:
         reasons = [[repeat.name, "; ".join(repeat.result.reasons) or formats.NOTHING] for repeat in void]
-        parts.append(Part("Void attempts", table=tables.table(["attempt", "why it does not count"], reasons, text=2)))
+        table = tables.table(["void attempt", "why it does not count"], reasons, text=2)
+        parts.append(Part(table=table, summary=f"All {len(void)} void attempts" if len(void) > _FEW else ""))
     parts.append(Part(table=tables.table(["bound", "value", ""], bounds, text=1), summary="Bounds of validity"))
     objective = {k: v for k, v in (bundle.manifest.matrix.objective or {}).items() if v is not None}
     if objective:
@@ -105,13 +107,16 @@ def _rivalry(judged: Verdict) -> str:
         return ""
     if not judged.rivals:
         return f"The interval of {judged.best.label} is apart from that of every other cell."
-    names = "; ".join(cell.label for cell in judged.rivals)
+    names = "; ".join(cell.label for cell in judged.rivals[:_NAMED])
+    more = len(judged.rivals) - _NAMED
+    names += f" and {formats.plural(more, 'other cell')}" if more > 0 else ""
     return (
         f"{judged.best.label} is the highest, but its interval overlaps {_THAT[len(judged.rivals) > 1]} of {names} "
         f"(partitions × consumers): the order among them is not settled."
     )
 
 
+_NAMED = 4
 _THAT = {False: "that", True: "those"}
 
 
@@ -155,6 +160,13 @@ def stages(cells: Sequence[Cell]) -> Section:
     return Section("stages", "The four stages of delivery latency", "Stages", (Part(words=(words,), figures=figures),))
 
 
+_HOW_BOUND = (
+    f"The dashed line marks the cores that are there. From {bottleneck.MACHINE_BUSY:.0%} of them the machine's CPU is "
+    "the limit, and the role that uses most of it is named; a process is the limit from "
+    f"{bottleneck.PROCESS_BUSY:.0%} of one core, which is all that a Python process can use."
+)
+
+
 def cpu(bundle: Bundle, by_kind: dict[str, list[Cell]]) -> Section:
     """Cores by role against those there, and what bounds each cell, with the evidence."""
     there = bundle.manifest.hardware.cores
@@ -163,7 +175,7 @@ def cpu(bundle: Bundle, by_kind: dict[str, list[Cell]]) -> Section:
         return Section("cpu", "CPU by role", "CPU", (Part(words=("No CPU was recorded in a valid repeat.",)),))
     figures = tuple(figure for kind, group in by_kind.items() for figure in bars.cpu(group, kind, there))
     parts = (
-        Part(words=("The dashed line marks the cores that are there.",), figures=figures),
+        Part(words=(_HOW_BOUND,), figures=figures),
         Part("What bounds each cell", table=_bottlenecks(cells)),
         Part(table=tables.cpu_per_100k(cells), summary="CPU for 100,000 stored events, and memory"),
     )
@@ -198,7 +210,8 @@ def details(cell: Cell) -> CellDetails:
     """Everything about one cell that the other sections leave out."""
     findings = [f"{repeat.name}: {text}" for repeat in cell.attempts for text in repeat.result.findings]
     reasons = [f"{repeat.name} is void: {text}" for repeat in cell.attempts for text in repeat.result.reasons]
-    axes = ", ".join(axes_of.words(name, value) for name, value in cell.plan.axes.items() if value is not None)
+    told = [(name, formats.value(value)) for name, value in cell.plan.axes.items() if value is not None]
+    axes = "; ".join(f"{axes_of.title(name)}: {value}" for name, value in told)
     parts = [Part(words=(*findings, *reasons), table=tables.repeats_of(cell))]
     if cell.stages_ms:
         parts.append(Part("Stages", table=tables.stages_of(cell)))

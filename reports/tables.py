@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -114,12 +116,11 @@ def audit_by_repeat(bundle: Bundle) -> Table:
     for index, repeat in enumerate(bundle.repeats):
         if repeat.result.findings or not repeat.result.valid:
             marked.append(index)
-        cells = (
-            _audit_cells(repeat.result.audit) if repeat.result.audit else [formats.NOTHING] * (len(_AUDIT_COLUMNS) + 1)
-        )
-        rows.append([repeat.name, "valid" if repeat.result.valid else "void", *cells])
-    heads = ["repeat", "validity", *(head for _, head in _AUDIT_COLUMNS), "identities"]
-    return table(heads, rows, text=2, marked=marked)
+        nothing = [formats.NOTHING] * (len(_AUDIT_COLUMNS) + 1)
+        *counts, closed = _audit_cells(repeat.result.audit) if repeat.result.audit else nothing
+        rows.append([repeat.name, "valid" if repeat.result.valid else "void", closed, *counts])
+    heads = ["repeat", "validity", "identities", *(head for _, head in _AUDIT_COLUMNS)]
+    return table(heads, rows, text=3, marked=marked)
 
 
 def _audit_cells(audit: Audit) -> list[str]:
@@ -193,7 +194,7 @@ def cpu(cells: Sequence[Cell], cores_there: float) -> Table:
     for cell in cells:
         used = formats.cores(sum(cell.cores.values()) if cell.cores else None)
         bound = cell.bottleneck
-        said = formats.NOTHING if bound is None else (f"{bound.name}: " if bound.name else "") + bound.evidence
+        said = formats.NOTHING if bound is None else (bound.name or "no CPU limit") + f": {bound.evidence}"
         rows.append([cell.label_with_kind, said, *(formats.cores(cell.cores.get(role)) for role in roles), used])
     there = f" of {formats.value(cores_there)}" if cores_there else ""
     return table(["cell", "bound by", *(ROLE_NAMES.get(r, r) for r in roles), f"all{there}"], rows, text=2)
@@ -259,7 +260,10 @@ def consumers_of(cell: Cell) -> Table:
     rows = []
     everyone = [(repeat.result, consumer) for repeat in cell.attempts for consumer in repeat.result.consumers]
     for result, consumer in everyone:
-        assigned = "; ".join(f"{topic} {', '.join(map(str, ps))}" for topic, ps in consumer.partitions.items())
+        topics = {topic for other in result.consumers for topic in other.partitions}
+        shared = len(re.sub(r"[^._-]*$", "", os.path.commonprefix(sorted(topics)))) if len(topics) > 1 else 0
+        each = (f"{topic[shared:]} {', '.join(map(str, ps))}" for topic, ps in consumer.partitions.items())
+        assigned = "; ".join(each)
         state = "idle" if consumer.idle else "working"
         partitions, records = str(consumer.partition_count), formats.count(consumer.records)
         rows.append([round_of(result), consumer.name, state, assigned or "none", partitions, records])

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from reports import bundle, formats, palette
 from reports.bundle import Repeat
@@ -38,13 +40,14 @@ def _series(cell: Cell) -> list[Series]:
 
 def _panel(cell: Cell, series: Sequence[Series], highest: float, last: float) -> Panel:
     with panel.canvas(width=_WIDTH, height=_HEIGHT, margins=(46, 12, 34, 40)) as drawn:
-        drawn.axes.set_xlim(0, last)
+        drawn.axes.set_xlim(0, last + 1)
         panel.from_zero(drawn.axes, highest, panel.thousands)
         for index, (repeat, frame) in enumerate(series):
             colour = panel.series_colour(index).light
-            drawn.axes.plot(frame["second"], frame["backlog"], color=colour, linewidth=1, alpha=0.55)
-            inside = _window(repeat, frame)
-            drawn.axes.plot(inside["second"], inside["backlog"], color=colour, linewidth=2.2)
+            # A row holds what there was at the end of its second.
+            at_s, level = frame["second"].to_numpy(dtype=float) + 1, frame["backlog"].to_numpy(dtype=float)
+            drawn.axes.plot(at_s, level, color=colour, linewidth=1, alpha=0.55)
+            drawn.axes.plot(*_window(repeat, at_s, level).T, color=colour, linewidth=2.2)
         panel.label(drawn, "seconds since the epoch", "backlog, events")
         _name_rounds(drawn, [repeat for repeat, _ in series])
         name = f"backlog-{cell.plan.id}"
@@ -62,12 +65,14 @@ def _name_rounds(drawn: panel.Canvas, repeats: Sequence[Repeat]) -> None:
     drawn.figure.text(left, height / _HEIGHT, "round", color=palette.MUTED.light, fontsize=11, ha="right")
 
 
-def _window(repeat: Repeat, frame: pd.DataFrame) -> pd.DataFrame:
-    """Give the seconds of the window."""
+def _window(repeat: Repeat, at_s: NDArray[np.float64], backlog: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Give the line within the window, shape (points, 2), its ends interpolated between the samples."""
     window = repeat.result.window
-    if window is None:
-        return frame.iloc[:0]
-    return frame[(frame["second"] >= window.start_s) & (frame["second"] <= window.end_s)]
+    if window is None or len(at_s) == 0:
+        return np.empty((0, 2))
+    inside = (at_s > window.start_s) & (at_s < window.end_s)
+    times = np.concatenate([[window.start_s], at_s[inside], [window.end_s]])
+    return np.column_stack([times, np.interp(times, at_s, backlog)])
 
 
 def _frame(cell: Cell, series: Sequence[Series]) -> pd.DataFrame:
@@ -90,7 +95,7 @@ def _table(series: Sequence[Series]) -> Table:
         [formats.count(float(str(second))), *(formats.count(_number(v)) for v in row)]
         for second, row in zip(wide.index, wide.to_numpy(), strict=True)
     ]
-    return table(["second", *columns], rows, text=0)
+    return table(["second (at its end)", *columns], rows, text=0)
 
 
 def _number(value: float) -> float | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import groupby
+from itertools import product
 from typing import Any
 
 import pandas as pd
@@ -41,12 +41,15 @@ def panels(cells: Sequence[Cell], kind: str) -> list[Panel]:
 
 
 def _groups(cells: Sequence[Cell], grid: Layout) -> list[tuple[tuple[Any, ...], list[Cell]]]:
-    def key(cell: Cell) -> tuple[Any, ...]:
-        return tuple(cell.plan.axes.get(name) for name in grid.panels)
-
-    found: list[tuple[tuple[Any, ...], list[Cell]]] = []
-    for combination, group in groupby(sorted(cells, key=lambda c: str(key(c))), key=key):
-        found.append((combination, list(group)))
+    """Give the cells of each combination of the axes beyond two, in the order of the axes' values."""
+    choices = [axis_names.values((cell.plan for cell in cells), name) for name in grid.panels]
+    found = []
+    for combination in product(*choices):
+        group = [
+            c for c in cells if all(c.plan.axes.get(n) == v for n, v in zip(grid.panels, combination, strict=True))
+        ]
+        if group:
+            found.append((combination, group))
     return found
 
 

@@ -37,6 +37,7 @@ def test_without_a_limit_none_is_named_and_the_longest_stage_told() -> None:
     found = name_bottleneck(PLAN, [result(False)], {"worker": 0.2}, {"write": 30.0, "http_and_api": 10.0}, 4)
     assert found is not None
     assert found.name is None
+    assert "0.20 of 4 cores used" in found.evidence
     assert "longest stage write, 30.0 of 40.0 ms" in found.evidence
 
 

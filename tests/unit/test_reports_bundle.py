@@ -56,10 +56,10 @@ def test_fields_that_a_later_harness_adds_do_not_hinder(tmp_path: Path) -> None:
 
 def test_a_repeat_begun_and_not_finished_is_told(tmp_path: Path) -> None:
     run = write(tmp_path, Plan(DRAINS, rounds=1, missing={("drain-c2", 1)}))
-    (run / "cells/drain-c2/1.partial").mkdir(parents=True)
-    (run / "cells/drain-c2/1.partial/result.json").write_text("{}")
+    (run / "cells/drain-c2/1.2.partial").mkdir(parents=True)
+    (run / "cells/drain-c2/1.2.partial/result.json").write_text("{}")
     notes = bundle.load(run).notes
-    assert "drain-c2 round 1: begun, not finished" in notes
+    assert "drain-c2 round 1, attempt 2: begun, not finished" in notes
     assert "1 of 2 planned repeats have no result: drain-c2 round 1" in notes
 
 

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
+import numpy as np
 import pytest
+from msgspec import structs
 
 from reports import bundle, cells, formats, palette, statistics, svg
 from reports.figures import backlog, bars, panel, percentiles, throughput
 from reports.figures.panel import Panel
+from reports.schema import Window
 from tests.unit.reports_bundle import Cell, Plan, quick_cells, write
 
 DASH = "\u2013"  # between the bounds of an interval
@@ -146,6 +150,15 @@ def test_backlog_has_a_panel_for_each_cell_and_a_line_for_each_valid_repeat(tmp_
     assert len(drawn) == 4
     assert set(drawn[0].data["round"]) == {2}
     assert set(drawn[1].data["round"]) == {1, 2}
+
+
+def test_a_window_shorter_than_a_second_is_drawn_all_the_same(tmp_path: Path) -> None:
+    found = views(tmp_path, Plan([Cell("drain", "drain", {})], rounds=1))
+    (repeat,) = found[0].valid
+    window = Window(5.2, 5.6)
+    short = replace(repeat, result=structs.replace(repeat.result, window=window))
+    line = backlog._window(short, np.array([5.0, 6.0]), np.array([100.0, 0.0]))
+    np.testing.assert_allclose(line, [[5.2, 80.0], [5.6, 40.0]])
 
 
 def test_nothing_to_draw_draws_nothing(tmp_path: Path) -> None:
