@@ -13,6 +13,7 @@ MACHINE_BUSY = 0.85
 """Of all cores: above it the machine's CPU is what is short."""
 PROCESS_BUSY = 0.85
 """Of one core: above it a process that computes in one thread is what is short."""
+_WORTH_TELLING_CORES = 0.05
 ROLE_NAMES = {
     "generator": "generator",
     "api": "API",
@@ -47,11 +48,14 @@ def name_bottleneck(
     if not cores or sum(cores.values()) <= 0:
         return None
     used = sum(cores.values())
+    beside = cores_there * _disturbance(results)
     largest = max(cores, key=lambda role: cores[role])
     largest_text = f"{ROLE_NAMES.get(largest, largest)} the most, {formats.cores(cores[largest])}"
     used_text = f"{formats.cores(used)} of {formats.value(cores_there or None)} cores used"
+    if beside >= _WORTH_TELLING_CORES:
+        used_text += f" and {formats.cores(beside)} by what is not of the run"
     process = _busy_process(plan, results, cores)
-    if cores_there and used >= MACHINE_BUSY * cores_there:
+    if cores_there and used + beside >= MACHINE_BUSY * cores_there:
         also = f"; {process.evidence}" if process else ""
         return Bottleneck(ROLE_NAMES.get(largest, largest), f"the machine's CPU: {used_text}, {largest_text}{also}")
     if process:
@@ -62,6 +66,12 @@ def name_bottleneck(
         mean = f"{formats.milliseconds(stages_ms[stage])} of {formats.milliseconds(sum(stages_ms.values()))} ms"
         return Bottleneck(None, f"{waiting}; longest stage {STAGE_NAMES.get(stage, stage)}, {mean} in the mean")
     return Bottleneck(None, f"{waiting}; so the CPU does not bound it, and something that it waits for does")
+
+
+def _disturbance(results: Sequence[Result]) -> float:
+    """Mean share of the cores that went to other programs and to the host."""
+    told = [result.disturbance.total for result in results if result.disturbance]
+    return sum(told) / len(told) if told else 0.0
 
 
 def _busy_process(plan: CellPlan, results: Sequence[Result], cores: Mapping[str, float]) -> Bottleneck | None:

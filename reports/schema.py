@@ -130,6 +130,18 @@ class Cohort(Struct, frozen=True):
     stages_ms: dict[str, float]
 
 
+class Disturbance(Struct, frozen=True):
+    """Shares of all the machine's cores over the window that went to programs of no role, and to the host."""
+
+    other_programs: float = 0.0
+    stolen: float = 0.0
+
+    @property
+    def total(self) -> float:
+        """Both together."""
+        return self.other_programs + self.stolen
+
+
 class Consumer(Struct, frozen=True):
     """One worker process: the partitions it was assigned, by topic, and the records it read."""
 
@@ -169,6 +181,7 @@ class Result(Struct, frozen=True, kw_only=True):
     cpu_s_per_role: dict[str, float] = {}
     cpu_cores_per_role: dict[str, float] = {}
     memory_max_bytes_per_role: dict[str, int] = {}
+    disturbance: Disturbance | None = None
     consumers: tuple[Consumer, ...] = ()
     partitions_total: int = 0
     clock_drift_max_ms_per_s: float | None = None

@@ -238,6 +238,7 @@ def repeats_of(cell: Cell) -> Table:
                 *([formats.milliseconds(response.p99 if response else None)] * _steady(cell)),
                 *([formats.milliseconds(result.schedule_delay_p99_ms)] * _steady(cell)),
                 formats.rounded(result.clock_drift_max_ms_per_s),
+                formats.share(result.disturbance.total if result.disturbance else None),
                 formats.count(sum(result.negative_durations.values())),
                 formats.count(result.audit.lost if result.audit else None),
                 formats.rounded(sum(result.duration_s.values()) if result.duration_s else None),
@@ -247,7 +248,7 @@ def repeats_of(cell: Cell) -> Table:
     if _steady(cell):
         heads += ["offered load, events/s", "achieved", "delivery latency p99, ms", "response time p99, ms"]
         heads += ["schedule delay p99, ms"]
-    heads += ["clock drift, ms/s", "negative durations", "lost", "whole repeat, s"]
+    heads += ["clock drift, ms/s", "CPU used by others", "negative durations", "lost", "whole repeat, s"]
     return table(heads, rows, text=2, marked=marked)
 
 
@@ -261,7 +262,9 @@ def consumers_of(cell: Cell) -> Table:
     everyone = [(repeat.result, consumer) for repeat in cell.attempts for consumer in repeat.result.consumers]
     for result, consumer in everyone:
         topics = {topic for other in result.consumers for topic in other.partitions}
-        shared = len(re.sub(r"[^._-]*$", "", os.path.commonprefix(sorted(topics)))) if len(topics) > 1 else 0
+        # The prefix of names, not of paths: what is cut ends at a separator.
+        prefix = os.path.commonprefix(sorted(topics)) if len(topics) > 1 else ""  # noqa: RUF071
+        shared = len(re.sub(r"[^._-]*$", "", prefix))
         each = (f"{topic[shared:]} {', '.join(map(str, ps))}" for topic, ps in consumer.partitions.items())
         assigned = "; ".join(each)
         state = "idle" if consumer.idle else "working"

@@ -11,6 +11,8 @@ from reports.bundle import Bundle, Repeat
 from reports.cells import Cell
 from reports.schema import Audit
 
+DISTURBED = 0.05
+"""Share of the machine's CPU that went to what is not of the run: from here on the reader is told."""
 Level = Literal["findings", "incomplete", "clear"]
 _ANYTHING_BUT_ACCOUNTED = {
     "lost": "accepted and then lost",
@@ -101,6 +103,13 @@ def _cautions(bundle: Bundle, cells: Sequence[Cell]) -> tuple[str, ...]:
     void = sum(cell.void_attempts for cell in cells)
     if void:
         found.append(f"{formats.plural(void, 'void attempt')} not counted in the numbers; the reasons stand below.")
+    others = [r.result.disturbance.total for r in bundle.valid if r.result.disturbance]
+    if others and max(others) >= DISTURBED:
+        disturbed = sum(share >= DISTURBED for share in others)
+        found.append(
+            f"The machine was not left alone: in {disturbed} of {formats.plural(len(others), 'valid repeat')} other "
+            f"programs or the host took {DISTURBED:.0%} of its CPU or more, at most {max(others):.0%}."
+        )
     if manifest.changed_bounds:
         bounds = (f"{name} = {formats.value(manifest.bounds.get(name))}" for name in manifest.changed_bounds)
         found.append(f"Validity was judged by changed bounds: {', '.join(bounds)}.")

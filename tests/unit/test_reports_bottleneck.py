@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from msgspec import structs
+
 from reports.bottleneck import name_bottleneck
-from reports.schema import CellPlan, Consumer, Result
+from reports.schema import CellPlan, Consumer, Disturbance, Result
 
 PLAN = CellPlan("c", "drain", {"api_processes": 1, "generator_processes": 1})
 
@@ -25,6 +27,14 @@ def test_a_worker_that_fills_its_core_is_the_limit_of_a_large_machine() -> None:
     assert found is not None
     assert found.name == "worker"
     assert "each worker process uses 0.95 of the one core" in found.evidence
+
+
+def test_what_other_programs_take_of_the_machine_counts() -> None:
+    disturbed = structs.replace(result(False), disturbance=Disturbance(other_programs=0.2))
+    found = name_bottleneck(PLAN, [disturbed], {"mongodb": 1.2, "worker": 0.2}, {}, 2)
+    assert found is not None
+    assert found.name == "MongoDB"
+    assert "1.40 of 2 cores used and 0.40 by what is not of the run" in found.evidence
 
 
 def test_idle_workers_do_not_hide_a_busy_one() -> None:

@@ -99,6 +99,16 @@ def test_changed_bounds_stand_in_the_verdict(tmp_path: Path) -> None:
     assert "Validity was judged by changed bounds: schedule_delay_p99_ms = 50." in judged.cautions
 
 
+def test_a_machine_that_was_not_left_alone_is_told(tmp_path: Path) -> None:
+    run = write(tmp_path, Plan(DRAINS))
+    edit(run / "cells/drain-c1/1/result.json", disturbance={"other_programs": 0.01, "stolen": 0.0})
+    assert not any("left alone" in caution for caution in judge(run).cautions)
+    edit(run / "cells/drain-c1/2/result.json", disturbance={"other_programs": 0.2, "stolen": 0.05})
+    (told,) = [caution for caution in judge(run).cautions if "left alone" in caution]
+    assert "in 1 of 2 valid repeats" in told
+    assert "at most 25%" in told
+
+
 def test_with_steady_cells_only_the_offered_load_is_the_finding(tmp_path: Path) -> None:
     judged = judge(write(tmp_path, Plan([STEADY], rounds=2)))
     assert judged.best is None
