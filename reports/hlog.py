@@ -36,11 +36,6 @@ class Distribution:
         """Events in it."""
         return int(self.counts.sum())
 
-    @property
-    def mean_ms(self) -> float:
-        """Mean, within the histogram's resolution."""
-        return float((self.values_ms * self.counts).sum() / self.total)
-
     def at(self, shares: NDArray[np.float64]) -> NDArray[np.float64]:
         """Give, for each share q in [0, 1], the smallest duration (ms) that q of the events do not exceed."""
         cumulative = np.cumsum(self.counts)

@@ -49,9 +49,3 @@ def log_t_interval(values: Sequence[float], confidence: float = CONFIDENCE) -> I
 def largest_share(requests: int) -> float:
     """Give the largest q that still has 10 of ``requests`` independent requests beyond it; 0 if there is none."""
     return max(0.0, 1 - REQUESTS_BEYOND / requests) if requests > 0 else 0.0
-
-
-def gated_in(share: float, requests: int) -> bool:
-    """Say whether at least 10 of ``requests`` independent requests lie beyond the quantile ``share``."""
-    # Rounded: (1 - 0.99) * 1000 is 10.000000000000009, (1 - 0.9) * 100 is 9.999999999999998.
-    return round((1 - share) * requests, 6) >= REQUESTS_BEYOND
