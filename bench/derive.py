@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,12 +11,13 @@ from bench import audit, durations
 from bench.durations import RequestDurations
 from bench.evidence import Evidence
 from bench.matrix import Bounds, CellSpec, Objective
-from bench.result import ConsumerResult, Percentiles, Result, Window
+from bench.result import ConsumerResult, Disturbance, Percentiles, Result, Window
 from bench.sampling import ROLES
 from loadtest._ledger import Outcome
 
 WARMUP_BATCHES = 2  # a consumer has warmed up once it has settled this many batches
 DRAINED_SHARE = 0.9
+WORTH_TELLING = 0.03  # of the machine's CPU, taken by others
 _NS = 1_000_000_000
 
 
@@ -69,6 +71,7 @@ def result_of(
     response_time = durations.percentiles(requests.response_time) if steady else None
     delivery_latency = durations.percentiles(events.delivery_latency, events.request) if steady else None
     use, consumers = _use_of_machine(evidence, window), _consumers(evidence)
+    disturbance = _disturbance(evidence, window)
     reasons = [
         *verdict.reasons,
         *_unsound(evidence, happened, bounds, window, delay_p99_ms),
@@ -106,6 +109,7 @@ def result_of(
         cpu_s_per_role=use.cpu_s,
         cpu_cores_per_role=use.cpu_cores,
         memory_max_bytes_per_role=use.memory_max_bytes,
+        disturbance=disturbance,
         consumers=consumers,
         partitions_total=sum(each.partition_count for each in consumers),
         clock_drift_max_ms_per_s=evidence.clock.drift_max_ms_per_s(),
@@ -164,7 +168,7 @@ def _unsound(
     if delay_p99_ms is not None and delay_p99_ms > bounds.schedule_delay_p99_ms:
         reasons.append(
             f"generator: schedule delay p99 {delay_p99_ms:.1f} ms > {bounds.schedule_delay_p99_ms:g} ms: "
-            "the load was not the load intended"
+            f"the load was not the load intended{_blame(evidence, window)}"
         )
     busiest = _generator_share(evidence, window)
     if busiest > bounds.generator_cpu_share:
@@ -185,6 +189,32 @@ def _unsound(
     if not happened.drained:
         reasons.append(f"drain: the backlog was not gone after {bounds.drain_timeout_s:g} s")
     return reasons
+
+
+def _blame(evidence: Evidence, window: Window) -> str:
+    """Say what disturbed the machine, if anything did."""
+    found = _disturbance(evidence, window)
+    if found is None or max(found.other_programs, found.stolen) < WORTH_TELLING:
+        return ""
+    return (
+        f" (in the window other programs used {found.other_programs:.0%} of the machine's CPU, "
+        f"and its host took {found.stolen:.0%})"
+    )
+
+
+def _disturbance(evidence: Evidence, window: Window) -> Disturbance | None:
+    if window.length_s <= 0:
+        return None
+    at_s = (evidence.clock.at_ns - evidence.offered.epoch_monotonic_ns) / _NS
+
+    def spent(totals: list[float]) -> float:
+        return float(np.interp(window.end_s, at_s, totals) - np.interp(window.start_s, at_s, totals))
+
+    there_s = window.length_s * (os.cpu_count() or 1)
+    ours_s = spent([sum(usage.cpu_s for usage in sample.usage.values()) for sample in evidence.samples])
+    busy_s = spent([sample.machine.busy_s for sample in evidence.samples])
+    stolen_s = spent([sample.machine.stolen_s for sample in evidence.samples])
+    return Disturbance(max(0.0, busy_s - ours_s) / there_s, stolen_s / there_s)
 
 
 def _generator_share(evidence: Evidence, window: Window) -> float:

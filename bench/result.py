@@ -85,6 +85,16 @@ class Stages(Struct, frozen=True):
     write: StageStatistics
 
 
+class Disturbance(Struct, frozen=True):
+    """What the machine had to do beside the repeat, as shares of all its cores over the window.
+
+    ``other_programs``: CPU used by processes that are no role; ``stolen``: taken by the host that runs this guest.
+    """
+
+    other_programs: float
+    stolen: float
+
+
 class Cohort(Struct, frozen=True):
     """The events around one percentile of delivery latency: their mean, and where it went (ms)."""
 
@@ -132,6 +142,7 @@ class Result(Struct, frozen=True, kw_only=True):
     cpu_s_per_role: dict[str, float] = msgspec.field(default_factory=dict)
     cpu_cores_per_role: dict[str, float] = msgspec.field(default_factory=dict)
     memory_max_bytes_per_role: dict[str, int] = msgspec.field(default_factory=dict)
+    disturbance: Disturbance | None = None
     consumers: list[ConsumerResult] = msgspec.field(default_factory=list)
     partitions_total: int = 0
     clock_drift_max_ms_per_s: float | None = None

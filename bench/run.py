@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import hashlib
+import logging
 import signal
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -144,7 +145,7 @@ def _carry_out(run: _Run) -> Outcome:
         run.display.begin(run.order, run.bundle.results(), run.bundle.path)
         if not all(_is_finished(run.attempts(each)) for each in run.order):
             try:
-                with _terminate_like_interrupt(), _servers(run) as servers:
+                with _logged(run.bundle.path / "logs"), _terminate_like_interrupt(), _servers(run) as servers:
                     run.write(versions={**run.manifest.versions, **servers.versions})
                     asyncio.run(_all(run, servers))
             except BaseException:
@@ -163,6 +164,20 @@ async def _all(run: _Run, servers: Servers) -> None:
     for planned in run.order:
         while not _is_finished(run.attempts(planned)):
             await _attempt(run, planned, servers)
+
+
+@contextlib.contextmanager
+def _logged(folder: Path) -> Iterator[None]:
+    """Keep what the libraries have to say in ``bench.log``, and off the display."""
+    folder.mkdir(exist_ok=True)
+    handler = logging.FileHandler(folder / "bench.log")
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    logging.getLogger().addHandler(handler)
+    try:
+        yield
+    finally:
+        logging.getLogger().removeHandler(handler)
+        handler.close()
 
 
 @contextlib.contextmanager

@@ -27,6 +27,14 @@ class Usage:
 
 
 @dataclass(frozen=True)
+class Machine:
+    """CPU seconds of all cores since the machine started: used by any process, and stolen by the host of a guest."""
+
+    busy_s: float = 0.0
+    stolen_s: float = 0.0
+
+
+@dataclass(frozen=True)
 class Sample:
     """One look: when (monotonic ns), wall minus monotonic (ns), usage by role, CPU-s by generator process."""
 
@@ -34,6 +42,7 @@ class Sample:
     clock_offset_ns: int
     usage: Mapping[str, Usage]
     generator_cpu_s: Mapping[int, float]
+    machine: Machine = Machine()
 
 
 @dataclass(frozen=True)
@@ -113,7 +122,7 @@ class Sampler:
                     known[process.pid] = usage
         totals = {role: _sum(list(known.values())) for role, known in self._known.items()}
         generator = {pid: usage.cpu_s for pid, usage in self._known["generator"].items()}
-        self.samples.append(Sample(at_ns, offset_ns, totals, generator))
+        self.samples.append(Sample(at_ns, offset_ns, totals, generator, _machine()))
 
     def _with_children(self, pids: list[int], *, children: bool) -> list[psutil.Process]:
         found = []
@@ -147,6 +156,12 @@ def clock_offset() -> tuple[int, int]:
             middle = (before + after) // 2
             best_width, best = after - before, (middle, wall - middle)
     return best
+
+
+def _machine() -> Machine:
+    times = psutil.cpu_times()
+    used = (getattr(times, name, 0.0) for name in ("user", "nice", "system", "irq", "softirq"))
+    return Machine(sum(used), getattr(times, "steal", 0.0))
 
 
 def _usage(process: psutil.Process) -> Usage | None:

@@ -1,0 +1,164 @@
+"""From evidence to result: each bound of validity is held, each finding is told."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from bench import derive
+from bench.cellspec import CellSpec
+from bench.deliveries import DELIVERY, Consumer, Deliveries
+from bench.derive import Happened, Identity
+from bench.documents import Documents
+from bench.evidence import Backlog, Evidence
+from bench.leftovers import Leftovers
+from bench.matrix import Bounds, Objective
+from bench.offered import ROW, Offered
+from bench.result import Result
+from bench.sampling import ROLES, ClockSamples, Machine, Sample, Usage
+from loadtest import _identity
+from loadtest._ledger import Outcome
+
+MS, S = 1_000_000, 1_000_000_000
+STEADY = CellSpec(id="steady-p1-c1", kind="steady", warmup_s=1, duration_s=4, offered_load=100.0)
+DRAIN = CellSpec(id="drain-p1-c2", kind="drain", consumers=2, events=100)
+NONE = np.zeros(0, dtype=np.uint64)
+FINE = Happened(crashes=(), generator_exit_code=0, drained=True, duration_s={})
+
+
+def evidence_of(
+    sent_late_ms: float = 1.0, outcome: Outcome = Outcome.ACCEPTED, generator_cores: float = 0.2
+) -> Evidence:
+    """500 single events over 5 s, one each 10 ms; answered 5 ms, stored 20 ms after they were sent."""
+    rows = np.zeros(500, dtype=ROW)
+    rows["first"], rows["count"], rows["outcome"] = np.arange(500), 1, Outcome.ACCEPTED
+    rows["outcome"][499] = outcome
+    rows["intended"] = np.arange(500) * 10 * MS
+    rows["sent"] = rows["intended"] + round(sent_late_ms * MS)
+    rows["answered"] = rows["sent"] + 5 * MS
+    base, counts = np.full(4096, -1, dtype=np.int64), np.zeros(4096, dtype=np.int64)
+    base[0], counts[0] = 0, 500
+    offered = Offered(3, 0, 0, rows, (0,), base, counts, np.arange(500, dtype=np.int32), complete=True)
+    delivered = np.zeros(500, dtype=DELIVERY)
+    delivered["id_low"] = _identity.id_low_array(3, 0, 0, 500)
+    delivered["record_timestamp_ms"] = rows["sent"] // MS + 2
+    delivered["fetched_ns"], delivered["acknowledged_ns"] = rows["sent"] + 10 * MS, rows["sent"] + 20 * MS
+    return Evidence(
+        offered=offered,
+        scheduled=500,
+        deliveries=Deliveries(delivered, (Consumer("worker-1", {"events_page_view": (0,)}, 500),)),
+        documents=Documents(np.ones(500, dtype=np.int64), 500, 0, 500, 0, ()),
+        leftovers=Leftovers(NONE, NONE),
+        clock=clock(),
+        samples=samples(generator_cores),
+        backlog=Backlog(np.array([0], dtype=np.int64), np.array([0], dtype=np.int64)),
+    )
+
+
+def clock(jump_ms: float = 0.0) -> ClockSamples:
+    offsets = np.array([0, 0, 0, round(jump_ms * MS), round(jump_ms * MS), round(jump_ms * MS), 0], dtype=np.int64)
+    return ClockSamples(np.arange(7, dtype=np.int64) * S, offsets)
+
+
+def samples(generator_cores: float, others_cores: float = 0.0) -> tuple[Sample, ...]:
+    return tuple(
+        Sample(
+            at_ns=second * S,
+            clock_offset_ns=0,
+            usage={role: Usage(cpu_s=second * 0.1, memory_bytes=second) for role in ROLES},
+            generator_cpu_s={7: second * generator_cores},
+            machine=Machine(busy_s=second * (0.1 * len(ROLES) + others_cores), stolen_s=0.0),
+        )
+        for second in range(7)
+    )
+
+
+def judged(
+    evidence: Evidence, cell: CellSpec = STEADY, happened: Happened = FINE, objective: Objective | None = None
+) -> Result:
+    identity = Identity(cell, 1, 1, 3, "2026-11-22T10:00:00Z", 100.0)
+    return derive.result_of(identity, evidence, happened, Bounds(), objective or Objective())
+
+
+def test_a_sound_repeat_of_a_system_that_keeps_up() -> None:
+    result = judged(evidence_of())
+    assert (result.valid, result.reasons, result.findings) == (True, [], [])
+    assert (result.requests, result.throughput_events_per_s) == (400, 100.0)
+    assert result.response_time_ms is not None
+    assert result.delivery_latency_ms is not None
+    assert result.response_time_ms.p50 is None  # all alike: no request lies beyond
+    assert (result.response_time_ms.max, result.delivery_latency_ms.max) == (6.0, 21.0)
+    assert result.stages_ms is not None
+    assert sum(getattr(result.stages_ms, stage).mean for stage in result.stages_ms.__struct_fields__) == 21.0
+
+
+@pytest.mark.parametrize(
+    ("evidence", "happened", "reason"),
+    [
+        (evidence_of(sent_late_ms=10.5), FINE, "schedule delay p99 10.5 ms > 10 ms"),
+        (evidence_of(generator_cores=0.81), FINE, "a process used 81% of a core"),
+        (evidence_of(outcome=Outcome.UNSENT), FINE, "1 events unsent"),
+        (replace(evidence_of(), clock=clock(jump_ms=1.5)), FINE, "drifted 1.50 ms in a second"),
+        (replace(evidence_of(), scheduled=501), FINE, "schedule intends 501"),
+        (evidence_of(sent_late_ms=-2), FINE, "values of schedule_delay are below zero"),
+        (evidence_of(), replace(FINE, drained=False), "backlog was not gone after 60 s"),
+        (evidence_of(), replace(FINE, generator_exit_code=3), "ended with exit code 3"),
+    ],
+)
+def test_what_makes_a_repeat_void(evidence: Evidence, happened: Happened, reason: str) -> None:
+    result = judged(evidence, happened=happened)
+    assert not result.valid
+    assert any(reason in each for each in result.reasons), result.reasons
+
+
+def test_a_late_generator_s_void_repeat_tells_who_else_used_the_machine() -> None:
+    evidence = replace(evidence_of(sent_late_ms=11), samples=samples(0.2, others_cores=0.5))
+    (reason,) = judged(evidence).reasons
+    assert "other programs used" in reason
+    assert judged(evidence).disturbance is not None
+
+
+@pytest.mark.parametrize(
+    ("evidence", "happened", "finding"),
+    [
+        (evidence_of(outcome=Outcome.REJECTED), FINE, "1 events rejected of 500"),
+        (evidence_of(outcome=Outcome.IN_DOUBT), FINE, "1 events in doubt"),
+        (evidence_of(), replace(FINE, crashes=("crash: api ended with exit code -9",)), "crash: api"),
+    ],
+)
+def test_what_the_system_did_is_a_finding_and_makes_nothing_void(
+    evidence: Evidence, happened: Happened, finding: str
+) -> None:
+    result = judged(evidence, happened=happened)
+    assert result.valid
+    assert any(finding in each for each in result.findings), result.findings
+
+
+def test_an_objective_that_is_missed_or_cannot_be_shown_is_a_finding() -> None:
+    spread = evidence_of()
+    spread.offered.rows["answered"][::20] += 50 * MS  # 5% of the requests are 50 ms slower
+    strict = Objective(response_time_p99_ms=20)
+    assert any("too few requests for the p99" in each for each in judged(spread, objective=strict).findings)
+    lasting = Objective(delivery_latency_p99_ms=20)
+    assert any("too few" in each or "missed" in each for each in judged(spread, objective=lasting).findings)
+
+
+def test_a_drain_is_measured_from_warm_to_dry() -> None:
+    """Two consumers settle 10 events a batch, each 100 ms; the second has half as many and runs dry at 1.45 s."""
+    first = evidence_of()
+    rows = first.deliveries.rows[:150].copy()
+    rows["consumer"] = np.repeat([0, 1], [100, 50])
+    batches = np.concatenate([np.arange(100) // 10, np.arange(50) // 10])
+    rows["acknowledged_ns"] = S + batches * 100 * MS + rows["consumer"].astype(np.int64) * 50 * MS
+    window = derive.window_of(DRAIN, replace(first, deliveries=Deliveries(rows, ())))
+    assert (window.start_s, window.end_s) == (1.15, 1.45)
+
+
+def test_a_drain_with_nothing_left_after_its_warm_up_is_void() -> None:
+    first = evidence_of()
+    rows = first.deliveries.rows.copy()
+    rows["acknowledged_ns"] = S
+    result = judged(replace(first, deliveries=Deliveries(rows, ())), cell=DRAIN)
+    assert any("preload more events" in each for each in result.reasons)
