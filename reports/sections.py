@@ -91,7 +91,7 @@ def throughput(by_kind: dict[str, list[Cell]], judged: Verdict) -> Section:
         drawn: tuple[Panel, ...] = ()
         if kind == "drain" or "drain" not in by_kind:
             how = "each small point is one repeat, hollow marks have idle consumers"
-            scale = "The heat map's colours run from half of the highest value to the highest."
+            scale = "Colours run from half of the highest value (or the lowest, if lower) to the highest."
             words.append(f"Numbers and large marks: {statistics.INTERVAL_LABEL}; {how}. {scale}")
             words.append(_rivalry(judged) if kind == "drain" else "It is bounded by the offered load.")
             drawn = tuple(throughput_figures.panels(cells, kind))
@@ -103,8 +103,10 @@ def throughput(by_kind: dict[str, list[Cell]], judged: Verdict) -> Section:
 
 def _rivalry(judged: Verdict) -> str:
     """Say which cells this run does not tell apart from the best."""
-    if judged.best is None:
+    if judged.best is None or judged.best.throughput is None:
         return ""
+    if judged.best.throughput.low is None:
+        return f"{judged.best.label} is the highest, but one repeat gives no interval: the order is not settled."
     if not judged.rivals:
         return f"The interval of {judged.best.label} is apart from that of every other cell."
     names = "; ".join(cell.label for cell in judged.rivals[:_NAMED])

@@ -112,6 +112,14 @@ def test_assigned_partitions_are_told_by_topic_without_what_all_topics_share(tmp
     assert "worker-1 working page_view 0, 1, 2; signup 0, 1, 2; generic 0, 1, 2 9 120,000" in text
 
 
+def test_one_repeat_settles_no_order(tmp_path: Path) -> None:
+    two = [Cell(f"drain-c{c}", "drain", {"consumers": c}) for c in (1, 2)]
+    once = str(Words(make(write(tmp_path, Plan(two, rounds=1), "once")).html))
+    assert "one repeat gives no interval: the order is not settled" in once
+    often = str(Words(make(write(tmp_path, Plan(two, rounds=3), "often")).html))
+    assert "one repeat gives no interval" not in often
+
+
 def test_void_attempts_are_listed_with_their_reasons(tmp_path: Path) -> None:
     text = str(Words(make(write(tmp_path, Plan([DRAIN], void={("drain-c1", 2): 1}))).html))
     assert "3 valid repeats, 1 void attempt" in text
