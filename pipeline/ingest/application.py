@@ -38,7 +38,6 @@ def build(parts: Parts) -> App:
 
 def _config(api: Api) -> Config:
     config = Config(env_prefix=None)
-    config.AUTO_EXTEND = False
     config.MOTD = False
     config.ACCESS_LOG = False
     config.REQUEST_MAX_SIZE = api.max_body_bytes
