@@ -7,14 +7,14 @@ import contextlib
 import hashlib
 import logging
 import signal
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
 from msgspec import structs
 
-from bench import bundle, derive, matrix, plan, repeat
+from bench import bundle, derive, matrix, plan, repeat, servers
 from bench.bundle import Bundle, Manifest
 from bench.cellspec import CellSpec, OfferedLoad
 from bench.environment import Environment
@@ -23,13 +23,10 @@ from bench.matrix import Matrix
 from bench.plan import PlannedRepeat
 from bench.progress import Display
 from bench.result import Result
-from bench.system import NICENESS
-from pipeline.local.stack import LocalStack
+from bench.servers import Servers
 from pipeline.settings import Settings
 
 MAX_ATTEMPTS = 3  # a void repeat is replaced at most twice
-# A group forms only once all of its workers are there: no consumer gets a head start.
-_REBALANCE_DELAY_MS = 3_000
 
 
 @dataclass(frozen=True)
@@ -39,15 +36,6 @@ class Outcome:
     run_dir: Path
     findings: tuple[str, ...]
     void: int
-
-
-@dataclass(frozen=True)
-class Servers:
-    """Kafka and MongoDB as the run uses them; ``pids`` by role and ``versions``, empty where they are not ours."""
-
-    settings: Settings
-    pids: Mapping[str, list[int]]
-    versions: Mapping[str, str]
 
 
 def execute(
@@ -145,9 +133,11 @@ def _carry_out(run: _Run) -> Outcome:
         run.display.begin(run.order, run.bundle.results(), run.bundle.path)
         if not all(_is_finished(run.attempts(each)) for each in run.order):
             try:
-                with _logged(run.bundle.path / "logs"), _terminate_like_interrupt(), _servers(run) as servers:
-                    run.write(versions={**run.manifest.versions, **servers.versions})
-                    asyncio.run(_all(run, servers))
+                logs = run.bundle.path / "logs"
+                at_hand = servers.at_hand(run.settings, logs, run.display.note, local=run.local)
+                with _logged(logs), _terminate_like_interrupt(), at_hand as started:
+                    run.write(versions={**run.manifest.versions, **started.versions})
+                    asyncio.run(_all(run, started))
             except BaseException:
                 run.write(status="interrupted")
                 raise
@@ -159,11 +149,11 @@ def _carry_out(run: _Run) -> Outcome:
     return Outcome(run.bundle.path, findings, sum(not each.valid for each in results))
 
 
-async def _all(run: _Run, servers: Servers) -> None:
+async def _all(run: _Run, started: Servers) -> None:
     """Run whatever is not finished, in the planned order."""
     for planned in run.order:
         while not _is_finished(run.attempts(planned)):
-            await _attempt(run, planned, servers)
+            await _attempt(run, planned, started)
 
 
 @contextlib.contextmanager
@@ -190,32 +180,7 @@ def _terminate_like_interrupt() -> Iterator[None]:
         signal.signal(signal.SIGTERM, before)
 
 
-@contextlib.contextmanager
-def _servers(run: _Run) -> Iterator[Servers]:
-    """Give Kafka and MongoDB: started, and stopped at the end, unless they are the user's own."""
-    if not run.local:
-        yield Servers(run.settings, {}, {})
-        return
-    stack = LocalStack(
-        run.settings.local,
-        logs_dir=run.bundle.path / "logs",
-        group_initial_rebalance_delay_ms=_REBALANCE_DELAY_MS,
-        niceness=NICENESS,
-    )
-    try:
-        stack.start(run.display.note)
-        settings = structs.replace(
-            run.settings,
-            kafka=structs.replace(run.settings.kafka, bootstrap_servers=stack.kafka_bootstrap_servers),
-            mongo=structs.replace(run.settings.mongo, uri=stack.mongo_uri),
-        )
-        pids = {"kafka": [stack.kafka.pid], "mongodb": [stack.mongod.pid]}
-        yield Servers(settings, pids, msgspec.to_builtins(stack.versions))
-    finally:
-        stack.stop()
-
-
-async def _attempt(run: _Run, planned: PlannedRepeat, servers: Servers) -> None:
+async def _attempt(run: _Run, planned: PlannedRepeat, started: Servers) -> None:
     """Run one repeat once, and let its result appear in the bundle, whatever became of it."""
     attempt = len(run.attempts(planned)) + 1
     identity = derive.Identity(
@@ -230,8 +195,8 @@ async def _attempt(run: _Run, planned: PlannedRepeat, servers: Servers) -> None:
     to_run = repeat.Repeat(
         identity=identity,
         name=f"tidemark-{run.manifest.run_id}-{identity.run_number}",
-        settings=servers.settings,
-        server_pids=servers.pids,
+        settings=started.settings,
+        server_pids=started.pids,
         traffic=run.matrix.traffic,
         seed=run.matrix.seed * 1_000 + planned.round,
         bounds=run.matrix.bounds,

@@ -82,6 +82,17 @@ def test_a_missing_histogram_log_is_told(tmp_path: Path) -> None:
     assert "steady-c1 round 1: latency.hlog is missing" in note
 
 
+def test_a_damaged_histogram_log_is_told_with_its_line_and_the_others_count(tmp_path: Path) -> None:
+    run = write(tmp_path, Plan([STEADY], rounds=2, requests=500))
+    path = run / "cells/steady-c1/1/latency.hlog"
+    path.write_text(path.read_text() + "Tag=write,3.000,10.000,1.000,HISTnonsense\n")
+    cell = views(run)["steady-c1"]
+    (note,) = cell.notes
+    assert "steady-c1 round 1: its durations are not in the percentiles" in note
+    assert f"line {len(path.read_text().splitlines())}" in note
+    assert cell.pooled["delivery_latency"].total == 500 * 20
+
+
 def test_a_repeat_that_stored_nothing_leaves_no_geometric_mean(tmp_path: Path) -> None:
     run = write(tmp_path, Plan([DRAIN], rounds=2))
     edit(run / "cells/drain-c4/1/result.json", lambda r: r.update(throughput_events_per_s=0.0))

@@ -135,13 +135,40 @@ def test_more_cells_than_colours_are_drawn_by_partitions(tmp_path: Path) -> None
 
 def test_stages_and_cpu_are_stacked_with_their_sums(tmp_path: Path) -> None:
     found = [cell for cell in views(tmp_path, Plan(grid("steady"), rounds=1, requests=500)) if cell.stages_ms]
-    mean, p50, p99 = bars.stages(found)
+    mean, p99 = bars.stages(found)
     assert list(mean.data.columns[1:]) == [f"{stage}_ms" for stage in cells.STAGES]
     first = found[0]
     assert mean.data.iloc[0, 1:].sum() == pytest.approx(sum(first.stages_ms.values()))
-    assert (p50.name, p99.name) == ("stages-p50", "stages-p99")
+    assert (mean.name, p99.name) == ("stages-mean", "stages-p99")
     (cpu,) = bars.cpu(found, "steady", 2)
     assert "mongodb_cores" in cpu.data
+
+
+@pytest.mark.parametrize(("names", "columns"), [(1, 1), (3, 3), (4, 2), (5, 3), (6, 3), (7, 3)])
+def test_the_rows_of_a_legend_are_even(names: int, columns: int) -> None:
+    assert bars._columns(names) == columns
+
+
+def luminance(colour: str) -> float:
+    """The relative luminance of WCAG 2."""
+    parts = [int(colour[at : at + 2], 16) / 255 for at in (1, 3, 5)]
+    red, green, blue = (part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts)
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("step", range(palette.HEAT_STEPS))
+def test_text_is_readable_on_every_step_of_the_heat_map(step: int, scheme: str) -> None:
+    ink = palette.HEAT_TEXT_HIGH if step >= palette.HEAT_TEXT_FROM_STEP else palette.HEAT_TEXT_LOW
+    low, high = sorted(luminance(getattr(colour, scheme)) for colour in (ink, palette.HEAT[step]))
+    assert (high + 0.05) / (low + 0.05) > 4.2
+
+
+def test_an_interval_that_leaves_the_axes_is_told(tmp_path: Path) -> None:
+    found = views(tmp_path, Plan([Cell("drain", "drain", {})], rounds=3))
+    assert not throughput.cuts_an_interval(found)
+    wide = replace(found[0], throughput=Interval(3, 30_000.0, 1_000.0, 900_000.0))
+    assert throughput.cuts_an_interval([wide])
 
 
 def test_backlog_has_a_panel_for_each_cell_and_a_line_for_each_valid_repeat(tmp_path: Path) -> None:

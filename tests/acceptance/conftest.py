@@ -1,0 +1,60 @@
+"""Whole runs of the bench on the tests' servers."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+FAULTS = Path(__file__).parent / "faults"
+
+
+class Runs:
+    """Runs ``python -m bench`` on the test's servers."""
+
+    root = ROOT
+
+    def __init__(self, folder: Path, servers) -> None:
+        self.folder = folder
+        self.environment = {
+            **os.environ,
+            "PIPELINE_KAFKA_BOOTSTRAP_SERVERS": servers.kafka_bootstrap_servers,
+            "PIPELINE_MONGO_URI": servers.mongo_uri,
+            "PYTHONPATH": f"{FAULTS}{os.pathsep}{ROOT}",
+        }
+
+    def start(self, *arguments: str, fault: str = "") -> subprocess.Popen[str]:
+        command = [sys.executable, "-m", "bench", *arguments]
+        environment = {**self.environment, "TIDEMARK_FAULT": fault}
+        output = (self.folder / "output.txt").open("a")
+        return subprocess.Popen(command, cwd=ROOT, env=environment, stdout=output, stderr=output, text=True)
+
+    def run(self, *arguments: str, fault: str = "") -> int:
+        return self.start(*arguments, fault=fault).wait(timeout=200)  # a bound, no measurement
+
+    def matrix(self, text: str) -> str:
+        """Write a matrix and give its path."""
+        path = self.folder / "matrix.toml"
+        path.write_text(text)
+        return str(path)
+
+    @property
+    def output(self) -> str:
+        return (self.folder / "output.txt").read_text()
+
+    @property
+    def run_dir(self) -> Path:
+        return next(path.parent for path in self.folder.glob("runs/*/manifest.json"))
+
+    def results(self) -> list[dict]:
+        return [json.loads(path.read_text()) for path in sorted(self.run_dir.glob("cells/*/*/result.json"))]
+
+
+@pytest.fixture
+def runs(tmp_path: Path, servers) -> Runs:
+    return Runs(tmp_path, servers)
