@@ -8,6 +8,7 @@ from typing import Any
 
 NOTHING = "–"
 _EXACT_FROM = 1000
+_LEAST_DRIFT = 0.001
 _GIB = 2**30
 _MIB = 2**20
 
@@ -30,6 +31,13 @@ def rounded(value: float | None) -> str:
 def milliseconds(value: float | None) -> str:
     """Three significant digits below a second, whole milliseconds above."""
     return count(value) if value is not None and abs(value) >= _EXACT_FROM else rounded(value)
+
+
+def drift(value: float | None) -> str:
+    """A clock's drift in ms/s: ``0.031``; what is below a thousandth is told as that."""
+    if value is None:
+        return NOTHING
+    return f"< {_LEAST_DRIFT:g}" if 0 < abs(value) < _LEAST_DRIFT else f"{value:.3f}"
 
 
 def cores(value: float | None) -> str:

@@ -18,13 +18,9 @@ class Colour(Struct, frozen=True):
 
 
 def _mix(low: str, high: str, share: float) -> str:
-    """Mix two colours in linear light."""
-    parts = []
-    for at in (1, 3, 5):
-        a, b = (int(colour[at : at + 2], 16) / 255 for colour in (low, high))
-        linear = (1 - share) * a**2.2 + share * b**2.2
-        parts.append(f"{round(linear ** (1 / 2.2) * 255):02x}")
-    return "#" + "".join(parts)
+    """Mix two colours, channel by channel."""
+    pairs = [(int(low[at : at + 2], 16), int(high[at : at + 2], 16)) for at in (1, 3, 5)]
+    return "#" + "".join(f"{round(a + (b - a) * share):02x}" for a, b in pairs)
 
 
 INK = Colour("ink", "#1b2229", "#e3e8ec")
@@ -46,7 +42,7 @@ SERIES = (
 MARKERS = ("o", "s", "D", "^", "v", "P", "X")
 
 HEAT_STEPS = 9
-_HEAT_LIGHT = ("#e6f1f6", "#5ba7c9", "#0b4a6b")
+_HEAT_LIGHT = ("#e6f1f6", "#4593b9", "#0b4a6b")
 _HEAT_DARK = ("#1d3440", "#23779c", "#86d4f4")
 
 
@@ -60,7 +56,9 @@ HEAT = tuple(
     Colour(f"h{step}", _ramp(_HEAT_LIGHT, step / (HEAT_STEPS - 1)), _ramp(_HEAT_DARK, step / (HEAT_STEPS - 1)))
     for step in range(HEAT_STEPS)
 )
-HEAT_TEXT_LOW = Colour("tlow", "#16232c", "#dce8ee")
+HEAT_TEXT_FROM_STEP = 5
+"""Text is ``HEAT_TEXT_LOW`` on the steps below this one and ``HEAT_TEXT_HIGH`` from it on: readable on each."""
+HEAT_TEXT_LOW = Colour("tlow", "#16232c", "#f2f8fa")
 HEAT_TEXT_HIGH = Colour("thigh", "#fdfdff", "#0b1a22")
 
 ALL = (INK, MUTED, RULE, PAPER, ALARM, *SERIES, *HEAT, HEAT_TEXT_LOW, HEAT_TEXT_HIGH)

@@ -93,12 +93,19 @@ def throughput(by_kind: dict[str, list[Cell]], judged: Verdict) -> Section:
             how = "each small point is one repeat, hollow marks have idle consumers"
             scale = "Colours run from half of the highest value (or the lowest, if lower) to the highest."
             words.append(f"Numbers and large marks: {statistics.INTERVAL_LABEL}; {how}. {scale}")
+            words.append(_CUT if throughput_figures.cuts_an_interval(cells) else "")
             words.append(_rivalry(judged) if kind == "drain" else "It is bounded by the offered load.")
             drawn = tuple(throughput_figures.panels(cells, kind))
         parts.append(
             Part(f"{kind.capitalize()} cells", tuple(words), drawn, tables.steady(cells) if kind != "drain" else None)
         )
     return Section("throughput", "Throughput of partitions × consumers", "Throughput", tuple(parts))
+
+
+_CUT = (
+    "Intervals that run out of the top of the curves are wider than the figure: the repeats lie far apart. "
+    "The heat map has their bounds."
+)
 
 
 def _rivalry(judged: Verdict) -> str:

@@ -86,7 +86,10 @@ def _markdown(of: Table) -> list[str]:
 def _row(repeat: Repeat) -> dict[str, Any]:
     result = repeat.result
     row: dict[str, Any] = {"cell": result.cell, "kind": result.kind, "round": result.round, "attempt": result.attempt}
-    row |= {name: formats.value(value) if value is not None else None for name, value in result.axes.items()}
+    # Numbers stay as they are, for programs: "2,000" is for people.
+    row |= {
+        name: formats.value(value) if isinstance(value, dict | list) else value for name, value in result.axes.items()
+    }
     row |= {"valid": result.valid, "reasons": "; ".join(result.reasons), "findings": "; ".join(result.findings)}
     row |= {
         "throughput_events_per_s": result.throughput_events_per_s,

@@ -237,7 +237,7 @@ def repeats_of(cell: Cell) -> Table:
                 *([formats.milliseconds(delivery.p99 if delivery else None)] * _steady(cell)),
                 *([formats.milliseconds(response.p99 if response else None)] * _steady(cell)),
                 *([formats.milliseconds(result.schedule_delay_p99_ms)] * _steady(cell)),
-                formats.rounded(result.clock_drift_max_ms_per_s),
+                formats.drift(result.clock_drift_max_ms_per_s),
                 formats.share(result.disturbance.total if result.disturbance else None),
                 formats.count(sum(result.negative_durations.values())),
                 formats.count(result.audit.lost if result.audit else None),

@@ -20,21 +20,21 @@ _ROW_HEIGHT, _LEGEND_ROW, _BELOW = 26, 18, 46
 _BAR = 0.62
 _LETTER_WIDTH = 6.3
 _NARROWEST, _WIDEST = 44, 190
-_LEGEND_COLUMNS = 3
+_MOST_COLUMNS = 3
+_SLOW = "p99"
 
 
 def stages(cells: Sequence[Cell]) -> list[Panel]:
-    """Draw the stacked means of all events, then of the cohorts around p50 and p99."""
+    """Draw the stacked means of all events, and beside them those of the cohort around p99."""
     having = [cell for cell in cells if cell.stages_ms]
     if not having:
         return []
     everything = [(cell, cell.stages_ms) for cell in having]
     found = [_stages_panel("stages-mean", "Mean of all events", everything)]
-    for name in ("p50", "p99"):
-        cohorts = [(cell, _cohort(cell, name)) for cell in having]
-        rows = [(cell, cohort.stages_ms) for cell, cohort in cohorts if cohort]
-        if rows:
-            found.append(_stages_panel(f"stages-{name}", f"Events around {name} of delivery latency", rows))
+    cohorts = [(cell, _cohort(cell, _SLOW)) for cell in having]
+    rows = [(cell, cohort.stages_ms) for cell, cohort in cohorts if cohort]
+    if rows:
+        found.append(_stages_panel(f"stages-{_SLOW}", f"Events around {_SLOW} of delivery latency", rows))
     return found
 
 
@@ -88,9 +88,15 @@ def _stages_table(bars: Sequence[tuple[str, Mapping[str, float]]]) -> Table:
 
 def _canvas(labels: Sequence[str], series: int) -> AbstractContextManager[Canvas]:
     left = min(max(_NARROWEST, max(map(len, labels)) * _LETTER_WIDTH + 8), _WIDEST)
-    above = _LEGEND_ROW * -(-series // _LEGEND_COLUMNS) + 12
+    above = _LEGEND_ROW * -(-series // _columns(series)) + 12
     height = above + _ROW_HEIGHT * len(labels) + _BELOW
     return panel.canvas(height=height, margins=(left, 46, above, _BELOW))
+
+
+def _columns(series: int) -> int:
+    """Give the columns of a legend, its rows as even as can be: four names stand 2 by 2, not 3 and 1."""
+    rows = -(-series // _MOST_COLUMNS)
+    return -(-series // rows)
 
 
 def _stack(
@@ -128,9 +134,10 @@ def _stack(
 def _legend(drawn: Canvas, names: Mapping[str, str]) -> None:
     """Write the names above the bars, in the order of the stack."""
     width, height = (side * 72 for side in drawn.figure.get_size_inches())
+    columns = _columns(len(names))
     for index, name in enumerate(names.values()):
-        row, column = divmod(index, _LEGEND_COLUMNS)
-        x, y = 8 + column * (width - 16) / _LEGEND_COLUMNS, height - 14 - row * _LEGEND_ROW
+        row, column = divmod(index, columns)
+        x, y = 8 + column * (width - 16) / columns, height - 14 - row * _LEGEND_ROW
         swatch = Rectangle((x / width, (y - 4) / height), 10 / width, 10 / height, linewidth=0)
         swatch.set_facecolor(panel.series_colour(index).light)
         drawn.figure.add_artist(swatch)

@@ -18,7 +18,10 @@ from reports import palette, svg
 from reports.tables import Table
 
 WIDTH, HEIGHT = 460, 300
+ROOM_ABOVE = 1.08
+"""An axis from zero ends at this many times what it must show."""
 _UNITS_PER_INCH = 72
+_ROUND_STEPS = (1, 2, 2.5, 5, 10)
 _LABEL_GAP = 0.062
 
 
@@ -87,9 +90,9 @@ def label(drawn: Canvas, x: str = "", y: str = "") -> None:
 
 def from_zero(axes: Axes, highest: float, form: Callable[[float], str], *, axis: str = "y") -> None:
     """Let an axis run from 0 to a little over ``highest``, its ticks written by ``form``."""
-    (axes.set_ylim if axis == "y" else axes.set_xlim)(0, highest * 1.08 or 1)
+    (axes.set_ylim if axis == "y" else axes.set_xlim)(0, highest * ROOM_ABOVE or 1)
     chosen = axes.yaxis if axis == "y" else axes.xaxis
-    chosen.set_major_locator(MaxNLocator(5))
+    chosen.set_major_locator(MaxNLocator(5, steps=_ROUND_STEPS))
     chosen.set_major_formatter(FuncFormatter(lambda value, _: form(value)))
 
 

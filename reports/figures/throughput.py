@@ -19,7 +19,6 @@ from reports.figures.panel import Panel
 from reports.tables import span, table
 
 _BLANK_HEIGHT, _ROW_HEIGHT = 74, 80
-_LABEL_FROM_STEP = 5
 _DODGE = 0.12
 _BESIDE = 0.05
 _NAME_LIMIT = 40
@@ -29,7 +28,7 @@ def panels(cells: Sequence[Cell], kind: str) -> list[Panel]:
     """Draw both figures for each combination of the axes beyond two; all share one scale."""
     names = axis_names.naming(cell.plan for cell in cells)
     grid = axis_names.layout(names.varying)
-    highest = max((_top(cell) for cell in cells), default=0.0)
+    highest = _highest(cells)
     found = []
     for index, (combination, group) in enumerate(_groups(cells, grid)):
         suffix = f"-{index + 1}" if grid.panels else ""
@@ -38,6 +37,16 @@ def panels(cells: Sequence[Cell], kind: str) -> list[Panel]:
         found.append(_heat_map(group, grid, cells, f"throughput-{kind}-heat{suffix}", f"Heat map{said}"))
         found.append(_curves(group, grid, highest, f"throughput-{kind}-scaling{suffix}", f"Scaling{said}"))
     return found
+
+
+def cuts_an_interval(cells: Sequence[Cell]) -> bool:
+    """Say whether an interval is so wide that it leaves the axes of the curves."""
+    edge = _highest(cells) * panel.ROOM_ABOVE
+    return any(cell.throughput.high > edge for cell in cells if cell.throughput and cell.throughput.high)
+
+
+def _highest(cells: Sequence[Cell]) -> float:
+    return max((_top(cell) for cell in cells), default=0.0)
 
 
 def _groups(cells: Sequence[Cell], grid: Layout) -> list[tuple[tuple[Any, ...], list[Cell]]]:
@@ -89,7 +98,7 @@ def _heat_cell(axes: Axes, place: tuple[int, int], cell: Cell, scale: tuple[floa
         return
     low, high = scale
     step = round((interval.mean - low) / ((high - low) or 1) * (palette.HEAT_STEPS - 1))
-    ink = palette.HEAT_TEXT_HIGH if step >= _LABEL_FROM_STEP else palette.HEAT_TEXT_LOW
+    ink = palette.HEAT_TEXT_HIGH if step >= palette.HEAT_TEXT_FROM_STEP else palette.HEAT_TEXT_LOW
     axes.add_patch(Rectangle((x + 0.01, y + 0.015), 0.98, 0.97, facecolor=palette.HEAT[step].light, edgecolor="none"))
     middle: dict[str, Any] = {"ha": "center", "va": "center", "color": ink.light}
     lines = [f"{formats.rounded(interval.low)}–{formats.rounded(interval.high)}"] if interval.low is not None else []

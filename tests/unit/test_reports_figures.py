@@ -16,6 +16,7 @@ from reports import bundle, cells, formats, palette, statistics, svg
 from reports.figures import backlog, bars, panel, percentiles, throughput
 from reports.figures.panel import Panel
 from reports.schema import Window
+from reports.statistics import Interval
 from tests.unit.reports_bundle import Cell, Plan, quick_cells, write
 
 DASH = "\u2013"  # between the bounds of an interval
