@@ -10,7 +10,7 @@ from loadtest._content import Content
 from loadtest._spec import Traffic
 
 # The fixtures of the tests, so that tests and benchmarks get their servers in one and the same way.
-from tests.conftest import servers, settings  # noqa: F401 - pytest finds fixtures by their names in this module
+from tests.conftest import parts_are_there, servers, settings  # noqa: F401 - pytest finds fixtures by their names in this module
 
 EVENTS = 1_000
 COLUMNS = ["min", "median", "iqr", "ops", "rounds"]  # the table then fits a screen; mean and maximum are the machine's
