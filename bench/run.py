@@ -172,8 +172,16 @@ def _logged(folder: Path) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _terminate_like_interrupt() -> Iterator[None]:
-    """Let SIGTERM end the run as Ctrl-C does: everything is stopped, the bundle stays resumable."""
-    before = signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
+    """Let SIGTERM end the run as Ctrl-C does: everything is stopped, the bundle stays resumable.
+
+    By itself, and not by way of SIGINT, which a process started in the background ignores.
+    """
+
+    def interrupt(*_: object) -> None:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # once is enough: what follows is the clean-up
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, interrupt)
     try:
         yield
     finally:

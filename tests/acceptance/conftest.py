@@ -32,7 +32,9 @@ class Runs:
         command = [sys.executable, "-m", "bench", *arguments]
         environment = {**self.environment, "TIDEMARK_FAULT": fault}
         output = (self.folder / "output.txt").open("a")
-        return subprocess.Popen(command, cwd=ROOT, env=environment, stdout=output, stderr=output, text=True)
+        # As a shell starts what runs in the background: without Ctrl-C.
+        in_background = ["sh", "-c", "trap '' INT; exec \"$@\"", "sh", *command]
+        return subprocess.Popen(in_background, cwd=ROOT, env=environment, stdout=output, stderr=output, text=True)
 
     def run(self, *arguments: str, fault: str = "") -> int:
         return self.start(*arguments, fault=fault).wait(timeout=200)  # a bound, no measurement

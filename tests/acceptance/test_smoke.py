@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
+import signal
 import subprocess
 import sys
+import time
 
 
 def test_the_smoke_matrix_accounts_for_every_event_and_is_reported(runs) -> None:
@@ -28,3 +31,16 @@ def test_the_smoke_matrix_accounts_for_every_event_and_is_reported(runs) -> None
     assert str(runs.run_dir / "report.html") in reported.stdout
     for name in ("report.html", "summary.csv", "summary.json", "summary.md"):
         assert (runs.run_dir / name).stat().st_size > 0
+
+
+def test_sigterm_ends_a_run_in_order_and_leaves_it_to_be_resumed(runs) -> None:
+    process = runs.start("run", "smoke", "--out", str(runs.folder / "runs"))
+    deadline = time.monotonic() + 60
+    while not list(runs.folder.glob("runs/*/cells/*/1.partial/worker-1.log")):
+        assert process.poll() is None, runs.output
+        assert time.monotonic() < deadline, runs.output
+        time.sleep(0.05)
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(timeout=100) == 130, runs.output
+    assert json.loads((runs.run_dir / "manifest.json").read_text())["status"] == "interrupted"
+    assert "go on with: python -m bench resume" in runs.output
