@@ -93,6 +93,14 @@ class Bundle:
             if _REPEAT.match(path.parent.name):
                 yield _convert(_read_json(path), Result, path)
 
+    def attempts(self, cell: str, round_number: int) -> list[Result]:
+        """Give the finished attempts at one repeat, first to last."""
+        paths = self.path.glob(f"cells/{cell}/{round_number}*/result.json")
+        found = (_REPEAT.match(path.parent.name) for path in paths)
+        names = [match[0] for match in found if match and int(match[1]) == round_number]
+        own = [self.path / "cells" / cell / name / "result.json" for name in names]
+        return [_convert(_read_json(path), Result, path) for path in sorted(own, key=_place)]
+
     def start_repeat(self, cell: str, round_number: int, attempt: int) -> Path:
         """Give an empty folder to work in, whatever an earlier try left there."""
         partial = self._repeat(cell, round_number, attempt).with_name(_repeat_name(round_number, attempt) + _PARTIAL)

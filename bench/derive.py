@@ -74,7 +74,7 @@ def result_of(
     disturbance = _disturbance(evidence, window)
     reasons = [
         *verdict.reasons,
-        *_unsound(evidence, happened, bounds, window, delay_p99_ms),
+        *_unsound(evidence, happened, bounds, window, delay_p99_ms, disturbance),
         *(f"clocks: {count} values of {name} are below zero" for name, count in negative.items()),
     ]
     findings = [
@@ -159,7 +159,12 @@ def _p99_ms(requests: RequestDurations) -> float | None:
 
 
 def _unsound(
-    evidence: Evidence, happened: Happened, bounds: Bounds, window: Window, delay_p99_ms: float | None
+    evidence: Evidence,
+    happened: Happened,
+    bounds: Bounds,
+    window: Window,
+    delay_p99_ms: float | None,
+    disturbance: Disturbance | None,
 ) -> list[str]:
     """Hold the measurement against the bounds of docs/methodology.md."""
     reasons = []
@@ -168,7 +173,7 @@ def _unsound(
     if delay_p99_ms is not None and delay_p99_ms > bounds.schedule_delay_p99_ms:
         reasons.append(
             f"generator: schedule delay p99 {delay_p99_ms:.1f} ms > {bounds.schedule_delay_p99_ms:g} ms: "
-            f"the load was not the load intended{_blame(evidence, window)}"
+            f"the load was not the load intended{_blame(disturbance)}"
         )
     busiest = _generator_share(evidence, window)
     if busiest > bounds.generator_cpu_share:
@@ -191,9 +196,8 @@ def _unsound(
     return reasons
 
 
-def _blame(evidence: Evidence, window: Window) -> str:
+def _blame(found: Disturbance | None) -> str:
     """Say what disturbed the machine, if anything did."""
-    found = _disturbance(evidence, window)
     if found is None or max(found.other_programs, found.stolen) < WORTH_TELLING:
         return ""
     return (

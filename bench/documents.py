@@ -19,8 +19,7 @@ from bson.objectid import ObjectId
 from numpy.typing import NDArray
 from pymongo import MongoClient
 
-from bench.offered import Offered
-from loadtest._identity import id_low
+from bench.offered import Offered, id_low_of_props
 from pipeline.settings import Mongo
 
 _OPTIONS: CodecOptions[dict[str, Any]] = CodecOptions(datetime_conversion=DatetimeConversion.DATETIME_MS)
@@ -58,8 +57,10 @@ def scan(mongo: Mongo, offered: Offered, sent_event: SentEvent, compare_share: f
     with MongoClient[dict[str, Any]](mongo.uri, serverSelectionTimeoutMS=mongo.timeout_ms) as client:
         collection = client[mongo.database][mongo.collection]
         for batch in collection.find_raw_batches({}, batch_size=10_000):
-            documents = bson.decode_all(cast("bytes", batch), _OPTIONS)  # typed as a dict, is raw BSON
-            index = offered.index_of(np.array([_id_low_of(each) for each in documents], dtype=np.uint64))
+            documents = bson.decode_all(cast("bytes", batch), _OPTIONS)  # raw BSON, typed as a dict
+            index = offered.index_of(
+                np.array([id_low_of_props(each.get("props")) for each in documents], dtype=np.uint64)
+            )
             total += len(documents)
             foreign += int((index < 0).sum())
             np.add.at(count, index[index >= 0], 1)
@@ -103,10 +104,3 @@ def _difference(document: Mapping[str, Any], event: Mapping[str, Any]) -> str | 
     fields = [name for name in {**expected, **found} if found.get(name) != expected.get(name)]
     told = [f"{name} is {found.get(name)!r}, sent was {expected.get(name)!r}" for name in fields]
     return "; ".join(told)[:500]
-
-
-def _id_low_of(document: Mapping[str, Any]) -> int:
-    """Read the packed identity that the event carries; 0, which is no event's, if it carries none."""
-    props = document.get("props")
-    packed = props.get("tidemark") if isinstance(props, dict) else None
-    return id_low(packed) if isinstance(packed, int) and 0 <= packed < 1 << 62 else 0

@@ -16,7 +16,7 @@ from aiokafka.errors import GroupCoordinatorNotAvailableError as CoordinatorNotA
 from aiokafka.errors import GroupLoadInProgressError as CoordinatorLoadInProgress
 from numpy.typing import NDArray
 
-from loadtest._identity import id_low
+from bench.offered import id_low_of_props
 from pipeline.settings import Kafka
 from pipeline.topics import event_topics
 
@@ -122,7 +122,7 @@ class GroupWatch:
 
 def _id_low_of(value: bytes | None) -> int:
     try:
-        packed = json.loads(value or b"")["props"]["tidemark"]
-    except (ValueError, KeyError, TypeError):
+        event = json.loads(value or b"")
+    except ValueError:
         return 0
-    return id_low(packed) if isinstance(packed, int) and 0 <= packed < 1 << 62 else 0
+    return id_low_of_props(event.get("props")) if isinstance(event, dict) else 0

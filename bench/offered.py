@@ -23,6 +23,7 @@ ROW = np.dtype(
     ]
 )
 _VARIANT = np.uint64(0b10)
+_PACKED_END = 1 << 62
 
 
 @dataclass(frozen=True)
@@ -68,6 +69,12 @@ class Offered:
         row = self.rows[self.row_of_event[index]]
         stream = int(row["stream"])
         return _identity.pack(self.run, stream, index - int(self.stream_base[stream]))
+
+
+def id_low_of_props(props: object) -> int:
+    """Read the packed identity that an event carries in its ``props``; 0, which is no event's, if it carries none."""
+    packed = props.get("tidemark") if isinstance(props, dict) else None
+    return _identity.id_low(packed) if isinstance(packed, int) and 0 <= packed < _PACKED_END else 0
 
 
 def load(directory: Path) -> Offered:

@@ -248,8 +248,7 @@ async def _drop(system: System) -> None:
     """Leave nothing on the servers; that they are away then is no news, the repeat itself has failed of it."""
     with contextlib.suppress(MissingPartError, ProvisionError, PyMongoError):
         system.drop_collection()
-        async with provision.admin_client(system.settings.kafka) as admin:
-            await admin.delete_topics(list(provision.wanted_topics(system.settings.kafka)))
+        await provision.delete_topics(system.settings.kafka)
 
 
 def _generator(repeat: Repeat, system: System, spec: LoadSpec, folder: Path) -> ChildProcess:

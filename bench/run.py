@@ -118,7 +118,7 @@ class _Run:
 
     def attempts(self, planned: PlannedRepeat) -> list[Result]:
         """Give the finished attempts at one repeat."""
-        return [each for each in self.bundle.results() if (each.cell, each.round) == (planned.cell.id, planned.round)]
+        return self.bundle.attempts(planned.cell.id, planned.round)
 
     def write(self, **changes: object) -> None:
         """Change the manifest."""

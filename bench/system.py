@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import signal
 import sys
 import time
@@ -18,10 +17,11 @@ from pymongo import MongoClient
 from bench import deliveries
 from bench.errors import RepeatError
 from bench.matrix import CellSpec
-from pipeline import provision, settings
+from pipeline import provision
 from pipeline.local.ports import free_port
 from pipeline.local.process import ChildProcess
 from pipeline.settings import Settings
+from pipeline.supervision import child_environment
 from pipeline.topics import event_topics
 
 # The generator goes first: were it to wait for what it loads, it could not tell how that does. All of the
@@ -160,12 +160,12 @@ class System:
         return self._folder / f"worker-{number}.log"
 
     def _process(self, name: str, arguments: list[str], of_process: Settings) -> ChildProcess:
-        environment = {
-            **{key: value for key, value in os.environ.items() if not key.startswith(settings.PREFIX)},
-            **settings.to_environment(of_process),
-        }
         return ChildProcess(
-            name, [sys.executable, *arguments], env=environment, log_path=self._logs / f"{name}.log", niceness=NICENESS
+            name,
+            [sys.executable, *arguments],
+            env=child_environment(of_process),
+            log_path=self._logs / f"{name}.log",
+            niceness=NICENESS,
         )
 
 

@@ -122,7 +122,8 @@ async def delete_topics(kafka: Kafka) -> None:
         MissingPartError, ProvisionError: as :func:`create_topics`.
     """
     async with admin_client(kafka) as client, asyncio.timeout(kafka.request_timeout_ms / 1000):
-        there = [name for name in wanted_topics(kafka) if name in await partition_counts(client)]
+        found = await partition_counts(client)
+        there = [name for name in wanted_topics(kafka) if name in found]
         if there:
             await client.delete_topics(there)
             # The broker answers before its metadata have followed: until then they seem to be there still.

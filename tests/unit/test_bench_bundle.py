@@ -63,6 +63,7 @@ def test_rounds_are_given_in_their_order(held: bundle.Bundle) -> None:
     for number in (10, 9, 1):
         held.finish_repeat(held.start_repeat("drain-p1-c1", number, 1), result(number))
     assert [each.round for each in held.results()] == [1, 9, 10]
+    assert [each.round for each in held.attempts("drain-p1-c1", 1)] == [1]
 
 
 def test_a_run_is_written_by_one_process_at_a_time(held: bundle.Bundle) -> None:
