@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 
 class Audit(Struct, frozen=True):
@@ -95,6 +95,73 @@ class Disturbance(Struct, frozen=True):
     stolen: float
 
 
+class Probe(Struct, frozen=True):
+    """What one probe of a capacity cell says of its offered load (docs/methodology.md tells how it is judged).
+
+    ``step``: climb, bisection or confirmation. ``verdict``: sustained, not sustained or undetermined; ``why`` says
+    what decided it. ``holds``: the same by the point estimate alone, which is what the search's interval rests on.
+    The deficit is accepted minus stored, in events/s over the window; its bound is the upper one-sided 95% one.
+    """
+
+    step: str
+    verdict: str
+    holds: bool
+    deficit_events_per_s: float
+    deficit_bound_events_per_s: float
+    allowed_events_per_s: float
+    why: list[str]
+    stopped_early: bool = False
+    extensions: int = 0
+
+
+class WitnessAgreement(Struct, frozen=True):
+    """What the independent witness read from MongoDB against what the deliveries logs say of the same events (ms).
+
+    ``resolution_ms``: median distance of the two polls between which an event appeared. ``beyond_max_ms``: the
+    largest disagreement beyond an event's own resolution; ``disagreeing`` events lie beyond ``tolerance_ms`` of it.
+    """
+
+    events: int
+    disagreeing: int
+    tolerance_ms: float
+    resolution_ms: float | None
+    seen_p50_ms: float | None
+    logged_p50_ms: float | None
+    beyond_max_ms: float
+
+
+class LoopLag(Struct, frozen=True):
+    """How late a role's event loop woke in the window (ms): median of the seconds' worst, and the worst of all."""
+
+    median_ms: float
+    max_ms: float
+
+
+class KafkaUse(Struct, frozen=True):
+    """Kafka's own counters over the window; None where it does not tell them."""
+
+    bytes_in_per_s: float | None = None
+    bytes_out_per_s: float | None = None
+    messages_in_per_s: float | None = None
+    request_queue_max: float | None = None
+    handlers_busy_share: float | None = None
+
+
+class MongoUse(Struct, frozen=True):
+    """mongod's own counters over the window (``serverStatus``); None where it does not tell them."""
+
+    inserts_per_s: float | None = None
+    write_tickets_used_mean: float | None = None
+    write_tickets_used_max: float | None = None
+    write_tickets: float | None = None
+    queued_writers_max: float | None = None
+    cache_used_share_max: float | None = None
+    cache_dirty_share_max: float | None = None
+    journal_bytes_per_s: float | None = None
+    journal_sync_share: float | None = None
+    network_in_bytes_per_s: float | None = None
+
+
 class Cohort(Struct, frozen=True):
     """The events around one percentile of delivery latency: their mean, and where it went (ms)."""
 
@@ -143,8 +210,39 @@ class Result(Struct, frozen=True, kw_only=True):
     cpu_cores_per_role: dict[str, float] = msgspec.field(default_factory=dict)
     memory_max_bytes_per_role: dict[str, int] = msgspec.field(default_factory=dict)
     disturbance: Disturbance | None = None
+    cpu_user_cores_per_role: dict[str, float] = msgspec.field(default_factory=dict)
+    cpu_system_cores_per_role: dict[str, float] = msgspec.field(default_factory=dict)
+    busiest_process_cores_per_role: dict[str, float] = msgspec.field(default_factory=dict)
+    context_switches_per_s_per_role: dict[str, float] = msgspec.field(default_factory=dict)
+    write_bytes_per_s_per_role: dict[str, float] = msgspec.field(default_factory=dict)
+    loopback_bytes_per_s: float | None = None
+    event_loop_lag_ms: dict[str, LoopLag] = msgspec.field(default_factory=dict)
+    kafka_use: KafkaUse | None = None
+    mongodb_use: MongoUse | None = None
+    probe: Probe | None = None
+    witness: WitnessAgreement | None = None
     consumers: list[ConsumerResult] = msgspec.field(default_factory=list)
     partitions_total: int = 0
     clock_drift_max_ms_per_s: float | None = None
     negative_durations: dict[str, int] = msgspec.field(default_factory=dict)
     duration_s: dict[str, float] = msgspec.field(default_factory=dict)
+
+
+class Capacity(Struct, frozen=True, kw_only=True):
+    """What the search of a capacity cell came to: its ``capacity.json``. Its probes are the cell's repeats.
+
+    ``sustainable_events_per_s``: the highest offered load found sustained and confirmed, None where there is none.
+    ``low`` and ``high``: the interval for the load at which the objective stops being held, at ``confidence``; None
+    where the probes do not bound it on that side. ``ended``: how the search ended, in words.
+    """
+
+    schema_version: int = SCHEMA_VERSION
+    cell: str
+    objective: str
+    sustainable_events_per_s: float | None
+    low_events_per_s: float | None
+    high_events_per_s: float | None
+    confidence: float
+    confirmed: bool
+    ended: str
+    knee_events_per_s: float | None = None

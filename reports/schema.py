@@ -1,4 +1,4 @@
-"""What a bundle's JSON files hold, as typed Structs: schema version 1 of docs/bundle.md."""
+"""What a bundle's JSON files hold, as typed Structs: schema version 2 of docs/bundle.md."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any
 
 from msgspec import Struct
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 
 class Matrix(Struct, frozen=True):
@@ -142,6 +142,73 @@ class Disturbance(Struct, frozen=True):
         return self.other_programs + self.stolen
 
 
+class Probe(Struct, frozen=True):
+    """What one probe of a capacity cell says of its offered load (docs/methodology.md tells how it is judged).
+
+    ``step``: climb, bisection or confirmation. ``verdict``: sustained, not sustained or undetermined; ``why`` says
+    what decided it. ``holds``: the same by the point estimate alone, which is what the search's interval rests on.
+    The deficit is accepted minus stored, in events/s over the window; its bound is the upper one-sided 95% one.
+    """
+
+    step: str
+    verdict: str
+    holds: bool
+    deficit_events_per_s: float
+    deficit_bound_events_per_s: float
+    allowed_events_per_s: float
+    why: tuple[str, ...] = ()
+    stopped_early: bool = False
+    extensions: int = 0
+
+
+class WitnessAgreement(Struct, frozen=True):
+    """What the independent witness read from MongoDB against what the deliveries logs say of the same events (ms).
+
+    ``resolution_ms``: median distance of the two polls between which an event appeared. ``beyond_max_ms``: the
+    largest disagreement beyond an event's own resolution; ``disagreeing`` events lie beyond ``tolerance_ms`` of it.
+    """
+
+    events: int
+    disagreeing: int
+    tolerance_ms: float
+    resolution_ms: float | None
+    seen_p50_ms: float | None
+    logged_p50_ms: float | None
+    beyond_max_ms: float
+
+
+class LoopLag(Struct, frozen=True):
+    """How late a role's event loop woke in the window (ms): median of the seconds' worst, and the worst of all."""
+
+    median_ms: float
+    max_ms: float
+
+
+class KafkaUse(Struct, frozen=True):
+    """Kafka's own counters over the window; None where it does not tell them."""
+
+    bytes_in_per_s: float | None = None
+    bytes_out_per_s: float | None = None
+    messages_in_per_s: float | None = None
+    request_queue_max: float | None = None
+    handlers_busy_share: float | None = None
+
+
+class MongoUse(Struct, frozen=True):
+    """mongod's own counters over the window (``serverStatus``); None where it does not tell them."""
+
+    inserts_per_s: float | None = None
+    write_tickets_used_mean: float | None = None
+    write_tickets_used_max: float | None = None
+    write_tickets: float | None = None
+    queued_writers_max: float | None = None
+    cache_used_share_max: float | None = None
+    cache_dirty_share_max: float | None = None
+    journal_bytes_per_s: float | None = None
+    journal_sync_share: float | None = None
+    network_in_bytes_per_s: float | None = None
+
+
 class Consumer(Struct, frozen=True):
     """One worker process: the partitions it was assigned, by topic, and the records it read."""
 
@@ -182,8 +249,39 @@ class Result(Struct, frozen=True, kw_only=True):
     cpu_cores_per_role: dict[str, float] = {}
     memory_max_bytes_per_role: dict[str, int] = {}
     disturbance: Disturbance | None = None
+    cpu_user_cores_per_role: dict[str, float] = {}
+    cpu_system_cores_per_role: dict[str, float] = {}
+    busiest_process_cores_per_role: dict[str, float] = {}
+    context_switches_per_s_per_role: dict[str, float] = {}
+    write_bytes_per_s_per_role: dict[str, float] = {}
+    loopback_bytes_per_s: float | None = None
+    event_loop_lag_ms: dict[str, LoopLag] = {}
+    kafka_use: KafkaUse | None = None
+    mongodb_use: MongoUse | None = None
+    probe: Probe | None = None
+    witness: WitnessAgreement | None = None
     consumers: tuple[Consumer, ...] = ()
     partitions_total: int = 0
     clock_drift_max_ms_per_s: float | None = None
     negative_durations: dict[str, int] = {}
     duration_s: dict[str, float] = {}
+
+
+class Capacity(Struct, frozen=True, kw_only=True):
+    """What the search of a capacity cell came to: its ``capacity.json``. Its probes are the cell's repeats.
+
+    ``sustainable_events_per_s``: the highest offered load found sustained and confirmed, None where there is none.
+    ``low`` and ``high``: the interval for the load at which the objective stops being held, at ``confidence``; None
+    where the probes do not bound it on that side. ``ended``: how the search ended, in words.
+    """
+
+    schema_version: int
+    cell: str
+    objective: str
+    sustainable_events_per_s: float | None
+    low_events_per_s: float | None
+    high_events_per_s: float | None
+    confidence: float
+    confirmed: bool
+    ended: str
+    knee_events_per_s: float | None = None

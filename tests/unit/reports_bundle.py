@@ -39,7 +39,7 @@ class Plan:
     cells: list[Cell]
     rounds: int = 3
     status: str = "complete"
-    schema_version: int = 1
+    schema_version: int = 2
     bounds: dict[str, float] = field(default_factory=dict)
     lost: dict[tuple[str, int], int] = field(default_factory=dict)
     void: dict[tuple[str, int], int] = field(default_factory=dict)

@@ -73,11 +73,11 @@ def test_a_run_is_written_by_one_process_at_a_time(held: bundle.Bundle) -> None:
 
 def test_another_schema_version_is_refused_by_its_number(held: bundle.Bundle) -> None:
     (held.path / "manifest.json").write_text(json.dumps({"schema_version": 99}))
-    with pytest.raises(BundleError, match="schema version 99, this program reads 1"):
+    with pytest.raises(BundleError, match="schema version 99, this program reads 2"):
         held.read_manifest()
 
 
-@pytest.mark.parametrize("content", ["{", '{"schema_version": 1}', "[]"])
+@pytest.mark.parametrize("content", ["{", '{"schema_version": 2}', "[]"])
 def test_a_manifest_that_is_none_is_refused(held: bundle.Bundle, content: str) -> None:
     (held.path / "manifest.json").write_text(content)
     with pytest.raises(BundleError, match=r"manifest\.json"):

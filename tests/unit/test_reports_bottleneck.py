@@ -12,7 +12,7 @@ PLAN = CellPlan("c", "drain", {"api_processes": 1, "generator_processes": 1})
 
 def result(*idle: bool) -> Result:
     consumers = tuple(Consumer(f"worker-{n}", idle=is_idle) for n, is_idle in enumerate(idle))
-    return Result(schema_version=1, cell="c", kind="drain", round=1, valid=True, consumers=consumers)
+    return Result(schema_version=2, cell="c", kind="drain", round=1, valid=True, consumers=consumers)
 
 
 def test_a_busy_machine_is_the_limit_and_its_greatest_user_is_named() -> None:
