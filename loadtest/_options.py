@@ -127,7 +127,7 @@ def register(parser: argparse.ArgumentParser) -> None:
     _add_fields(traffic, _TRAFFIC_OPTIONS, Traffic())
     generator = parser.add_argument_group("Tidemark: the generator")
     _add(generator, "--ledger", default="", help="Folder for the ledger: the outcome and the times of every request.")
-    _add(generator, "--senders", type=int, default=64, help=_SENDERS_HELP)
+    _add(generator, "--senders", type=int, default=512, help=_SENDERS_HELP)
     _add(generator, "--unsent-after", type=float, default=10.0, help=_UNSENT_HELP)
     _add(generator, "--request-timeout", type=float, default=15.0, help="Seconds to wait for one answer (default 15).")
     key = _add(generator, "--write-key", default="", help="Write key, where the API asks for one.")
