@@ -4,12 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-
-import jinja2
 
 from reports import cells as cell_views
-from reports import formats, sections, statistics, svg, tables, verdict
+from reports import formats, rendering, sections, statistics, tables, verdict
 from reports.bundle import Bundle
 from reports.cells import Cell
 from reports.figures.panel import Panel
@@ -17,7 +14,6 @@ from reports.sections import Section
 from reports.tables import Table
 from reports.verdict import Verdict
 
-_TEMPLATES = Path(__file__).parent / "templates"
 _LEVELS = {"findings": "Findings", "incomplete": "Incomplete, no findings", "clear": "No findings"}
 
 
@@ -58,14 +54,8 @@ def make(bundle: Bundle, cells: Sequence[Cell], judged: Verdict) -> Page:
         sections.cpu(bundle, by_kind),
         sections.backlog(by_kind),
     )
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(_TEMPLATES),
-        autoescape=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        undefined=jinja2.StrictUndefined,
-    )
-    rendered = environment.get_template("report.html.j2").render(
+    rendered = rendering.render(
+        "report.html.j2",
         bundle=bundle,
         verdict=judged,
         level=_LEVELS[judged.level],
@@ -77,10 +67,6 @@ def make(bundle: Bundle, cells: Sequence[Cell], judged: Verdict) -> Page:
         cells=[(kind, [sections.details(cell) for cell in group]) for kind, group in by_kind.items()],
         environment_table=_environment(bundle),
         versions_table=tables.pairs((name, str(value)) for name, value in bundle.manifest.versions.items()),
-        formats=formats,
-        scheme_light=svg.variables(dark=False),
-        scheme_dark=svg.variables(dark=True),
-        figure_rules=svg.style_sheet(),
     )
     return Page(contents, rendered)
 
