@@ -111,7 +111,7 @@ class Probe(Struct, frozen=True):
     allowed_events_per_s: float
     why: list[str]
     stopped_early: bool = False
-    extensions: int = 0
+    extended_s: float = 0.0
 
 
 class WitnessAgreement(Struct, frozen=True):
