@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
-import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -18,6 +16,7 @@ from pymongo.errors import PyMongoError
 from bench import deliveries, derive, evidence, offered
 from bench.errors import RepeatError
 from bench.evidence import Backlog, Evidence
+from bench.generator import epoch_of, generator_process
 from bench.leftovers import GroupWatch
 from bench.matrix import Bounds, Objective
 from bench.preload import preload
@@ -26,16 +25,14 @@ from bench.result import Result, Window
 from bench.sampling import Sampler
 from bench.system import System, settings_for
 from loadtest import _ledger, _schedule
-from loadtest._spec import LoadSpec, Traffic
+from loadtest._spec import Arrivals, LoadSpec, Traffic
 from pipeline import provision
-from pipeline.errors import CorruptLogError, MissingPartError, ProvisionError
+from pipeline.errors import MissingPartError, ProvisionError
 from pipeline.local.process import ChildProcess
 from pipeline.settings import Settings
 
-_ROOT = Path(__file__).resolve().parent.parent
 _WATCH_S = 1.0
 _DRAIN_POLL_S = 0.1
-_GENERATOR_START_S = 30.0
 _GENERATOR_END_S = 45.0
 EVEN_MIX = (("page_view", 1.0), ("signup", 1.0), ("add_to_cart", 1.0))
 
@@ -52,6 +49,26 @@ class Repeat:
     seed: int
     bounds: Bounds
     objective: Objective
+    arrivals: Arrivals = "poisson"
+
+
+@dataclass(frozen=True)
+class Moment:
+    """The repeat at the moment its load begins: when that is (monotonic ns), and its processes by role."""
+
+    epoch_ns: int
+    pids: Mapping[str, list[int]]
+
+
+OnLoad = Callable[[Moment], Awaitable[None]]
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What a repeat left behind, not judged yet."""
+
+    evidence: Evidence
+    happened: derive.Happened
 
 
 @dataclass
@@ -68,7 +85,7 @@ class _Progress:
         display.phase(name)
         start = time.monotonic()
         yield
-        self.phase_s[name] = time.monotonic() - start
+        self.phase_s[name] = self.phase_s.get(name, 0.0) + time.monotonic() - start
 
 
 async def run(repeat: Repeat, folder: Path, display: Display) -> Result:
@@ -77,12 +94,32 @@ async def run(repeat: Repeat, folder: Path, display: Display) -> Result:
     Raises:
         TidemarkError, KafkaError, PyMongoError, OSError: the repeat could not be run to its end.
     """
+    measured = await measure(repeat, folder, display)
+    began_s = time.monotonic()
+    result = judge(repeat, measured)
+    keep(repeat, measured, result, folder)
+    phases_s = dict(measured.happened.duration_s)
+    phases_s["audit"] += time.monotonic() - began_s
+    return msgspec.structs.replace(result, duration_s=phases_s)
+
+
+async def measure(repeat: Repeat, folder: Path, display: Display, on_load: OnLoad | None = None) -> Measured:
+    """Run ``repeat`` and give all that it left behind; raw logs and what the processes printed stay in ``folder``.
+
+    ``on_load``: called once when the load begins, it runs beside it (of a drain, beside the emptying).
+
+    Raises:
+        TidemarkError, KafkaError, PyMongoError, OSError: the repeat could not be run to its end.
+    """
     cell = repeat.identity.cell
     system = System(settings_for(repeat.settings, cell, repeat.name), cell.consumers, folder)
     spec = load_spec(repeat)
-    generator = _generator(repeat, system, spec, folder)
-    roles = {**repeat.server_pids}
-    sampler = Sampler(lambda: {**roles, **system.pids(), "generator": [generator.pid] if generator.pid else []})
+    generator = generator_process(spec, system.url, cell.generator_processes, folder)
+
+    def pids() -> Mapping[str, list[int]]:
+        return {**repeat.server_pids, **system.pids(), "generator": [generator.pid] if generator.pid else []}
+
+    sampler = Sampler(pids)
     progress = _Progress()
     async with contextlib.AsyncExitStack() as stack:
         stack.push_async_callback(_drop, system)
@@ -96,29 +133,55 @@ async def run(repeat: Repeat, folder: Path, display: Display) -> Result:
         if cell.kind == "drain":
             await _load_drain(system, spec, cell.events, folder, progress, display)
         else:
-            await _load_steady(system, generator, watch, spec, folder, progress, display)
-        with progress.phase("drain", display):
-            await _drain(system, watch, repeat, progress, display)
+            await _start_steady(system, generator, folder, progress, display)
+        async with _beside(on_load(Moment(progress.epoch_ns, pids())) if on_load else None):
+            if cell.kind == "steady":
+                await _load_steady(generator, watch, spec, progress, display)
+            with progress.phase("drain", display):
+                await _drain(system, watch, repeat, progress, display)
         crashes = system.stop()
         sampler.stop()
         with progress.phase("audit", display):
             collected = await _collect(system, watch, spec, repeat, sampler, progress, folder)
-            happened = derive.Happened(
-                crashes=tuple(crashes),
-                generator_exit_code=generator.returncode if generator.pid else 0,
-                drained=progress.backlog[-1] == 0,
-                duration_s=progress.phase_s,
-            )
-            result = derive.result_of(repeat.identity, collected, happened, repeat.bounds, repeat.objective)
-            window = result.window or Window(0.0, 0.0)
-            evidence.write_tables(
-                folder,
-                collected,
-                round(window.start_s * 1e9),
-                round(window.end_s * 1e9),
-                with_histograms=cell.kind == "steady",
-            )
-    return msgspec.structs.replace(result, duration_s=progress.phase_s)
+    happened = derive.Happened(
+        crashes=tuple(crashes),
+        generator_exit_code=generator.returncode if generator.pid else 0,
+        drained=progress.backlog[-1] == 0,
+        duration_s=progress.phase_s,
+    )
+    return Measured(collected, happened)
+
+
+def judge(repeat: Repeat, measured: Measured) -> Result:
+    """Derive from what was left behind what the repeat came to."""
+    return derive.result_of(repeat.identity, measured.evidence, measured.happened, repeat.bounds, repeat.objective)
+
+
+def keep(repeat: Repeat, measured: Measured, result: Result, folder: Path) -> None:
+    """Write the bundle's tables of the repeat into ``folder``, in place of the raw logs."""
+    window = result.window or Window(0.0, 0.0)
+    evidence.write_tables(
+        folder,
+        measured.evidence,
+        round(window.start_s * 1e9),
+        round(window.end_s * 1e9),
+        with_histograms=repeat.identity.cell.kind == "steady",
+    )
+
+
+@contextlib.asynccontextmanager
+async def _beside(action: Awaitable[None] | None) -> AsyncIterator[None]:
+    """Run ``action``, if there is one, beside the block, and wait for it; a block that fails ends it first."""
+    if action is None:
+        yield
+        return
+    task = asyncio.ensure_future(action)
+    try:
+        yield
+        await task
+    finally:
+        task.cancel()
+        await asyncio.wait([task])
 
 
 def load_spec(repeat: Repeat) -> LoadSpec:
@@ -136,7 +199,7 @@ def load_spec(repeat: Repeat) -> LoadSpec:
     return LoadSpec(
         scenario="mixed",
         offered_load_events_per_s=repeat.identity.offered_load_events_per_s or 1.0,
-        arrivals="poisson",
+        arrivals=repeat.arrivals,
         profile="constant",
         duration_s=cell.warmup_s + cell.duration_s if cell.kind == "steady" else 0.0,
         seed=repeat.seed,
@@ -157,21 +220,22 @@ async def _load_drain(
         await system.start_workers()
 
 
-async def _load_steady(
-    system: System,
-    generator: ChildProcess,
-    watch: GroupWatch,
-    spec: LoadSpec,
-    folder: Path,
-    progress: _Progress,
-    display: Display,
+async def _start_steady(
+    system: System, generator: ChildProcess, folder: Path, progress: _Progress, display: Display
 ) -> None:
-    """Start API and workers, then offer the load and wait until the generator has its answers."""
+    """Start API and workers, then the generator, until it has fixed the epoch."""
     with progress.phase("start", display):
         await asyncio.gather(system.start_api(), system.start_workers())
     with progress.phase("load", display):
         generator.start()
-        progress.epoch_ns = await _epoch(generator, folder)
+        progress.epoch_ns = await epoch_of(generator, folder)
+
+
+async def _load_steady(
+    generator: ChildProcess, watch: GroupWatch, spec: LoadSpec, progress: _Progress, display: Display
+) -> None:
+    """Wait until the generator has offered the load and has its answers."""
+    with progress.phase("load", display):
         deadline = time.monotonic() + spec.duration_s + _GENERATOR_END_S
         while generator.running():
             if time.monotonic() > deadline:
@@ -180,17 +244,6 @@ async def _load_steady(
             offered = spec.offered_load_events_per_s * min(_elapsed_s(progress), spec.duration_s)
             await _watch(watch, progress, display, round(offered))
             await asyncio.sleep(_WATCH_S)
-
-
-async def _epoch(generator: ChildProcess, folder: Path) -> int:
-    """Wait for the generator's ledger and give the epoch that it fixed (monotonic ns)."""
-    deadline = time.monotonic() + _GENERATOR_START_S
-    while time.monotonic() < deadline and generator.running():
-        for path in list(folder.glob("ledger-*.log")):  # noqa: ASYNC240 - a look into a small local folder
-            with contextlib.suppress(CorruptLogError):  # the head is not written yet
-                return _ledger.read(path).head.epoch_monotonic_ns
-        await asyncio.sleep(_DRAIN_POLL_S)
-    raise RepeatError(f"the generator wrote no ledger; {generator.last_words()}")
 
 
 async def _drain(system: System, watch: GroupWatch, repeat: Repeat, progress: _Progress, display: Display) -> None:
@@ -249,25 +302,3 @@ async def _drop(system: System) -> None:
     with contextlib.suppress(MissingPartError, ProvisionError, PyMongoError):
         system.drop_collection()
         await provision.delete_topics(system.settings.kafka)
-
-
-def _generator(repeat: Repeat, system: System, spec: LoadSpec, folder: Path) -> ChildProcess:
-    """Give Locust on our scenarios, headless, as a process that ends by itself."""
-    traffic = folder / "logs" / "traffic.json"
-    traffic.write_bytes(msgspec.json.encode(spec.traffic))
-    options = {
-        "--host": system.url,
-        "--scenario": spec.scenario,
-        "--offered-load": repr(spec.offered_load_events_per_s),
-        "--arrivals": spec.arrivals,
-        "--profile": spec.profile,
-        "--duration": repr(spec.duration_s),
-        "--seed": str(spec.seed),
-        "--run-number": str(spec.run),
-        "--ledger": str(folder),
-        "--traffic": str(traffic),
-    }
-    if repeat.identity.cell.generator_processes > 1:
-        options["--processes"] = str(repeat.identity.cell.generator_processes)
-    argv = [sys.executable, "-m", "locust", "-f", "loadtest", "--headless", *(x for o in options.items() for x in o)]
-    return ChildProcess("generator", argv, env=dict(os.environ), cwd=_ROOT, log_path=folder / "logs" / "generator.log")

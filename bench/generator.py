@@ -1,0 +1,59 @@
+"""The generator of one repeat: Locust on our scenarios, headless, as a process that ends by itself."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import sys
+import time
+from pathlib import Path
+
+import msgspec
+
+from bench.errors import RepeatError
+from loadtest import _ledger
+from loadtest._spec import LoadSpec
+from pipeline.errors import CorruptLogError
+from pipeline.local.process import ChildProcess
+
+_ROOT = Path(__file__).resolve().parent.parent
+_START_S = 30.0
+_POLL_S = 0.1
+
+
+def generator_process(spec: LoadSpec, url: str, processes: int, folder: Path) -> ChildProcess:
+    """Give the generator that offers ``spec`` to ``url``, not started yet; its ledgers go into ``folder``."""
+    traffic = folder / "logs" / "traffic.json"
+    traffic.write_bytes(msgspec.json.encode(spec.traffic))
+    options = {
+        "--host": url,
+        "--scenario": spec.scenario,
+        "--offered-load": repr(spec.offered_load_events_per_s),
+        "--arrivals": spec.arrivals,
+        "--profile": spec.profile,
+        "--duration": repr(spec.duration_s),
+        "--seed": str(spec.seed),
+        "--run-number": str(spec.run),
+        "--ledger": str(folder),
+        "--traffic": str(traffic),
+    }
+    if processes > 1:
+        options["--processes"] = str(processes)
+    argv = [sys.executable, "-m", "locust", "-f", "loadtest", "--headless", *(x for o in options.items() for x in o)]
+    return ChildProcess("generator", argv, env=dict(os.environ), cwd=_ROOT, log_path=folder / "logs" / "generator.log")
+
+
+async def epoch_of(generator: ChildProcess, folder: Path) -> int:
+    """Wait for the generator's ledger and give the epoch that it fixed (monotonic ns).
+
+    Raises:
+        RepeatError: it wrote none in time, or ended before.
+    """
+    deadline = time.monotonic() + _START_S
+    while time.monotonic() < deadline and generator.running():
+        for path in list(folder.glob("ledger-*.log")):  # noqa: ASYNC240 - a look into a small local folder
+            with contextlib.suppress(CorruptLogError):  # the head is not written yet
+                return _ledger.read(path).head.epoch_monotonic_ns
+        await asyncio.sleep(_POLL_S)
+    raise RepeatError(f"the generator wrote no ledger; {generator.last_words()}")
