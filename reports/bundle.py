@@ -5,7 +5,8 @@ Nothing is judged here. What is not there, or cannot be read, is told in ``Bundl
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -14,8 +15,10 @@ import pandas as pd
 from msgspec import Struct
 
 from reports.errors import BundleError, NoRunError, SchemaVersionError
-from reports.schema import SCHEMA_VERSION, CellPlan, Manifest, Result
+from reports.schema import SCHEMA_VERSION, Capacity, CellPlan, Manifest, Result
 
+CAPACITY = "capacity"
+"""The kind of cell whose repeats are probes of different loads."""
 _MAX_FILE_BYTES = 64 * 2**20
 _NAMED_IN_A_NOTE = 8
 _UNFINISHED = ".partial"
@@ -38,12 +41,16 @@ class Repeat:
 
 @dataclass(frozen=True)
 class Bundle:
-    """A run: ``repeats`` in the order of cells, rounds and attempts; ``notes`` tell what is missing or unreadable."""
+    """A run: ``repeats`` in the order of cells, rounds and attempts; ``notes`` tell what is missing or unreadable.
+
+    ``capacities``: by cell, what the search of a capacity cell came to; a cell whose search has not ended is not in it.
+    """
 
     path: Path
     manifest: Manifest
     repeats: tuple[Repeat, ...]
     notes: tuple[str, ...]
+    capacities: dict[str, Capacity] = field(default_factory=dict)
 
     @property
     def valid(self) -> tuple[Repeat, ...]:
@@ -77,7 +84,7 @@ def load(path: Path) -> Bundle:
     """Read the bundle at ``path``.
 
     BundleError without a readable manifest, SchemaVersionError if any file has another version.
-    A damaged result, or one that is not there, is a note.
+    A damaged result or capacity, or one that is not there, is a note.
     """
     manifest = _decode(path / "manifest.json", Manifest)
     repeats, notes = [], []
@@ -97,7 +104,9 @@ def load(path: Path) -> Bundle:
     ids = [cell.id for cell in manifest.cells]
     ids += sorted({repeat.result.cell for repeat in repeats} - set(ids))
     repeats.sort(key=lambda r: (ids.index(r.result.cell), r.result.round, r.result.attempt))
-    return Bundle(path, _with_all_cells(manifest, repeats), tuple(repeats), (*notes, *_missing(manifest, repeats)))
+    capacities, untold = _capacities(path, repeats)
+    notes += [*untold, *_missing(manifest, repeats)]
+    return Bundle(path, _with_all_cells(manifest, repeats), tuple(repeats), tuple(notes), capacities)
 
 
 def timeseries(repeat: Repeat) -> pd.DataFrame | None:
@@ -110,6 +119,25 @@ def timeseries(repeat: Repeat) -> pd.DataFrame | None:
     except (OSError, ValueError):  # pyarrow's ArrowInvalid is a ValueError
         return None
     return frame if {"second", "backlog"} <= set(frame.columns) else None
+
+
+def _capacities(path: Path, repeats: Sequence[Repeat]) -> tuple[dict[str, Capacity], list[str]]:
+    """Read what the searches came to, by cell; a damaged file is a note, and so are probes without an end."""
+    found: dict[str, Capacity] = {}
+    notes, damaged = [], set()
+    for file in sorted(path.glob("cells/*/capacity.json")):
+        try:
+            capacity = _decode(file, Capacity)
+        except SchemaVersionError:
+            raise
+        except BundleError as error:
+            notes.append(str(error))
+            damaged.add(file.parent.name)
+        else:
+            found[capacity.cell] = capacity
+    probed = dict.fromkeys(repeat.result.cell for repeat in repeats if repeat.result.kind == CAPACITY)
+    open_ = [cell for cell in probed if cell not in found and cell not in damaged]
+    return found, notes + [f"{cell}: its search has not ended, there is no capacity.json" for cell in open_]
 
 
 class _Version(Struct, frozen=True):

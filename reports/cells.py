@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -9,26 +10,33 @@ from typing import Any
 from reports import hlog, statistics
 from reports.axes import Naming, naming
 from reports.bottleneck import Bottleneck, name_bottleneck
-from reports.bundle import Bundle, Repeat
+from reports.bundle import CAPACITY, Bundle, Repeat
 from reports.errors import BundleError
 from reports.hlog import Distribution
-from reports.schema import Audit, CellPlan, Cohort, Result
+from reports.schema import Audit, Capacity, CellPlan, Cohort, Result
 from reports.statistics import Interval
 
 STAGES = ("schedule_delay", "http_and_api", "kafka_and_backlog", "write")
+CONFIRMATION = "confirmation"
+_SAME_LOAD = 1e-3
 MEASURES = ("delivery_latency", "response_time", "service_time")
 ROLES = ("generator", "api", "kafka", "worker", "mongodb", "harness")
 
 
 @dataclass(frozen=True)
 class Cell:
-    """One cell over all its repeats. ``attempts`` has the void ones too, all else is of ``valid`` ones only."""
+    """One cell over all its repeats. ``attempts`` has the void ones too; ``audit`` is of all ``valid`` ones.
+
+    All else is of those ``counted``: the valid ones, but of a capacity cell only the probes that confirmed its answer,
+    at that load. Its other probes are of other loads, and were picked by what came out.
+    """
 
     plan: CellPlan
     label: str
     sentence: str
     attempts: tuple[Repeat, ...]
     valid: tuple[Repeat, ...]
+    counted: tuple[Repeat, ...]
     throughput: Interval | None
     """Geometric mean (events/s) and interval; None without a valid repeat, or where one stored nothing."""
     offered_load: float | None
@@ -47,6 +55,8 @@ class Cell:
     memory_max_bytes: dict[str, int]
     bottleneck: Bottleneck | None
     idle_consumers: int
+    capacity: Capacity | None = None
+    """What the search came to; None for other kinds, and where it has not ended."""
     notes: tuple[str, ...] = field(default=())
 
     @property
@@ -87,9 +97,11 @@ def kinds(cells: Iterable[CellPlan]) -> list[str]:
 def _cell(plan: CellPlan, bundle: Bundle, names: Naming) -> Cell:
     attempts = bundle.of_cell(plan.id)
     valid = tuple(repeat for repeat in attempts if repeat.result.valid)
-    results = [repeat.result for repeat in valid]
+    capacity = bundle.capacities.get(plan.id)
+    counted = _confirming(valid, capacity) if plan.kind == CAPACITY else valid
+    results = [repeat.result for repeat in counted]
     requests = sum(result.requests or 0 for result in results)
-    pooled, notes = _pool(valid)
+    pooled, notes = _pool(counted)
     cores = _mean_by_key([result.cpu_cores_per_role for result in results])
     stages = _stages(results)
     return Cell(
@@ -98,10 +110,11 @@ def _cell(plan: CellPlan, bundle: Bundle, names: Naming) -> Cell:
         sentence=names.sentence(plan.axes),
         attempts=attempts,
         valid=valid,
+        counted=counted,
         throughput=statistics.log_t_interval([result.throughput_events_per_s or 0.0 for result in results]),
         offered_load=_mean([r.offered_load_events_per_s for r in results]),
         achieved=_mean([r.achieved for r in results]),
-        audit=sum((result.audit for result in results if result.audit), Audit()),
+        audit=sum((repeat.result.audit for repeat in valid if repeat.result.audit), Audit()),
         requests=requests,
         largest_shares={measure: _largest_share(results, measure, requests) for measure in MEASURES},
         pooled=pooled,
@@ -115,7 +128,23 @@ def _cell(plan: CellPlan, bundle: Bundle, names: Naming) -> Cell:
         },
         bottleneck=name_bottleneck(plan, results, cores, stages, bundle.manifest.hardware.cores),
         idle_consumers=max((sum(c.idle for c in r.consumers) for r in results), default=0),
+        capacity=capacity,
         notes=notes,
+    )
+
+
+def _confirming(valid: Sequence[Repeat], capacity: Capacity | None) -> tuple[Repeat, ...]:
+    """Give the probes that confirmed the answer, at the answer's load; none where there is no answer."""
+    if capacity is None or capacity.sustainable_events_per_s is None:
+        return ()
+    return tuple(
+        repeat
+        for repeat in valid
+        if repeat.result.probe is not None
+        and repeat.result.probe.step == CONFIRMATION
+        and math.isclose(
+            repeat.result.offered_load_events_per_s or 0.0, capacity.sustainable_events_per_s, rel_tol=_SAME_LOAD
+        )
     )
 
 

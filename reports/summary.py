@@ -114,7 +114,7 @@ def _cell(cell: Cell) -> dict[str, Any]:
         "valid_repeats": len(cell.valid),
         "void_attempts": cell.void_attempts,
         "throughput_events_per_s": msgspec.to_builtins(cell.throughput),
-        "repeats_events_per_s": [repeat.result.throughput_events_per_s for repeat in cell.valid],
+        "repeats_events_per_s": [repeat.result.throughput_events_per_s for repeat in cell.counted],
         "offered_load_events_per_s": cell.offered_load,
         "achieved": cell.achieved,
         "requests": cell.requests,
@@ -128,4 +128,5 @@ def _cell(cell: Cell) -> dict[str, Any]:
         "bottleneck": msgspec.to_builtins(cell.bottleneck),
         "idle_consumers": cell.idle_consumers,
         "audit": msgspec.to_builtins(cell.audit),
+        "capacity": msgspec.to_builtins(cell.capacity),
     }

@@ -34,7 +34,7 @@ def panels(cells: Sequence[Cell]) -> list[Panel]:
 
 
 def _series(cell: Cell) -> list[Series]:
-    read = [(repeat, bundle.timeseries(repeat)) for repeat in cell.valid]
+    read = [(repeat, bundle.timeseries(repeat)) for repeat in cell.counted]
     return [(repeat, frame.dropna(subset=["backlog"])) for repeat, frame in read if frame is not None and len(frame)]
 
 

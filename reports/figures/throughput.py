@@ -63,7 +63,7 @@ def _groups(cells: Sequence[Cell], grid: Layout) -> list[tuple[tuple[Any, ...], 
 
 
 def _top(cell: Cell) -> float:
-    values = [repeat.result.throughput_events_per_s or 0.0 for repeat in cell.valid]
+    values = [repeat.result.throughput_events_per_s or 0.0 for repeat in cell.counted]
     high = cell.throughput.high if cell.throughput else None
     # A very wide interval (two repeats) may leave the axes: it must not flatten everything else.
     return max([*values, min(high or 0.0, 1.5 * max(values, default=0.0))])
@@ -93,7 +93,7 @@ def _heat_cell(axes: Axes, place: tuple[int, int], cell: Cell, scale: tuple[floa
     if interval is None:
         box = Rectangle((x + 0.02, y + 0.03), 0.96, 0.94, fill=False, edgecolor=palette.MUTED.light, linestyle=":")
         axes.add_patch(box)
-        text = "no valid repeat" if not cell.valid else "nothing stored"
+        text = "no valid repeat" if not cell.counted else "nothing stored"
         axes.text(x + 0.5, y + 0.5, text, ha="center", va="center", color=palette.MUTED.light, fontsize=11)
         return
     low, high = scale
@@ -144,7 +144,7 @@ def _curves(group: Sequence[Cell], grid: Layout, highest: float, name: str, titl
         rows = [
             [c.label, str(r.result.round), formats.count(r.result.throughput_events_per_s)]
             for c in group
-            for r in c.valid
+            for r in c.counted
         ]
         return drawn.finish(name, title, frame, table(["partitions × consumers", "round", "events/s"], rows))
 
@@ -157,7 +157,7 @@ def _curve(axes: Axes, placed: Sequence[tuple[float, Cell]], index: int) -> tupl
     for x, cell, interval in measured:
         if interval.low is not None and interval.high is not None:
             axes.plot([x, x], [interval.low, interval.high], color=colour, linewidth=1.1, zorder=2)
-        values = [repeat.result.throughput_events_per_s or 0.0 for repeat in cell.valid]
+        values = [repeat.result.throughput_events_per_s or 0.0 for repeat in cell.counted]
         axes.plot([x + _BESIDE] * len(values), values, "o", color=colour, markersize=3.6, alpha=0.7, zorder=4, mew=0)
         face = palette.PAPER.light if cell.idle_consumers else colour
         axes.plot([x], [interval.mean], panel.marker(index), color=colour, mfc=face, mew=1.4, markersize=6.5, zorder=5)
@@ -179,7 +179,7 @@ def _row(cell: Cell, grid: Layout) -> list[str]:
         *values,
         formats.count(interval.mean if interval else None),
         span(interval),
-        str(len(cell.valid)),
+        str(len(cell.counted)),
         str(cell.idle_consumers),
     ]
 
@@ -196,7 +196,7 @@ def _means_frame(group: Sequence[Cell]) -> pd.DataFrame:
                 "geometric_mean_events_per_s": interval.mean,
                 "interval_low_events_per_s": interval.low,
                 "interval_high_events_per_s": interval.high,
-                "valid_repeats": len(cell.valid),
+                "valid_repeats": len(cell.counted),
                 "idle_consumers": cell.idle_consumers,
             }
         )
@@ -215,6 +215,6 @@ def _repeats_frame(group: Sequence[Cell]) -> pd.DataFrame:
             repeat.result.throughput_events_per_s,
         )
         for cell in group
-        for repeat in cell.valid
+        for repeat in cell.counted
     ]
     return pd.DataFrame(rows, columns=columns)

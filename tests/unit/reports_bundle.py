@@ -30,6 +30,10 @@ class Cell:
     id: str
     kind: str
     axes: dict[str, Any] = field(default_factory=dict)
+    probes: tuple[tuple[str, float, bool], ...] = ()
+    """Of a capacity cell: step, offered load, whether it was sustained."""
+    sustainable: tuple[float, float, float] | None = None
+    """Of a capacity cell: the answer with its interval; None writes no capacity.json."""
 
 
 @dataclass
@@ -89,8 +93,13 @@ def write(root: Path, plan: Plan, run_id: str = "20261122T160000-quick") -> Path
     run.mkdir(parents=True)
     (run / "manifest.json").write_text(json.dumps(_manifest(plan, run_id), indent=1))
     number = 0
+    for cell in plan.cells:
+        if cell.kind == "capacity":
+            number = _write_search(run, plan, cell, number, rng)
     for round_ in range(1, plan.rounds + 1):
         for cell in plan.cells:
+            if cell.kind == "capacity":
+                continue
             key = (cell.id, round_)
             if key in plan.missing:
                 continue
@@ -102,6 +111,44 @@ def write(root: Path, plan: Plan, run_id: str = "20261122T160000-quick") -> Path
                 (folder / "logs").mkdir(parents=True)
                 _write_repeat(folder, plan, cell, _Repeat(round_, attempt, number, attempt > void, rng))
     return run
+
+
+def _write_search(run: Path, plan: Plan, cell: Cell, number: int, rng: np.random.Generator) -> int:
+    """One repeat a probe, and what they came to."""
+    for index, (step, load, sustained) in enumerate(cell.probes, 1):
+        folder = run / "cells" / cell.id / str(index)
+        (folder / "logs").mkdir(parents=True)
+        probed = Cell(cell.id, cell.kind, {**cell.axes, "offered_load": load})
+        _write_repeat(folder, plan, probed, _Repeat(index, 1, number + index, True, rng))
+        content = json.loads((folder / "result.json").read_text())
+        deficit = load * (0.001 if sustained else 0.1)
+        content["axes"]["offered_load"] = None
+        content["throughput_events_per_s"] = load - deficit
+        content["probe"] = {
+            "step": step,
+            "verdict": "sustained" if sustained else "not sustained",
+            "holds": sustained,
+            "deficit_events_per_s": deficit,
+            "deficit_bound_events_per_s": deficit * 1.2,
+            "allowed_events_per_s": load * 0.02,
+            "why": [] if sustained else ["the backlog grew"],
+        }
+        (folder / "result.json").write_text(json.dumps(content))
+    if cell.sustainable is not None:
+        answer, low, high = cell.sustainable
+        capacity = {
+            "schema_version": plan.schema_version,
+            "cell": cell.id,
+            "objective": "p99 delivery latency <= 1 s",
+            "sustainable_events_per_s": answer,
+            "low_events_per_s": low,
+            "high_events_per_s": high,
+            "confidence": 0.9,
+            "confirmed": True,
+            "ended": "confirmed in 3 probes",
+        }
+        (run / "cells" / cell.id / "capacity.json").write_text(json.dumps(capacity))
+    return number + len(cell.probes)
 
 
 @dataclass
@@ -132,7 +179,7 @@ def _manifest(plan: Plan, run_id: str) -> dict[str, Any]:
         "bounds": {**BOUNDS, **plan.bounds},
         "changed_bounds": sorted(plan.bounds),
         "cells": [{"id": c.id, "kind": c.kind, "axes": {**AXES, **c.axes}} for c in plan.cells],
-        "order": [[c.id, r] for r in range(1, plan.rounds + 1) for c in plan.cells],
+        "order": [[c.id, r] for r in range(1, plan.rounds + 1) for c in plan.cells if c.kind != "capacity"],
         "git_revision": "1d44871c0ffee1d44871c0ffee1d44871c0ffee1",
         "git_dirty": False,
         "versions": {"python": "3.11.2", "kafka": "4.3.1", "mongod": "6.0.5", "aiokafka": "0.14.0", "motor": "3.7.1"},

@@ -43,7 +43,7 @@ def test_another_schema_version_is_refused_and_the_needed_one_named(tmp_path: Pa
 
 def test_another_schema_version_of_one_result_is_refused_too(tmp_path: Path) -> None:
     run = write(tmp_path, Plan(DRAINS, rounds=1))
-    change(run / "cells/drain-c2/1/result.json", schema_version=2)
+    change(run / "cells/drain-c2/1/result.json", schema_version=3)
     with pytest.raises(SchemaVersionError, match=r"drain-c2/1/result\.json"):
         bundle.load(run)
 
@@ -82,6 +82,34 @@ def test_a_damaged_time_series_is_none(tmp_path: Path) -> None:
     first, second = bundle.load(run).repeats
     assert bundle.timeseries(first) is None
     assert bundle.timeseries(second) is not None
+
+
+class TestCapacity:
+    SEARCHED = Cell("capacity-c1", "capacity", {}, (("climb", 8_000.0, True),), (8_000.0, 7_500.0, 9_000.0))
+
+    def test_the_answer_of_a_search_is_read_by_its_cell(self, tmp_path: Path) -> None:
+        read = bundle.load(write(tmp_path, Plan([self.SEARCHED], rounds=1)))
+        assert read.capacities["capacity-c1"].sustainable_events_per_s == 8_000
+        assert read.notes == ()
+
+    def test_a_search_that_has_not_ended_is_told(self, tmp_path: Path) -> None:
+        run = write(tmp_path, Plan([self.SEARCHED], rounds=1))
+        (run / "cells/capacity-c1/capacity.json").unlink()
+        assert "capacity-c1: its search has not ended, there is no capacity.json" in bundle.load(run).notes
+
+    def test_a_damaged_answer_is_told_and_the_probes_are_read(self, tmp_path: Path) -> None:
+        run = write(tmp_path, Plan([self.SEARCHED], rounds=1))
+        change(run / "cells/capacity-c1/capacity.json", cell=3)
+        read = bundle.load(run)
+        (note,) = read.notes
+        assert "capacity-c1/capacity.json is damaged" in note
+        assert (read.capacities, len(read.repeats)) == ({}, 1)
+
+    def test_an_answer_of_another_schema_version_is_refused(self, tmp_path: Path) -> None:
+        run = write(tmp_path, Plan([self.SEARCHED], rounds=1))
+        change(run / "cells/capacity-c1/capacity.json", schema_version=1)
+        with pytest.raises(SchemaVersionError, match=r"capacity\.json has schema_version 1"):
+            bundle.load(run)
 
 
 class TestFind:

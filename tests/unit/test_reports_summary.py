@@ -63,7 +63,7 @@ def test_csv_is_empty_where_a_percentile_is_under_the_gate_or_has_no_meaning(tmp
 def test_json_tells_the_verdict_the_sums_and_each_cell(tmp_path: Path) -> None:
     told = as_json(write(tmp_path, Plan([DRAIN, STEADY], rounds=2, lost={("drain-c4", 2): 12}, requests=400)))
     assert (told["schema_version"], told["level"], told["valid_repeats"], told["void_attempts"]) == (
-        1,
+        2,
         "findings",
         4,
         0,
