@@ -1,0 +1,49 @@
+"""Where a system stops keeping up, as an interval, from loads that it held and loads that it did not.
+
+Between repeats a machine is now faster, now slower, so near the threshold a load is held in some repeats only. As in
+adaptive psychometric methods (Kontsevich and Tyler, 1999, and those before), the share of repeats that hold a load is
+taken as Phi((ln threshold - ln load) / spread), and threshold and spread get a posterior distribution on a grid.
+The prior is broad: even over the logarithm of the threshold, from well below the lowest load tried to well above the
+highest, and log-normal over the spread, around that of a quiet machine and from a third to three times of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from msgspec import Struct
+from scipy import special
+
+SPREAD = 0.04  # of ln capacity between repeats: what the machine of tests/unit/data/noise.json showed, about
+_LN_SPREAD_SPREAD = 0.55
+_MARGIN_LN = 1.0
+_THRESHOLDS = 1_201
+_SPREADS = 15
+
+
+class Interval(Struct, frozen=True):
+    """The posterior's median and central interval, in events/s; None on a side that no probe bounds.
+
+    ``low`` is None where no load was held, ``high`` where none was missed.
+    """
+
+    median: float
+    low: float | None
+    high: float | None
+
+
+def interval(loads: Sequence[float], held: Sequence[bool], confidence: float) -> Interval:
+    """Give the interval for the threshold (events/s) from loads tried, one or more, and whether each was held."""
+    ln_loads = np.log(np.asarray(loads, dtype=np.float64))
+    ln_thresholds = np.linspace(ln_loads.min() - _MARGIN_LN, ln_loads.max() + _MARGIN_LN, _THRESHOLDS)
+    deviations = np.linspace(-2, 2, _SPREADS)
+    spreads = SPREAD * np.exp(_LN_SPREAD_SPREAD * deviations)
+    signs = np.where(np.asarray(held), 1.0, -1.0)
+    places = (ln_thresholds[:, None, None] - ln_loads) / spreads[:, None]
+    log_posterior = special.log_ndtr(signs * places).sum(axis=-1) - deviations**2 / 2
+    weights = np.exp(log_posterior - log_posterior.max()).sum(axis=1)
+    below = np.cumsum(weights) / weights.sum()
+    outside = (1 - confidence) / 2
+    low, median, high = np.exp(np.interp((outside, 0.5, 1 - outside), below, ln_thresholds))
+    return Interval(float(median), float(low) if any(held) else None, None if all(held) else float(high))
