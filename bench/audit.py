@@ -11,7 +11,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from bench import detectors
 from bench.deliveries import Deliveries
+from bench.detectors import Detector, Detectors
 from bench.documents import Documents
 from bench.leftovers import Leftovers
 from bench.offered import Offered
@@ -31,7 +33,12 @@ class Verdict:
 
 
 def judge(
-    offered: Offered, scheduled: int, deliveries: Deliveries, documents: Documents, leftovers: Leftovers
+    offered: Offered,
+    scheduled: int,
+    deliveries: Deliveries,
+    documents: Documents,
+    leftovers: Leftovers,
+    looked_for: Detectors = detectors.ALL,
 ) -> Verdict:
     """Account for every event. ``scheduled``: events that the schedule intends, computed apart from the ledger."""
     outcome = offered.per_event("outcome")
@@ -41,7 +48,9 @@ def judge(
     stored = found & ~unsent
     dead = _present(offered, leftovers.dead_letters)
     undrained = _present(offered, leftovers.undrained)
-    lost = accepted & ~found & ~dead & ~undrained
+    lost = accepted & ~found & ~dead & ~undrained & (Detector.LOST in looked_for)
+    further = np.maximum(documents.count_per_event - 1, 0) * (Detector.STORED_TWICE in looked_for)
+    foreign = documents.foreign + int(documents.count_per_event[unsent].sum())
     delivered = offered.index_of(deliveries.rows["id_low"])
     delivered_count = np.bincount(delivered[delivered >= 0], minlength=offered.events)
     audit = Audit(
@@ -57,15 +66,15 @@ def judge(
         dead_lettered=_count(accepted & ~found & dead),
         undrained=_count(accepted & ~found & ~dead & undrained),
         lost=_count(lost),
-        stored_twice=int(np.maximum(documents.count_per_event - 1, 0).sum()),
-        delivered_twice=int(np.maximum(delivered_count - 1, 0).sum()),
-        foreign=documents.foreign + int(documents.count_per_event[unsent].sum()),
+        stored_twice=int(further.sum()),
+        delivered_twice=int(np.maximum(delivered_count - 1, 0).sum()) * (Detector.DELIVERED_TWICE in looked_for),
+        foreign=foreign * (Detector.FOREIGN in looked_for),
         compared=documents.compared,
-        differing=documents.differing,
+        differing=documents.differing * (Detector.DIFFERING in looked_for),
     )
     findings = [
         *_finding(audit.lost, "accepted and then lost", _examples(offered, lost)),
-        *_finding(audit.stored_twice, "stored twice", _examples(offered, documents.count_per_event > 1)),
+        *_finding(audit.stored_twice, "stored twice", _examples(offered, further > 0)),
         *_finding(audit.foreign, "foreign: documents that no event of the run explains"),
         *_finding(audit.differing, "stored with other content than was sent", "; ".join(documents.differences)),
         *_finding(audit.dead_lettered, "dead-lettered", _examples(offered, dead)),

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from bench import audit, durations
-from bench.durations import RequestDurations
+from bench import audit, detectors, durations
+from bench.detectors import Detector, Detectors
+from bench.durations import EventDurations, RequestDurations
 from bench.evidence import Evidence
 from bench.matrix import Bounds, CellSpec, Objective
 from bench.result import ConsumerResult, Disturbance, Percentiles, Result, Window
@@ -53,19 +54,24 @@ class _Use:
 
 
 def result_of(
-    identity: Identity, evidence: Evidence, happened: Happened, bounds: Bounds, objective: Objective
+    identity: Identity,
+    evidence: Evidence,
+    happened: Happened,
+    bounds: Bounds,
+    objective: Objective,
+    looked_for: Detectors = detectors.ALL,
 ) -> Result:
-    """Judge one repeat."""
+    """Judge one repeat. ``looked_for``: only the self-test leaves anything out."""
     cell = identity.cell
     window = window_of(cell, evidence)
     start_ns, end_ns = round(window.start_s * _NS), round(window.end_s * _NS)
     verdict = audit.judge(
-        evidence.offered, evidence.scheduled, evidence.deliveries, evidence.documents, evidence.leftovers
+        evidence.offered, evidence.scheduled, evidence.deliveries, evidence.documents, evidence.leftovers, looked_for
     )
     stored, offered = _stored_in(window, evidence), _offered_in(window, evidence)
     steady = cell.kind == "steady"
     requests = durations.of_requests(evidence.offered, start_ns, end_ns)
-    events = durations.of_events(evidence.offered, evidence.deliveries, evidence.clock, start_ns, end_ns)
+    events = events_of(evidence, window, looked_for)
     negative = durations.negatives(requests, events, bounds.negative_duration_ms) if steady else {}
     delay_p99_ms = _p99_ms(requests) if steady else None
     response_time = durations.percentiles(requests.response_time) if steady else None
@@ -74,14 +80,14 @@ def result_of(
     disturbance = _disturbance(evidence, window)
     reasons = [
         *verdict.reasons,
-        *_unsound(evidence, happened, bounds, window, delay_p99_ms, disturbance),
+        *_unsound(evidence, happened, bounds, window, delay_p99_ms, disturbance, looked_for),
         *(f"clocks: {count} values of {name} are below zero" for name, count in negative.items()),
     ]
     findings = [
-        *happened.crashes,
+        *(happened.crashes if Detector.CRASH in looked_for else ()),
         *verdict.findings,
         *_refused(verdict.audit.rejected, verdict.audit.in_doubt, verdict.audit.offered, objective),
-        *_objective_missed(objective, response_time, delivery_latency),
+        *(_objective_missed(objective, response_time, delivery_latency) if Detector.OBJECTIVE in looked_for else ()),
     ]
     return Result(
         cell=cell.id,
@@ -116,6 +122,15 @@ def result_of(
         negative_durations=negative,
         duration_s=happened.duration_s,
     )
+
+
+def events_of(evidence: Evidence, window: Window, looked_for: Detectors = detectors.ALL) -> EventDurations:
+    """Derive the durations of the events of ``window``."""
+    start_ns, end_ns = round(window.start_s * _NS), round(window.end_s * _NS)
+    events = durations.of_events(evidence.offered, evidence.deliveries, evidence.clock, start_ns, end_ns)
+    if Detector.WAITING in looked_for:
+        return events
+    return replace(events, delivery_latency=events.stages["write"])  # what a worker would say that timed itself
 
 
 def window_of(cell: CellSpec, evidence: Evidence) -> Window:
@@ -165,18 +180,20 @@ def _unsound(
     window: Window,
     delay_p99_ms: float | None,
     disturbance: Disturbance | None,
+    looked_for: Detectors,
 ) -> list[str]:
     """Hold the measurement against the bounds of docs/methodology.md."""
     reasons = []
     if window.length_s <= 0:
         reasons.append("window: nothing was left to measure after the warm-up: preload more events")
-    if delay_p99_ms is not None and delay_p99_ms > bounds.schedule_delay_p99_ms:
+    late = delay_p99_ms is not None and delay_p99_ms > bounds.schedule_delay_p99_ms
+    if late and Detector.SCHEDULE_DELAY in looked_for:
         reasons.append(
             f"generator: schedule delay p99 {delay_p99_ms:.1f} ms > {bounds.schedule_delay_p99_ms:g} ms: "
             f"the load was not the load intended{_blame(disturbance)}"
         )
     busiest = _generator_share(evidence, window)
-    if busiest > bounds.generator_cpu_share:
+    if busiest > bounds.generator_cpu_share and Detector.GENERATOR_SHARE in looked_for:
         reasons.append(
             f"generator: a process used {busiest:.0%} of a core > {bounds.generator_cpu_share:.0%}: "
             "use more generator_processes"

@@ -13,7 +13,8 @@ import msgspec
 import numpy as np
 from pymongo.errors import PyMongoError
 
-from bench import deliveries, derive, evidence, offered
+from bench import deliveries, derive, detectors, evidence, offered
+from bench.detectors import Detectors
 from bench.errors import RepeatError
 from bench.evidence import Backlog, Evidence
 from bench.generator import epoch_of, generator_process
@@ -152,9 +153,11 @@ async def measure(repeat: Repeat, folder: Path, display: Display, on_load: OnLoa
     return Measured(collected, happened)
 
 
-def judge(repeat: Repeat, measured: Measured) -> Result:
-    """Derive from what was left behind what the repeat came to."""
-    return derive.result_of(repeat.identity, measured.evidence, measured.happened, repeat.bounds, repeat.objective)
+def judge(repeat: Repeat, measured: Measured, looked_for: Detectors = detectors.ALL) -> Result:
+    """Derive from what was left behind what the repeat came to. ``looked_for``: only the self-test leaves any out."""
+    return derive.result_of(
+        repeat.identity, measured.evidence, measured.happened, repeat.bounds, repeat.objective, looked_for
+    )
 
 
 def keep(repeat: Repeat, measured: Measured, result: Result, folder: Path) -> None:
