@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 from reports import hlog, statistics
 from reports.axes import Naming, naming
@@ -150,7 +149,7 @@ def _confirming(valid: Sequence[Repeat], capacity: Capacity | None) -> tuple[Rep
 
 def _pool(valid: Sequence[Repeat]) -> tuple[dict[str, Distribution], tuple[str, ...]]:
     """Add the histograms of all valid repeats; a repeat that should have a log and has none is told."""
-    found: dict[str, list[Any]] = {}
+    found: dict[str, list[Distribution]] = {}
     notes = []
     for repeat in valid:
         path = repeat.path / "latency.hlog"
@@ -163,9 +162,9 @@ def _pool(valid: Sequence[Repeat]) -> tuple[dict[str, Distribution], tuple[str, 
         except BundleError as error:
             notes.append(f"{repeat.name}: its durations are not in the percentiles: {error}")
             continue
-        for tag, histograms in log.items():
-            found.setdefault(tag, []).extend(histograms)
-    pooled = {tag: hlog.pool(histograms) for tag, histograms in found.items()}
+        for tag, distribution in log.items():
+            found.setdefault(tag, []).append(distribution)
+    pooled = {tag: hlog.pool(distributions) for tag, distributions in found.items()}
     return {tag: one for tag, one in pooled.items() if one is not None}, tuple(notes)
 
 

@@ -6,12 +6,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from reports import cells as cell_views
-from reports import formats, rendering, sections, statistics, tables, verdict
+from reports import formats, rendering, statistics, verdict
 from reports.bundle import Bundle
 from reports.cells import Cell
 from reports.figures.panel import Panel
-from reports.sections import Section
-from reports.tables import Table
+from reports.sections import details, durations, limits, throughput, validity
+from reports.sections.parts import Section
+from reports.tables import Table, account, pairs, span
 from reports.verdict import Verdict
 
 _LEVELS = {"findings": "Findings", "incomplete": "Incomplete, no findings", "clear": "No findings"}
@@ -47,12 +48,12 @@ def make(bundle: Bundle, cells: Sequence[Cell], judged: Verdict) -> Page:
     """Lay out the report and render it; the same bundle gives the same page."""
     by_kind = {kind: [c for c in cells if c.plan.kind == kind] for kind in cell_views.kinds(bundle.manifest.cells)}
     contents = (
-        sections.validity(bundle, cells),
-        sections.throughput(by_kind, judged),
-        sections.durations(cells),
-        sections.stages(cells),
-        sections.cpu(bundle, by_kind),
-        sections.backlog(by_kind),
+        validity.section(bundle, cells),
+        throughput.section(by_kind, judged),
+        durations.section(cells),
+        durations.stages(cells),
+        limits.section(bundle, by_kind),
+        details.backlog(by_kind),
     )
     rendered = rendering.render(
         "report.html.j2",
@@ -61,12 +62,12 @@ def make(bundle: Bundle, cells: Sequence[Cell], judged: Verdict) -> Page:
         level=_LEVELS[judged.level],
         facts=_facts(bundle, cells),
         tiles=_tiles(bundle, cells, judged),
-        identities=tables.identities(verdict.total(bundle.valid)),
-        besides=tables.besides(verdict.total(bundle.valid)),
+        identities=account.identities(verdict.total(bundle.valid)),
+        besides=account.besides(verdict.total(bundle.valid)),
         sections=contents,
-        cells=[(kind, [sections.details(cell) for cell in group]) for kind, group in by_kind.items()],
+        cells=[(kind, [details.cell(cell) for cell in group]) for kind, group in by_kind.items()],
         environment_table=_environment(bundle),
-        versions_table=tables.pairs((name, str(value)) for name, value in bundle.manifest.versions.items()),
+        versions_table=pairs((name, str(value)) for name, value in bundle.manifest.versions.items()),
     )
     return Page(contents, rendered)
 
@@ -77,14 +78,14 @@ def _tiles(bundle: Bundle, cells: Sequence[Cell], judged: Verdict) -> list[Tile]
     found = []
     if judged.best is not None and judged.best.throughput is not None:
         interval = judged.best.throughput
-        spread = tables.span(interval) if interval.low is not None else "one repeat, no interval"
+        spread = span(interval) if interval.low is not None else "one repeat, no interval"
         found.append(Tile("highest drain throughput", formats.rounded(interval.mean), "events/s", spread))
     p99s = [(p99, c) for c in cells if (p99 := c.percentile("delivery_latency", statistics.PERCENTILES["p99"]))]
     if p99s:
         (low, _), (high, worst) = min(p99s, key=lambda p: p[0]), max(p99s, key=lambda p: p[0])
-        span = formats.milliseconds(low) + (f" to {formats.milliseconds(high)}" if high > low else "")
+        said = formats.milliseconds(low) + (f" to {formats.milliseconds(high)}" if high > low else "")
         found.append(
-            Tile("delivery latency p99", span, "ms", f"{formats.plural(len(p99s), 'cell')}, highest {worst.label}")
+            Tile("delivery latency p99", said, "ms", f"{formats.plural(len(p99s), 'cell')}, highest {worst.label}")
         )
     void = ", void attempts too" if len(valid) < len(bundle.repeats) else ""
     accepted = f"of {formats.count(audit.accepted)}{void}"
@@ -107,7 +108,7 @@ def _facts(bundle: Bundle, cells: Sequence[Cell]) -> str:
 def _environment(bundle: Bundle) -> Table:
     manifest = bundle.manifest
     revision = (manifest.git_revision or formats.NOTHING) + (" with local changes" if manifest.git_dirty else "")
-    return tables.pairs(
+    return pairs(
         [
             ("run", manifest.run_id),
             ("status", manifest.status),

@@ -9,10 +9,10 @@ from typing import Any
 import msgspec
 import pandas as pd
 
-from reports import formats, statistics, tables, verdict
+from reports import formats, statistics, verdict
 from reports.bundle import Bundle, Repeat
 from reports.cells import MEASURES, Cell
-from reports.tables import Table
+from reports.tables import Table, account, span, table
 from reports.verdict import Verdict
 
 
@@ -46,7 +46,7 @@ def to_markdown(bundle: Bundle, cells: Sequence[Cell], judged: Verdict) -> str:
     lines += [f"- {caution}" for caution in judged.cautions]
     if judged.findings or judged.cautions:
         lines.append("")
-    for identity in tables.identities(verdict.total([each for each in bundle.repeats if each.result.valid])):
+    for identity in account.identities(verdict.total([each for each in bundle.repeats if each.result.valid])):
         parts = " + ".join(f"{count:,} {name}" for name, count in identity.parts)
         name, whole = identity.whole
         lines += [f"{whole:,} {name} {'=' if identity.closes else '≠'} {parts}  "]
@@ -63,7 +63,7 @@ def to_markdown(bundle: Bundle, cells: Sequence[Cell], judged: Verdict) -> str:
         [
             cell.plan.id,
             formats.count(cell.throughput.mean if cell.throughput else None),
-            tables.span(cell.throughput),
+            span(cell.throughput),
             formats.milliseconds(cell.percentile("delivery_latency", statistics.PERCENTILES["p99"])),
             formats.milliseconds(cell.percentile("response_time", statistics.PERCENTILES["p99"])),
             f"{len(cell.valid)} of {len(cell.attempts)}",
@@ -71,7 +71,7 @@ def to_markdown(bundle: Bundle, cells: Sequence[Cell], judged: Verdict) -> str:
         ]
         for cell in cells
     ]
-    lines += ["", *_markdown(tables.table(heads, rows)), "", f"Again: `{bundle.manifest.command}`", ""]
+    lines += ["", *_markdown(table(heads, rows)), "", f"Again: `{bundle.manifest.command}`", ""]
     return "\n".join(lines)
 
 

@@ -8,13 +8,13 @@ from contextlib import AbstractContextManager
 import pandas as pd
 from matplotlib.patches import Rectangle
 
-from reports import formats, palette, tables
+from reports import formats, palette
 from reports.bottleneck import ROLE_NAMES, STAGE_NAMES
 from reports.cells import Cell
 from reports.figures import panel
 from reports.figures.panel import Canvas, Panel
 from reports.schema import Cohort
-from reports.tables import Table, table
+from reports.tables import Table, measured, table
 
 _ROW_HEIGHT, _LEGEND_ROW, _BELOW = 26, 18, 46
 _BAR = 0.62
@@ -54,7 +54,7 @@ def cpu(cells: Sequence[Cell], kind: str, cores_there: float) -> list[Panel]:
         frame = pd.DataFrame(
             [{"cell": cell.plan.id, **{f"{r}_cores": v for r, v in cell.cores.items()}} for cell in having]
         )
-        return [drawn.finish(f"cpu-{kind}", title, frame, tables.cpu(having, cores_there))]
+        return [drawn.finish(f"cpu-{kind}", title, frame, measured.cpu(having, cores_there))]
 
 
 def _cohort(cell: Cell, name: str) -> Cohort | None:

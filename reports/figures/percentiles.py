@@ -11,10 +11,11 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullFormatter, NullLocator
 
 from reports import axes as axis_names
-from reports import formats, palette, statistics, tables
+from reports import formats, palette, statistics
 from reports.cells import Cell
 from reports.figures import panel
 from reports.figures.panel import Panel
+from reports.tables import MEASURE_NAMES, measured
 
 _POINTS_PER_DECADE = 40
 _TICKS = (0.0, 0.5, 0.9, 0.99, 0.999, 0.9999, 0.99999)
@@ -50,7 +51,7 @@ def _span_ms(cell: Cell, measure: str) -> tuple[float, float]:
 
 
 def _panel(group: Sequence[Cell], measure: str, limits_ms: tuple[float, float], name: str) -> Panel:
-    title = tables.MEASURE_NAMES[measure]
+    title = MEASURE_NAMES[measure]
     with panel.canvas(margins=(50, 92, 30, 46)) as drawn:
         frames, ends = [], []
         furthest = max(cell.largest_shares[measure] for cell in group)
@@ -65,7 +66,7 @@ def _panel(group: Sequence[Cell], measure: str, limits_ms: tuple[float, float], 
             frames.append(frame)
         panel.label(drawn, "percentile, axis in 1/(1−q)", "ms")
         panel.end_labels(drawn.axes, ends)
-        return drawn.finish(name, title, pd.concat(frames, ignore_index=True), tables.percentiles(group, measure))
+        return drawn.finish(name, title, pd.concat(frames, ignore_index=True), measured.percentiles(group, measure))
 
 
 def _curve(cell: Cell, measure: str) -> pd.DataFrame:

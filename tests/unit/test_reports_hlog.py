@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hdrh.histogram import HdrHistogram
 
 from reports import hlog
 from reports.errors import BundleError
@@ -19,12 +20,13 @@ def log(path: Path, *lines: dict[str, list[float]]) -> Path:
 
 def test_tags_are_kept_and_lines_of_one_tag_gathered(tmp_path: Path) -> None:
     read = hlog.read(log(tmp_path / "a", {"write": [5.0], "response_time": [7.0]}, {"write": [9.0]}))
-    assert {tag: len(found) for tag, found in read.items()} == {"write": 2, "response_time": 1}
+    assert {tag: found.total for tag, found in read.items()} == {"write": 2, "response_time": 1}
+    np.testing.assert_allclose(read["write"].values_ms, [0.005, 0.009])
 
 
 def test_a_pooled_percentile_is_that_of_all_values_and_no_average(tmp_path: Path) -> None:
     quick, slow = [1_000.0] * 900, [100_000.0] * 100
-    read = [hlog.read(log(tmp_path / name, {"write": us}))["write"][0] for name, us in (("q", quick), ("s", slow))]
+    read = [hlog.read(log(tmp_path / name, {"write": us}))["write"] for name, us in (("q", quick), ("s", slow))]
     pooled = hlog.pool(read)
     assert pooled is not None
     assert pooled.total == 1000
@@ -36,18 +38,42 @@ def test_a_pooled_percentile_is_that_of_all_values_and_no_average(tmp_path: Path
 
 def test_quantiles_follow_the_samples_within_the_resolution(tmp_path: Path) -> None:
     samples = np.random.default_rng(3).gamma(2, 20_000, 5_000)
-    pooled = hlog.pool(hlog.read(log(tmp_path / "a", {"write": list(samples)}))["write"])
-    assert pooled is not None
+    pooled = hlog.read(log(tmp_path / "a", {"write": list(samples)}))["write"]
     shares = np.array([0.1, 0.5, 0.9, 0.99, 0.998])
     expected = np.quantile(samples, shares, method="inverted_cdf") / 1000
     np.testing.assert_allclose(pooled.at(shares), expected, rtol=2e-3)
+
+
+@pytest.mark.parametrize(("lowest", "digits"), [(1, 3), (1, 2), (1000, 3)])
+def test_what_is_read_is_what_the_library_reads(tmp_path: Path, lowest: int, digits: int) -> None:
+    rng = np.random.default_rng(5)
+    expected = HdrHistogram(lowest, 3_600_000_000, digits)
+    lines = []
+    for size in (1, 40, 3_000):
+        one = HdrHistogram(lowest, 3_600_000_000, digits)
+        for value in (rng.lognormal(9, 3, size)).astype(int).tolist():
+            one.record_value(value, int(rng.integers(1, 400)))
+        expected.add(one)
+        lines.append(f"Tag=write,1.000,1.000,0.000,{one.encode().decode()}\n")
+    (tmp_path / "a").write_text("".join(lines))
+    read = hlog.read(tmp_path / "a")["write"]
+    # The iterator gives one object again and again: its numbers are taken at once.
+    there = [(i.value_iterated_to, i.count_at_value_iterated_to) for i in expected.get_recorded_iterator()]
+    np.testing.assert_allclose(np.column_stack([read.values_ms * 1000, read.counts]), there)
+
+
+def test_an_interval_without_values_adds_nothing(tmp_path: Path) -> None:
+    (tmp_path / "a").write_text(f"Tag=write,1,1,0,{HdrHistogram(1, 1000, 3).encode().decode()}\n")
+    assert hlog.read(tmp_path / "a") == {}
 
 
 def test_nothing_recorded_pools_to_nothing() -> None:
     assert hlog.pool([]) is None
 
 
-@pytest.mark.parametrize("line", ["Tag=write,1,1,1,HISTnonsense", "Tag=write,1,1,1,!!!", "Tag=write,1,1"])
+@pytest.mark.parametrize(
+    "line", ["Tag=write,1,1,1,HISTnonsense", "Tag=write,1,1,1,!!!", "Tag=write,1,1", "Tag=write,1,1,1,HISTFAAAABk="]
+)
 def test_a_damaged_line_is_named(tmp_path: Path, line: str) -> None:
     path = tmp_path / "a"
     path.write_text(f"#[comment]\n{line}\n")

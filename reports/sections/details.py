@@ -1,0 +1,60 @@
+"""Second by second, and cell by cell: what the sections before leave out."""
+
+from __future__ import annotations
+
+from reports import axes as axes_of
+from reports import formats
+from reports.cells import Cell
+from reports.figures import backlog as figures
+from reports.sections.parts import CellDetails, Part, Section
+from reports.tables import counters, repeats, soundness
+
+_BACKLOG = (
+    "Records in Kafka that the group has not committed, each second; a line for each valid repeat, thick in the window."
+)
+
+
+def backlog(by_kind: dict[str, list[Cell]]) -> Section:
+    """Backlog second by second, a small figure for each cell."""
+    drawn = tuple(figure for group in by_kind.values() for figure in figures.panels(group))
+    part = Part(words=(_BACKLOG if drawn else "No time series.",), figures=drawn, small=True)
+    return Section("backlog", "Backlog over time", "Backlog", (part,))
+
+
+def cell(of: Cell) -> CellDetails:
+    """Everything about one cell that the other sections leave out."""
+    findings = [f"{repeat.name}: {text}" for repeat in of.attempts for text in repeat.result.findings]
+    reasons = [f"{repeat.name} is void: {text}" for repeat in of.attempts for text in repeat.result.reasons]
+    parts = [Part(words=(*findings, *reasons), table=repeats.repeats_of(of))]
+    if of.stages_ms:
+        parts.append(Part("Stages", table=repeats.stages_of(of)))
+    if any(repeat.result.witness for repeat in of.attempts):
+        parts.append(Part("Witness", table=soundness.witness_of(of)))
+    parts += _counters(of)
+    if any(repeat.result.consumers for repeat in of.attempts):
+        idle = (
+            f"{formats.plural(of.idle_consumers, 'consumer')} idle, without a partition." if of.idle_consumers else ""
+        )
+        parts.append(Part("Consumers", words=(idle,), table=repeats.consumers_of(of)))
+    told = [(name, formats.value(value)) for name, value in of.plan.axes.items() if value is not None]
+    parts.append(Part("Axes", words=("; ".join(f"{axes_of.title(name)}: {value}" for name, value in told) + ".",)))
+    alarm = formats.plural(len(findings), "finding") if findings else ""
+    return CellDetails(f"cell-{of.plan.id}", of.sentence, f"{of.plan.id}: {_remark(of)}", alarm, tuple(parts))
+
+
+def _counters(of: Cell) -> list[Part]:
+    """Event loops, Kafka's and mongod's own counters, and how the roles' processes used the machine."""
+    of_servers, of_roles = counters.counters(of.counted), counters.processes(of.counted)
+    parts = []
+    if of_servers.rows:
+        parts.append(Part("Event loops, Kafka and MongoDB, by their own counters", table=of_servers))
+    if of_roles.rows and len(of_roles.heads) > 1:
+        parts.append(Part("Processes, mean of the repeats", table=of_roles))
+    return parts
+
+
+def _remark(of: Cell) -> str:
+    """Say in a few words what came out."""
+    remark = f"{formats.rounded(of.throughput.mean)} events/s" if of.throughput else "no valid repeat"
+    remark += f", {formats.plural(len(of.valid), 'valid repeat')}" if of.valid else ""
+    return remark + (f", {of.void_attempts} void" if of.void_attempts and of.valid else "")

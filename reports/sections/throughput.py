@@ -1,0 +1,58 @@
+"""Throughput of partitions × consumers: heat maps and scaling curves of drains, what was stored of an offered load."""
+
+from __future__ import annotations
+
+from reports import statistics
+from reports.cells import Cell
+from reports.figures import throughput as figures
+from reports.figures.panel import Panel
+from reports.formats import plural
+from reports.sections.parts import Part, Section
+from reports.tables import measured
+from reports.verdict import Verdict
+
+_KIND_QUESTIONS = {
+    "drain": "How fast do the consumers empty a backlog that was there before them?",
+    "steady": "What was stored of an offered load that does not wait for the system?",
+}
+_CUT = (
+    "Intervals that run out of the top of the curves are wider than the figure: the repeats lie far apart. "
+    "The heat map has their bounds."
+)
+_NAMED = 4
+_THAT = {False: "that", True: "those"}
+
+
+def section(by_kind: dict[str, list[Cell]], judged: Verdict) -> Section:
+    """Heat maps and scaling curves of drains; what steady cells stored of their offered load."""
+    parts = []
+    for kind, cells in by_kind.items():
+        words = [_KIND_QUESTIONS.get(kind, "")]
+        drawn: tuple[Panel, ...] = ()
+        if kind == "drain" or "drain" not in by_kind:
+            how = "each small point is one repeat, hollow marks have idle consumers"
+            scale = "Colours run from half of the highest value (or the lowest, if lower) to the highest."
+            words.append(f"Numbers and large marks: {statistics.INTERVAL_LABEL}; {how}. {scale}")
+            words.append(_CUT if figures.cuts_an_interval(cells) else "")
+            words.append(_rivalry(judged) if kind == "drain" else "It is bounded by the offered load.")
+            drawn = tuple(figures.panels(cells, kind))
+        table = measured.steady(cells) if kind != "drain" else None
+        parts.append(Part(f"{kind.capitalize()} cells", tuple(words), drawn, table))
+    return Section("throughput", "Throughput of partitions × consumers", "Throughput", tuple(parts))
+
+
+def _rivalry(judged: Verdict) -> str:
+    """Say which cells this run does not tell apart from the best."""
+    if judged.best is None or judged.best.throughput is None:
+        return ""
+    if judged.best.throughput.low is None:
+        return f"{judged.best.label} is the highest, but one repeat gives no interval: the order is not settled."
+    if not judged.rivals:
+        return f"The interval of {judged.best.label} is apart from that of every other cell."
+    names = "; ".join(cell.label for cell in judged.rivals[:_NAMED])
+    more = len(judged.rivals) - _NAMED
+    names += f" and {plural(more, 'other cell')}" if more > 0 else ""
+    return (
+        f"{judged.best.label} is the highest, but its interval overlaps {_THAT[len(judged.rivals) > 1]} of {names} "
+        f"(partitions × consumers): the order among them is not settled."
+    )

@@ -1,0 +1,66 @@
+"""Validity and audit: the counts, why attempts are void, by which bounds, and whether the witness agrees."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from reports import formats
+from reports.bundle import Bundle
+from reports.cells import Cell
+from reports.sections.parts import Part, Section
+from reports.tables import account, soundness, table
+
+_FEW = 6
+_HOW_AUDITED = (
+    "Valid says that the measurement is sound; findings say what the system did wrong. Every event is followed by its "
+    "identity through ledger, Kafka, deliveries and documents; documents are compared with what was sent, field by "
+    "field."
+)
+_WITNESS_SUMMARY = "The witness, cell by cell: what it read from MongoDB against what the deliveries logs say"
+
+
+def section(bundle: Bundle, cells: Sequence[Cell]) -> Section:
+    """Both identities stand above it; here are the counts, void attempts, bounds and the witness."""
+    voids = formats.plural(sum(cell.void_attempts for cell in cells), "void attempt")
+    counts = f"{formats.plural(len(bundle.valid), 'valid repeat')}, {voids}."
+    parts = [
+        Part(words=(f"{counts} {_HOW_AUDITED}",), table=account.audit_total(bundle), summary="The audit, summed"),
+        Part(table=account.audit_by_repeat(bundle), summary="The audit of every attempt"),
+        *_void(bundle),
+        _witness(cells),
+        Part(table=soundness.bounds(bundle), summary="Bounds of validity, and the worst that was measured"),
+    ]
+    objective = {k: v for k, v in (bundle.manifest.matrix.objective or {}).items() if v is not None}
+    if objective:
+        rows = [[name, formats.value(value)] for name, value in objective.items()]
+        parts.append(Part(table=table(["objective", "at most"], rows), summary="The objective"))
+    return Section("audit", "Validity and audit", "Audit", tuple(parts))
+
+
+def _void(bundle: Bundle) -> list[Part]:
+    """Every void attempt with its reasons; where there are many, the reasons counted before them."""
+    number = len(bundle.repeats) - len(bundle.valid)
+    if not number:
+        return []
+    every = soundness.void_attempts(bundle)
+    if number <= _FEW:
+        return [Part(table=every)]
+    return [Part(table=soundness.void_reasons(bundle)), Part(table=every, summary=f"All {number} void attempts")]
+
+
+def _witness(cells: Sequence[Cell]) -> Part:
+    """Say in one sentence whether the witness agrees, with the cells behind it."""
+    told = [repeat.result.witness for cell in cells for repeat in cell.valid if repeat.result.witness]
+    if not told:
+        return Part()
+    read = formats.plural(sum(one.events for one in told), "event")
+    repeats = formats.plural(len(told), "valid repeat")
+    disagreeing = sum(one.disagreeing for one in told)
+    beyond = formats.milliseconds(max(one.beyond_max_ms for one in told))
+    tolerance = formats.milliseconds(max(one.tolerance_ms for one in told))
+    says = f"{formats.count(disagreeing)} of them disagree" if disagreeing else "none of them disagrees"
+    sentence = (
+        f"An independent witness sent {read} of its own in {repeats} and polled MongoDB until it read them: {says} "
+        f"with the deliveries logs by more than {tolerance} ms beyond its polling resolution; the most is {beyond} ms."
+    )
+    return Part(words=(sentence,), table=soundness.witnesses(cells), summary=_WITNESS_SUMMARY)

@@ -1,0 +1,198 @@
+"""Whether the measurement is to be believed: bounds with the worst that was measured, void attempts, the witness."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+from reports import formats
+from reports.bundle import Bundle, Repeat
+from reports.cells import Cell
+from reports.schema import Result, WitnessAgreement
+from reports.tables import Table, round_of, table
+
+Measured = Callable[[Result], float | None]
+_NO_NUMBERS = re.compile(r"\d[\d,.]*")
+_ASIDE = re.compile(r"\s*\([^()]*\)")
+
+
+@dataclass(frozen=True)
+class Bound:
+    """One bound of validity: what it bounds, what a repeat measured of it, and how a void attempt names it.
+
+    ``least``: it bounds from below.
+    """
+
+    words: str
+    measured: Measured
+    named: str
+    form: Callable[[float | None], str] = formats.rounded
+    least: bool = False
+
+
+@dataclass(frozen=True)
+class Worst:
+    """The worst value of a bound over the valid repeats, and in which."""
+
+    value: float
+    repeat: str
+
+
+def _negative_ms(result: Result) -> float | None:
+    """How far below zero the stages in which Kafka's record timestamp takes part came (ms)."""
+    told = [one.min for one in (result.stages_ms or {}).values() if one.min is not None]
+    return max(0.0, -min(told)) if told else None
+
+
+def _compared(result: Result) -> float | None:
+    audit = result.audit
+    return audit.compared / audit.stored if audit and audit.stored else None
+
+
+BOUNDS = {
+    "schedule_delay_p99_ms": Bound("schedule delay p99, ms", lambda r: r.schedule_delay_p99_ms, "schedule delay"),
+    "generator_cpu_share": Bound(
+        "busiest generator process, cores",
+        lambda r: r.busiest_process_cores_per_role.get("generator"),
+        "a process used",
+        formats.cores,
+    ),
+    "unsent": Bound("unsent events", lambda r: r.audit.unsent if r.audit else None, "unsent", formats.count),
+    "clock_drift_ms_per_s": Bound(
+        "clock drift in any second, ms/s", lambda r: r.clock_drift_max_ms_per_s, "drifted", formats.drift
+    ),
+    "drain_timeout_s": Bound("until the backlog was gone, s", lambda r: r.duration_s.get("drain"), "drain: "),
+    "negative_duration_ms": Bound("a duration below zero, ms", _negative_ms, "below zero"),
+    "compare_share": Bound("documents compared", _compared, "compared", formats.share, least=True),
+}
+_OTHERS = "other reasons, no bound"
+
+
+def worst(bundle: Bundle, name: str) -> Worst | None:
+    """Find the worst that the valid repeats measured of a bound; None where nothing was."""
+    bound = BOUNDS.get(name)
+    if bound is None:
+        return None
+    told = [(value, repeat.name) for repeat in bundle.valid if (value := bound.measured(repeat.result)) is not None]
+    if not told:
+        return None
+    return Worst(*(min if bound.least else max)(told, key=lambda pair: pair[0]))
+
+
+def bounds(bundle: Bundle) -> Table:
+    """Each bound with its value, the worst measured over the valid repeats, and how many attempts it voided."""
+    rows = []
+    void = [repeat.result for repeat in bundle.repeats if not repeat.result.valid]
+    explained = set()
+    for name, value in bundle.manifest.bounds.items():
+        bound, found = BOUNDS.get(name), worst(bundle, name)
+        voided = [index for index, result in enumerate(void) if bound and _names(result, bound.named)]
+        explained.update(voided)
+        rows.append(
+            [
+                name,
+                bound.words if bound else formats.NOTHING,
+                "changed" if name in bundle.manifest.changed_bounds else "",
+                ("at least " if bound and bound.least else "") + formats.value(value),
+                bound.form(found.value) if bound and found else formats.NOTHING,
+                found.repeat if found and found.value else formats.NOTHING,
+                formats.count(len(voided)),
+            ]
+        )
+    rest = len(void) - len(explained)
+    rows += [[_OTHERS, "", "", "", "", "", formats.count(rest)]] if rest else []
+    heads = ["bound", "of", "", "value", "worst measured", "in", "attempts voided"]
+    return table(heads, rows, text=3, words=["in"])
+
+
+def _names(result: Result, words: str) -> bool:
+    return any(words in reason for reason in result.reasons)
+
+
+def void_attempts(bundle: Bundle) -> Table:
+    """One row a void attempt: every reason, and what became of the repeat."""
+    valid = {(r.result.cell, r.result.round): r.result.attempt for r in bundle.valid}
+    rows = []
+    for repeat in bundle.repeats:
+        if repeat.result.valid:
+            continue
+        after = valid.get((repeat.result.cell, repeat.result.round))
+        then = f"replaced by attempt {after}" if after else "not replaced"
+        rows.append([repeat.name, "; ".join(repeat.result.reasons) or formats.NOTHING, then])
+    return table(["void attempt", "why it does not count", "then"], rows, text=3)
+
+
+def void_reasons(bundle: Bundle) -> Table:
+    """The reasons, alike but for their numbers, with how many attempts and cells have each."""
+    having: dict[str, list[Repeat]] = {}
+    told: dict[str, list[str]] = {}
+    for repeat in bundle.repeats:
+        for reason in repeat.result.reasons if not repeat.result.valid else ():
+            kind = _NO_NUMBERS.sub("#", _ASIDE.sub("", reason))
+            having.setdefault(kind, []).append(repeat)
+            told.setdefault(kind, []).append(reason)
+    rows = [
+        [_example(told[kind]), formats.count(len(having[kind])), formats.count(len(_cells(having[kind])))]
+        for kind in sorted(having, key=lambda kind: -len(having[kind]))
+    ]
+    return table(["why attempts do not count", "attempts", "cells"], rows)
+
+
+def _example(reasons: Sequence[str]) -> str:
+    first = _ASIDE.sub("", reasons[0])
+    return first if len(set(reasons)) == 1 else f"{first}; and the like"
+
+
+def _cells(repeats: Iterable[Repeat]) -> set[str]:
+    return {repeat.result.cell for repeat in repeats}
+
+
+def witnesses(cells: Sequence[Cell]) -> Table:
+    """One row a cell with a witness: what it read against what was logged, over the valid repeats."""
+    rows = []
+    for cell in cells:
+        told = [repeat.result.witness for repeat in cell.valid if repeat.result.witness]
+        if told:
+            rows.append([cell.label_with_kind, formats.count(len(told)), *_agreement(told)])
+    return table(["cell", "repeats", *_AGREEMENT], rows, marked=[])
+
+
+def witness_of(cell: Cell) -> Table:
+    """One row an attempt of one cell that had a witness."""
+    having = [(repeat.result, repeat.result.witness) for repeat in cell.attempts if repeat.result.witness]
+    rows = [[round_of(result), "valid" if result.valid else "void", *_agreement([seen])] for result, seen in having]
+    marked = [index for index, (_, seen) in enumerate(having) if seen.disagreeing]
+    return table(["round", "validity", *_AGREEMENT], rows, text=2, marked=marked)
+
+
+_AGREEMENT = (
+    "events read",
+    "disagreeing",
+    "tolerance, ms",
+    "polling resolution, ms",
+    "p50 seen, ms",
+    "p50 logged, ms",
+    "most beyond resolution, ms",
+)
+
+
+def _agreement(told: Sequence[WitnessAgreement]) -> list[str]:
+    return [
+        formats.count(sum(one.events for one in told)),
+        formats.count(sum(one.disagreeing for one in told)),
+        _range(one.tolerance_ms for one in told),
+        _range(one.resolution_ms for one in told),
+        _range(one.seen_p50_ms for one in told),
+        _range(one.logged_p50_ms for one in told),
+        formats.milliseconds(max(one.beyond_max_ms for one in told)),
+    ]
+
+
+def _range(values: Iterable[float | None]) -> str:
+    """Lowest and highest of the repeats: percentiles are never averaged."""
+    there = [value for value in values if value is not None]
+    if not there:
+        return formats.NOTHING
+    low, high = formats.milliseconds(min(there)), formats.milliseconds(max(there))
+    return low if low == high else f"{low} to {high}"
