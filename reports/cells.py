@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
-from reports import hlog, statistics
+from reports import bottleneck, hlog, neighbours, statistics
 from reports.axes import Naming, naming
-from reports.bottleneck import Bottleneck, name_bottleneck
+from reports.bottleneck import Bottleneck
 from reports.bundle import CAPACITY, Bundle, Repeat
 from reports.errors import BundleError
 from reports.hlog import Distribution
@@ -16,7 +16,7 @@ from reports.schema import Audit, Capacity, CellPlan, Cohort, Result
 from reports.statistics import Interval
 
 STAGES = ("schedule_delay", "http_and_api", "kafka_and_backlog", "write")
-CONFIRMATION = "confirmation"
+CONFIRMATION, NOT_SUSTAINED = "confirmation", "not sustained"
 _SAME_LOAD = 1e-3
 MEASURES = ("delivery_latency", "response_time", "service_time")
 ROLES = ("generator", "api", "kafka", "worker", "mongodb", "harness")
@@ -85,7 +85,9 @@ class Cell:
 def of(bundle: Bundle) -> tuple[Cell, ...]:
     """Give every cell of the bundle, in the order of the manifest."""
     names = {kind: naming(c for c in bundle.manifest.cells if c.kind == kind) for kind in kinds(bundle.manifest.cells)}
-    return tuple(_cell(plan, bundle, names[plan.kind]) for plan in bundle.manifest.cells)
+    cells = [_cell(plan, bundle, names[plan.kind]) for plan in bundle.manifest.cells]
+    told = neighbours.judge([neighbours.Measured(cell.plan, cell.throughput, cell.bottleneck) for cell in cells])
+    return tuple(replace(cell, bottleneck=bound) for cell, bound in zip(cells, told, strict=True))
 
 
 def kinds(cells: Iterable[CellPlan]) -> list[str]:
@@ -99,6 +101,7 @@ def _cell(plan: CellPlan, bundle: Bundle, names: Naming) -> Cell:
     capacity = bundle.capacities.get(plan.id)
     counted = _confirming(valid, capacity) if plan.kind == CAPACITY else valid
     results = [repeat.result for repeat in counted]
+    beyond = _beyond(valid, capacity)
     requests = sum(result.requests or 0 for result in results)
     pooled, notes = _pool(counted)
     cores = _mean_by_key([result.cpu_cores_per_role for result in results])
@@ -125,7 +128,14 @@ def _cell(plan: CellPlan, bundle: Bundle, names: Naming) -> Cell:
             for role in ROLES
             if any(role in result.memory_max_bytes_per_role for result in results)
         },
-        bottleneck=name_bottleneck(plan, results, cores, stages, bundle.manifest.hardware.cores),
+        bottleneck=bottleneck.judge(
+            plan,
+            results or beyond,
+            bundle.manifest.hardware.cores,
+            stages,
+            capacity=capacity,
+            beyond=beyond,
+        ),
         idle_consumers=max((sum(c.idle for c in r.consumers) for r in results), default=0),
         capacity=capacity,
         notes=notes,
@@ -145,6 +155,17 @@ def _confirming(valid: Sequence[Repeat], capacity: Capacity | None) -> tuple[Rep
             repeat.result.offered_load_events_per_s or 0.0, capacity.sustainable_events_per_s, rel_tol=_SAME_LOAD
         )
     )
+
+
+def _beyond(valid: Sequence[Repeat], capacity: Capacity | None) -> list[Result]:
+    """Give the probes of the lowest load above the answer that was not sustained; none of other kinds."""
+    answer = capacity.sustainable_events_per_s or 0.0 if capacity else 0.0
+    failed: dict[float, list[Result]] = {}
+    for result in (repeat.result for repeat in valid):
+        load = result.offered_load_events_per_s or 0.0
+        if result.probe is not None and result.probe.verdict == NOT_SUSTAINED and load > answer:
+            failed.setdefault(load, []).append(result)
+    return failed[min(failed)] if failed else []
 
 
 def _pool(valid: Sequence[Repeat]) -> tuple[dict[str, Distribution], tuple[str, ...]]:

@@ -67,7 +67,7 @@ def to_markdown(bundle: Bundle, cells: Sequence[Cell], judged: Verdict) -> str:
             formats.milliseconds(cell.percentile("delivery_latency", statistics.PERCENTILES["p99"])),
             formats.milliseconds(cell.percentile("response_time", statistics.PERCENTILES["p99"])),
             f"{len(cell.valid)} of {len(cell.attempts)}",
-            (cell.bottleneck.name or "no CPU limit") if cell.bottleneck else formats.NOTHING,
+            (cell.bottleneck.name or "not determined") if cell.bottleneck else formats.NOTHING,
         ]
         for cell in cells
     ]

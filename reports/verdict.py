@@ -157,7 +157,8 @@ def _performance(best: Cell | None, cells: Sequence[Cell]) -> str:
             spread += f", {formats.plural(interval.n, 'repeat')}"
         bound = ""
         if best.bottleneck is not None:
-            bound = f", bound by {best.bottleneck.name}" if best.bottleneck.name else ", with no CPU limit reached"
+            name = best.bottleneck.name
+            bound = f", bound by {name}" if name else ", and what bounds it is not determined"
         return f"{best.sentence} drained {formats.rounded(interval.mean)} events/s ({spread}){bound}"
     steady = [cell for cell in cells if cell.valid and cell.offered_load is not None]
     if steady:

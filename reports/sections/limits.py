@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from reports import bottleneck, formats
+from reports import axes, formats, saturation
+from reports.bottleneck import Bottleneck
 from reports.bundle import Bundle
 from reports.cells import Cell
 from reports.figures import bars
@@ -12,9 +13,9 @@ from reports.sections.parts import Part, Section
 from reports.tables import Table, measured, table
 
 _HOW_BOUND = (
-    f"The dashed line marks the cores that are there. From {bottleneck.MACHINE_BUSY:.0%} of them the machine's CPU is "
+    f"The dashed line marks the cores that are there. From {saturation.MACHINE_BUSY:.0%} of them the machine's CPU is "
     "the limit, and the role that uses most of it is named; a process is the limit from "
-    f"{bottleneck.PROCESS_BUSY:.0%} of one core, which is all that a Python process can use."
+    f"{saturation.PROCESS_BUSY:.0%} of one core, which is all that a Python process can use."
 )
 
 
@@ -37,6 +38,12 @@ def _bottlenecks(cells: Sequence[Cell]) -> Table:
     rows = []
     for cell in cells:
         bound = cell.bottleneck
-        name = (bound.name or "no CPU limit") if bound else formats.NOTHING
-        rows.append([cell.label_with_kind, name, bound.evidence if bound else formats.NOTHING])
-    return table(["cell", "bottleneck", "evidence"], rows, text=3)
+        name = (bound.name or "not determined") if bound else formats.NOTHING
+        rows.append([cell.label_with_kind, name, bound.because if bound else formats.NOTHING, _turn_next(bound)])
+    return table(["cell", "bound by", "evidence", "what to turn next"], rows, text=4)
+
+
+def _turn_next(bound: Bottleneck | None) -> str:
+    if bound is None or not bound.next_why:
+        return formats.NOTHING
+    return f"{axes.title(bound.next_axis)}: {bound.next_why}" if bound.next_axis else bound.next_why

@@ -69,7 +69,7 @@ def cpu(cells: Sequence[Cell], cores_there: float) -> Table:
     for cell in cells:
         used = formats.cores(sum(cell.cores.values()) if cell.cores else None)
         bound = cell.bottleneck
-        said = formats.NOTHING if bound is None else (bound.name or "no CPU limit") + f": {bound.evidence}"
+        said = formats.NOTHING if bound is None else (bound.name or "not determined") + f": {bound.because}"
         rows.append([cell.label_with_kind, said, *(formats.cores(cell.cores.get(role)) for role in roles), used])
     there = f" of {formats.value(cores_there)}" if cores_there else ""
     return table(["cell", "bound by", *(ROLE_NAMES.get(r, r) for r in roles), f"all{there}"], rows, text=2)

@@ -1,56 +1,243 @@
-"""Which limit is named, on which evidence."""
+"""Which limit is named, on which evidence, and which axis is to be turned next."""
 
 from __future__ import annotations
 
+from typing import Any
+
+import pytest
 from msgspec import structs
 
-from reports.bottleneck import name_bottleneck
-from reports.schema import CellPlan, Consumer, Disturbance, Result
+from reports import bottleneck, neighbours
+from reports.bottleneck import Bottleneck
+from reports.neighbours import Measured
+from reports.schema import (
+    Capacity,
+    CellPlan,
+    Consumer,
+    Disturbance,
+    KafkaUse,
+    LoopLag,
+    MongoUse,
+    Probe,
+    Result,
+    Window,
+)
+from reports.statistics import Interval
 
-PLAN = CellPlan("c", "drain", {"api_processes": 1, "generator_processes": 1})
+DRAIN = CellPlan("c", "drain", {"consumers": 1, "partitions": 3, "key_skew": 0.0})
+STEADY = CellPlan("s", "steady", {"api_processes": 1, "generator_processes": 1, "consumers": 1, "partitions": 3})
+IDLE_MACHINE = {"kafka": 0.1, "worker": 0.4, "mongodb": 0.6}
 
 
-def result(*idle: bool) -> Result:
-    consumers = tuple(Consumer(f"worker-{n}", idle=is_idle) for n, is_idle in enumerate(idle))
-    return Result(schema_version=2, cell="c", kind="drain", round=1, valid=True, consumers=consumers)
+def result(cores: dict[str, float] = IDLE_MACHINE, *, consumers: int = 1, idle: int = 0, **fields: Any) -> Result:
+    read = tuple(Consumer(f"worker-{n}", records=100, idle=n >= consumers) for n in range(consumers + idle))
+    whole = {"window": Window(0.0, 10.0), "partitions_total": 9, "consumers": read, "cpu_cores_per_role": cores}
+    return Result(schema_version=2, cell="c", kind="drain", round=1, valid=True, **(whole | fields))
 
 
-def test_a_busy_machine_is_the_limit_and_its_greatest_user_is_named() -> None:
-    found = name_bottleneck(PLAN, [result(False)], {"kafka": 0.2, "worker": 0.4, "mongodb": 1.3}, {}, 2)
+def judge(*results: Result, plan: CellPlan = DRAIN, cores: float = 2, **more: Any) -> Bottleneck:
+    found = bottleneck.judge(plan, results, cores, more.pop("stages_ms", {}), **more)
     assert found is not None
-    assert found.name == "MongoDB"
-    assert "1.90 of 2 cores used" in found.evidence
+    return found
 
 
-def test_a_worker_that_fills_its_core_is_the_limit_of_a_large_machine() -> None:
-    found = name_bottleneck(PLAN, [result(False)], {"kafka": 0.2, "worker": 0.95, "mongodb": 1.3}, {}, 16)
-    assert found is not None
-    assert found.name == "worker"
-    assert "each worker process uses 0.95 of the one core" in found.evidence
+class TestTheMachine:
+    def test_its_cpu_is_the_limit_and_its_greatest_user_is_named_with_each_share(self) -> None:
+        found = judge(result({"kafka": 0.2, "worker": 0.4, "mongodb": 1.3}))
+        assert (found.resource, found.role, found.determined) == ("machine_cpu", "mongodb", True)
+        assert found.name == "the machine's CPU (MongoDB uses the most)"
+        assert found.because == "the machine's CPU 1.90 of 2 cores used: MongoDB 1.30, worker 0.40, Kafka 0.20"
+        assert (found.evidence[0].value, found.evidence[0].limit) == (pytest.approx(1.9), 2)
+        assert found.next_axis is None
+        assert "no axis adds cores" in found.next_why
+
+    def test_what_other_programs_take_counts_and_is_to_be_taken_away(self) -> None:
+        found = judge(result({"mongodb": 1.2, "worker": 0.3}, disturbance=Disturbance(other_programs=0.2)))
+        assert found.resource == "machine_cpu"
+        assert "and 0.40 by what is not of the run" in found.because
+        assert found.next_why.startswith("leave the machine to the run")
+
+    def test_it_comes_before_a_process_at_its_core(self) -> None:
+        found = judge(result({"worker": 0.95, "mongodb": 0.95}))
+        assert found.resource == "machine_cpu"
+        assert "also the busiest worker process 0.95 of 1 cores" in found.because
+
+    def test_repeats_that_disagree_determine_nothing(self) -> None:
+        busy, calm = result({"mongodb": 1.9}), result({"mongodb": 1.2})
+        assert judge(busy, busy, calm).determined
+        found = judge(busy, calm, calm)
+        assert (found.determined, found.name) == (False, None)
+        assert "at its limit in 1 of 3 repeats" in found.because
 
 
-def test_what_other_programs_take_of_the_machine_counts() -> None:
-    disturbed = structs.replace(result(False), disturbance=Disturbance(other_programs=0.2))
-    found = name_bottleneck(PLAN, [disturbed], {"mongodb": 1.2, "worker": 0.2}, {}, 2)
-    assert found is not None
-    assert found.name == "MongoDB"
-    assert "1.40 of 2 cores used and 0.40 by what is not of the run" in found.evidence
+class TestOneRole:
+    def test_a_worker_at_its_core_is_the_limit_of_a_large_machine(self) -> None:
+        found = judge(result({"kafka": 0.2, "worker": 0.95, "mongodb": 1.3}), cores=16)
+        assert (found.role, found.name, found.next_axis) == ("worker", "worker", "consumers")
+
+    def test_with_a_consumer_for_each_partition_more_partitions_come_first(self) -> None:
+        found = judge(result({"worker": 8.6}, consumers=9), cores=64)
+        assert (found.role, found.next_axis) == ("worker", "partitions")
+
+    def test_idle_workers_do_not_hide_a_busy_one(self) -> None:
+        assert judge(result({"worker": 0.95}, idle=2), cores=16).role == "worker"
+
+    def test_the_busiest_process_tells_more_than_the_mean_and_uneven_work_is_no_case_for_more_of_them(self) -> None:
+        reads = tuple(Consumer(f"worker-{n}", records=records) for n, records in enumerate((900, 50, 50)))
+        busy = result({"worker": 1.3}, consumers=3, busiest_process_cores_per_role={"worker": 0.97})
+        even = judge(busy, cores=16)
+        assert (even.role, even.next_axis) == ("worker", "consumers")
+        uneven = judge(structs.replace(busy, consumers=reads), cores=16)
+        assert (uneven.role, uneven.next_axis) == ("worker", "partitions")
+        assert "reads 2.70 times the mean" in uneven.next_why
+
+    def test_an_api_process_at_its_core_asks_for_another(self) -> None:
+        found = judge(result({"api": 0.9}, achieved=0.8), plan=STEADY, cores=16)
+        assert (found.role, found.next_axis) == ("api", "api_processes")
+
+    @pytest.mark.parametrize(
+        ("use", "name", "axis"),
+        [
+            (MongoUse(write_tickets_used_mean=120, write_tickets=128), "MongoDB (write tickets)", "batch_max_events"),
+            (MongoUse(journal_sync_share=0.9), "MongoDB (journal)", "batch_max_events"),
+            (MongoUse(cache_dirty_share_max=0.21), "MongoDB (cache)", None),
+            (MongoUse(cache_used_share_max=0.96), "MongoDB (cache)", None),
+        ],
+    )
+    def test_mongodbs_own_limits_name_it(self, use: MongoUse, name: str, axis: str | None) -> None:
+        found = judge(result(mongodb_use=use), cores=16)
+        assert (found.name, found.role, found.next_axis) == (name, "mongodb", axis)
+
+    def test_kafkas_request_handlers_name_it(self) -> None:
+        found = judge(result(kafka_use=KafkaUse(handlers_busy_share=0.9)), cores=16)
+        assert (found.name, found.because) == ("Kafka", "Kafka's request handlers 90.0% (limit 85.0%)")
 
 
-def test_idle_workers_do_not_hide_a_busy_one() -> None:
-    found = name_bottleneck(PLAN, [result(False, True, True)], {"worker": 0.95}, {}, 16)
-    assert found is not None
-    assert found.name == "worker"
+class TestNothingAtItsLimit:
+    def test_a_steady_cell_that_keeps_up_is_bound_by_its_load(self) -> None:
+        found = judge(result(achieved=0.995), plan=STEADY)
+        assert (found.resource, found.name, found.next_axis) == ("offered_load", "the offered load", "offered_load")
+        assert found.because == "not saturated at this load: what was offered was stored"
+
+    def test_it_is_told_how_near_a_limit_was(self) -> None:
+        calm, busy = result(achieved=1.0), result({"mongodb": 1.85}, achieved=1.0)
+        found = judge(calm, calm, busy, plan=STEADY)
+        assert found.resource == "offered_load"
+        assert "at its limit in 1 of 3 repeats: the machine's CPU" in found.because
+
+    def test_a_steady_cell_that_falls_behind_is_not_determined_and_the_longest_stage_told(self) -> None:
+        late = result(achieved=0.9, event_loop_lag_ms={"api": LoopLag(median_ms=80, max_ms=200)})
+        found = judge(late, plan=STEADY, stages_ms={"write": 30.0, "http_and_api": 10.0})
+        assert (found.determined, found.name) == (False, None)
+        for words in ("longest stage write, 30.0 of 40.0 ms", "API woke 80.0 ms late", "counters were not recorded"):
+            assert words in found.because
+
+    def test_consumers_without_a_partition_ask_for_partitions(self) -> None:
+        found = judge(result(consumers=9, idle=3))
+        assert (found.resource, found.next_axis, found.determined) == ("partitions", "partitions", True)
+        assert "3 consumers had none of the 9 partitions" in found.because
+
+    def test_what_the_others_had_left_is_told_by_the_limit_that_each_was_nearest_to(self) -> None:
+        use = MongoUse(write_tickets_used_mean=96, write_tickets=128)
+        found = judge(result({"kafka": 0.3, "worker": 0.4, "mongodb": 0.6, "api": 0.0}, mongodb_use=use))
+        left = {one.role: (round(one.unused, 3), one.by) for one in found.headroom}
+        assert left == {
+            "machine": (0.35, "the machine's CPU"),
+            "kafka": (0.7, "the machine's CPU"),
+            "worker": (0.6, "the busiest worker process"),
+            "mongodb": (0.25, "MongoDB's write tickets"),
+        }
 
 
-def test_without_a_limit_none_is_named_and_the_longest_stage_told() -> None:
-    found = name_bottleneck(PLAN, [result(False)], {"worker": 0.2}, {"write": 30.0, "http_and_api": 10.0}, 4)
-    assert found is not None
-    assert found.name is None
-    assert "0.20 of 4 cores used" in found.evidence
-    assert "longest stage write, 30.0 of 40.0 ms" in found.evidence
+class TestThinEvidence:
+    def test_without_a_repeat_nothing_is_said(self) -> None:
+        assert bottleneck.judge(DRAIN, [], 2, {}) is None
+
+    @pytest.mark.parametrize(
+        ("thin", "cores", "why"),
+        [
+            (result({}), 2, "no CPU was recorded"),
+            (result({"worker": 0.0}), 2, "no CPU was recorded"),
+            (result(), 0, "how many cores there are is not told"),
+            (result({"mongodb": 2.0}, window=Window(1.0, 1.4)), 2, "only 0.400 s were measured"),
+        ],
+    )
+    def test_it_is_not_determined(self, thin: Result, cores: float, why: str) -> None:
+        found = judge(thin, cores=cores)
+        assert (found.determined, found.name) == (False, None)
+        assert why in found.because
 
 
-def test_without_cpu_nothing_is_said() -> None:
-    assert name_bottleneck(PLAN, [result(False)], {}, {}, 4) is None
-    assert name_bottleneck(PLAN, [result(False)], {"worker": 0.0}, {}, 4) is None
+class TestCapacity:
+    PLAN = CellPlan("k", "capacity", {"api_processes": 1})
+
+    @staticmethod
+    def answer(high: float | None) -> Capacity:
+        return Capacity(
+            schema_version=2,
+            cell="k",
+            objective="",
+            sustainable_events_per_s=10_000,
+            low_events_per_s=9_500,
+            high_events_per_s=high,
+            confidence=0.95,
+            confirmed=True,
+            ended="",
+        )
+
+    def test_what_is_at_its_limit_just_above_the_answer_is_what_bounds_it(self) -> None:
+        above = result({"mongodb": 1.9}, offered_load_events_per_s=11_000.0)
+        found = judge(result(), plan=self.PLAN, capacity=self.answer(11_500), beyond=[above])
+        assert found.resource == "machine_cpu"
+        assert found.because.startswith("at 11,000 events/s, not sustained any more: the machine's CPU 1.90 of 2")
+
+    def test_a_search_that_found_no_end_is_bound_by_what_was_offered(self) -> None:
+        found = judge(result(), plan=self.PLAN, capacity=self.answer(None))
+        assert found.resource == "offered_load"
+        assert "let it offer more" in found.next_why
+
+    def test_where_nothing_was_at_its_limit_above_it_is_told_why_that_was_not_sustained(self) -> None:
+        probe = Probe("climb", "not sustained", False, 900.0, 950.0, 220.0, ("the backlog grew",))
+        above = result(offered_load_events_per_s=11_000.0, probe=probe)
+        found = judge(result(), plan=self.PLAN, capacity=self.answer(11_500), beyond=[above])
+        assert not found.determined
+        assert "above it: the backlog grew" in found.because
+
+
+class TestNeighbours:
+    """What is at no limit may wait: then a cell with more of one axis tells."""
+
+    @staticmethod
+    def measured(consumers: int, low: float, high: float, partitions: int = 3) -> Measured:
+        plan = CellPlan(f"p{partitions}-c{consumers}", "drain", {"consumers": consumers, "partitions": partitions})
+        return Measured(plan, Interval(3, (low + high) / 2, low, high), judge(result(), plan=plan))
+
+    def test_an_axis_that_made_another_cell_faster_is_what_bounded_this_one(self) -> None:
+        found, last = neighbours.judge([self.measured(1, 30_000, 32_000), self.measured(2, 40_000, 42_000)])
+        assert found is not None
+        assert (found.resource, found.determined, found.next_axis) == ("parallelism", True, "consumers")
+        assert found.because.startswith("41,000 events/s with 2 consumers, 31,000 here; ")
+        assert (found.evidence[-1].value, found.evidence[-1].limit) == (31_000, 41_000)
+        assert last is not None
+        assert not last.determined
+
+    def test_intervals_that_overlap_tell_that_it_did_not_help(self) -> None:
+        cells = [self.measured(1, 30_000, 41_000), self.measured(2, 40_000, 42_000)]
+        found, _ = neighbours.judge(cells)
+        assert found is not None
+        assert (found.determined, found.next_axis) == (False, "partitions")
+        assert "more was not shown to help: 41,000 events/s with 2 consumers, 35,500 here" in found.because
+        both, *_ = neighbours.judge([*cells, self.measured(1, 30_000, 33_000, partitions=6)])
+        assert both is not None
+        assert both.next_axis is None
+
+    def test_without_an_interval_nothing_is_told_apart(self) -> None:
+        one = self.measured(1, 30_000, 32_000)
+        single = [cell._replace(throughput=Interval(1, 31_000)) for cell in (one, self.measured(2, 70_000, 72_000))]
+        found, _ = neighbours.judge(single)
+        assert found == one.bottleneck
+
+    def test_a_cell_that_differs_in_another_axis_too_tells_nothing(self) -> None:
+        alone = self.measured(1, 30_000, 32_000)
+        found, _ = neighbours.judge([alone, self.measured(2, 40_000, 42_000, partitions=6)])
+        assert found == alone.bottleneck
