@@ -49,7 +49,7 @@ examples:
     "plan": """
 examples:
   python -m bench plan quick
-  python -m bench plan my-matrix.toml
+  python -m bench plan full --max-minutes 75      exit code 2 if it takes longer
 """,
     "run": """
 examples:
@@ -90,6 +90,7 @@ def _complain(text: str) -> None:
 
 def _plan(chosen: argparse.Namespace) -> int:
     wanted = matrix.load(chosen.matrix, api=settings.load(os.environ).api)
+    plan.refuse_above(wanted, chosen.max_minutes)
     Console(highlight=False).print(plan.describe(wanted))
     return EXIT_DONE
 
@@ -99,6 +100,7 @@ def _run(chosen: argparse.Namespace) -> int:
 
     base, local = _settings(chosen)
     wanted = matrix.load(chosen.matrix, api=base.api)
+    plan.refuse_above(wanted, chosen.max_minutes)
     command = ["python", "-m", "bench", "run", chosen.matrix, *(["--keep-data"] if chosen.keep_data else [])]
     with _display(chosen) as display:
         outcome = run.execute(
@@ -140,7 +142,7 @@ def _display(chosen: argparse.Namespace) -> Iterator[Display]:
 
 def _tell(chosen: argparse.Namespace, display: Display, run_dir: Path, findings: Sequence[str], void: int) -> int:
     """Say what came out and where it is; give the exit code."""
-    lines = ["", *closing(display.results, findings, void), f"run folder: {run_dir}"]
+    lines = ["", *closing(display.results, display.capacities, findings, void), f"run folder: {run_dir}"]
     if chosen.run_dir_file:  # whoever asked for it goes on from there by itself
         Path(chosen.run_dir_file).write_text(f"{run_dir}\n", encoding="utf-8")
     else:
@@ -176,10 +178,12 @@ def _parser() -> argparse.ArgumentParser:
         commands.add_parser, "plan", "Show the cells of a matrix, the order of its repeats and the time."
     )
     planning.add_argument("matrix", metavar="MATRIX", help=_MATRIX_HELP.format(names=names))
+    _add_max_minutes(planning)
     planning.set_defaults(function=_plan)
 
     running = _described(commands.add_parser, "run", "Run a matrix into a new folder; Ctrl-C ends it, resumably.")
     running.add_argument("matrix", metavar="MATRIX", help=_MATRIX_HELP.format(names=names))
+    _add_max_minutes(running)
     _add_common(running, "the folder that gets the run's folder (default: runs)")
     running.set_defaults(function=_run)
 
@@ -190,6 +194,12 @@ def _parser() -> argparse.ArgumentParser:
     _add_common(resuming, "the folder that has the run's folder, where RUN is only a name (default: runs)")
     resuming.set_defaults(function=_resume)
     return parser
+
+
+def _add_max_minutes(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--max-minutes", metavar="N", type=float, help="refuse a matrix that is expected to take longer"
+    )
 
 
 def _add_common(parser: argparse.ArgumentParser, out_help: str) -> None:

@@ -23,7 +23,7 @@ import pyarrow.parquet as pq
 from msgspec import Struct
 
 from bench.errors import BundleError
-from bench.result import SCHEMA_VERSION, Result
+from bench.result import SCHEMA_VERSION, Capacity, Result
 
 _REPEAT = re.compile(r"^(\d+)(?:\.(\d+))?$")
 _Content = TypeVar("_Content", bound=Struct)  # Python 3.11 has no type parameters yet
@@ -115,6 +115,15 @@ class Bundle:
         partial.replace(final)
         _sync_directory(final.parent)
         return final
+
+    def write_capacity(self, capacity: Capacity) -> None:
+        """Write what a search came to, beside its probes: a search that has it is finished."""
+        _write_atomically(self.path / "cells" / capacity.cell / "capacity.json", _json(capacity))
+
+    def read_capacity(self, cell: str) -> Capacity | None:
+        """Read what a search came to, None as long as it is not finished."""
+        path = self.path / "cells" / cell / "capacity.json"
+        return _convert(_read_json(path), Capacity, path) if path.is_file() else None
 
     def _repeat(self, cell: str, round_number: int, attempt: int) -> Path:
         return self.path / "cells" / cell / _repeat_name(round_number, attempt)

@@ -11,16 +11,20 @@ from msgspec import Meta, Struct
 from loadtest._spec import Traffic
 from pipeline.settings import Api, Name, Worker
 
-Kind = Literal["drain", "steady"]
+Kind = Literal["drain", "steady", "capacity"]
 Compression = Literal["none", "gzip", "snappy", "lz4", "zstd"]
 Acks = Literal["all", "1", "0"]
 Driver = Literal["motor", "pymongo"]
 EventMix = tuple[tuple[str, float], ...]
+_Share = Annotated[float, Meta(ge=0, le=1)]
 Rate = Annotated[float, Meta(gt=0, le=10_000_000)]
 
 # What quick offers: half of what was drained in the same run, and at least 1,000 events/s (method.md, rule 12).
 DEFAULT_SHARE_OF_DRAIN = 0.5
 DEFAULT_AT_LEAST_EVENTS_PER_S = 1_000.0
+
+# What a search asks for where neither matrix nor cell does.
+DEFAULT_OBJECTIVE_MS = 1_000.0
 
 _LONGEST_MIX = 40  # characters of an id that an event mix may take; a longer one becomes a checksum
 
@@ -35,11 +39,34 @@ class OfferedLoad(Struct, frozen=True, forbid_unknown_fields=True):
     at_least: Rate = DEFAULT_AT_LEAST_EVENTS_PER_S
 
 
+class Objective(Struct, frozen=True, forbid_unknown_fields=True):
+    """What the system has to reach; missing it is a finding (in a probe: an answer). None: nothing is asked.
+
+    ``rejected_share``: of the offered events, the largest share that may be rejected.
+    """
+
+    response_time_p99_ms: Annotated[float, Meta(gt=0)] | None = None
+    delivery_latency_p99_ms: Annotated[float, Meta(gt=0)] | None = None
+    rejected_share: _Share | None = None
+
+    def words(self) -> str:
+        """Say what is asked, such as ``p99 delivery latency <= 1000 ms``."""
+        asked = []
+        if self.delivery_latency_p99_ms is not None:
+            asked.append(f"p99 delivery latency <= {self.delivery_latency_p99_ms:g} ms")
+        if self.response_time_p99_ms is not None:
+            asked.append(f"p99 response time <= {self.response_time_p99_ms:g} ms")
+        asked.append(f"at most {self.rejected_share or 0.0:.1%} rejected")
+        return ", ".join(asked)
+
+
 class CellSpec(Struct, frozen=True):
     """One combination of the axes, with every axis filled; those that its kind does not know keep the default.
 
     ``event_mix`` None: the traffic's own mix (in a drain: all topics alike). ``events``: preloaded, in a drain.
-    ``warmup_s`` and ``duration_s``: of a steady cell.
+    ``warmup_s`` and ``duration_s``: of a steady cell, or of each probe of a capacity cell. ``start_load``: what a
+    search for capacity offers first; ``max_probes``: how many probes it may take; ``objective``: what a probe has
+    to meet, where it is not the matrix's.
     """
 
     id: str
@@ -61,6 +88,14 @@ class CellSpec(Struct, frozen=True):
     events: int = 120_000
     warmup_s: float = 3.0
     duration_s: float = 8.0
+    start_load: float | OfferedLoad | None = None
+    max_probes: int = 14
+    objective: Objective | None = None
+
+    @property
+    def through_http(self) -> bool:
+        """Whether the events come through the API: of every kind but a drain."""
+        return self.kind != "drain"
 
     def axes(self) -> dict[str, Any]:
         """Give every axis and its value as plain JSON values; None for one that means nothing to this kind."""
@@ -76,36 +111,36 @@ class Axis(NamedTuple):
     allowed: str
 
 
-_BOTH = ("drain", "steady")
-_STEADY = ("steady",)
+_ALL = ("drain", "steady", "capacity")
+_THROUGH_HTTP = ("steady", "capacity")
 
 AXES: dict[str, Axis] = {
-    "partitions": Axis("p", _BOTH, Annotated[int, Meta(ge=1, le=1_000)], "a whole number, 1 to 1000"),
-    "consumers": Axis("c", _BOTH, Annotated[int, Meta(ge=1, le=64)], "a whole number, 1 to 64"),
-    "api_processes": Axis("api", _STEADY, Annotated[int, Meta(ge=1, le=64)], "a whole number, 1 to 64"),
-    "batch_max_events": Axis("batch", _BOTH, Annotated[int, Meta(ge=1, le=100_000)], "a whole number, 1 to 100000"),
-    "linger_ms": Axis("linger", _STEADY, Annotated[int, Meta(ge=0, le=10_000)], "whole milliseconds, 0 to 10000"),
-    "compression": Axis("", _STEADY, Compression, "'none', 'gzip', 'snappy', 'lz4' or 'zstd'"),
-    "acks": Axis("acks", _STEADY, Acks, "'all', '1' or '0', in quotes"),
+    "partitions": Axis("p", _ALL, Annotated[int, Meta(ge=1, le=1_000)], "a whole number, 1 to 1000"),
+    "consumers": Axis("c", _ALL, Annotated[int, Meta(ge=1, le=64)], "a whole number, 1 to 64"),
+    "api_processes": Axis("api", _THROUGH_HTTP, Annotated[int, Meta(ge=1, le=64)], "a whole number, 1 to 64"),
+    "batch_max_events": Axis("batch", _ALL, Annotated[int, Meta(ge=1, le=100_000)], "a whole number, 1 to 100000"),
+    "linger_ms": Axis("linger", _THROUGH_HTTP, Annotated[int, Meta(ge=0, le=10_000)], "whole milliseconds, 0 to 10000"),
+    "compression": Axis("", _THROUGH_HTTP, Compression, "'none', 'gzip', 'snappy', 'lz4' or 'zstd'"),
+    "acks": Axis("acks", _THROUGH_HTTP, Acks, "'all', '1' or '0', in quotes"),
     "write_concern": Axis(
         "w",
-        _BOTH,
+        _ALL,
         Annotated[str, Meta(pattern=r"^(majority|[1-9][0-9]?)$")],
         "'majority' or a number of nodes from '1' on, in quotes (with '0' nothing is ever acknowledged)",
     ),
-    "driver": Axis("", _BOTH, Driver, "'motor' or 'pymongo'"),
-    "key_skew": Axis("skew", _BOTH, Annotated[float, Meta(ge=0, le=1)], "a share, 0 to 1"),
-    "payload_bytes": Axis("size", _BOTH, Annotated[int, Meta(ge=0, le=60_000)], "whole bytes, 0 to 60000"),
+    "driver": Axis("", _ALL, Driver, "'motor' or 'pymongo'"),
+    "key_skew": Axis("skew", _ALL, Annotated[float, Meta(ge=0, le=1)], "a share, 0 to 1"),
+    "payload_bytes": Axis("size", _ALL, Annotated[int, Meta(ge=0, le=60_000)], "whole bytes, 0 to 60000"),
     "event_mix": Axis(
-        "mix", _BOTH, dict[Name, Annotated[float, Meta(ge=0)]], "event types and weights, { page_view = 3, ... }"
+        "mix", _ALL, dict[Name, Annotated[float, Meta(ge=0)]], "event types and weights, { page_view = 3, ... }"
     ),
     "offered_load": Axis(
         "at",
-        _STEADY,
+        ("steady",),
         Rate | OfferedLoad,
         "events/s above 0, or { share_of_drain = 0.5, at_least = 1000 } with a share above 0 and up to 2",
     ),
-    "generator_processes": Axis("gen", _STEADY, Annotated[int, Meta(ge=1, le=64)], "a whole number, 1 to 64"),
+    "generator_processes": Axis("gen", _THROUGH_HTTP, Annotated[int, Meta(ge=1, le=64)], "a whole number, 1 to 64"),
 }
 
 

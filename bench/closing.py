@@ -4,18 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 
-from bench.result import Result
+from bench.progress import answer
+from bench.result import Capacity, Result
 
 MOST_FINDINGS = 10
 
 
-def closing(results: Iterable[Result], findings: Sequence[str], void: int) -> Iterator[str]:
+def closing(
+    results: Iterable[Result], capacities: Iterable[Capacity], findings: Sequence[str], void: int
+) -> Iterator[str]:
     """Give the lines to print at the end of a run.
 
-    ``results``: one of each repeat, the attempt that counts. ``findings``: of all attempts, in words.
-    ``void``: how many attempts were void, replaced ones included.
+    ``results``: one of each repeat, the attempt that counts. ``capacities``: what the searches came to.
+    ``findings``: of all attempts, in words. ``void``: how many attempts were void, replaced ones included.
     """
     results = [result for result in results if result.valid]
+    yield from (answer(capacity) for capacity in capacities)
     yield from _fastest_drain(results)
     yield from _slowest_delivery(results)
     accepted = sum(result.audit.accepted for result in results)
@@ -49,7 +53,7 @@ def _slowest_delivery(results: Sequence[Result]) -> Iterator[str]:
     """Where delivery latency was highest; percentiles are shown as they are, never averaged."""
     highest: tuple[float, Result] | None = None
     for result in results:
-        latency = result.delivery_latency_ms
+        latency = result.delivery_latency_ms if result.probe is None else None  # a probe may be meant to be too much
         if latency is not None and latency.p99 is not None and (highest is None or latency.p99 > highest[0]):
             highest = latency.p99, result
     if highest is not None:

@@ -7,12 +7,12 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from bench import audit, detectors, durations
+from bench import audit, detectors, durations, probe
 from bench.detectors import Detector, Detectors
 from bench.durations import EventDurations, RequestDurations
 from bench.evidence import Evidence
 from bench.matrix import Bounds, CellSpec, Objective
-from bench.result import ConsumerResult, Disturbance, Percentiles, Result, Window
+from bench.result import ConsumerResult, Disturbance, Percentiles, Probe, Result, Window
 from bench.sampling import ROLES
 from loadtest._ledger import Outcome
 
@@ -24,7 +24,7 @@ _NS = 1_000_000_000
 
 @dataclass(frozen=True)
 class Identity:
-    """Which repeat it is: of which cell, in which round, at which try, and when it began."""
+    """Which repeat it is: cell, round, attempt, when it began; of a probe, the step of the search too."""
 
     cell: CellSpec
     round: int
@@ -32,6 +32,7 @@ class Identity:
     run_number: int
     started_at: str
     offered_load_events_per_s: float | None
+    step: str = ""
 
 
 @dataclass(frozen=True)
@@ -42,6 +43,7 @@ class Happened:
     generator_exit_code: int | None  # 0 where there is none
     drained: bool
     duration_s: dict[str, float]
+    lost: str = ""  # of a probe, why it was stopped before its time
 
 
 @dataclass(frozen=True)
@@ -69,7 +71,7 @@ def result_of(
         evidence.offered, evidence.scheduled, evidence.deliveries, evidence.documents, evidence.leftovers, looked_for
     )
     stored, offered = _stored_in(window, evidence), _offered_in(window, evidence)
-    steady = cell.kind == "steady"
+    steady = cell.through_http
     requests = durations.of_requests(evidence.offered, start_ns, end_ns)
     events = events_of(evidence, window, looked_for)
     negative = durations.negatives(requests, events, bounds.negative_duration_ms) if steady else {}
@@ -83,12 +85,17 @@ def result_of(
         *_unsound(evidence, happened, bounds, window, delay_p99_ms, disturbance, looked_for),
         *(f"clocks: {count} values of {name} are below zero" for name, count in negative.items()),
     ]
-    findings = [
-        *(happened.crashes if Detector.CRASH in looked_for else ()),
-        *verdict.findings,
-        *_refused(verdict.audit.rejected, verdict.audit.in_doubt, verdict.audit.offered, objective),
-        *(_objective_missed(objective, response_time, delivery_latency) if Detector.OBJECTIVE in looked_for else ()),
-    ]
+    findings = [*(happened.crashes if Detector.CRASH in looked_for else ()), *verdict.findings]
+    refused = _refused(verdict.audit.rejected, verdict.audit.in_doubt, verdict.audit.offered, objective)
+    missed, unshown = _held_against(objective, response_time, delivery_latency)
+    if Detector.OBJECTIVE not in looked_for:
+        missed, unshown = [], []
+    judged: Probe | None = None
+    if cell.kind == "capacity":  # a load that is too much is an answer there, and no fault
+        against = [*refused, *missed, *findings]
+        judged = probe.judge(cell, identity.step, window, evidence, against, unshown, happened.lost)
+    else:
+        findings += [*refused, *missed, *unshown]
     return Result(
         cell=cell.id,
         kind=cell.kind,
@@ -116,6 +123,7 @@ def result_of(
         cpu_cores_per_role=use.cpu_cores,
         memory_max_bytes_per_role=use.memory_max_bytes,
         disturbance=disturbance,
+        probe=judged,
         consumers=consumers,
         partitions_total=sum(each.partition_count for each in consumers),
         clock_drift_max_ms_per_s=evidence.clock.drift_max_ms_per_s(),
@@ -134,13 +142,17 @@ def events_of(evidence: Evidence, window: Window, looked_for: Detectors = detect
 
 
 def window_of(cell: CellSpec, evidence: Evidence) -> Window:
-    """Give the measured window: of a steady cell by the schedule, of a drain by the acknowledgements.
+    """Give the measured window: of a load by its schedule, of a drain by the acknowledgements.
 
+    A probe's ends when its load was stopped.
     A drain's begins with the first acknowledgement after every consumer with work has settled its
     warm-up batches, and ends when the first of them runs dry or 90% are stored.
     """
     if cell.kind == "steady":
         return Window(cell.warmup_s, cell.warmup_s + cell.duration_s)
+    if cell.kind == "capacity":
+        stopped_s = [stopped_ns / _NS for stopped_ns in evidence.offered.stopped_ns if stopped_ns is not None]
+        return Window(cell.warmup_s, max(cell.warmup_s, min([probe.most_s(cell), *stopped_s])))
     rows = evidence.deliveries.rows
     if not len(rows):
         return Window(0.0, 0.0)
@@ -191,6 +203,11 @@ def _unsound(
         reasons.append(
             f"generator: schedule delay p99 {delay_p99_ms:.1f} ms > {bounds.schedule_delay_p99_ms:g} ms: "
             f"the load was not the load intended{_blame(disturbance)}"
+        )
+    if disturbance is not None and disturbance.other_programs + disturbance.stolen > bounds.disturbed_share:
+        reasons.append(
+            f"machine: other programs used {disturbance.other_programs:.0%} of its CPU and its host took "
+            f"{disturbance.stolen:.0%}, more than {bounds.disturbed_share:.0%} together"
         )
     busiest = _generator_share(evidence, window)
     if busiest > bounds.generator_cpu_share and Detector.GENERATOR_SHARE in looked_for:
@@ -287,19 +304,20 @@ def _refused(rejected: int, in_doubt: int, offered: int, objective: Objective) -
     return findings
 
 
-def _objective_missed(
+def _held_against(
     objective: Objective, response_time: Percentiles | None, delivery_latency: Percentiles | None
-) -> list[str]:
+) -> tuple[list[str], list[str]]:
+    """Hold what was measured against the objective: in what it was missed, and what could not be shown."""
     pairs = (
         ("response time", response_time, objective.response_time_p99_ms),
         ("delivery latency", delivery_latency, objective.delivery_latency_p99_ms),
     )
-    findings = []
+    missed, unshown = [], []
     for name, measured, limit_ms in pairs:
         if measured is None or limit_ms is None:
             continue
         if measured.p99 is None:
-            findings.append(f"objective not shown: too few requests for the p99 of {name}: offer more, or longer")
+            unshown.append(f"objective not shown: too few requests for the p99 of {name}: offer more, or longer")
         elif measured.p99 > limit_ms:
-            findings.append(f"objective missed: {name} p99 {measured.p99:.1f} ms > {limit_ms:g} ms")
-    return findings
+            missed.append(f"objective missed: {name} p99 {measured.p99:.1f} ms > {limit_ms:g} ms")
+    return missed, unshown

@@ -10,7 +10,7 @@ import msgspec
 from aiokafka import codec
 from msgspec import Meta
 
-from bench.cellspec import AXES, CellSpec, Compression, Kind, OfferedLoad, cell_id
+from bench.cellspec import AXES, CellSpec, Compression, Kind, Objective, OfferedLoad, Rate, cell_id
 from bench.problems import Problems
 from bench.tomllines import Path
 from loadtest._spec import Traffic
@@ -21,12 +21,21 @@ BATCHES_PER_CONSUMER = 5  # a drain with fewer has no stretch between its ramp-u
 _ENVELOPE_BYTES = 512  # what an event's JSON may have beyond payload_bytes
 
 _KINDS: tuple[str, ...] = get_args(Kind)
-_SIZES: dict[str, tuple[str, Any, str]] = {
-    "events": ("drain", Annotated[int, Meta(ge=1_000, le=100_000_000)], "a whole number, 1000 to 100000000"),
-    "warmup_s": ("steady", Annotated[float, Meta(ge=0, le=3_600)], "seconds, 0 to 3600"),
-    "duration_s": ("steady", Annotated[float, Meta(ge=1, le=86_400)], "seconds, 1 to 86400"),
+_SIZES: dict[str, tuple[tuple[Kind, ...], Any, str]] = {
+    "events": (("drain",), Annotated[int, Meta(ge=1_000, le=100_000_000)], "a whole number, 1000 to 100000000"),
+    "warmup_s": (("steady", "capacity"), Annotated[float, Meta(ge=0, le=3_600)], "seconds, 0 to 3600"),
+    "duration_s": (("steady", "capacity"), Annotated[float, Meta(ge=1, le=86_400)], "seconds, 1 to 86400"),
+    "start_load": (
+        ("capacity",),
+        Rate | OfferedLoad,
+        "events/s above 0, or { share_of_drain = 0.25, at_least = 1000 } with a share above 0 and up to 2",
+    ),
+    "objective": (("capacity",), Objective, "a table, such as { delivery_latency_p99_ms = 1000 }"),
+    "max_probes": (("capacity",), Annotated[int, Meta(ge=4, le=100)], "a whole number, 4 to 100"),
 }
-_BLOCK_KEYS = ("kind", "axes", "fixed", "events", "warmup_s", "duration_s", "offered_load")
+_BLOCK_KEYS = ("kind", "axes", "fixed", *_SIZES, "offered_load")
+LEAST_PROBE_S = 10.0  # five blocks of two seconds: fewer tell nothing of how a rate varies
+_SIZES_OF_A_PROBE: dict[str, Any] = {"duration_s": 14.0, "start_load": OfferedLoad(share_of_drain=0.25)}
 _DURABILITY = ("acks", "write_concern")
 _CODECS: dict[Compression, Callable[[], bool]] = {
     "none": lambda: True,
@@ -60,7 +69,9 @@ def expand(problems: Problems, blocks: Any, traffic: Traffic, api: Api) -> tuple
     ``traffic`` fills what a cell leaves open; ``api`` has the limits that payloads keep to.
     """
     if not isinstance(blocks, list) or not blocks or not all(isinstance(block, Mapping) for block in blocks):
-        problems.add(("cells",), "there are no cells: write [[cells]], and kind = 'drain' or 'steady' below it")
+        problems.add(
+            ("cells",), "there are no cells: write [[cells]], and kind = 'drain', 'steady' or 'capacity' below it"
+        )
         return ()
     before = len(problems)
     placed: list[_Placed] = []
@@ -87,7 +98,7 @@ def _read(problems: Problems, path: Path, given: Mapping[str, Any]) -> _Block | 
     kind = given.get("kind")
     if kind not in _KINDS:
         wrong = f"kind = {kind!r} is none" if "kind" in given else "kind is missing"
-        problems.add((*path, "kind"), f"{wrong}: a cell's kind is {' or '.join(map(repr, _KINDS))}")
+        problems.add((*path, "kind"), f"{wrong}: a cell's kind is one of {', '.join(map(repr, _KINDS))}")
         return None
     values: dict[str, Sequence[Any]] = {}
     sizes: dict[str, Any] = {}
@@ -105,14 +116,19 @@ def _read(problems: Problems, path: Path, given: Mapping[str, Any]) -> _Block | 
     if kind == "steady" and "offered_load" not in values:
         problems.add(path, "a steady cell needs offered_load: events/s, or { share_of_drain = 0.5, at_least = 1000 }")
         return None
+    if kind == "capacity":
+        sizes = _SIZES_OF_A_PROBE | sizes
+        if sizes["duration_s"] < LEAST_PROBE_S:
+            text = f"duration_s = {sizes['duration_s']:g} is too short for a probe: at least {LEAST_PROBE_S:g}"
+            problems.add((*path, "duration_s"), text)
     return _Block(path, kind, values, varied, sizes)
 
 
 def _read_size(problems: Problems, path: Path, kind: str, value: Any, sizes: dict[str, Any]) -> None:
     name = str(path[-1])
-    of_kind, wanted, allowed = _SIZES[name]
-    if kind != of_kind:
-        problems.add(path, f"{name} belongs to {of_kind} cells, this is a {kind} cell: leave it out")
+    of_kinds, wanted, allowed = _SIZES[name]
+    if kind not in of_kinds:
+        problems.add(path, f"{name} belongs to {' and '.join(of_kinds)} cells, this is a {kind} cell: leave it out")
         return
     try:
         sizes[name] = msgspec.convert(value, wanted)
@@ -237,6 +253,8 @@ def _refuse_shares_of_nothing(problems: Problems, placed: Sequence[_Placed]) -> 
     """A share of a drain needs a drain in the same run."""
     if any(cell.kind == "drain" for cell, _ in placed):
         return
-    for path in dict.fromkeys(block.path for cell, block in placed if isinstance(cell.offered_load, OfferedLoad)):
-        text = "offered_load is a share of what a drain reached, and no cell is a drain"
-        problems.add(path, f"{text}: add a [[cells]] with kind = 'drain', or give offered_load in events/s")
+    for name in ("offered_load", "start_load"):
+        shares = (block.path for cell, block in placed if isinstance(getattr(cell, name), OfferedLoad))
+        for path in dict.fromkeys(shares):
+            text = f"{name} is a share of what a drain reached, and no cell is a drain"
+            problems.add(path, f"{text}: add a [[cells]] with kind = 'drain', or give {name} in events/s")

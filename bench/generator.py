@@ -37,6 +37,7 @@ def generator_process(spec: LoadSpec, url: str, processes: int, folder: Path) ->
         "--run-number": str(spec.run),
         "--ledger": str(folder),
         "--traffic": str(traffic),
+        "--spawn-rate": "1000",  # Locust would rather have less: its users then think, ours wait for the schedule
     }
     if processes > 1:
         options["--processes"] = str(processes)

@@ -9,14 +9,14 @@ from __future__ import annotations
 import difflib
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
 import msgspec
 from msgspec import Meta, Struct
 
-from bench.cellspec import CellSpec, OfferedLoad
+from bench.cellspec import DEFAULT_OBJECTIVE_MS, CellSpec, Objective, OfferedLoad
 from bench.errors import MatrixError, Problem
 from bench.expansion import expand
 from bench.problems import Problems
@@ -24,19 +24,19 @@ from loadtest._spec import Traffic
 from pipeline.errors import UsageError
 from pipeline.settings import Api, Name
 
-__all__ = ["Bounds", "CellSpec", "Matrix", "Objective", "OfferedLoad", "changed", "load", "parse", "shipped"]
+__all__ = ["Bounds", "CellSpec", "Matrix", "Objective", "OfferedLoad", "changed", "load", "parse", "repeats", "shipped"]
 
 SHIPPED_DIR = Path(__file__).parent / "matrices"
 MAX_REPEATS = 5_000  # three attempts of each have run numbers of their own, and those have 14 bits
 
 _NotNegative = Annotated[float, Meta(ge=0)]
-_Share = Annotated[float, Meta(ge=0, le=1)]
 
 
 class Bounds(Struct, frozen=True, forbid_unknown_fields=True):
-    """What a valid repeat keeps to (method.md, rule 6); the defaults are the method's.
+    """What a valid repeat keeps to (method.md, rule 6); the defaults are the method's, and ours where it has none.
 
     ``negative_duration_ms``: how far below zero a duration may be in which Kafka's record timestamp takes part.
+    ``disturbed_share``: of the machine's CPU, what other programs and the host of a virtual machine may take of it.
     ``compare_share``: the share of events whose documents the audit compares field by field.
     """
 
@@ -46,18 +46,8 @@ class Bounds(Struct, frozen=True, forbid_unknown_fields=True):
     clock_drift_ms_per_s: Annotated[float, Meta(gt=0)] = 1.0
     drain_timeout_s: Annotated[float, Meta(ge=1, le=86_400)] = 60.0
     negative_duration_ms: _NotNegative = 1.0
+    disturbed_share: Annotated[float, Meta(gt=0, le=1)] = 0.15
     compare_share: Annotated[float, Meta(ge=0.01, le=1)] = 1.0
-
-
-class Objective(Struct, frozen=True, forbid_unknown_fields=True):
-    """What the system has to reach; missing it is a finding. None: nothing is asked.
-
-    ``rejected_share``: of the offered events, the largest share that may be rejected.
-    """
-
-    response_time_p99_ms: Annotated[float, Meta(gt=0)] | None = None
-    delivery_latency_p99_ms: Annotated[float, Meta(gt=0)] | None = None
-    rejected_share: _Share | None = None
 
 
 class Matrix(Struct, frozen=True):
@@ -72,6 +62,15 @@ class Matrix(Struct, frozen=True):
     cells: tuple[CellSpec, ...]
     text: str
 
+    def objective_of(self, cell: CellSpec) -> Objective:
+        """Give what ``cell`` has to reach; a search for capacity always has a bound to search for."""
+        if cell.objective is not None:
+            return cell.objective
+        unbounded = self.objective.delivery_latency_p99_ms is None and self.objective.response_time_p99_ms is None
+        if cell.kind == "capacity" and unbounded:
+            return msgspec.structs.replace(self.objective, delivery_latency_p99_ms=DEFAULT_OBJECTIVE_MS)
+        return self.objective
+
 
 class _Head(Struct, frozen=True, forbid_unknown_fields=True):
     """The plain values at the top of the file."""
@@ -85,6 +84,11 @@ def changed(bounds: Bounds) -> tuple[str, ...]:
     """Give the names of the bounds that are not the method's default."""
     defaults = Bounds()
     return tuple(name for name in bounds.__struct_fields__ if getattr(bounds, name) != getattr(defaults, name))
+
+
+def repeats(cells: Sequence[CellSpec], rounds: int) -> int:
+    """Give how many repeats a run may have: a capacity cell's are its probes, whatever the rounds."""
+    return sum(cell.max_probes if cell.kind == "capacity" else rounds for cell in cells)
 
 
 def shipped() -> tuple[str, ...]:
@@ -135,7 +139,7 @@ def parse(text: str, source: str, *, api: Api | None = None) -> Matrix:
     objective = _struct(problems, content.get("objective", {}), Objective, ("objective",))
     traffic = _struct(problems, content.get("traffic", {}), Traffic, ("traffic",))
     cells = expand(problems, content.get("cells", []), traffic or Traffic(), api or Api())
-    if head and head.rounds * len(cells) > MAX_REPEATS:
+    if head and repeats(cells, head.rounds) > MAX_REPEATS:
         problems.add(("rounds",), f"{head.rounds} rounds of {len(cells)} cells are more than {MAX_REPEATS} repeats")
     problems.raise_any()
     if not (head and bounds and objective and traffic):  # a problem was added for each that is missing

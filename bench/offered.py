@@ -44,6 +44,7 @@ class Offered:
     stream_count: NDArray[np.int64]  # shape (2**12,): events of the stream
     row_of_event: NDArray[np.int32]  # shape (events,)
     complete: bool  # every ledger has its tail
+    stopped_ns: tuple[int | None, ...] = ()  # of each stream, when its load was stopped; None: it came to its end
 
     @property
     def events(self) -> int:
@@ -111,6 +112,7 @@ def load(directory: Path) -> Offered:
         stream_count=count,
         row_of_event=np.repeat(np.arange(len(rows), dtype=np.int32), rows["count"]),
         complete=all(_is_complete(ledger) for ledger in ledgers) and len(ledgers) == head.count,
+        stopped_ns=tuple(ledger.tail.stopped_ns if ledger.tail else None for ledger in ledgers),
     )
 
 

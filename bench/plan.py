@@ -14,6 +14,7 @@ from rich.text import Text
 
 from bench.cellspec import AXES, CellSpec, OfferedLoad
 from bench.matrix import Matrix, changed
+from pipeline.errors import UsageError
 
 # What a repeat takes before anything is known, on two cores with all parts on them: topics, processes and
 # group at the start, processes and files at the end, and by event what is written, drained and audited.
@@ -21,11 +22,12 @@ from bench.matrix import Matrix, changed
 _DRAIN_BASE_S = 6.0
 _DRAIN_S_PER_EVENT = 58e-6
 _STEADY_BASE_S = 11.0
+_PROBES_SHARE = 0.8  # of a search's most probes, what it takes
 SERVERS_START_AND_STOP_S = 12.0
 
 
 class PlannedRepeat(NamedTuple):
-    """One repeat to come: ``round`` counts from 1."""
+    """One repeat to come: ``round`` counts from 1. Of a capacity cell the whole search, its rounds are its probes."""
 
     cell: CellSpec
     round: int
@@ -35,24 +37,29 @@ def order(matrix: Matrix) -> tuple[PlannedRepeat, ...]:
     """Give all repeats in the order they are run: each round has every cell once, shuffled by the matrix's seed.
 
     In round 1 the cells that wait for a drain's throughput come last: the drains have to have been run by then.
+    After them come the searches for capacity, once in a run: each repeats its own answer.
     """
     repeats: list[PlannedRepeat] = []
     for number in range(1, matrix.rounds + 1):
-        cells = list(matrix.cells)
+        cells = [cell for cell in matrix.cells if number == 1 or cell.kind != "capacity"]
         random.Random(f"{matrix.seed}/{number}").shuffle(cells)  # noqa: S311 - an order, and no secret
         if number == 1:
-            cells.sort(
-                key=lambda cell: isinstance(cell.offered_load, OfferedLoad)
-            )  # stable: shuffled within the two parts
+            cells.sort(key=_waits)  # stable: shuffled within the parts
         repeats.extend(PlannedRepeat(cell, number) for cell in cells)
     return tuple(repeats)
+
+
+def _waits(cell: CellSpec) -> int:
+    """What has to have been measured before ``cell``: nothing, the drains, all else."""
+    return 2 if cell.kind == "capacity" else int(isinstance(cell.offered_load, OfferedLoad))
 
 
 def estimate_s(cell: CellSpec) -> float:
     """Give what a repeat of ``cell`` may take, in seconds, from nothing but its size."""
     if cell.kind == "drain":
         return _DRAIN_BASE_S + _DRAIN_S_PER_EVENT * cell.events
-    return _STEADY_BASE_S + cell.warmup_s + cell.duration_s
+    of_one_s = _STEADY_BASE_S + cell.warmup_s + cell.duration_s
+    return of_one_s * (_PROBES_SHARE * cell.max_probes if cell.kind == "capacity" else 1)
 
 
 def expected_s(repeats: Iterable[PlannedRepeat], measured: Iterable[tuple[CellSpec, float]] = ()) -> float:
@@ -75,13 +82,42 @@ def expected_s(repeats: Iterable[PlannedRepeat], measured: Iterable[tuple[CellSp
     return total_s
 
 
+def whole_s(matrix: Matrix) -> float:
+    """Give what a run of ``matrix`` takes in all, in seconds, from nothing but its size."""
+    return SERVERS_START_AND_STOP_S + expected_s(order(matrix))
+
+
+def refuse_above(matrix: Matrix, max_minutes: float | None) -> None:
+    """Refuse a matrix that takes longer than ``max_minutes``.
+
+    Raises:
+        UsageError: it does; the message says how long it takes and what to leave out.
+    """
+    total_s = whole_s(matrix)
+    if max_minutes is not None and total_s > 60 * max_minutes:
+        raise UsageError(
+            f"the matrix {matrix.name!r} takes about {duration(total_s)}, more than the {max_minutes:g} minutes of "
+            "--max-minutes: leave cells or rounds out, or allow more"
+        )
+
+
+def _how_many(matrix: Matrix) -> str:
+    """Count what is to come: repeats of every round, and searches."""
+    searches = sum(cell.kind == "capacity" for cell in matrix.cells)
+    cells = len(matrix.cells) - searches
+    parts = [f"{cells} cells x {matrix.rounds} rounds = {cells * matrix.rounds} repeats"] if cells else []
+    if searches:
+        parts.append(f"{searches} search{'es' if searches > 1 else ''} for capacity")
+    return " and ".join(parts)
+
+
 def describe(matrix: Matrix) -> RenderableType:
     """Give what ``plan`` shows: the cells, the order of the repeats, and the time that all of it will take."""
     repeats = order(matrix)
-    total_s = SERVERS_START_AND_STOP_S + expected_s(repeats)
+    total_s = whole_s(matrix)
     head = Text.assemble(
         (matrix.name, "bold"),
-        f": {len(matrix.cells)} cells x {matrix.rounds} rounds = {len(repeats)} repeats, ",
+        f": {_how_many(matrix)}, ",
         (f"about {duration(total_s)}", "bold"),
         " on two cores",
     )
@@ -140,7 +176,8 @@ def size(cell: CellSpec) -> str:
     """Say how much a repeat of ``cell`` offers."""
     if cell.kind == "drain":
         return f"{cell.events:,} events"
-    return f"{cell.warmup_s:g} + {cell.duration_s:g} s"
+    one = f"{cell.warmup_s:g} + {cell.duration_s:g} s"
+    return f"up to {cell.max_probes} x {one}" if cell.kind == "capacity" else one
 
 
 def _shown(cell: CellSpec, name: str) -> str:

@@ -17,7 +17,7 @@ from rich.text import Text
 
 from bench.cellspec import CellSpec
 from bench.plan import PlannedRepeat, duration, expected_s
-from bench.result import Result
+from bench.result import Capacity, Result
 
 PLAIN_EVERY_S = 5.0
 _REFRESH_PER_S = 4.0
@@ -65,6 +65,7 @@ class Display:
         self._order: tuple[PlannedRepeat, ...] = ()
         self._results: dict[tuple[str, int], Result] = {}
         self._measured: list[tuple[CellSpec, float]] = []
+        self._searched: dict[str, Capacity] = {}
         self._running: PlannedRepeat | None = None
         self._started_s = 0.0
         self._phase = ""
@@ -74,10 +75,15 @@ class Display:
         self.run_dir: Path | None = None
 
     def begin(
-        self, order: Iterable[PlannedRepeat], finished: Iterable[Result] = (), run_dir: Path | None = None
+        self,
+        order: Iterable[PlannedRepeat],
+        finished: Iterable[Result] = (),
+        run_dir: Path | None = None,
+        searched: Iterable[Capacity] = (),
     ) -> None:
-        """Take the plan in: all repeats, those finished in an earlier session, and where the bundle is."""
+        """Take the plan in: all repeats, the repeats and searches finished before, and where the bundle is."""
         self._order = tuple(order)
+        self._searched = {capacity.cell: capacity for capacity in searched}
         self.run_dir = run_dir
         for result in finished:
             self._take(result)
@@ -112,7 +118,8 @@ class Display:
     def repeat_finished(self, planned: PlannedRepeat, result: Result) -> None:
         """Tell what became of a repeat."""
         took_s = self._clock() - self._started_s
-        self._measured.append((planned.cell, took_s))
+        if planned.cell.kind != "capacity":  # there it is but one of the search's probes
+            self._measured.append((planned.cell, took_s))
         self._take(result)
         self._running = None
         where = f"{planned.cell.id}, round {planned.round}"
@@ -122,6 +129,12 @@ class Display:
             self._print(f"void: {where}, attempt {result.attempt}: {'; '.join(result.reasons)}", "yellow")
         for finding in result.findings:
             self._print(f"FINDING: {where}: {finding}", "bold red")
+        self._show()
+
+    def search_finished(self, capacity: Capacity) -> None:
+        """Tell what a search for capacity came to."""
+        self._searched[capacity.cell] = capacity
+        self._print(answer(capacity))
         self._show()
 
     def note(self, text: str) -> None:
@@ -148,6 +161,11 @@ class Display:
         return Group("", self._cells(), *self._running_lines(), self._bar())
 
     @property
+    def capacities(self) -> tuple[Capacity, ...]:
+        """What the searches for capacity came to, those that are finished."""
+        return tuple(self._searched.values())
+
+    @property
     def results(self) -> tuple[Result, ...]:
         """What was told of, of each repeat the attempt that counts."""
         return tuple(self._results.values())
@@ -156,7 +174,12 @@ class Display:
         self._results[result.cell, result.round] = result
 
     def _to_come(self) -> list[PlannedRepeat]:
-        return [planned for planned in self._order if _key(planned) not in self._results]
+        return [planned for planned in self._order if not self._is_done(planned)]
+
+    def _is_done(self, planned: PlannedRepeat) -> bool:
+        if planned.cell.kind == "capacity":
+            return planned.cell.id in self._searched
+        return _key(planned) in self._results
 
     def _progress(self) -> str:
         return f"[{len(self._order) - len(self._to_come())}/{len(self._order)}]"
@@ -250,10 +273,19 @@ class Display:
 
     def _rounds(self, cell: CellSpec) -> Text:
         text = Text()
-        for planned in sorted((each for each in self._order if each.cell.id == cell.id), key=lambda each: each.round):
+        for planned in sorted(self._repeats_of(cell), key=lambda each: each.round):
             mark, style = self._mark(planned)
             text.append(mark, style)
         return text
+
+    def _repeats_of(self, cell: CellSpec) -> Iterable[PlannedRepeat]:
+        """The cell's repeats as planned, or of a search the probes so far."""
+        planned = {each for each in self._order if each.cell.id == cell.id}
+        if cell.kind == "capacity":
+            planned |= {PlannedRepeat(cell, number) for name, number in self._results if name == cell.id}
+            if self._running is not None and self._running.cell == cell:
+                planned.add(self._running)
+        return planned
 
     def _mark(self, planned: PlannedRepeat) -> tuple[str, str]:
         result = self._results.get(_key(planned))
@@ -268,6 +300,8 @@ class Display:
         return self._marks[place], _STYLES[place]
 
     def _latest(self, cell: CellSpec) -> Text:
+        if cell.id in self._searched:
+            return Text(answer(self._searched[cell.id]).partition(": ")[2], style="dim")
         results = [result for result in self._results.values() if result.cell == cell.id]
         return Text(outcome(results[-1]), style="dim") if results else Text("")
 
@@ -277,6 +311,8 @@ def outcome(result: Result) -> str:
     if not result.valid and not result.findings:
         return "void"
     parts = []
+    if result.probe is not None:
+        parts.append(f"{result.probe.verdict} at {result.offered_load_events_per_s or 0.0:,.0f}/s")
     if result.throughput_events_per_s is not None:
         parts.append(f"{result.throughput_events_per_s:,.0f} events/s")
     latency = result.delivery_latency_ms
@@ -285,6 +321,18 @@ def outcome(result: Result) -> str:
     number = len(result.findings)
     parts.append(f"{number} finding{'s' if number > 1 else ''}" if number else "nothing lost")
     return ", ".join(parts)
+
+
+def answer(capacity: Capacity) -> str:
+    """Say in a line what a search came to."""
+    if capacity.sustainable_events_per_s is None:
+        return f"{capacity.cell}: no offered load was found sustained: {capacity.ended}"
+    low, high = capacity.low_events_per_s, capacity.high_events_per_s
+    interval = f"{low:,.0f} to {high:,.0f}" if low is not None and high is not None else "not bounded on both sides"
+    return (
+        f"{capacity.cell}: {capacity.sustainable_events_per_s:,.0f} events/s sustained with {capacity.objective} "
+        f"({capacity.confidence:.0%} interval of the limit: {interval}); {capacity.ended}"
+    )
 
 
 def _key(planned: PlannedRepeat) -> tuple[str, int]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import signal
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -13,10 +14,12 @@ import msgspec
 import numpy as np
 from pymongo.errors import PyMongoError
 
-from bench import deliveries, derive, detectors, evidence, offered
+from bench import deliveries, derive, detectors, evidence, offered, probe
+from bench.cellspec import CellSpec
 from bench.detectors import Detectors
 from bench.errors import RepeatError
 from bench.evidence import Backlog, Evidence
+from bench.forecast import Seen
 from bench.generator import epoch_of, generator_process
 from bench.leftovers import GroupWatch
 from bench.matrix import Bounds, Objective
@@ -79,6 +82,7 @@ class _Progress:
     epoch_ns: int = 0
     backlog_at_ns: list[int] = field(default_factory=list)
     backlog: list[int] = field(default_factory=list)
+    seen: list[Seen] = field(default_factory=list)
     phase_s: dict[str, float] = field(default_factory=dict)
 
     @contextlib.contextmanager
@@ -122,6 +126,7 @@ async def measure(repeat: Repeat, folder: Path, display: Display, on_load: OnLoa
 
     sampler = Sampler(pids)
     progress = _Progress()
+    until = _probe_watch(repeat)
     async with contextlib.AsyncExitStack() as stack:
         stack.push_async_callback(_drop, system)
         with progress.phase("topics", display):
@@ -136,8 +141,8 @@ async def measure(repeat: Repeat, folder: Path, display: Display, on_load: OnLoa
         else:
             await _start_steady(system, generator, folder, progress, display)
         async with _beside(on_load(Moment(progress.epoch_ns, pids())) if on_load else None):
-            if cell.kind == "steady":
-                await _load_steady(generator, watch, spec, progress, display)
+            if cell.through_http:
+                await _load_steady(generator, watch, spec, until, progress, display)
             with progress.phase("drain", display):
                 await _drain(system, watch, repeat, progress, display)
         crashes = system.stop()
@@ -149,6 +154,7 @@ async def measure(repeat: Repeat, folder: Path, display: Display, on_load: OnLoa
         generator_exit_code=generator.returncode if generator.pid else 0,
         drained=progress.backlog[-1] == 0,
         duration_s=progress.phase_s,
+        lost=until.lost if until else "",
     )
     return Measured(collected, happened)
 
@@ -168,7 +174,7 @@ def keep(repeat: Repeat, measured: Measured, result: Result, folder: Path) -> No
         measured.evidence,
         round(window.start_s * 1e9),
         round(window.end_s * 1e9),
-        with_histograms=repeat.identity.cell.kind == "steady",
+        with_histograms=repeat.identity.cell.through_http,
     )
 
 
@@ -204,11 +210,27 @@ def load_spec(repeat: Repeat) -> LoadSpec:
         offered_load_events_per_s=repeat.identity.offered_load_events_per_s or 1.0,
         arrivals=repeat.arrivals,
         profile="constant",
-        duration_s=cell.warmup_s + cell.duration_s if cell.kind == "steady" else 0.0,
+        duration_s=_longest_s(cell),
         seed=repeat.seed,
         run=repeat.identity.run_number,
         traffic=msgspec.structs.replace(repeat.traffic, **changes),
     )
+
+
+def _longest_s(cell: CellSpec) -> float:
+    """Give how long a load lasts, in seconds, if nothing stops it; 0 for a drain."""
+    if not cell.through_http:
+        return 0.0
+    return probe.most_s(cell) if cell.kind == "capacity" else cell.warmup_s + cell.duration_s
+
+
+def _probe_watch(repeat: Repeat) -> probe.Watch | None:
+    """Give what says when a probe has lasted long enough; a steady cell lasts as long as it says."""
+    cell = repeat.identity.cell
+    if cell.kind != "capacity":
+        return None
+    load = repeat.identity.offered_load_events_per_s or 0.0
+    return probe.Watch(cell, load, repeat.objective.delivery_latency_p99_ms)
 
 
 async def _load_drain(
@@ -235,9 +257,14 @@ async def _start_steady(
 
 
 async def _load_steady(
-    generator: ChildProcess, watch: GroupWatch, spec: LoadSpec, progress: _Progress, display: Display
+    generator: ChildProcess,
+    watch: GroupWatch,
+    spec: LoadSpec,
+    until: probe.Watch | None,
+    progress: _Progress,
+    display: Display,
 ) -> None:
-    """Wait until the generator has offered the load and has its answers."""
+    """Wait until the generator has offered the load and has its answers; ``until`` may have it stop earlier."""
     with progress.phase("load", display):
         deadline = time.monotonic() + spec.duration_s + _GENERATOR_END_S
         while generator.running():
@@ -246,6 +273,9 @@ async def _load_steady(
                 raise RepeatError(f"the generator did not end by itself; {generator.last_words()}")
             offered = spec.offered_load_events_per_s * min(_elapsed_s(progress), spec.duration_s)
             await _watch(watch, progress, display, round(offered))
+            if until is not None and until.is_over(progress.seen):
+                generator.send_signal(signal.SIGTERM)  # what is due by now still goes out, and its answer is awaited
+                until = None
             await asyncio.sleep(_WATCH_S)
 
 
@@ -264,6 +294,7 @@ async def _watch(watch: GroupWatch, progress: _Progress, display: Display, offer
     progress.backlog_at_ns.append(time.monotonic_ns())
     progress.backlog.append(position.backlog)
     accepted = position.written
+    progress.seen.append(Seen(_elapsed_s(progress), position.written, position.committed))
     display.live(accepted if offered is None else offered, accepted, position.committed, position.backlog)
     return position.backlog
 
@@ -286,7 +317,10 @@ async def _collect(
     scheduled = (
         repeat.identity.cell.events
         if repeat.identity.cell.kind == "drain"
-        else sum(_schedule.offered(spec, index, len(of_offered.streams)) for index in of_offered.streams)
+        else sum(
+            _schedule.offered(spec, index, len(of_offered.streams), stopped_ns)
+            for index, stopped_ns in zip(of_offered.streams, of_offered.stopped_ns, strict=True)
+        )
     )
     return Evidence(
         offered=of_offered,

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
 from msgspec import Struct
 
 SCHEMA_VERSION = 2
+MAX_ATTEMPTS = 3  # a void repeat is replaced at most twice
 
 
 class Audit(Struct, frozen=True):
@@ -246,3 +248,8 @@ class Capacity(Struct, frozen=True, kw_only=True):
     confirmed: bool
     ended: str
     knee_events_per_s: float | None = None
+
+
+def is_finished(attempts: Sequence[Result]) -> bool:
+    """Say whether a repeat needs no further attempt: one counts, or it was void often enough."""
+    return any(each.valid or each.findings for each in attempts) or len(attempts) >= MAX_ATTEMPTS

@@ -7,14 +7,14 @@ import contextlib
 import hashlib
 import logging
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
 from msgspec import structs
 
-from bench import bundle, derive, matrix, plan, repeat, servers
+from bench import bundle, capacity, derive, matrix, plan, repeat, servers
 from bench.bundle import Bundle, Manifest
 from bench.cellspec import CellSpec, OfferedLoad
 from bench.environment import Environment
@@ -22,11 +22,9 @@ from bench.errors import BundleError
 from bench.matrix import Matrix
 from bench.plan import PlannedRepeat
 from bench.progress import Display
-from bench.result import Result
+from bench.result import MAX_ATTEMPTS, Result, is_finished
 from bench.servers import Servers
 from pipeline.settings import Settings
-
-MAX_ATTEMPTS = 3  # a void repeat is replaced at most twice
 
 
 @dataclass(frozen=True)
@@ -130,8 +128,9 @@ def _carry_out(run: _Run) -> Outcome:
     """Run what is not finished, and say what was found in all of it."""
     try:
         run.write(status="running", finished_at=None)
-        run.display.begin(run.order, run.bundle.results(), run.bundle.path)
-        if not all(_is_finished(run.attempts(each)) for each in run.order):
+        searched = [each for each in (run.bundle.read_capacity(cell.id) for cell in run.matrix.cells) if each]
+        run.display.begin(run.order, run.bundle.results(), run.bundle.path, searched)
+        if not all(_is_done(run, each) for each in run.order):
             try:
                 logs = run.bundle.path / "logs"
                 at_hand = servers.at_hand(run.settings, logs, run.display.note, local=run.local)
@@ -150,10 +149,32 @@ def _carry_out(run: _Run) -> Outcome:
 
 
 async def _all(run: _Run, started: Servers) -> None:
-    """Run whatever is not finished, in the planned order."""
+    """Run whatever is not finished, in the planned order; the searches together, where the first of them stands."""
+    searches = [planned for planned in run.order if planned.cell.kind == "capacity"]
     for planned in run.order:
-        while not _is_finished(run.attempts(planned)):
-            await _attempt(run, planned, started)
+        if planned in searches:
+            await _search(run, searches, started)
+            continue
+        while not _is_done(run, planned):
+            await _attempt(run, planned, _offered_load(planned.cell, run.bundle.results()), started)
+
+
+async def _search(run: _Run, searches: Sequence[PlannedRepeat], started: Servers) -> None:
+    """Take the searches forward a probe at a time, in turn, so that drift of the machine spreads over all of them."""
+    unfinished = [planned for planned in searches if not _is_done(run, planned)]
+    while unfinished:
+        for planned in tuple(unfinished):
+            cell = planned.cell
+            start_load = _events_per_s(cell.start_load, run.bundle.results()) or 0.0
+            results = [each for each in run.bundle.results() if each.cell == cell.id]
+            step = capacity.next_step(cell, start_load, results)
+            if isinstance(step, capacity.NextProbe):
+                await _attempt(run, PlannedRepeat(cell, step.number), step.load_events_per_s, started, step.step)
+                continue
+            found = capacity.conclude(cell, run.matrix.objective_of(cell), step, results)
+            run.bundle.write_capacity(found)
+            run.display.search_finished(found)
+            unfinished.remove(planned)
 
 
 @contextlib.contextmanager
@@ -188,7 +209,9 @@ def _terminate_like_interrupt() -> Iterator[None]:
         signal.signal(signal.SIGTERM, before)
 
 
-async def _attempt(run: _Run, planned: PlannedRepeat, started: Servers) -> None:
+async def _attempt(
+    run: _Run, planned: PlannedRepeat, offered_load: float | None, started: Servers, step: str = ""
+) -> None:
     """Run one repeat once, and let its result appear in the bundle, whatever became of it."""
     attempt = len(run.attempts(planned)) + 1
     identity = derive.Identity(
@@ -197,7 +220,8 @@ async def _attempt(run: _Run, planned: PlannedRepeat, started: Servers) -> None:
         attempt=attempt,
         run_number=_run_number(run, planned, attempt),
         started_at=bundle.now(),
-        offered_load_events_per_s=_offered_load(planned.cell, run.bundle.results()),
+        offered_load_events_per_s=offered_load,
+        step=step,
     )
     folder = run.bundle.start_repeat(planned.cell.id, planned.round, attempt)
     to_run = repeat.Repeat(
@@ -208,7 +232,7 @@ async def _attempt(run: _Run, planned: PlannedRepeat, started: Servers) -> None:
         traffic=run.matrix.traffic,
         seed=run.matrix.seed * 1_000 + planned.round,
         bounds=run.matrix.bounds,
-        objective=run.matrix.objective,
+        objective=run.matrix.objective_of(planned.cell),
     )
     run.display.repeat_started(planned)
     try:
@@ -236,26 +260,37 @@ def _failed(identity: derive.Identity, error: Exception, folder: Path) -> Result
     )
 
 
-def _is_finished(attempts: list[Result]) -> bool:
-    """Say whether a repeat needs no further attempt: one counts, or it was void often enough."""
-    return any(each.valid or each.findings for each in attempts) or len(attempts) >= MAX_ATTEMPTS
+def _is_done(run: _Run, planned: PlannedRepeat) -> bool:
+    """Say whether a repeat needs no further attempt, or a search no further probe."""
+    if planned.cell.kind == "capacity":
+        return run.bundle.read_capacity(planned.cell.id) is not None
+    return is_finished(run.attempts(planned))
 
 
 def _offered_load(cell: CellSpec, results: Iterator[Result]) -> float | None:
-    """Give what a steady cell offers, in events/s; a share is of the slowest drain of round 1, for all cells alike."""
-    if not isinstance(cell.offered_load, OfferedLoad):
-        return cell.offered_load
+    """Give what a steady cell offers, in events/s; None for a drain."""
+    return _events_per_s(cell.offered_load, results)
+
+
+def _events_per_s(load: float | OfferedLoad | None, results: Iterator[Result]) -> float | None:
+    """Give a load in events/s; a share is of the slowest drain of round 1, for all cells alike."""
+    if not isinstance(load, OfferedLoad):
+        return load
     reached = [
         each.throughput_events_per_s
         for each in results
         if each.kind == "drain" and each.round == 1 and each.valid and each.throughput_events_per_s
     ]
-    share = cell.offered_load.share_of_drain * min(reached, default=0.0)
-    return float(round(max(share, cell.offered_load.at_least)))
+    return float(round(max(load.share_of_drain * min(reached, default=0.0), load.at_least)))
 
 
 def _run_number(run: _Run, planned: PlannedRepeat, attempt: int) -> int:
     """Give every attempt of a run another number; two runs seldom share one, and never their topics."""
     start = int.from_bytes(hashlib.blake2b(run.manifest.run_id.encode(), digest_size=4).digest())
-    place = run.order.index(planned) * MAX_ATTEMPTS + attempt - 1
-    return (start + place) % bundle.RUN_NUMBERS
+    search = planned.cell.kind == "capacity"
+    place = planned.round - 1 if search else 0
+    for each in run.order:
+        if each.cell.id == planned.cell.id and (search or each.round == planned.round):
+            break
+        place += each.cell.max_probes if each.cell.kind == "capacity" else 1
+    return (start + place * MAX_ATTEMPTS + attempt - 1) % bundle.RUN_NUMBERS

@@ -125,7 +125,7 @@ class Generator:
                 self._record(rest, NO_TIME, [(Outcome.UNSENT, rest.events)])
         self._finished = True
         if self._ledger is not None:
-            self._ledger.close(self.counts.offered)
+            self._ledger.close(self.counts.offered, None if self._stopped_ns == inf else int(self._stopped_ns))
 
     def _now_ns(self) -> int:
         return self._clock.monotonic_ns() - self._epoch.monotonic_ns

@@ -62,10 +62,14 @@ class LedgerHead(Struct, frozen=True):
 
 
 class LedgerTail(Struct, frozen=True):
-    """What a generator that ended properly says it offered (events) and recorded (rows)."""
+    """What a generator that ended properly says it offered (events) and recorded (rows).
+
+    ``stopped_ns``: the moment after which nothing was offered any more, None where the schedule came to its end.
+    """
 
     offered: int
     records: int
+    stopped_ns: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,10 +110,10 @@ class LedgerWriter:
             pending, self._pending = bytes(self._pending), bytearray()
             self._log.append(KIND_RECORDS, b"", pending)
 
-    def close(self, offered: int) -> None:
-        """End the ledger properly: all of ``offered`` events are recorded."""
+    def close(self, offered: int, stopped_ns: int | None = None) -> None:
+        """End the ledger properly: all of ``offered`` events are recorded, those that were due by ``stopped_ns``."""
         self.flush()
-        self._log.append(KIND_TAIL, b"", msgspec.json.encode(LedgerTail(offered, self._records)))
+        self._log.append(KIND_TAIL, b"", msgspec.json.encode(LedgerTail(offered, self._records, stopped_ns)))
         self._log.close()
 
 

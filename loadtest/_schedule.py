@@ -86,15 +86,21 @@ def requests(spec: LoadSpec, index: int, count: int) -> Iterator[Chunk]:
         yield chunk
 
 
-def offered(spec: LoadSpec, index: int, count: int) -> int:
-    """Give how many events process ``index`` of ``count`` is due to offer in all.
+def offered(spec: LoadSpec, index: int, count: int, stopped_ns: int | None = None) -> int:
+    """Give how many events process ``index`` of ``count`` is due to offer in all, or up to ``stopped_ns``.
 
     Raises:
-        ValueError: the spec has no end.
+        ValueError: neither the spec nor ``stopped_ns`` sets an end.
     """
-    if not spec.duration_s and not spec.replay_events:
+    if stopped_ns is None and not spec.duration_s and not spec.replay_events:
         raise ValueError("a schedule without duration_s offers until it is stopped")
-    return sum(int(chunk.events.sum()) for chunk in requests(spec, index, count))
+    total = 0
+    for chunk in requests(spec, index, count):
+        due = chunk.events if stopped_ns is None else chunk.events[chunk.intended_ns <= stopped_ns]
+        total += int(due.sum())
+        if len(due) < len(chunk.events):
+            break
+    return total
 
 
 def mean_batch_events(traffic: Traffic) -> float:

@@ -23,7 +23,7 @@ from loadtest._turns import ask_for_short_turns
 from pipeline.errors import TidemarkError
 
 # Locust warns where more users a second than this are started.
-_SPAWN_RATE = 1_000
+_SPAWN_RATE = 100
 _IDLE_S = 1.0
 
 

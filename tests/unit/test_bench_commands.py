@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -42,7 +43,7 @@ def test_help_has_examples_and_exit_codes(of: tuple[str, ...]) -> None:
 
 def test_run_and_plan_name_the_matrices_that_there_are() -> None:
     for of in ("run", "plan"):
-        assert "full, quick, smoke" in " ".join(bench(of, "--help").stdout.split())
+        assert "full, noise, quick, scaling, smoke" in " ".join(bench(of, "--help").stdout.split())
 
 
 def test_plan_prints_the_plan_and_starts_nothing() -> None:
@@ -50,6 +51,13 @@ def test_plan_prints_the_plan_and_starts_nothing() -> None:
     assert (done.returncode, done.stderr) == (0, "")
     assert "10 cells x 3 rounds = 30 repeats" in done.stdout
     assert "drain-p3-c4" in done.stdout
+
+
+def test_plan_refuses_what_takes_longer_than_there_is_time() -> None:
+    assert bench("plan", "quick", "--max-minutes", "75").returncode == 0
+    done = bench("plan", "quick", "--max-minutes", "2")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert re.search(r"'quick' takes about 8 min \d\d s, more than the 2 minutes of --max-minutes: leave", done.stderr)
 
 
 def test_a_matrix_that_cannot_be_run_is_bad_usage_with_its_lines(tmp_path: Path) -> None:

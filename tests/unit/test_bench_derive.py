@@ -103,6 +103,7 @@ def test_a_sound_repeat_of_a_system_that_keeps_up() -> None:
         (replace(evidence_of(), clock=clock(jump_ms=1.5)), FINE, "drifted 1.50 ms in a second"),
         (replace(evidence_of(), scheduled=501), FINE, "schedule intends 501"),
         (evidence_of(sent_late_ms=-2), FINE, "values of schedule_delay are below zero"),
+        (replace(evidence_of(), samples=samples(0.2, others_cores=0.5)), FINE, "machine: other programs used"),
         (evidence_of(), replace(FINE, drained=False), "backlog was not gone after 60 s"),
         (evidence_of(), replace(FINE, generator_exit_code=3), "ended with exit code 3"),
     ],
@@ -114,7 +115,7 @@ def test_what_makes_a_repeat_void(evidence: Evidence, happened: Happened, reason
 
 
 def test_a_late_generator_s_void_repeat_tells_who_else_used_the_machine() -> None:
-    evidence = replace(evidence_of(sent_late_ms=11), samples=samples(0.2, others_cores=0.5))
+    evidence = replace(evidence_of(sent_late_ms=11), samples=samples(0.2, others_cores=0.2))
     (reason,) = judged(evidence).reasons
     assert "other programs used" in reason
     assert judged(evidence).disturbance is not None

@@ -9,7 +9,7 @@ from msgspec import structs
 from bench import expansion, matrix
 from bench.cellspec import AXES, CellSpec, OfferedLoad, cell_id
 from bench.errors import MatrixError
-from bench.matrix import Bounds, Matrix
+from bench.matrix import Bounds, Matrix, Objective
 from loadtest._spec import Traffic
 from pipeline.errors import UsageError
 from pipeline.settings import Api
@@ -109,7 +109,7 @@ def test_a_cell_s_name_tells_what_is_not_the_default_and_depends_on_nothing_else
     assert cell_id(structs.replace(steady, offered_load=2_500.0)) == "steady-p3-c1-at2500"
 
 
-@pytest.mark.parametrize("name", ["smoke", "quick", "full"])
+@pytest.mark.parametrize("name", ["smoke", "quick", "full", "axes", "noise", "scaling"])
 def test_the_shipped_matrices_can_be_run(name: str) -> None:
     shipped = matrix.load(name)
     assert shipped.name == name
@@ -127,10 +127,20 @@ def test_quick_is_what_the_method_wants() -> None:
     assert {cell.offered_load for cell in quick.cells if cell.kind == "steady"} == {OfferedLoad(0.5, 1_000)}
 
 
+def test_a_search_has_an_objective_of_its_own_the_matrix_s_or_the_default() -> None:
+    own = '[[cells]]\nkind = "capacity"\nstart_load = 500\nobjective = { response_time_p99_ms = 50 }'
+    open_one = '[[cells]]\nkind = "capacity"\nstart_load = 500\nfixed = { partitions = 1 }'
+    parsed = matrix.parse(f'name = "mine"\n{own}\n{open_one}', "mine.toml")
+    assert parsed.objective_of(parsed.cells[0]) == Objective(response_time_p99_ms=50)
+    assert parsed.objective_of(parsed.cells[1]) == Objective(delivery_latency_p99_ms=1000)
+    given = matrix.parse(f'name = "mine"\n{open_one}\n[objective]\nresponse_time_p99_ms = 9', "mine.toml")
+    assert given.objective_of(given.cells[0]) == Objective(response_time_p99_ms=9)
+
+
 def test_a_name_that_is_near_a_shipped_one_is_asked_for() -> None:
     with pytest.raises(UsageError, match="did you mean 'quick'"):
         matrix.load("quikc")
-    with pytest.raises(UsageError, match="full, quick, smoke"):
+    with pytest.raises(UsageError, match="axes, full, noise, quick, scaling, smoke"):
         matrix.load("/nowhere/at-all")
 
 
@@ -172,14 +182,21 @@ def test_what_is_wrong_above_the_cells_is_told_with_its_line(top: str, line: int
         ("drain", "partitions = 3", 4, "partitions is an axis: write fixed = { partitions = ... }"),
         ("drain", "fixed = { api_processes = 2 }", 4, "api_processes means nothing in a drain cell, only in steady"),
         ("drain", "offered_load = 5", 4, "offered_load means nothing in a drain cell"),
-        ("drain", "duration_s = 5", 4, "duration_s belongs to steady cells"),
+        ("drain", "duration_s = 5", 4, "duration_s belongs to steady and capacity cells"),
         ("drain", "event = 5", 4, "unknown name 'event'; did you mean 'events'?"),
         ("drain", "events = 10", 4, "events = 10 is impossible"),
         ("drain", "fixed = { consumers = 4 }\nevents = 20_000", 5, "too few for drain-p3-c4: at least 40000"),
         ("drain", "fixed = { write_concern = '0' }", 4, "write_concern = '0' is impossible"),
         ("drain", "fixed = { event_mix = { a = 0 } }", 4, "at least one weight has to be above 0"),
-        ("drains", "", 3, "kind = 'drains' is none: a cell's kind is 'drain' or 'steady'"),
+        ("drains", "", 3, "kind = 'drains' is none: a cell's kind is one of 'drain', 'steady', 'capacity'"),
         ("steady", "", 2, "a steady cell needs offered_load"),
+        ("steady", "offered_load = 5\nstart_load = 5", 5, "start_load belongs to capacity cells"),
+        ("capacity", "", 2, "start_load is a share of what a drain reached, and no cell is a drain"),
+        ("capacity", "start_load = 5\nfixed = { offered_load = 5 }", 5, "offered_load means nothing in a capacity"),
+        ("capacity", "start_load = 0", 4, "start_load = 0 is impossible: events/s above 0"),
+        ("capacity", "start_load = 5\nduration_s = 4", 5, "duration_s = 4 is too short for a probe: at least 10"),
+        ("capacity", "start_load = 5\nmax_probes = 2", 5, "max_probes = 2 is impossible"),
+        ("capacity", "start_load = 5\nobjective = { p99 = 5 }", 5, "objective = {'p99': 5} is impossible: a table"),
         ("steady", "offered_load = 0", 4, "offered_load = 0 is impossible"),
         ("steady", "events = 2000\noffered_load = 5", 4, "events belongs to drain cells"),
         ("steady", "\noffered_load = { share_of_drain = 0.5 }", 2, "no cell is a drain: add a [[cells]]"),

@@ -103,4 +103,14 @@ def test_the_plan_shows_cells_order_and_time() -> None:
 def test_the_plan_tells_changed_bounds_and_what_is_special_about_a_cell() -> None:
     assert "not the default" not in described(QUICK)
     assert "drain_timeout_s = 90" in described(structs.replace(QUICK, bounds=Bounds(drain_timeout_s=90.0)))
-    assert "driver pymongo" in described(matrix.load("full"))
+    assert "driver pymongo" in described(matrix.load("axes"))
+
+
+def test_searches_for_capacity_come_once_after_the_drains_and_all_else_of_round_1() -> None:
+    full = matrix.load("full")
+    order = plan.order(full)
+    searches = [place for place, planned in enumerate(order) if planned.cell.kind == "capacity"]
+    first_round = [place for place, planned in enumerate(order) if planned.round == 1]
+    assert searches == first_round[-3:]
+    assert "24 cells x 5 rounds = 120 repeats and 3 searches for capacity" in described(full)
+    assert plan.whole_s(full) <= 75 * 60

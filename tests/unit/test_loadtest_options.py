@@ -21,7 +21,7 @@ def read(*arguments: str) -> _options.Options:
 def test_without_options_the_documented_defaults_hold() -> None:
     options = read()
     assert options.spec == LoadSpec()
-    assert (options.senders, options.unsent_after_s, options.request_timeout_s) == (64, 10, 15)
+    assert (options.senders, options.unsent_after_s, options.request_timeout_s) == (512, 10, 15)
 
 
 def test_the_load_is_what_the_options_say() -> None:

@@ -188,6 +188,19 @@ def test_a_replay_without_duration_sends_each_line_once(count: int, lines: int) 
     assert sorted(sent) == list(range(lines))
 
 
+def test_what_was_offered_until_a_stop_is_what_was_due_by_then() -> None:
+    spec = LoadSpec(offered_load_events_per_s=500, duration_s=4, seed=3)
+    chunks = list(_schedule.requests(spec, 0, 2))
+    moments, sizes = np.concatenate([each.intended_ns for each in chunks]), np.concatenate([c.events for c in chunks])
+    due = list(zip(moments, sizes, strict=True))
+    stopped_ns = int(due[len(due) // 2][0])
+    assert _schedule.offered(spec, 0, 2, stopped_ns) == sum(events for at, events in due if at <= stopped_ns)
+    assert _schedule.offered(spec, 0, 2, stopped_ns - 1) == sum(events for at, events in due if at < stopped_ns)
+    assert _schedule.offered(spec, 0, 2, 10**12) == _schedule.offered(spec, 0, 2)
+    endless = msgspec.structs.replace(spec, duration_s=0)
+    assert _schedule.offered(endless, 0, 2, stopped_ns) > 0
+
+
 @pytest.mark.parametrize(("index", "count"), [(1, 1), (-1, 2), (0, 0), (0, 4097)])
 def test_a_process_that_cannot_be_is_refused(index: int, count: int) -> None:
     with pytest.raises(ValueError, match="cannot be"):

@@ -1,0 +1,91 @@
+"""A search as part of a run: its next probe and its answer follow from the cell's results alone."""
+
+from __future__ import annotations
+
+import pytest
+
+from bench import capacity
+from bench.capacity import NextProbe
+from bench.cellspec import CellSpec, Objective
+from bench.result import MAX_ATTEMPTS, Percentiles, Probe, Result
+from bench.search import Answer
+
+CELL = CellSpec(id="capacity-p1-c1", kind="capacity", max_probes=12)
+TRUTH = 20_000.0
+
+
+def result_of(number: int, load: float, step: str = "climb", attempt: int = 1, *, valid: bool = True) -> Result:
+    """A probe of a system that sustains up to ``TRUTH``, whose delivery latency rises there."""
+    fine = load <= TRUTH
+    return Result(
+        cell=CELL.id,
+        kind="capacity",
+        axes={},
+        round=number,
+        attempt=attempt,
+        run_number=number,
+        started_at="",
+        valid=valid,
+        reasons=[] if valid else ["generator: schedule delay"],
+        findings=[],
+        offered_load_events_per_s=load,
+        delivery_latency_ms=Percentiles(p50=10.0, p99=20.0 if fine else 5_000.0),
+        probe=Probe(step, "sustained" if fine else "not sustained", fine, 0.0, 0.0, 1.0, []),
+    )
+
+
+def searched(limit: float = 1e9) -> tuple[list[Result], Answer]:
+    """Carry a search through; above ``limit`` every attempt is void."""
+    results: list[Result] = []
+    for _ in range(100):
+        step = capacity.next_step(CELL, 4_000.0, results)
+        if isinstance(step, Answer):
+            return results, step
+        tried = sum(each.round == step.number for each in results)
+        valid = step.load_events_per_s <= limit
+        results.append(result_of(step.number, step.load_events_per_s, step.step, tried + 1, valid=valid))
+    pytest.fail("the search did not end")
+
+
+def test_a_search_begins_where_it_is_told() -> None:
+    assert capacity.next_step(CELL, 4_000.0, []) == NextProbe(1, 4_000.0, "climb")
+
+
+def test_a_search_finds_what_is_sustained_within_its_probes_and_concludes() -> None:
+    results, answer = searched()
+    assert len({each.round for each in results}) <= CELL.max_probes
+    found = capacity.conclude(CELL, Objective(delivery_latency_p99_ms=1_000), answer, results)
+    assert found.confirmed
+    assert found.sustainable_events_per_s is not None
+    assert 0.9 * TRUTH <= found.sustainable_events_per_s <= TRUTH
+    assert found.low_events_per_s is not None
+    assert found.low_events_per_s <= TRUTH
+    assert found.objective == "p99 delivery latency <= 1000 ms, at most 0.0% rejected"
+
+
+def test_a_void_probe_is_tried_again_at_the_same_load_and_then_taken_as_void() -> None:
+    first = [result_of(1, 4_000.0)]
+    second = capacity.next_step(CELL, 4_000.0, first)
+    assert isinstance(second, NextProbe)
+    voids: list[Result] = []
+    for attempt in range(1, MAX_ATTEMPTS + 1):
+        again = capacity.next_step(CELL, 4_000.0, [*first, *voids])
+        assert again == NextProbe(2, second.load_events_per_s, "climb")
+        voids.append(result_of(2, second.load_events_per_s, attempt=attempt, valid=False))
+    third = capacity.next_step(CELL, 4_000.0, [*first, *voids])
+    assert isinstance(third, NextProbe)
+    assert (third.number, third.load_events_per_s < second.load_events_per_s) == (3, True)
+
+
+def test_above_what_the_generator_can_the_answer_has_no_upper_end() -> None:
+    _, answer = searched(limit=9_000.0)
+    assert answer.sustainable_events_per_s is not None
+    assert answer.sustainable_events_per_s <= 9_000.0
+    assert answer.high_events_per_s is None
+    assert "generator" in answer.ended
+
+
+def test_the_same_results_in_any_order_give_the_same_step() -> None:
+    results, _ = searched()
+    part = results[:5]
+    assert capacity.next_step(CELL, 4_000.0, part) == capacity.next_step(CELL, 4_000.0, part[::-1])

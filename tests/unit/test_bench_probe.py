@@ -1,0 +1,118 @@
+"""A probe: how long its load lasts, and what its evidence says of the load."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from bench import probe
+from bench.audit import judge as audited
+from bench.cellspec import CellSpec
+from bench.deliveries import DELIVERY, Consumer, Deliveries
+from bench.documents import Documents
+from bench.evidence import Backlog, Evidence
+from bench.forecast import Seen
+from bench.leftovers import Leftovers
+from bench.offered import ROW, Offered
+from bench.probe import Watch
+from bench.result import Window
+from bench.sampling import ClockSamples
+from loadtest import _identity
+from loadtest._ledger import Outcome
+
+S = 1_000_000_000
+CELL = CellSpec(id="capacity-p1-c1", kind="capacity", warmup_s=2.0, duration_s=12.0)
+LOAD = 1_000.0
+NONE = np.zeros(0, dtype=np.uint64)
+
+
+def evidence_of(stored_per_s: float) -> Evidence:
+    """1,000 single events a second for 30 s, each answered at once; stored in order at ``stored_per_s``."""
+    count = 30_000
+    rows = np.zeros(count, dtype=ROW)
+    rows["first"], rows["count"], rows["outcome"] = np.arange(count), 1, Outcome.ACCEPTED
+    rows["intended"] = (np.arange(count) * (S / LOAD)).astype(np.int64)
+    rows["sent"] = rows["answered"] = rows["intended"]
+    base, counts = np.full(4096, -1, dtype=np.int64), np.zeros(4096, dtype=np.int64)
+    base[0], counts[0] = 0, count
+    delivered = np.zeros(count, dtype=DELIVERY)
+    delivered["id_low"] = _identity.id_low_array(3, 0, 0, count)
+    stored_ns = np.maximum(rows["answered"], (np.arange(count) * (S / stored_per_s)).astype(np.int64))
+    delivered["fetched_ns"] = delivered["acknowledged_ns"] = stored_ns
+    return Evidence(
+        offered=Offered(3, 0, 0, rows, (0,), base, counts, np.arange(count, dtype=np.int32), complete=True),
+        scheduled=count,
+        deliveries=Deliveries(delivered, (Consumer("worker-1", {}, count),)),
+        documents=Documents(np.ones(count, dtype=np.int64), count, 0, count, 0, ()),
+        leftovers=Leftovers(NONE, NONE),
+        clock=ClockSamples(np.array([0], dtype=np.int64), np.array([0], dtype=np.int64)),
+        samples=(),
+        backlog=Backlog(np.array([0], dtype=np.int64), np.array([0], dtype=np.int64)),
+    )
+
+
+def seen(stored_per_s: float, until_s: int) -> list[Seen]:
+    return [Seen(float(second), second * 1_000, round(second * stored_per_s)) for second in range(until_s + 1)]
+
+
+@pytest.mark.parametrize(
+    ("stored_per_s", "verdict", "holds"), [(5_000.0, "sustained", True), (900.0, "not sustained", False)]
+)
+def test_a_probe_is_judged_by_what_piles_up(stored_per_s: float, verdict: str, *, holds: bool) -> None:
+    judged = probe.judge(CELL, "climb", Window(2.0, 14.0), evidence_of(stored_per_s), (), (), "")
+    assert (judged.verdict, judged.holds, judged.step) == (verdict, holds, "climb")
+    assert judged.allowed_events_per_s == pytest.approx(0.02 * LOAD)
+    assert judged.deficit_events_per_s == pytest.approx(LOAD - min(LOAD, stored_per_s), abs=1)
+    assert bool(judged.why) is not holds
+
+
+def test_what_else_speaks_against_a_load_settles_it_and_what_is_not_shown_leaves_it_open() -> None:
+    fine = evidence_of(5_000.0)
+    against = probe.judge(CELL, "climb", Window(2.0, 14.0), fine, ["3 events rejected"], (), "")
+    assert (against.verdict, against.holds, against.why) == ("not sustained", False, ["3 events rejected"])
+    open_one = probe.judge(CELL, "climb", Window(2.0, 14.0), fine, (), ["objective not shown"], "")
+    assert (open_one.verdict, open_one.why) == ("undetermined", ["objective not shown"])
+    stopped = probe.judge(CELL, "climb", Window(2.0, 14.0), fine, (), (), "the backlog would have grown")
+    assert (stopped.verdict, stopped.stopped_early) == ("not sustained", True)
+    assert stopped.why == ["stopped early: the backlog would have grown"]
+
+
+def test_an_extension_is_told_in_seconds() -> None:
+    judged = probe.judge(CELL, "climb", Window(2.0, 20.0), evidence_of(5_000.0), (), (), "")
+    assert judged.extended_s == pytest.approx(6.0)
+
+
+def test_a_window_too_short_to_be_judged_is_undetermined() -> None:
+    judged = probe.judge(CELL, "climb", Window(2.0, 5.0), evidence_of(5_000.0), (), (), "")
+    assert (judged.verdict, judged.holds) == ("undetermined", False)
+    assert any("too short" in why for why in judged.why)
+
+
+def test_a_load_that_is_kept_up_with_ends_when_its_time_is_over() -> None:
+    watch = Watch(CELL, LOAD, 1_000.0)
+    assert not watch.is_over(seen(1_000, 13))
+    assert watch.is_over(seen(1_000, 15))
+    assert watch.lost == ""
+
+
+def test_a_load_that_is_clearly_lost_is_stopped_early_and_says_why() -> None:
+    watch = Watch(CELL, LOAD, 1_000.0)
+    assert not watch.is_over(seen(500, 8))  # three blocks are watched, whatever they show
+    assert watch.is_over(seen(500, 10))
+    assert watch.lost
+
+
+def test_a_load_between_is_watched_longer_but_not_for_ever() -> None:
+    watch = Watch(CELL, LOAD, None)
+    piling = [Seen(float(second), second * 1_000, round(second * 980 + 80 * np.sin(second))) for second in range(30)]
+    assert not watch.is_over(piling[:16])
+    assert watch.is_over(piling[:28])
+    assert probe.most_s(CELL) == 26.0
+
+
+def test_events_in_a_probe_are_audited_as_anywhere() -> None:
+    evidence = replace(evidence_of(5_000.0), documents=Documents(np.r_[0, np.ones(29_999)], 29_999, 0, 1, 0, ()))
+    verdict = audited(evidence.offered, evidence.scheduled, evidence.deliveries, evidence.documents, evidence.leftovers)
+    assert verdict.audit.lost == 1
