@@ -135,7 +135,7 @@ def result_of(
 def events_of(evidence: Evidence, window: Window, looked_for: Detectors = detectors.ALL) -> EventDurations:
     """Derive the durations of the events of ``window``."""
     start_ns, end_ns = round(window.start_s * _NS), round(window.end_s * _NS)
-    events = durations.of_events(evidence.offered, evidence.deliveries, evidence.clock, start_ns, end_ns)
+    events = durations.of_events(evidence.offered, evidence.first_deliveries, evidence.clock, start_ns, end_ns)
     if Detector.WAITING in looked_for:
         return events
     return replace(events, delivery_latency=events.stages["write"])  # what a worker would say that timed itself
@@ -170,8 +170,7 @@ def window_of(cell: CellSpec, evidence: Evidence) -> Window:
 
 def _stored_in(window: Window, evidence: Evidence) -> int:
     """Count events first acknowledged in the window. What the first acknowledgement of a drain brought is not of it."""
-    first = durations.first_deliveries(evidence.offered, evidence.deliveries)
-    moments = (first["acknowledged_ns"] - evidence.offered.epoch_monotonic_ns) / _NS
+    moments = (evidence.first_deliveries["acknowledged_ns"] - evidence.offered.epoch_monotonic_ns) / _NS
     return int(np.count_nonzero((moments > window.start_s) & (moments <= window.end_s)))
 
 

@@ -2,31 +2,43 @@
 
 Which event a document stands for is read from ``props.tidemark``, never from ``_id``: so the audit
 sees two documents for one event, and a worker that makes ``_id`` from something else.
+
+Documents are read as raw BSON. What has the usual layout is counted many at a time, and what is the same
+byte by byte as it has to be needs no second look; all else is decoded, and compared field by field.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any, cast
 
 import bson
 import numpy as np
 from bson.codec_options import CodecOptions, DatetimeConversion
 from bson.datetime_ms import DatetimeMS
-from bson.objectid import ObjectId
 from numpy.typing import NDArray
-from pymongo import MongoClient
+from pymongo import CursorType, MongoClient
 
+from bench.expected import Expected, expected_document
 from bench.offered import Offered, id_low_of_props
+from bench.rawbson import identities, starts_of
 from pipeline.settings import Mongo
 
 _OPTIONS: CodecOptions[dict[str, Any]] = CodecOptions(datetime_conversion=DatetimeConversion.DATETIME_MS)
+_BATCH_DOCUMENTS = 10_000
 _MAX_EXAMPLES = 5
-_COMPARE_MODULUS = 10_000
+_GOLDEN = np.uint64(0x9E37_79B9_7F4A_7C15)  # 2 to the power of 64 divided by the golden ratio: spreads neighbours
 
-SentEvent = Callable[[int], Mapping[str, Any]]  # event index -> the event as it was sent
+
+class _Absent:
+    """Stands for a field that is not there: null would be a value."""
+
+    def __repr__(self) -> str:
+        return "absent"
+
+
+_ABSENT = _Absent()
 
 
 @dataclass(frozen=True)
@@ -44,53 +56,91 @@ class Documents:
     differences: tuple[str, ...]
 
 
-def scan(mongo: Mongo, offered: Offered, sent_event: SentEvent, compare_share: float) -> Documents:
+def scan(mongo: Mongo, offered: Offered, expected: Expected, compare_share: float) -> Documents:
     """Read the whole collection and compare the documents of ``compare_share`` (0 to 1) of the events.
 
     Raises:
         PyMongoError: MongoDB is away, or did not answer in ``mongo.timeout_ms``.
     """
-    count = np.zeros(offered.events, dtype=np.int64)
-    total = foreign = compared = differing = 0
-    differences: list[str] = []
-    limit = round(compare_share * _COMPARE_MODULUS)
+    tally = _Tally(offered, expected, compare_share)
     with MongoClient[dict[str, Any]](mongo.uri, serverSelectionTimeoutMS=mongo.timeout_ms) as client:
         collection = client[mongo.database][mongo.collection]
-        for batch in collection.find_raw_batches({}, batch_size=10_000):
-            documents = bson.decode_all(cast("bytes", batch), _OPTIONS)  # raw BSON, typed as a dict
-            index = offered.index_of(
-                np.array([id_low_of_props(each.get("props")) for each in documents], dtype=np.uint64)
-            )
-            total += len(documents)
-            foreign += int((index < 0).sum())
-            np.add.at(count, index[index >= 0], 1)
-            for document, event_index in zip(documents, index.tolist(), strict=True):
-                if event_index < 0 or event_index % _COMPARE_MODULUS >= limit:
-                    continue
-                compared += 1
-                difference = _difference(document, sent_event(event_index))
-                if difference:
-                    differing += 1
-                    if len(differences) < _MAX_EXAMPLES:
-                        differences.append(f"document {document['_id']}: {difference}")
-    return Documents(count, total, foreign, compared, differing, tuple(differences))
+        # Exhaust: the server sends the next batch while this one is looked at.
+        for batch in collection.find_raw_batches({}, batch_size=_BATCH_DOCUMENTS, cursor_type=CursorType.EXHAUST):
+            tally.take(cast("bytes", batch))  # raw BSON, typed as a dict
+    return tally.documents()
 
 
-def expected_document(event: Mapping[str, Any]) -> dict[str, Any]:
-    """Give the document that ``event`` must become. Written apart from the worker's mapping, to judge it."""
-    props = dict(event["props"])
-    if "ref" in props and "referrer" not in props:
-        props["referrer"] = props.pop("ref")
-    sent_at = datetime.fromisoformat(event["timestamp"])
-    identifier = event["event_id"].replace("-", "")
-    seconds = (int(identifier[:12], 16) // 1000) % 2**32
-    return {
-        "_id": ObjectId(seconds.to_bytes(4, "big") + bytes.fromhex(identifier[16:])),
-        "event_type": event["event"],
-        "user_id": event["user_id"],
-        "props": props,
-        "timestamp": round(sent_at.timestamp() * 1000),
-    }
+class _Tally:
+    """Counts and compares, batch by batch."""
+
+    def __init__(self, offered: Offered, expected: Expected, compare_share: float) -> None:
+        self._offered = offered
+        self._expected = expected
+        self._compare_below = np.float64(compare_share) * 2.0**64
+        self._all = compare_share >= 1
+        self._indexes: list[NDArray[np.int64]] = []
+        self._compared = 0
+        self._differing = 0
+        self._differences: list[str] = []
+
+    def take(self, batch: bytes) -> None:
+        """Take the next documents, one behind the other as BSON."""
+        starts = starts_of(batch)
+        id_low, read = identities(batch, starts)
+        for at in np.flatnonzero(~read).tolist():
+            id_low[at] = id_low_of_props(_decoded(batch, starts, at).get("props"))
+        index = self._offered.index_of(id_low)
+        self._indexes.append(index)
+        chosen = np.flatnonzero((index >= 0) & self._to_compare(id_low))
+        self._compared += len(chosen)
+        for at in self._unlike(batch, starts, chosen, index).tolist():
+            document = _decoded(batch, starts, at)
+            difference = _difference(document, self._expected.event(int(index[at])))
+            if difference:
+                self._differing += 1
+                if len(self._differences) < _MAX_EXAMPLES:
+                    self._differences.append(f"document {document['_id']}: {difference}")
+
+    def documents(self) -> Documents:
+        """Give what was found."""
+        index = np.concatenate(self._indexes) if self._indexes else np.zeros(0, dtype=np.int64)
+        return Documents(
+            count_per_event=np.bincount(index[index >= 0], minlength=self._offered.events).astype(np.int64),
+            total=len(index),
+            foreign=int(np.count_nonzero(index < 0)),
+            compared=self._compared,
+            differing=self._differing,
+            differences=tuple(self._differences),
+        )
+
+    def _to_compare(self, id_low: NDArray[np.uint64]) -> NDArray[np.bool_]:
+        """Say which events are of the sample: it depends on who they are, and on nothing else."""
+        if self._all:
+            return np.ones(len(id_low), dtype=bool)
+        return (id_low * _GOLDEN).astype(np.float64) < self._compare_below
+
+    def _unlike(
+        self, batch: bytes, starts: NDArray[np.int64], chosen: NDArray[np.int64], index: NDArray[np.int64]
+    ) -> NDArray[np.int64]:
+        """Give those of ``chosen`` that are not byte by byte what they have to be."""
+        if not self._expected.has_bson or not len(chosen):
+            return chosen
+        expected, lengths = self._expected.bson(index[chosen])
+        same_length = lengths == np.diff(starts)[chosen]
+        if not same_length.all():
+            alike = self._unlike(batch, starts, chosen[same_length], index)
+            return np.sort(np.concatenate([chosen[~same_length], alike]))
+        if len(chosen) < len(index):
+            batch = b"".join([batch[starts[at] : starts[at + 1]] for at in chosen.tolist()])
+        differs = np.frombuffer(batch, dtype=np.uint8) != np.frombuffer(expected, dtype=np.uint8)
+        if not differs.any():
+            return chosen[:0]
+        return chosen[np.logical_or.reduceat(differs, np.cumsum(lengths) - lengths)]
+
+
+def _decoded(batch: bytes, starts: NDArray[np.int64], at: int) -> dict[str, Any]:
+    return bson.decode(batch[starts[at] : starts[at + 1]], _OPTIONS)
 
 
 def _difference(document: Mapping[str, Any], event: Mapping[str, Any]) -> str | None:
@@ -98,9 +148,13 @@ def _difference(document: Mapping[str, Any], event: Mapping[str, Any]) -> str | 
     expected = expected_document(event)
     found = {**document}
     if "timestamp" in found:
-        found["timestamp"] = int(found["timestamp"]) if isinstance(found["timestamp"], DatetimeMS) else None
+        stamp = found["timestamp"]
+        found["timestamp"] = int(stamp) if isinstance(stamp, DatetimeMS) else f"no date but {stamp!r}"
     if found == expected:
         return None
-    fields = [name for name in {**expected, **found} if found.get(name) != expected.get(name)]
-    told = [f"{name} is {found.get(name)!r}, sent was {expected.get(name)!r}" for name in fields]
+    told = []
+    for name in {**expected, **found}:
+        stored, sent = found.get(name, _ABSENT), expected.get(name, _ABSENT)
+        if stored != sent:
+            told.append(f"{name} is {stored!r}, sent was {sent!r}")
     return "; ".join(told)[:500]

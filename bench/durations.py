@@ -65,13 +65,12 @@ def of_requests(offered: Offered, start_ns: int, end_ns: int) -> RequestDuration
 
 
 def of_events(
-    offered: Offered, deliveries: Deliveries, clock: ClockSamples, start_ns: int, end_ns: int
+    offered: Offered, first: NDArray[np.void], clock: ClockSamples, start_ns: int, end_ns: int
 ) -> EventDurations:
-    """Join ledger and deliveries by id, for accepted events intended in [start_ns, end_ns).
+    """Join ledger and deliveries, for accepted events intended in [start_ns, end_ns).
 
-    Of an event that was delivered twice the first acknowledgement counts.
+    ``first``: what :func:`first_deliveries` gives.
     """
-    first = first_deliveries(offered, deliveries)
     index = first["index"]
     intended = offered.per_event("intended")[index]
     inside = (intended >= start_ns) & (intended < end_ns)
@@ -97,16 +96,16 @@ def of_events(
 def first_deliveries(offered: Offered, deliveries: Deliveries) -> NDArray[np.void]:
     """Give the earliest acknowledged delivery of each event of the run, with its event ``index``, by index."""
     index = offered.index_of(deliveries.rows["id_low"])
-    known = index >= 0
-    rows, index = deliveries.rows[known], index[known]
-    order = np.lexsort((rows["acknowledged_ns"], index))
-    rows, index = rows[order], index[order]
-    keep = np.ones(len(index), dtype=bool)
-    keep[1:] = index[1:] != index[:-1]
-    joined = np.zeros(int(keep.sum()), dtype=[*rows.dtype.descr, ("index", "<i8")])
-    for name in rows.dtype.names or ():
-        joined[name] = rows[name][keep]
-    joined["index"] = index[keep]
+    known = np.flatnonzero(index >= 0)
+    latest_first = known[np.argsort(deliveries.rows["acknowledged_ns"][known], kind="stable")][::-1]
+    row_of_event = np.full(offered.events, -1, dtype=np.int64)
+    row_of_event[index[latest_first]] = latest_first  # of several the one assigned last stays: the earliest
+    delivered = np.flatnonzero(row_of_event >= 0)
+    rows = row_of_event[delivered]
+    joined = np.zeros(len(delivered), dtype=[*deliveries.rows.dtype.descr, ("index", "<i8")])
+    for name in deliveries.rows.dtype.names or ():
+        joined[name] = deliveries.rows[name][rows]
+    joined["index"] = delivered
     return joined
 
 

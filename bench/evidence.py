@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -11,10 +12,10 @@ from numpy.typing import NDArray
 from bench import bundle, documents, durations, histogram
 from bench.deliveries import Deliveries
 from bench.documents import Documents
+from bench.expected import Expected
 from bench.leftovers import Leftovers
 from bench.offered import Offered
 from bench.sampling import ROLES, ClockSamples, Sample
-from loadtest._content import Content
 from loadtest._ledger import Outcome
 from loadtest._spec import LoadSpec
 from pipeline.settings import Mongo
@@ -41,21 +42,15 @@ class Evidence:
     samples: tuple[Sample, ...]
     backlog: Backlog
 
+    @cached_property
+    def first_deliveries(self) -> NDArray[np.void]:
+        """The earliest acknowledged delivery of each event (:func:`bench.durations.first_deliveries`)."""
+        return durations.first_deliveries(self.offered, self.deliveries)
+
 
 def read_documents(mongo: Mongo, of_offered: Offered, spec: LoadSpec, compare_share: float) -> Documents:
     """Scan the collection, and compare with what the generator says it sent (it is made anew from the seed)."""
-    content = Content(spec.traffic, spec.seed, spec.run)
-    row_of_event, rows, base = of_offered.row_of_event, of_offered.rows, of_offered.stream_base
-    streams = rows["stream"].tolist()
-    unix_ms = ((rows["intended"] + of_offered.epoch_unix_ns) // 1_000_000).tolist()
-    bases = base.tolist()
-
-    def sent_event(index: int) -> dict[str, object]:
-        row = int(row_of_event[index])
-        stream = streams[row]
-        return content.event(stream, index - bases[stream], unix_ms[row])
-
-    return documents.scan(mongo, of_offered, sent_event, compare_share)
+    return documents.scan(mongo, of_offered, Expected(of_offered, spec), compare_share)
 
 
 def write_tables(folder: Path, evidence: Evidence, start_ns: int, end_ns: int, *, with_histograms: bool) -> None:
@@ -89,7 +84,7 @@ def timeseries(evidence: Evidence) -> dict[str, NDArray[np.generic]]:
     seconds = np.arange(first, last + 1)
     rows = evidence.offered.rows
     accepted = rows["outcome"] == Outcome.ACCEPTED
-    stored = durations.first_deliveries(evidence.offered, evidence.deliveries)["acknowledged_ns"] - epoch_ns
+    stored = evidence.first_deliveries["acknowledged_ns"] - epoch_ns
 
     def per_second(moments_ns: NDArray[np.int64], weights: NDArray[np.int64] | None = None) -> NDArray[np.int64]:
         place = np.clip(moments_ns // 1_000_000_000 - first, 0, len(seconds) - 1)
@@ -123,7 +118,7 @@ def _at_ends(seconds: NDArray[np.int64], at_s: NDArray[np.float64], values: NDAr
 
 def _write_histograms(path: Path, evidence: Evidence, start_ns: int, end_ns: int) -> None:
     requests = durations.of_requests(evidence.offered, start_ns, end_ns)
-    events = durations.of_events(evidence.offered, evidence.deliveries, evidence.clock, start_ns, end_ns)
+    events = durations.of_events(evidence.offered, evidence.first_deliveries, evidence.clock, start_ns, end_ns)
     measures = {
         "response_time": histogram.Measure(requests.accepted_intended, requests.response_time),
         "service_time": histogram.Measure(requests.accepted_intended, requests.service_time),

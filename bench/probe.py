@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from bench import durations, forecast, sustained
+from bench import forecast, sustained
 from bench.cellspec import CellSpec
 from bench.evidence import Evidence
 from bench.forecast import Seen
@@ -110,6 +110,6 @@ def _moments(evidence: Evidence) -> tuple[Moments, Moments]:
     """When events were accepted, and when they were first acknowledged as stored."""
     rows = evidence.offered.rows
     accepted = rows[rows["outcome"] == Outcome.ACCEPTED]
-    first = durations.first_deliveries(evidence.offered, evidence.deliveries)
+    first = evidence.first_deliveries
     stored_ns = first["acknowledged_ns"] - evidence.offered.epoch_monotonic_ns
     return Moments(accepted["answered"] / _NS, accepted["count"].astype(np.int64)), Moments(stored_ns / _NS)

@@ -10,8 +10,9 @@ import pytest
 from bson.objectid import ObjectId
 
 from bench import audit, deliveries, offered
-from bench.documents import Documents, expected_document
+from bench.documents import Documents
 from bench.errors import BundleError
+from bench.expected import expected_document
 from bench.leftovers import Leftovers
 from loadtest import _identity, _ledger
 from loadtest._content import Content

@@ -50,6 +50,10 @@ def delivered(*events: tuple[int, int, int, int]) -> Deliveries:
     return Deliveries(rows, ())
 
 
+def of_events(of: Offered, deliveries: Deliveries, moments: ClockSamples, end_ns: int) -> durations.EventDurations:
+    return durations.of_events(of, durations.first_deliveries(of, deliveries), moments, 0, end_ns)
+
+
 def test_response_time_counts_from_the_intended_send_and_service_time_from_the_actual() -> None:
     found = durations.of_requests(offered((1, 10, 14, 20, Outcome.ACCEPTED)), 0, 100 * MS)
     assert found.schedule_delay.tolist() == [4 * MS]
@@ -78,14 +82,14 @@ def test_the_stages_add_up_to_the_delivery_latency_event_by_event(steps: list, d
         sent = 100 + delay
         requests.append((1, 100, sent, sent + http, Outcome.ACCEPTED))
         events.append((sequence, sent + http, sent + http + kafka, sent + http + kafka + write))
-    found = durations.of_events(offered(*requests), delivered(*events), clock(*drifts), 0, 1_000 * MS)
+    found = of_events(offered(*requests), delivered(*events), clock(*drifts), 1_000 * MS)
     assert len(found.delivery_latency) == len(steps)
     assert (sum(found.stages.values()) == found.delivery_latency).all()
 
 
 def test_of_two_deliveries_the_first_acknowledgement_counts() -> None:
     twice = delivered((0, 20, 30, 90), (0, 20, 30, 40))
-    found = durations.of_events(offered((1, 10, 14, 20, Outcome.ACCEPTED)), twice, clock(0, 0), 0, 100 * MS)
+    found = of_events(offered((1, 10, 14, 20, Outcome.ACCEPTED)), twice, clock(0, 0), 100 * MS)
     assert found.delivery_latency.tolist() == [30 * MS]
 
 
@@ -114,7 +118,7 @@ def test_events_of_one_request_are_one_sample() -> None:
 def test_negative_durations_are_counted_and_a_millisecond_is_allowed_where_the_record_timestamp_takes_part() -> None:
     early = offered((1, 10, 9, 20, Outcome.ACCEPTED), (1, 10, 12, 20, Outcome.ACCEPTED))
     requests = durations.of_requests(early, 0, 100 * MS)
-    events = durations.of_events(early, delivered((0, 8, 30, 40), (1, 10, 30, 40)), clock(0, 0), 0, 100 * MS)
+    events = of_events(early, delivered((0, 8, 30, 40), (1, 10, 30, 40)), clock(0, 0), 100 * MS)
     assert durations.negatives(requests, events, 1.0) == {"schedule_delay": 1, "http_and_api": 1}
 
 

@@ -1,0 +1,137 @@
+"""What must be stored: the document that each event has to become, as fields and as the bytes of its BSON."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+from bson.objectid import ObjectId
+from numpy.typing import NDArray
+
+from bench.offered import Offered
+from bench.rawbson import IDENTITY_NAME, at_every_byte
+from loadtest import _identity
+from loadtest._content import Content
+from loadtest._sessions import Step
+from loadtest._spec import LoadSpec, Traffic
+
+_INT32_BYTES = 4
+_ID_AT = _INT32_BYTES + len(b"\x07_id\x00")  # behind the document's length: its first element
+_NUMBER_BYTES = 8
+_TIMESTAMP_FROM_END = 1 + _NUMBER_BYTES  # the document's last element, then its end
+_LOW_BITS = 0b10 << 62
+_TEMPLATES_KEPT = 4
+_KEPT_UP_TO_BYTES = 1 << 25
+_MOST_TEMPLATE_BYTES = 1 << 28
+
+
+def expected_document(event: Mapping[str, Any]) -> dict[str, Any]:
+    """Give the document that ``event`` must become. Written apart from the worker's mapping, to judge it."""
+    props = dict(event["props"])
+    if "ref" in props and "referrer" not in props:
+        props["referrer"] = props.pop("ref")
+    sent_at = datetime.fromisoformat(event["timestamp"])
+    identifier = event["event_id"].replace("-", "")
+    seconds = (int(identifier[:12], 16) // 1000) % 2**32
+    return {
+        "_id": ObjectId(seconds.to_bytes(4, "big") + bytes.fromhex(identifier[16:])),
+        "event_type": event["event"],
+        "user_id": event["user_id"],
+        "props": props,
+        "timestamp": round(sent_at.timestamp() * 1000),
+    }
+
+
+class Expected:
+    """What each event of a repeat must become, by the event's index (see :class:`bench.offered.Offered`)."""
+
+    def __init__(self, offered: Offered, spec: LoadSpec) -> None:
+        """Make all of it anew from the seed; the generator said only when each request was due."""
+        self._offered = offered
+        self._content = Content(spec.traffic, spec.seed, spec.run)
+        self._run = spec.run
+        self._unix_ms = (offered.rows["intended"] + offered.epoch_unix_ns) // 1_000_000
+        table_bytes = spec.traffic.table_events * spec.traffic.payload_bytes
+        kept = _kept_templates if table_bytes <= _KEPT_UP_TO_BYTES else _Templates
+        self._templates = kept(spec.traffic, spec.seed) if table_bytes <= _MOST_TEMPLATE_BYTES else None
+
+    @property
+    def has_bson(self) -> bool:
+        """Whether :meth:`bson` can be asked: it keeps a document for each event of the table in memory."""
+        return self._templates is not None
+
+    def event(self, index: int) -> dict[str, Any]:
+        """Give the event as it was sent."""
+        row = int(self._offered.row_of_event[index])
+        stream = int(self._offered.rows["stream"][row])
+        sequence = index - int(self._offered.stream_base[stream])
+        return self._content.event(stream, sequence, int(self._unix_ms[row]))
+
+    def bson(self, indexes: NDArray[np.int64]) -> tuple[bytearray, NDArray[np.int64]]:
+        """Give the documents of these events as BSON, one behind the other, and their lengths in bytes.
+
+        In them the elements have the order in which a worker writes them, and numbers their usual types: a
+        document that is not the same byte by byte may still say the same.
+        """
+        if self._templates is None:
+            raise ValueError("documents of this size are compared one by one")
+        rows = self._offered.row_of_event[indexes]
+        streams = self._offered.rows["stream"][rows].astype(np.int64)
+        sequences = indexes - self._offered.stream_base[streams]
+        packed = _identity.pack(self._run, 0, 0) | streams << _identity.SEQUENCE_BITS | sequences
+        return self._templates.filled(self._content.places(streams, sequences), packed, self._unix_ms[rows])
+
+
+class _Templates:
+    """The document of each event in the table, as BSON, with _id, identity and timestamp to be filled in."""
+
+    def __init__(self, traffic: Traffic, seed: int) -> None:
+        table = Content(traffic, seed, 0).table
+        made = [_template(*each) for each in zip(table.steps, table.filling_bytes, strict=True)]
+        self._documents = [each for each, _ in made]
+        self._lengths = np.array([len(each) for each in self._documents], dtype=np.int64)
+        self._identity_at = np.array([at for _, at in made], dtype=np.int64)
+
+    def filled(
+        self, places: NDArray[np.int64], packed: NDArray[np.int64], unix_ms: NDArray[np.int64]
+    ) -> tuple[bytearray, NDArray[np.int64]]:
+        """Give the documents of the events at ``places``, one behind the other, and their lengths."""
+        lengths = self._lengths[places]
+        documents = bytearray().join([self._documents[place] for place in places.tolist()])
+        ends = np.cumsum(lengths)
+        starts = ends - lengths
+        ids = starts + _ID_AT
+        at_every_byte(documents, ">u4")[ids] = unix_ms // 1_000 % 2**32
+        at_every_byte(documents, ">u8")[ids + 4] = packed.astype(np.uint64) | np.uint64(_LOW_BITS)
+        at_every_byte(documents, "<i8")[starts + self._identity_at[places]] = packed
+        at_every_byte(documents, "<i8")[ends - _TIMESTAMP_FROM_END] = unix_ms
+        return documents, lengths
+
+
+_kept_templates = lru_cache(_TEMPLATES_KEPT)(_Templates)
+
+
+def _template(step: Step, filling_bytes: int) -> tuple[bytes, int]:
+    """Give the BSON of :func:`expected_document` for an event of ``step``, and where in it the identity stands.
+
+    Written out, because to encode each as a dict would take as long as to read a repeat's documents.
+    """
+    before = b"\x07_id\x00" + bytes(12) + _string(b"event_type", step.event_type) + _string(b"user_id", step.user_id)
+    filling = _string(b"filling", "x" * filling_bytes) if filling_bytes else b""
+    shown = _string(b"url", step.url) + filling + IDENTITY_NAME
+    props = _document(shown + bytes(_NUMBER_BYTES) + _string(b"referrer", step.ref))
+    whole = _document(before + b"\x03props\x00" + props + b"\x09timestamp\x00" + bytes(_NUMBER_BYTES))
+    return whole, _INT32_BYTES + len(before) + len(b"\x03props\x00") + _INT32_BYTES + len(shown)
+
+
+@lru_cache(1 << 14)
+def _string(name: bytes, value: str) -> bytes:
+    text = value.encode() + b"\x00"
+    return b"\x02" + name + b"\x00" + len(text).to_bytes(_INT32_BYTES, "little") + text
+
+
+def _document(elements: bytes) -> bytes:
+    return (_INT32_BYTES + len(elements) + 1).to_bytes(_INT32_BYTES, "little") + elements + b"\x00"
