@@ -1,4 +1,4 @@
-"""``python -m bench``: plan a matrix, run it, and go on with a run that was interrupted."""
+"""``python -m bench``: plan a matrix, run it, go on with a run that was interrupted, and compare two runs."""
 
 from __future__ import annotations
 
@@ -45,6 +45,7 @@ examples:
   python -m bench run smoke
   python -m bench run my-matrix.toml --out runs
   python -m bench resume runs/20261122-101500-quick
+  python -m bench compare runs/20261122-101500-quick runs/20261122-111500-quick
 """,
     "plan": """
 examples:
@@ -62,6 +63,15 @@ examples:
     "resume": """
 examples:
   python -m bench resume runs/20261122-101500-quick     the repeats that are finished are not run again
+""",
+    "compare": """
+examples:
+  python -m bench compare runs/20261122-101500-quick runs/20261122-111500-quick
+  python -m bench compare 20261122-101500-quick 20261122-111500-quick --markdown comparison.md --json comparison.json
+
+It says for each cell in both runs whether NEW is faster, slower, the same or whether that cannot be told, why, and how
+many rounds would tell; docs/methodology.md says how it is judged. The exit code is 1 with a regression: a cell is
+slower, or NEW has a finding that BASE has not.
 """,
 }
 
@@ -127,6 +137,18 @@ def _resume(chosen: argparse.Namespace) -> int:
     return _tell(chosen, display, outcome.run_dir, outcome.findings, outcome.void)
 
 
+def _compare(chosen: argparse.Namespace) -> int:
+    # What reads bundles is named here and lives in reports; it brings pandas and matplotlib.
+    from reports.comparison import command, outcome  # noqa: PLC0415
+
+    if not 0 <= chosen.floor < chosen.effect:
+        told = f"--floor {chosen.floor:.3g} and --effect {chosen.effect:.3g}"
+        raise UsageError(f"{told} cannot be used: an effect that is to be told has to be larger than the floor")
+    rules = outcome.Rules(floor=chosen.floor, effect=chosen.effect)
+    files = command.Files(page=chosen.html, markdown=chosen.markdown, json=chosen.json)
+    return command.compare(chosen.base, chosen.new, Path(chosen.runs), rules, files)
+
+
 @contextlib.contextmanager
 def _display(chosen: argparse.Namespace) -> Iterator[Display]:
     """A display for the run; where it is cut short, how to go on is the last that is said."""
@@ -171,7 +193,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = _described(
         argparse.ArgumentParser, "", "Measure the pipeline over a matrix of cells.", prog="python -m bench"
     )
-    commands = parser.add_subparsers(title="commands", metavar="plan | run | resume", required=True)
+    commands = parser.add_subparsers(title="commands", metavar="plan | run | resume | compare", required=True)
 
     names = ", ".join(matrix.shipped())
     planning = _described(
@@ -193,6 +215,7 @@ def _parser() -> argparse.ArgumentParser:
     resuming.add_argument("run", metavar="RUN", help="the run's folder, or its name within --out")
     _add_common(resuming, "the folder that has the run's folder, where RUN is only a name (default: runs)")
     resuming.set_defaults(function=_resume)
+    _add_compare(commands)
     return parser
 
 
@@ -200,6 +223,28 @@ def _add_max_minutes(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--max-minutes", metavar="N", type=float, help="refuse a matrix that is expected to take longer"
     )
+
+
+def _add_compare(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    comparing = _described(commands.add_parser, "compare", "Compare two runs cell by cell, and say what can be told.")
+    for side, purpose in (("base", "the run to compare with"), ("new", "the run that is judged")):
+        comparing.add_argument(side, metavar=side.upper(), help=f"{purpose}: its folder, or its name under --runs")
+    comparing.add_argument("--runs", metavar="DIR", default="runs", help="where runs are looked for (default: runs)")
+    floor, effect = (
+        "an effect below it is none (default: 3%%)",
+        "the rounds that would tell it are told (default: 10%%)",
+    )
+    comparing.add_argument("--floor", metavar="SHARE", type=_share, default=0.03, help=floor)
+    comparing.add_argument("--effect", metavar="SHARE", type=_share, default=0.10, help=effect)
+    for name, what in (("html", "the page (default: compare.html in NEW's folder)"), ("markdown", "also Markdown")):
+        comparing.add_argument(f"--{name}", metavar="FILE", type=Path, help=f"write {what} to FILE")
+    comparing.add_argument("--json", metavar="FILE", type=Path, help="write everything as JSON to FILE")
+    comparing.set_defaults(function=_compare)
+
+
+def _share(text: str) -> float:
+    """Read ``3%`` or ``0.03``."""
+    return float(text.removesuffix("%")) / 100 if text.endswith("%") else float(text)
 
 
 def _add_common(parser: argparse.ArgumentParser, out_help: str) -> None:

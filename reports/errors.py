@@ -1,7 +1,8 @@
 """What can be wrong with a bundle, on top of ``pipeline.errors``.
 
 UsageError
-└── NoRunError              there is no run to report on (exit 2)
+├── NoRunError              there is no run to report on (exit 2)
+└── ComparisonError         two runs that cannot be compared (exit 2)
 MissingPartError
 └── BundleError             a bundle, or a file that it must have, is missing or damaged (exit 2)
     └── SchemaVersionError  written by another version of the harness (exit 2)
@@ -16,6 +17,10 @@ from pipeline.errors import MissingPartError, UsageError
 
 class NoRunError(UsageError):
     """Neither a folder nor a run's name was found where the user said, or nothing was said and there is none."""
+
+
+class ComparisonError(UsageError):
+    """Two runs have nothing that could be compared, or are one; the message says why."""
 
 
 class BundleError(MissingPartError):

@@ -9,6 +9,7 @@ from typing import Any
 NOTHING = "–"
 _EXACT_FROM = 1000
 _LEAST_DRIFT = 0.001
+_LEAST_PROBABILITY = 0.0001
 _GIB = 2**30
 _MIB = 2**20
 
@@ -48,6 +49,13 @@ def cores(value: float | None) -> str:
 def share(value: float | None) -> str:
     """A share as per cent: ``99.8%``."""
     return NOTHING if value is None else f"{value * 100:.1f}%"
+
+
+def probability(value: float | None) -> str:
+    """A p: two significant digits, ``< 0.0001`` below that."""
+    if value is None:
+        return NOTHING
+    return "< 0.0001" if value < _LEAST_PROBABILITY else f"{value:.2g}"
 
 
 def size(value: float | None) -> str:

@@ -36,6 +36,18 @@ class Hardware(Struct, frozen=True):
     memory_bytes: int = 0
 
 
+class Variant(Struct, frozen=True):
+    """What one run of an interleaved pair measured: its ``side``, base or new, and what sets it apart, as ``given``.
+
+    ``git_revision``: that of API and workers, where they are not the harness' own; ``settings``: what was set.
+    """
+
+    side: str
+    given: str
+    git_revision: str | None = None
+    settings: dict[str, str] = {}
+
+
 class Manifest(Struct, frozen=True, kw_only=True):
     """manifest.json: what was to be measured, with what, on what."""
 
@@ -56,6 +68,8 @@ class Manifest(Struct, frozen=True, kw_only=True):
     hardware: Hardware = Hardware()
     kernel: str = ""
     servers: Any = ""
+    interleaved_with: str | None = None
+    variant: Variant | None = None
 
 
 class Audit(Struct, frozen=True):

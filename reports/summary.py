@@ -71,11 +71,13 @@ def to_markdown(bundle: Bundle, cells: Sequence[Cell], judged: Verdict) -> str:
         ]
         for cell in cells
     ]
-    lines += ["", *_markdown(table(heads, rows)), "", f"Again: `{bundle.manifest.command}`", ""]
+    lines += ["", *markdown(table(heads, rows)), "", f"Again: `{bundle.manifest.command}`", ""]
     return "\n".join(lines)
 
 
-def _markdown(of: Table) -> list[str]:
+def markdown(of: Table) -> list[str]:
+    """A table as the lines of a Markdown table."""
+
     def line(values: Sequence[str]) -> str:
         return "| " + " | ".join(value.replace("|", "\\|") for value in values) + " |"
 

@@ -56,7 +56,7 @@ class Verdict:
 
 def judge(bundle: Bundle, cells: Sequence[Cell]) -> Verdict:
     """Draw the conclusion from the whole bundle."""
-    findings = tuple(finding for repeat in bundle.repeats for finding in _of_repeat(repeat))
+    findings = tuple(finding for repeat in bundle.repeats for finding in of_repeat(repeat))
     cautions = _cautions(bundle, cells)
     best = _fastest(cells, "drain")
     rivals = () if best is None else tuple(c for c in cells if _rivals(best, c))
@@ -73,7 +73,7 @@ def total(repeats: Sequence[Repeat]) -> Audit:
     return sum((repeat.result.audit for repeat in repeats if repeat.result.audit), Audit())
 
 
-def _of_repeat(repeat: Repeat) -> list[Finding]:
+def of_repeat(repeat: Repeat) -> list[Finding]:
     """Take the bench's findings, and look at the counts once more: a loss shows even where no finding names it."""
     texts = list(repeat.result.findings)
     if repeat.result.probe is not None:
@@ -106,7 +106,7 @@ def _cautions(bundle: Bundle, cells: Sequence[Cell]) -> tuple[str, ...]:
         found.append(f"Without a valid repeat: {', '.join(empty)}.")
     void = sum(cell.void_attempts for cell in cells)
     if void:
-        found.append(f"{formats.plural(void, 'void attempt')} not counted in the numbers; the reasons stand below.")
+        found.append(f"{formats.plural(void, 'void attempt')} not counted in the numbers; the report says why.")
     others = [r.result.disturbance.total for r in bundle.valid if r.result.disturbance]
     if others and max(others) >= DISTURBED:
         disturbed = sum(share >= DISTURBED for share in others)

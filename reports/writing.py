@@ -28,12 +28,12 @@ def write(folder: Path, latest: Path) -> Verdict:
     judged = verdict.judge(read, views)
     made = page.make(read, views, judged)
     _write_figures(folder / "figures", list(made.figures))
-    _write(folder / "summary.csv", summary.to_csv(read))
-    _write(folder / "summary.json", summary.to_json(read, views, judged))
-    _write(folder / "summary.md", summary.to_markdown(read, views, judged))
-    _write(folder / "report.html", made.html)
+    write_file(folder / "summary.csv", summary.to_csv(read))
+    write_file(folder / "summary.json", summary.to_json(read, views, judged))
+    write_file(folder / "summary.md", summary.to_markdown(read, views, judged))
+    write_file(folder / "report.html", made.html)
     if os.access(latest.parent, os.W_OK):
-        _write(latest, made.html)
+        write_file(latest, made.html)
     return judged
 
 
@@ -52,11 +52,12 @@ def _write_figures(folder: Path, figures: Sequence[Panel]) -> None:
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir()
     for figure in figures:
-        _write(folder / f"{figure.name}.svg", figure.drawing.file)
-        _write(folder / f"{figure.name}.csv", figure.data.to_csv(index=False))
+        write_file(folder / f"{figure.name}.svg", figure.drawing.file)
+        write_file(folder / f"{figure.name}.csv", figure.data.to_csv(index=False))
 
 
-def _write(path: Path, text: str) -> None:
+def write_file(path: Path, text: str) -> None:
+    """Write a file whole or not at all."""
     partial = path.with_name(path.name + ".writing")
     partial.write_text(text, encoding="utf-8")
     partial.replace(path)

@@ -1,0 +1,56 @@
+"""What a reader must know before the numbers of a comparison."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from reports import formats, verdict
+from reports.bundle import CAPACITY, Bundle
+from reports.cells import Cell
+from reports.comparison import environments
+from reports.comparison.environments import Fact
+from reports.schema import Manifest
+
+_NAMED = 8
+
+
+def of_pair(base: Manifest, new: Manifest, facts: Sequence[Fact], *, interleaved: bool) -> Iterator[str]:
+    """Tell what two runs are not as if they were one: made at another time, elsewhere, with something else."""
+    if not interleaved:
+        yield (
+            f"The runs were made one after the other ({formats.moment(base.started_at)} and "
+            f"{formats.moment(new.started_at)}): a drift of the machine between them is not excluded. "
+            "Interleaved in one session it would be: python -m bench compare --ab MATRIX BASE NEW."
+        )
+    differing = [fact.sentence for fact in facts if fact.differs and not fact.is_expected(interleaved=interleaved)]
+    if differing:
+        more = f"; and {len(differing) - _NAMED} more, below" if len(differing) > _NAMED else ""
+        yield f"The environments differ: {'; '.join(differing[:_NAMED])}{more}."
+    if not interleaved and base.git_dirty and environments.revision(base) == environments.revision(new):
+        yield "Both runs had local changes to the same git revision: these are not recorded, and may differ."
+
+
+def of_cells(pairs: Sequence[tuple[Cell, Cell]], only: Sequence[Sequence[str]], *, interleaved: bool) -> Iterator[str]:
+    """Tell what is in one run only: cells, and rounds without a pair."""
+    for side, names in zip(("BASE", "NEW"), only, strict=True):
+        if names:
+            more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+            yield f"In {side} only: {', '.join(names[:_NAMED])}{more}."
+    if not interleaved:
+        return
+    alone = [
+        (base.label_with_kind, len(_rounds(base) ^ _rounds(new))) for base, new in pairs if base.plan.kind != CAPACITY
+    ]
+    missing = [f"{label} {number}" for label, number in alone if number]
+    if missing:
+        yield f"Rounds left out, for a valid repeat of the other run is missing: {', '.join(missing)}."
+
+
+def of_run(side: str, bundle: Bundle, cells: Sequence[Cell]) -> Iterator[str]:
+    """Pass on what the report of each run says to its reader."""
+    for caution in verdict.judge(bundle, cells).cautions:
+        yield f"{side}: {caution}"
+
+
+def _rounds(cell: Cell) -> set[int]:
+    return {repeat.result.round for repeat in cell.valid}

@@ -1,0 +1,64 @@
+"""The command: two runs in, words on the terminal and files out, and the exit code."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.console import Console
+
+from pipeline.errors import UsageError
+from reports import bundle
+from reports.comparison import comparing, page, texts
+from reports.comparison.outcome import Comparison, Rules
+from reports.writing import write_file
+
+PAGE = "compare.html"
+_PLAIN_WIDTH = 200
+
+
+@dataclass(frozen=True)
+class Files:
+    """Where to write; None: not at all, but for the page, which goes beside NEW."""
+
+    page: Path | None = None
+    markdown: Path | None = None
+    json: Path | None = None
+
+
+def compare(base: str, new: str, runs: Path, rules: Rules, files: Files) -> int:
+    """Compare two runs (folders, or names under ``runs``), tell it and write the files; give the exit code.
+
+    Raises:
+        UsageError: a run is not there, or nothing can be compared, or a file cannot be written.
+        BundleError: a run cannot be read.
+    """
+    folders = bundle.find(base, runs), bundle.find(new, runs)
+    made = comparing.compare(bundle.load(folders[0]), bundle.load(folders[1]), rules)
+    console = Console(highlight=False, soft_wrap=False)
+    if not console.is_terminal:
+        console = Console(highlight=False, width=_PLAIN_WIDTH)
+    console.print(texts.for_terminal(made))
+    for path, text in _contents(made, files, folders[1]).items():
+        _write(path, text)
+        console.print(f"written: {path}", soft_wrap=True)
+    return made.exit_code
+
+
+def _contents(made: Comparison, files: Files, beside: Path) -> dict[Path, str]:
+    found = {files.page or beside / PAGE: page.make(made)}
+    if files.markdown:
+        found[files.markdown] = texts.to_markdown(made)
+    if files.json:
+        found[files.json] = texts.to_json(made)
+    return found
+
+
+def _write(path: Path, text: str) -> None:
+    try:
+        write_file(path, text)
+    except (OSError, ValueError) as error:  # a path such as / has no name to write under
+        reason = getattr(error, "strerror", None) or error
+        raise UsageError(
+            f"{path} cannot be written ({reason}): choose another place with --html, --markdown or --json"
+        ) from error

@@ -1,0 +1,127 @@
+"""What a comparison comes to, as data."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from reports.bundle import Bundle
+from reports.cells import Cell
+from reports.comparison.environments import Fact
+from reports.comparison.inference import FAMILY_LEVEL, Verdict
+from reports.comparison.measures import Measure
+
+DEFAULT_FLOOR = 0.03
+DEFAULT_EFFECT = 0.10
+
+
+@dataclass(frozen=True)
+class Rules:
+    """``floor``: a smaller effect is none. ``effect``: what the recommended number of rounds is to tell."""
+
+    floor: float = DEFAULT_FLOOR
+    effect: float = DEFAULT_EFFECT
+
+
+@dataclass(frozen=True)
+class Ratio:
+    """One measure of one cell in both runs. ``ratio`` and its 95% interval are oriented: above 1, NEW is better.
+
+    ``rounds``: pairs that it rests on, or repeats of the run that has fewer. ``p`` is ``corrected_p`` before Holm's
+    correction; None where the measure is not tested.
+    """
+
+    measure: Measure
+    base: dict[int, float]
+    """The value of each round."""
+    new: dict[int, float]
+    rounds: int = 0
+    ratio: float | None = None
+    low: float | None = None
+    high: float | None = None
+    p: float | None = None
+    corrected_p: float | None = None
+    smallest_p: float = 1.0
+
+
+@dataclass(frozen=True)
+class CellComparison:
+    """One cell in both runs: its primary measure, judged, and others ``beside`` it, not judged.
+
+    ``why``: what decided the verdict, in words. ``rounds_to_tell``: how many interleaved rounds would tell the effect
+    that was asked for; ``effect_told``: the smallest effect that these rounds tell. None where that is not known, or
+    beyond all bounds.
+    """
+
+    base: Cell
+    new: Cell
+    primary: Ratio
+    verdict: Verdict
+    why: str
+    rounds_to_tell: int | None
+    effect_told: float | None
+    beside: tuple[Ratio, ...]
+
+    @property
+    def label(self) -> str:
+        """Kind and label of the cell, as BASE has it."""
+        return self.base.label_with_kind
+
+
+@dataclass(frozen=True)
+class FindingChange:
+    """One sort of finding in one cell: the first of its kind, and how many attempts of each run have it."""
+
+    cell: str
+    text: str
+    base: int
+    new: int
+
+    @property
+    def is_new(self) -> bool:
+        """NEW has it and BASE has not."""
+        return self.new > 0 and self.base == 0
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Two runs side by side. ``warnings``: what a reader must know before the numbers."""
+
+    base: Bundle
+    new: Bundle
+    rules: Rules
+    interleaved: bool
+    cells: tuple[CellComparison, ...]
+    only_base: tuple[str, ...]
+    only_new: tuple[str, ...]
+    environment: tuple[Fact, ...]
+    warnings: tuple[str, ...]
+    findings: tuple[FindingChange, ...]
+
+    def of(self, verdict: Verdict) -> tuple[CellComparison, ...]:
+        """The cells with one verdict."""
+        return tuple(cell for cell in self.cells if cell.verdict == verdict)
+
+    @property
+    def tested(self) -> int:
+        """Cells that Holm's correction counts."""
+        return sum(cell.primary.p is not None for cell in self.cells)
+
+    @property
+    def level(self) -> float:
+        """Holm's most demanding level: what the smallest p has to reach."""
+        return FAMILY_LEVEL / max(self.tested, 1)
+
+    @property
+    def new_findings(self) -> tuple[FindingChange, ...]:
+        """What the system did wrong in NEW and not in BASE."""
+        return tuple(finding for finding in self.findings if finding.is_new)
+
+    @property
+    def regression(self) -> bool:
+        """Whether a cell is slower, or NEW has a finding that BASE has not."""
+        return bool(self.of("slower") or self.new_findings)
+
+    @property
+    def exit_code(self) -> int:
+        """1 with a regression, else 0."""
+        return 1 if self.regression else 0

@@ -1,0 +1,142 @@
+"""A comparison as one HTML page, in the look of the report."""
+
+from __future__ import annotations
+
+from reports import formats, rendering, tables
+from reports.comparison import power, words
+from reports.comparison.inference import FAMILY_LEVEL, VERDICTS
+from reports.comparison.outcome import Comparison
+from reports.figures import forest, rounds
+from reports.page import Tile
+from reports.sections.parts import Part, Section
+
+_READ = (
+    "A filled mark is a verdict, a hollow one means that nothing can be told. The line is the 95% t interval of this "
+    "cell alone; small points are the rounds' own ratios."
+)
+_POINTS = (
+    "Every valid repeat of both runs; the dashed lines are geometric means. Percentiles of durations in the tables are "
+    "of the joint data of all repeats, so that they may lie apart from the middle of these."
+)
+
+
+def make(comparison: Comparison) -> str:
+    """Lay the comparison out and render it; the same runs give the same page."""
+    return rendering.render(
+        "comparison.html.j2",
+        comparison=comparison,
+        level=words.level(comparison),
+        level_title=words.level_title(comparison),
+        sentence=words.sentence(comparison),
+        rounds_needed=words.rounds_needed(comparison),
+        facts=_facts(comparison),
+        tiles=_tiles(comparison),
+        sections=_sections(comparison),
+        sides=[("BASE", comparison.base), ("NEW", comparison.new)],
+    )
+
+
+def _facts(comparison: Comparison) -> str:
+    return f"{comparison.base.manifest.run_id} and {comparison.new.manifest.run_id} · {words.design(comparison)}"
+
+
+def _tiles(comparison: Comparison) -> list[Tile]:
+    found = [
+        Tile(verdict, str(len(comparison.of(verdict))), "", _REMARKS[verdict], alarm=verdict == "slower" and number > 0)
+        for verdict, number in ((each, len(comparison.of(each))) for each in VERDICTS)
+    ]
+    new = len(comparison.new_findings)
+    found.append(Tile("new findings", str(new), "", "in NEW and not in BASE", alarm=new > 0))
+    counts = [cell.primary.rounds for cell in comparison.cells]
+    span = str(min(counts)) + (f" to {max(counts)}" if max(counts) > min(counts) else "")
+    found.append(Tile("rounds", span, "", "in pairs" if comparison.interleaved else "of the shorter run"))
+    return found
+
+
+_REMARKS = {
+    "faster": "cells, told apart",
+    "slower": "cells, told apart",
+    "same": "cells, shown to be so",
+    "cannot tell": "cells, nothing is shown",
+}
+
+
+def _sections(comparison: Comparison) -> list[Section]:
+    drawn = forest.ratios(comparison)
+    points = [rounds.both(cell, paired=comparison.interleaved) for cell in comparison.cells]
+    findings, beside = words.findings_table(comparison), words.beside_table(comparison)
+    differing = words.environment_table(comparison, differing=True)
+    whole = words.environment_table(comparison, differing=False)
+    return [
+        Section(
+            "ratios",
+            "Ratios, cell by cell",
+            "Ratios",
+            (
+                Part(words=(f"{words.HOW_RATIOS_READ} {_READ}",), figures=(drawn,) if drawn else ()),
+                Part(table=words.primary_table(comparison)),
+                Part("Why", table=words.reasons_table(comparison)),
+            ),
+        ),
+        Section(
+            "rounds",
+            "Both runs, round by round",
+            "Rounds",
+            (Part(words=(_POINTS,), figures=tuple(panel for panel in points if panel)),),
+        ),
+        Section(
+            "beside",
+            "Beside it, without verdict",
+            "Beside it",
+            (Part(words=(_BESIDE,), table=beside) if beside else Part(words=(_NO_BESIDE,)),),
+        ),
+        Section(
+            "findings",
+            "Findings of both runs",
+            "Findings",
+            (Part(table=findings) if findings else Part(words=("Neither run has a finding.",)),),
+        ),
+        Section(
+            "environment",
+            "Environments",
+            "Environment",
+            (
+                Part(table=differing) if differing else Part(words=("The environments do not differ.",)),
+                Part(table=whole, summary="All that is known of both"),
+            ),
+        ),
+        Section("method", "How it is judged", "Method", (Part(table=_method(comparison)),)),
+    ]
+
+
+_BESIDE = (
+    "What moved besides the measure that is judged. The intervals are not corrected for their number: one in twenty "
+    "leaves 1 out by chance."
+)
+_NO_BESIDE = "There is no measure beside those that are judged."
+
+
+def _method(comparison: Comparison) -> tables.Table:
+    rules, cells = comparison.rules, comparison.tested
+    floor = f"{rules.floor:.0%}"
+    return tables.pairs(
+        [
+            ("design", words.design(comparison)),
+            ("faster, slower", f"p at most {FAMILY_LEVEL:g} after Holm's correction, and a ratio beyond {floor}"),
+            ("same", f"the whole 95% interval lies within {floor} of 1"),
+            ("cannot tell", "neither"),
+            ("cells tested", formats.count(cells)),
+            ("Holm's first level", formats.probability(comparison.level)),
+            ("fewest rounds for any verdict", formats.count(power.fewest_rounds(cells))),
+            ("smallest p attainable", f"{_ATTAINABLE[comparison.interleaved]}: {_smallest(comparison)}"),
+            ("rounds to tell", f"a change of {rules.effect:.0%}, with {power.POWER:.0%} power, interleaved"),
+        ]
+    )
+
+
+_ATTAINABLE = {True: "2 / 2ⁿ for n pairs", False: "2 / ways to split all repeats into two runs"}
+
+
+def _smallest(comparison: Comparison) -> str:
+    found = sorted({cell.primary.smallest_p for cell in comparison.cells if cell.primary.p is not None})
+    return ", ".join(formats.probability(each) for each in found) or formats.NOTHING

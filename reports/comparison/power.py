@@ -1,0 +1,81 @@
+"""How many interleaved rounds would tell an effect, and which effect the rounds at hand would have told."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from scipy import special
+
+from reports.comparison.inference import FAMILY_LEVEL, Floats
+
+POWER = 0.9
+MOST_ROUNDS = 10_000
+"""No larger number of rounds is looked for."""
+EXCESS_KURTOSIS = 3.0
+"""Heavier tails than a normal distribution's are allowed for: a stalled repeat is rare, and a few rounds may have none.
+
+In the noise run of two cores the log ratio of a pair had at most 1.8 (tests/unit/data/repeats.json).
+"""
+_SHARES = (np.arange(64) + 0.5) / 64
+_LARGEST_EFFECT = 10.0
+_STEPS = 40
+
+
+def fewest_rounds(cells: int) -> int:
+    """Give the rounds below which no verdict on one of ``cells`` is possible: 2 / 2^n has to reach Holm's level."""
+    return 1 + math.ceil(math.log2(max(cells, 1) / FAMILY_LEVEL))
+
+
+def plausible_spreads(spread: float, freedom: float) -> Floats:
+    """Give spreads that are all as plausible, where ``freedom`` + 1 differences had a standard deviation of ``spread``.
+
+    The variance of a sample variance is 2 / freedom + kurtosis / n of its square: as many degrees of freedom as a
+    normal distribution would have for that are left of ``freedom``.
+    """
+    left = 2 / (2 / freedom + EXCESS_KURTOSIS / (freedom + 1))
+    return np.asarray(spread * np.sqrt(left / (2 * special.gammaincinv(left / 2, _SHARES))))
+
+
+def rounds_to_tell(spreads: Floats, *, cells: int, effect: float, floor: float) -> int | None:
+    """Give the rounds at which a true change by the factor 1 + ``effect`` is told with the probability ``POWER``.
+
+    That is its mean over ``spreads``, at the most demanding of Holm's levels over ``cells``.
+    None where more than ``MOST_ROUNDS`` are needed.
+    """
+    low, high = fewest_rounds(cells), MOST_ROUNDS + 1
+    while low < high:
+        middle = (low + high) // 2
+        if _power(middle, spreads, cells, effect, floor) < POWER:
+            low = middle + 1
+        else:
+            high = middle
+    return low if low <= MOST_ROUNDS else None
+
+
+def effect_told(rounds: int, spreads: Floats, *, cells: int, floor: float) -> float | None:
+    """Give the smallest effect that ``rounds`` tell with the probability ``POWER``: 0.25 is a change by 1.25.
+
+    None where so few rounds tell none, or none below tenfold.
+    """
+    if rounds < fewest_rounds(cells) or _power(rounds, spreads, cells, _LARGEST_EFFECT, floor) < POWER:
+        return None
+    low, high = 0.0, _LARGEST_EFFECT
+    for _ in range(_STEPS):
+        middle = (low + high) / 2
+        low, high = (middle, high) if _power(rounds, spreads, cells, middle, floor) < POWER else (low, middle)
+    return high
+
+
+def _power(rounds: int, spreads: Floats, cells: int, effect: float, floor: float) -> float:
+    """Mean probability that ``rounds`` pairs are told apart by their p and by an estimate beyond the floor.
+
+    The first by Student's t distribution off its centre, in the normal approximation of Abramowitz and Stegun
+    (26.7.10); what the second takes away is bounded by its whole chance.
+    """
+    freedom, shift = rounds - 1, math.log1p(effect)
+    needed = special.stdtrit(freedom, 1 - FAMILY_LEVEL / max(cells, 1) / 2)
+    scale = math.sqrt(rounds) / np.maximum(spreads, 1e-12)
+    told = special.ndtr((shift * scale - needed * (1 - 1 / (4 * freedom))) / np.sqrt(1 + needed**2 / (2 * freedom)))
+    below = special.ndtr((math.log1p(floor) - shift) * scale)
+    return float(np.mean(np.maximum(told - below, 0.0)))

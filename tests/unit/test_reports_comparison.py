@@ -1,0 +1,262 @@
+"""Two bundles in, verdicts, findings, warnings and files out."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from pathlib import Path
+
+import pytest
+
+from bench.__main__ import main
+from reports import bundle
+from reports.comparison import comparing, page, texts, words
+from reports.comparison.inference import Verdict
+from reports.comparison.outcome import CellComparison, Comparison, Rules
+from reports.errors import ComparisonError
+from tests.unit.reports_bundle import Cell, Plan, write
+from tests.unit.reports_pair import DRAIN, OTHER_DRAIN, STEADY, Pair, rewrite, write_pair
+from tests.unit.test_reports_page import Words, sections
+
+PROBES = (("climb", 10_000.0, True),)
+
+
+def compare(base: Path, new: Path, rules: Rules | None = None) -> Comparison:
+    return comparing.compare(bundle.load(base), bundle.load(new), rules or Rules())
+
+
+def only_cell(comparison: Comparison) -> CellComparison:
+    (cell,) = comparison.cells
+    return cell
+
+
+@pytest.mark.parametrize(
+    ("speed", "noise", "verdict", "code"),
+    [(0.8, 0.02, "slower", 1), (1.25, 0.02, "faster", 0), (1.0, 0.005, "same", 0), (1.0, 0.2, "cannot tell", 0)],
+)
+def test_a_cell_gets_its_verdict_and_only_a_slower_one_is_a_regression(
+    tmp_path: Path, speed: float, noise: float, verdict: Verdict, code: int
+) -> None:
+    found = compare(*write_pair(tmp_path, Pair(speed={DRAIN.id: speed}, noise=noise)))
+    assert (only_cell(found).verdict, found.exit_code) == (verdict, code)
+
+
+def test_ratios_are_above_one_where_new_is_better_whatever_the_measure(tmp_path: Path) -> None:
+    speed = {DRAIN.id: 1.3, STEADY.id: 1.3}
+    found = compare(*write_pair(tmp_path, Pair([DRAIN, STEADY], speed=speed)))
+    assert [cell.primary.measure.name for cell in found.cells] == ["throughput", "delivery_latency_p99"]
+    assert [cell.primary.ratio for cell in found.cells] == [pytest.approx(1.3, rel=0.03)] * 2
+    assert [cell.verdict for cell in found.cells] == ["faster", "faster"]
+
+
+def test_the_ratio_of_a_pair_is_that_of_its_round(tmp_path: Path) -> None:
+    base, new = write_pair(tmp_path, Pair(rounds=3, noise=0.1))
+
+    def of(run: Path, number: int) -> float:
+        return json.loads((run / f"cells/{DRAIN.id}/{number}/result.json").read_text())["throughput_events_per_s"]
+
+    expected = math.exp(sum(math.log(of(new, each) / of(base, each)) for each in (1, 2, 3)) / 3)
+    assert only_cell(compare(base, new)).primary.ratio == pytest.approx(expected)
+
+
+def test_a_round_that_is_void_in_one_run_is_left_out_and_told(tmp_path: Path) -> None:
+    void = {(DRAIN.id, 2): 3}
+    found = compare(*write_pair(tmp_path, Pair(new_plan={"void": void})))
+    assert only_cell(found).primary.rounds == 11
+    assert any("valid repeat of the other run is missing: drain 3\u00a0\u00d7\u00a01 1" in w for w in found.warnings)
+
+
+def test_a_p99_that_is_not_gated_in_everywhere_makes_way_for_the_p50(tmp_path: Path) -> None:
+    base, new = write_pair(tmp_path, Pair([STEADY], rounds=9, speed={STEADY.id: 1.5}))
+    rewrite(new / f"cells/{STEADY.id}/4/result.json", lambda result: result["delivery_latency_ms"].update(p99=None))
+    cell = only_cell(compare(base, new))
+    assert (cell.primary.measure.name, cell.verdict) == ("delivery_latency_p50", "faster")
+    assert "delivery_latency_p99" in [other.measure.name for other in cell.beside]
+
+
+def test_too_few_rounds_tell_nothing_and_say_how_many_would(tmp_path: Path) -> None:
+    found = compare(*write_pair(tmp_path, Pair(rounds=5, speed={DRAIN.id: 0.5})))
+    cell = only_cell(found)
+    assert (cell.verdict, found.exit_code) == ("cannot tell", 0)
+    assert "5 rounds cannot bring p below 0.062" in cell.why
+    assert cell.why.endswith("at least 6 rounds")
+    assert cell.rounds_to_tell is not None
+    assert cell.rounds_to_tell >= 6
+    assert "fewer than 6 rounds tell none" in words.sentence(found)
+
+
+def test_one_round_has_no_spread_and_no_verdict(tmp_path: Path) -> None:
+    cell = only_cell(compare(*write_pair(tmp_path, Pair(rounds=1))))
+    assert (cell.verdict, cell.primary.p, cell.rounds_to_tell) == ("cannot tell", None, None)
+    assert "a spread needs two rounds" in cell.why
+
+
+def test_runs_made_one_after_the_other_are_not_paired_and_warned_of(tmp_path: Path) -> None:
+    apart = compare(*write_pair(tmp_path / "a", Pair(interleaved=False, speed={DRAIN.id: 0.8})))
+    together = compare(*write_pair(tmp_path / "b", Pair(speed={DRAIN.id: 0.8})))
+    assert "drift of the machine between them is not excluded" in apart.warnings[0]
+    assert together.warnings == ()
+    assert only_cell(apart).primary.smallest_p != only_cell(together).primary.smallest_p
+    assert only_cell(apart).verdict == "slower"
+
+
+def test_environments_that_differ_are_named_in_a_warning(tmp_path: Path) -> None:
+    base, new = write_pair(tmp_path, Pair())
+    rewrite(new / "manifest.json", lambda manifest: manifest.update(kernel="Linux 6.9.9 x86_64"))
+    (warning,) = compare(base, new).warnings
+    assert warning == "The environments differ: kernel: Linux 6.1.0 x86_64 in BASE, Linux 6.9.9 x86_64 in NEW."
+
+
+def test_what_an_interleaved_pair_was_made_to_differ_in_is_listed_without_a_warning(tmp_path: Path) -> None:
+    base, new = write_pair(tmp_path, Pair())
+    rewrite(new / "manifest.json", lambda manifest: manifest["cells"][0]["axes"].update(batch_max_events=500))
+    found = compare(base, new)
+    differing = [(fact.name, fact.base, fact.new) for fact in found.environment if fact.differs]
+    assert ("variant", ".", "batch_max_events=500") in differing
+    assert ("axis batch_max_events of drain-p3-c1", "2,000", "500") in differing
+    assert found.warnings == ()
+
+
+def test_loads_that_are_not_the_same_are_not_compared(tmp_path: Path) -> None:
+    base, new = write_pair(tmp_path, Pair([STEADY], speed={STEADY.id: 2.0}))
+    for path in new.glob("cells/*/*/result.json"):
+        rewrite(path, lambda result: result.update(offered_load_events_per_s=15_000.0))
+    cell = only_cell(compare(base, new))
+    assert cell.verdict == "cannot tell"
+    assert "the offered loads are not the same (20,000 and 15,000 events/s)" in cell.why
+
+
+def test_a_new_finding_is_a_regression_and_one_that_base_has_too_is_not(tmp_path: Path) -> None:
+    base, new = write_pair(tmp_path, Pair(noise=0.005))
+    for run, lost in ((base, 12), (new, 7)):
+        text = f"{lost} accepted and then lost (stream/sequence 0/{lost})"
+        rewrite(run / f"cells/{DRAIN.id}/2/result.json", lambda result, text=text: result.update(findings=[text]))
+    found = compare(base, new)
+    assert [(each.base, each.new, each.is_new) for each in found.findings] == [(1, 1, False)]
+    assert found.exit_code == 0
+    rewrite(new / f"cells/{DRAIN.id}/3/result.json", lambda result: result.update(findings=["3 stored twice"]))
+    found = compare(base, new)
+    assert [each.text for each in found.new_findings] == ["3 stored twice"]
+    assert found.exit_code == 1
+    assert words.sentence(found).startswith("NEW has 1 finding that BASE has not: 3 stored twice (drain-p3-c1)")
+
+
+@pytest.mark.parametrize(
+    ("answer", "verdict"),
+    [
+        ((26_000, 25_000, 27_000), "faster"),
+        ((14_000, 13_000, 15_000), "slower"),
+        ((21_000, 19_000, 23_000), "cannot tell"),
+        ((20_100, 19_950, 20_250), "same"),
+        (None, "cannot tell"),
+    ],
+)
+def test_of_two_searches_the_intervals_decide(
+    tmp_path: Path, answer: tuple[float, float, float] | None, verdict: str
+) -> None:
+    narrow = verdict == "same"
+    ours = (20_000.0, 19_900.0 if narrow else 18_000.0, 20_100.0 if narrow else 22_000.0)
+    base, new = (
+        write(tmp_path, Plan([Cell("capacity-p3-c1", "capacity", probes=PROBES, sustainable=found)], requests=50), name)
+        for name, found in (("base", ours), ("new", answer))
+    )
+    cell = only_cell(compare(base, new))
+    assert (cell.verdict, cell.primary.p) == (verdict, None)
+
+
+def test_an_answer_that_was_not_confirmed_is_none(tmp_path: Path) -> None:
+    cells = [
+        Cell("capacity-p3-c1", "capacity", probes=PROBES, sustainable=(load, load - 500, load + 500))
+        for load in (9e3, 2e4)
+    ]
+    base, new = (
+        write(tmp_path, Plan([cell], requests=50), name) for cell, name in zip(cells, ("base", "new"), strict=True)
+    )
+    rewrite(new / "cells/capacity-p3-c1/capacity.json", lambda capacity: capacity.update(confirmed=False))
+    cell = only_cell(compare(base, new))
+    assert (cell.verdict, cell.why) == ("cannot tell", "the answer of NEW was not confirmed")
+
+
+def test_cells_of_one_run_only_are_told_and_none_in_common_is_bad_usage(tmp_path: Path) -> None:
+    base, new = write_pair(tmp_path, Pair([DRAIN, OTHER_DRAIN], rounds=2, new_plan={"cells": [DRAIN]}))
+    found = compare(base, new)
+    assert (len(found.cells), found.only_base, found.only_new) == (1, (OTHER_DRAIN.id,), ())
+    assert f"In BASE only: {OTHER_DRAIN.id}." in found.warnings
+    other = write(tmp_path, Plan([STEADY], rounds=1, requests=50), "other")
+    with pytest.raises(ComparisonError, match="no cell in common"):
+        compare(base, other)
+    with pytest.raises(ComparisonError, match="name two runs"):
+        compare(base, base)
+
+
+def test_the_page_is_one_file_with_both_runs_and_needs_no_network(tmp_path: Path) -> None:
+    html = page.make(compare(*write_pair(tmp_path, Pair([DRAIN, STEADY], speed={DRAIN.id: 0.7}))))
+    assert sections(html) == ["ratios", "rounds", "beside", "findings", "environment", "method", "again"]
+    assert re.findall(r"""(?:src|href)=["'](?!#)""", html) == []
+    assert 'class="findings"' in html
+    text = str(Words(html))
+    assert re.findall(r"(?i)(?<!delivery[ -])\blatency\b", text) == []
+    assert html.count("<figure ") == 3
+
+
+def test_what_comes_from_a_bundle_is_escaped(tmp_path: Path) -> None:
+    base, new = write_pair(tmp_path, Pair(rounds=2))
+    rewrite(
+        new / f"cells/{DRAIN.id}/1/result.json", lambda result: result.update(findings=["<script>alert(1)</script>"])
+    )
+    assert "<script" not in page.make(compare(base, new))
+
+
+def test_the_page_is_made_of_cells_without_a_ratio_too(tmp_path: Path) -> None:
+    nothing = {"crashed": {(DRAIN.id, each) for each in (1, 2)}}
+    found = compare(*write_pair(tmp_path, Pair(rounds=2, new_plan=nothing)))
+    assert "cannot tell" in page.make(found)
+    assert found.exit_code == 1  # the crash is a new finding
+    json.loads(texts.to_json(found))
+
+
+def test_json_says_everything_that_a_program_needs(tmp_path: Path) -> None:
+    told = json.loads(texts.to_json(compare(*write_pair(tmp_path, Pair(speed={DRAIN.id: 0.8})))))
+    assert (told["schema_version"], told["regression"], told["interleaved"]) == (1, True, True)
+    (cell,) = told["cells"]
+    assert (cell["cell"], cell["verdict"], cell["primary"]["measure"]) == (DRAIN.id, "slower", "throughput")
+    assert len(cell["primary"]["base_by_round"]) == len(cell["primary"]["new_by_round"]) == 12
+
+
+def run(*arguments: str | Path) -> int:
+    return main(["compare", *map(str, arguments)])
+
+
+def test_the_command_writes_the_page_beside_new_and_what_else_is_asked_for(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    base, new = write_pair(tmp_path, Pair(speed={DRAIN.id: 0.8}))
+    files = ["--markdown", tmp_path / "c.md", "--json", tmp_path / "c.json"]
+    assert run(base.name, new.name, "--runs", tmp_path, *files) == 1
+    printed = capsys.readouterr().out
+    assert "NEW is slower: drain 3\u00a0\u00d7\u00a01 (throughput: ratio 0." in printed
+    assert f"written: {new / 'compare.html'}" in printed
+    assert (new / "compare.html").read_text().startswith("<!doctype html>")
+    markdown = (tmp_path / "c.md").read_text()
+    assert markdown.startswith("## Regression: 20261122-new against 20261122-base")
+    assert "| drain 3\u00a0\u00d7\u00a01 | throughput, events/s | slower |" in markdown
+    assert json.loads((tmp_path / "c.json").read_text())["regression"]
+
+
+def test_no_regression_exits_0_and_bad_usage_2(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    base, new = write_pair(tmp_path, Pair(rounds=3))
+    assert run(base, new, "--html", tmp_path / "elsewhere.html") == 0
+    assert not (new / "compare.html").exists()
+    for wrong in ([base, tmp_path / "none"], [base, base], [base, new, "--floor", "20%"], [base, new, "--html", "/"]):
+        assert run(*wrong) == 2
+    printed = capsys.readouterr().err
+    assert "is no run" in printed
+    assert "has to be larger than the floor" in printed
+    assert "cannot be written" in printed
+
+
+def test_the_floor_is_what_was_asked_for(tmp_path: Path) -> None:
+    base, new = write_pair(tmp_path, Pair(speed={DRAIN.id: 0.95}, noise=0.005))
+    assert only_cell(compare(base, new)).verdict == "slower"
+    assert only_cell(compare(base, new, Rules(floor=0.08, effect=0.2))).verdict == "same"
