@@ -7,18 +7,16 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from bench import audit, detectors, durations, probe
+from bench import agreement, audit, causality, detectors, durations, probe, soundness
 from bench.detectors import Detector, Detectors
 from bench.durations import EventDurations, RequestDurations
-from bench.evidence import Evidence
+from bench.evidence import Evidence, Happened
 from bench.matrix import Bounds, CellSpec, Objective
 from bench.result import ConsumerResult, Disturbance, Percentiles, Probe, Result, Window
 from bench.sampling import ROLES
-from loadtest._ledger import Outcome
 
 WARMUP_BATCHES = 2  # a consumer has warmed up once it has settled this many batches
 DRAINED_SHARE = 0.9
-WORTH_TELLING = 0.03  # of the machine's CPU, taken by others
 _NS = 1_000_000_000
 
 
@@ -33,17 +31,6 @@ class Identity:
     started_at: str
     offered_load_events_per_s: float | None
     step: str = ""
-
-
-@dataclass(frozen=True)
-class Happened:
-    """What was seen while it ran: crashes, how the generator ended, how long each phase took."""
-
-    crashes: tuple[str, ...]
-    generator_exit_code: int | None  # 0 where there is none
-    drained: bool
-    duration_s: dict[str, float]
-    lost: str = ""  # of a probe, why it was stopped before its time
 
 
 @dataclass(frozen=True)
@@ -68,22 +55,29 @@ def result_of(
     window = window_of(cell, evidence)
     start_ns, end_ns = round(window.start_s * _NS), round(window.end_s * _NS)
     verdict = audit.judge(
-        evidence.offered, evidence.scheduled, evidence.deliveries, evidence.documents, evidence.leftovers, looked_for
+        evidence.audited, evidence.scheduled, evidence.deliveries, evidence.documents, evidence.leftovers, looked_for
     )
     stored, offered = _stored_in(window, evidence), _offered_in(window, evidence)
     steady = cell.through_http
     requests = durations.of_requests(evidence.offered, start_ns, end_ns)
     events = events_of(evidence, window, looked_for)
-    negative = durations.negatives(requests, events, bounds.negative_duration_ms) if steady else {}
+    stamps = causality.stamps(evidence)
+    clocks = causality.check(evidence.audited, stamps, bounds, looked_for)
+    witness, unwitnessed = agreement.judge(evidence, stamps, start_ns, end_ns, bounds)
     delay_p99_ms = _p99_ms(requests) if steady else None
     response_time = durations.percentiles(requests.response_time) if steady else None
     delivery_latency = durations.percentiles(events.delivery_latency, events.request) if steady else None
     use, consumers = _use_of_machine(evidence, window), _consumers(evidence)
     disturbance = _disturbance(evidence, window)
+    measured = soundness.measured(evidence, happened, window, verdict.audit, clocks, delay_p99_ms, witness)
+    if disturbance is not None:
+        measured["disturbed_share"] = disturbance.other_programs + disturbance.stolen
     reasons = [
         *verdict.reasons,
-        *_unsound(evidence, happened, bounds, window, delay_p99_ms, disturbance, looked_for),
-        *(f"clocks: {count} values of {name} are below zero" for name, count in negative.items()),
+        *soundness.broken(measured, happened, bounds, window, disturbance, looked_for),
+        *soundness.wrong_clocks(clocks, measured, bounds, looked_for),
+        *soundness.wrong_sums(events, looked_for),
+        *unwitnessed,
     ]
     findings = [*(happened.crashes if Detector.CRASH in looked_for else ()), *verdict.findings]
     refused = _refused(verdict.audit.rejected, verdict.audit.in_doubt, verdict.audit.offered, objective)
@@ -124,10 +118,12 @@ def result_of(
         memory_max_bytes_per_role=use.memory_max_bytes,
         disturbance=disturbance,
         probe=judged,
+        witness=witness,
         consumers=consumers,
         partitions_total=sum(each.partition_count for each in consumers),
         clock_drift_max_ms_per_s=evidence.clock.drift_max_ms_per_s(),
-        negative_durations=negative,
+        negative_durations=clocks.counts,
+        bounds_measured=measured,
         duration_s=happened.duration_s,
     )
 
@@ -184,61 +180,6 @@ def _p99_ms(requests: RequestDurations) -> float | None:
     return float(np.quantile(requests.schedule_delay, 0.99)) / 1e6 if len(requests.schedule_delay) else None
 
 
-def _unsound(
-    evidence: Evidence,
-    happened: Happened,
-    bounds: Bounds,
-    window: Window,
-    delay_p99_ms: float | None,
-    disturbance: Disturbance | None,
-    looked_for: Detectors,
-) -> list[str]:
-    """Hold the measurement against the bounds of docs/methodology.md."""
-    reasons = []
-    if window.length_s <= 0:
-        reasons.append("window: nothing was left to measure after the warm-up: preload more events")
-    late = delay_p99_ms is not None and delay_p99_ms > bounds.schedule_delay_p99_ms
-    if late and Detector.SCHEDULE_DELAY in looked_for:
-        reasons.append(
-            f"generator: schedule delay p99 {delay_p99_ms:.1f} ms > {bounds.schedule_delay_p99_ms:g} ms: "
-            f"the load was not the load intended{_blame(disturbance)}"
-        )
-    if disturbance is not None and disturbance.other_programs + disturbance.stolen > bounds.disturbed_share:
-        reasons.append(
-            f"machine: other programs used {disturbance.other_programs:.0%} of its CPU and its host took "
-            f"{disturbance.stolen:.0%}, more than {bounds.disturbed_share:.0%} together"
-        )
-    busiest = _generator_share(evidence, window)
-    if busiest > bounds.generator_cpu_share and Detector.GENERATOR_SHARE in looked_for:
-        reasons.append(
-            f"generator: a process used {busiest:.0%} of a core > {bounds.generator_cpu_share:.0%}: "
-            "use more generator_processes"
-        )
-    unsent = int(evidence.offered.rows["count"][evidence.offered.rows["outcome"] == Outcome.UNSENT].sum())
-    if unsent > bounds.unsent:
-        reasons.append(f"generator: {unsent} events unsent > {bounds.unsent}")
-    drift = evidence.clock.drift_max_ms_per_s()
-    if drift > bounds.clock_drift_ms_per_s:
-        reasons.append(
-            f"clocks: wall and monotonic clock drifted {drift:.2f} ms in a second > {bounds.clock_drift_ms_per_s:g} ms"
-        )
-    if happened.generator_exit_code != 0:
-        reasons.append(f"generator: it ended with exit code {happened.generator_exit_code}, see logs/generator.log")
-    if not happened.drained:
-        reasons.append(f"drain: the backlog was not gone after {bounds.drain_timeout_s:g} s")
-    return reasons
-
-
-def _blame(found: Disturbance | None) -> str:
-    """Say what disturbed the machine, if anything did."""
-    if found is None or max(found.other_programs, found.stolen) < WORTH_TELLING:
-        return ""
-    return (
-        f" (in the window other programs used {found.other_programs:.0%} of the machine's CPU, "
-        f"and its host took {found.stolen:.0%})"
-    )
-
-
 def _disturbance(evidence: Evidence, window: Window) -> Disturbance | None:
     if window.length_s <= 0:
         return None
@@ -252,18 +193,6 @@ def _disturbance(evidence: Evidence, window: Window) -> Disturbance | None:
     busy_s = spent([sample.machine.busy_s for sample in evidence.samples])
     stolen_s = spent([sample.machine.stolen_s for sample in evidence.samples])
     return Disturbance(max(0.0, busy_s - ours_s) / there_s, stolen_s / there_s)
-
-
-def _generator_share(evidence: Evidence, window: Window) -> float:
-    """Give the share of a core that the busiest generator process used in the window."""
-    at_s = (evidence.clock.at_ns - evidence.offered.epoch_monotonic_ns) / _NS
-    pids = {pid for sample in evidence.samples for pid in sample.generator_cpu_s}
-    shares = [0.0]
-    for pid in pids:
-        totals = [sample.generator_cpu_s.get(pid, 0.0) for sample in evidence.samples]
-        spent = np.interp(window.end_s, at_s, totals) - np.interp(window.start_s, at_s, totals)
-        shares.append(float(spent) / max(window.length_s, 1e-9))
-    return max(shares)
 
 
 def _use_of_machine(evidence: Evidence, window: Window) -> _Use:

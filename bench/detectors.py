@@ -18,6 +18,9 @@ class Detector(StrEnum):
     OBJECTIVE = "the objective"
     SCHEDULE_DELAY = "how late the generator sent"
     GENERATOR_SHARE = "how busy the generator was"
+    CLOCK_DRIFT = "wall and monotonic clock moving apart"
+    ORDER = "stamps that come before those of their cause"
+    WITNESS = "what the witness read against what the workers say"
 
 
 Detectors = frozenset[Detector]

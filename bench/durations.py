@@ -148,23 +148,10 @@ def cohorts(events: EventDurations) -> list[Cohort]:
     return found
 
 
-def negatives(requests: RequestDurations, events: EventDurations, tolerance_ms: float) -> dict[str, int]:
-    """Count the durations that are too far below zero, by stage.
-
-    The record timestamp is in whole milliseconds: where it takes part, ``tolerance_ms``
-    is allowed. Elsewhere nothing below zero is.
-    """
-    coarse = {"http_and_api", "kafka_and_backlog"}
-    named = {
-        **events.stages,
-        "schedule_delay": requests.schedule_delay,
-        "response_time": requests.response_time,
-        "service_time": requests.service_time,
-        "delivery_latency": events.delivery_latency,
-    }
-    floors = {name: -tolerance_ms * _MS if name in coarse else 0 for name in named}
-    counts = {name: int((values < floors[name]).sum()) for name, values in named.items()}
-    return {name: count for name, count in counts.items() if count}
+def mismatches(events: EventDurations) -> int:
+    """Count the events whose four stages do not add up to their delivery latency, to the nanosecond."""
+    total = sum((events.stages[name] for name in STAGES), np.zeros_like(events.delivery_latency))
+    return int((total != events.delivery_latency).sum())
 
 
 def _first_of_each_request(rows: NDArray[np.void]) -> NDArray[np.void]:

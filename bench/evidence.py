@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from bench import bundle, documents, durations, histogram
+from bench import bundle, documents, durations, histogram, sightings
 from bench.deliveries import Deliveries
 from bench.documents import Documents
 from bench.expected import Expected
@@ -30,8 +30,31 @@ class Backlog:
 
 
 @dataclass(frozen=True)
+class Happened:
+    """What was seen while it ran: crashes, how the generator ended, how long each phase took."""
+
+    crashes: tuple[str, ...]
+    generator_exit_code: int | None  # 0 where there is none
+    drained: bool
+    duration_s: dict[str, float]
+    lost: str = ""  # of a probe, why it was stopped before its time
+
+
+@dataclass(frozen=True)
+class Witnessed:
+    """What the witness did. ``offered``: the load and its own events; ``sightings``: see :mod:`bench.sightings`."""
+
+    offered: Offered
+    sightings: NDArray[np.void]
+    exit_code: int | None = 0
+
+
+@dataclass(frozen=True)
 class Evidence:
-    """Everything that a repeat is judged by."""
+    """Everything that a repeat is judged by.
+
+    ``offered``: the load, which all figures are of. The audit is of ``audited``, which the witness's events belong to.
+    """
 
     offered: Offered
     scheduled: int
@@ -41,11 +64,23 @@ class Evidence:
     clock: ClockSamples
     samples: tuple[Sample, ...]
     backlog: Backlog
+    witness: Witnessed | None = None
+
+    @property
+    def audited(self) -> Offered:
+        """Every event of the repeat, the witness's too."""
+        return self.witness.offered if self.witness else self.offered
 
     @cached_property
     def first_deliveries(self) -> NDArray[np.void]:
-        """The earliest acknowledged delivery of each event (:func:`bench.durations.first_deliveries`)."""
-        return durations.first_deliveries(self.offered, self.deliveries)
+        """The earliest acknowledged delivery of each event of the load; ``index`` is that in ``offered``."""
+        first = self.audited_first_deliveries
+        return first[first["index"] < self.offered.events]  # the witness's events come last
+
+    @cached_property
+    def audited_first_deliveries(self) -> NDArray[np.void]:
+        """The same of the witness's events too; ``index`` is that in ``audited``."""
+        return durations.first_deliveries(self.audited, self.deliveries)
 
 
 def read_documents(mongo: Mongo, of_offered: Offered, spec: LoadSpec, compare_share: float) -> Documents:
@@ -55,7 +90,7 @@ def read_documents(mongo: Mongo, of_offered: Offered, spec: LoadSpec, compare_sh
 
 def write_tables(folder: Path, evidence: Evidence, start_ns: int, end_ns: int, *, with_histograms: bool) -> None:
     """Write the bundle's files of a repeat and remove the logs that they are made of."""
-    rows = evidence.offered.rows
+    rows = evidence.audited.rows
     bundle.write_table(folder / "ledger.parquet", {name: rows[name] for name in rows.dtype.names or ()})
     delivered = evidence.deliveries.rows
     epoch_ns = evidence.offered.epoch_monotonic_ns
@@ -72,7 +107,11 @@ def write_tables(folder: Path, evidence: Evidence, start_ns: int, end_ns: int, *
     bundle.write_table(folder / "timeseries.parquet", timeseries(evidence))
     if with_histograms:
         _write_histograms(folder / "latency.hlog", evidence, start_ns, end_ns)
-    for raw in (*folder.glob("ledger-*.log"), *folder.glob("worker-*.log")):
+    if evidence.witness:
+        seen = np.sort(evidence.witness.sightings, order="sequence")
+        columns = {"sequence": seen["sequence"], "missed": seen["missed_ns"], "seen": seen["seen_ns"]}
+        bundle.write_table(folder / "witness.parquet", columns)
+    for raw in (*folder.glob("ledger-*.log"), *folder.glob("worker-*.log"), *folder.glob(sightings.FILE)):
         raw.unlink()
 
 

@@ -11,6 +11,7 @@ import numpy as np
 from bson.objectid import ObjectId
 from numpy.typing import NDArray
 
+from bench import sightings
 from bench.offered import Offered
 from bench.rawbson import IDENTITY_NAME, at_every_byte
 from loadtest import _identity
@@ -52,6 +53,7 @@ class Expected:
         """Make all of it anew from the seed; the generator said only when each request was due."""
         self._offered = offered
         self._content = Content(spec.traffic, spec.seed, spec.run)
+        self._of_witness = sightings.content_of(spec)
         self._run = spec.run
         self._unix_ms = (offered.rows["intended"] + offered.epoch_unix_ns) // 1_000_000
         table_bytes = spec.traffic.table_events * spec.traffic.payload_bytes
@@ -68,13 +70,15 @@ class Expected:
         row = int(self._offered.row_of_event[index])
         stream = int(self._offered.rows["stream"][row])
         sequence = index - int(self._offered.stream_base[stream])
-        return self._content.event(stream, sequence, int(self._unix_ms[row]))
+        content = self._of_witness if stream == _identity.WITNESS_STREAM else self._content
+        return content.event(stream, sequence, int(self._unix_ms[row]))
 
     def bson(self, indexes: NDArray[np.int64]) -> tuple[bytearray, NDArray[np.int64]]:
         """Give the documents of these events as BSON, one behind the other, and their lengths in bytes.
 
         In them the elements have the order in which a worker writes them, and numbers their usual types: a
-        document that is not the same byte by byte may still say the same.
+        document that is not the same byte by byte may still say the same. The witness's few never are: its events
+        come from another table than the load's, and :meth:`event` alone tells what they say.
         """
         if self._templates is None:
             raise ValueError("documents of this size are compared one by one")

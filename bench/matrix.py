@@ -37,6 +37,8 @@ class Bounds(Struct, frozen=True, forbid_unknown_fields=True):
 
     ``negative_duration_ms``: how far below zero a duration may be in which Kafka's record timestamp takes part.
     ``disturbed_share``: of the machine's CPU, what other programs and the host of a virtual machine may take of it.
+    ``witness_tolerance_ms``: how far the witness's sighting of an event may lie from what the deliveries log says,
+    beyond the time between two polls.
     ``compare_share``: the share of events whose documents the audit compares field by field.
     """
 
@@ -47,6 +49,7 @@ class Bounds(Struct, frozen=True, forbid_unknown_fields=True):
     drain_timeout_s: Annotated[float, Meta(ge=1, le=86_400)] = 60.0
     negative_duration_ms: _NotNegative = 1.0
     disturbed_share: Annotated[float, Meta(gt=0, le=1)] = 0.15
+    witness_tolerance_ms: _NotNegative = 10.0
     compare_share: Annotated[float, Meta(ge=0.01, le=1)] = 1.0
 
 

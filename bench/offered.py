@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -32,7 +32,8 @@ class Offered:
 
     ``rows``: structured array of ``ROW``, ordered by stream and first sequence number, times in
     ns relative to the epoch, -1 where there is none. An event's *index* is its place when all
-    rows are laid end to end; it is what ledger, deliveries and documents are joined by.
+    rows are laid end to end; it is what ledger, deliveries and documents are joined by. The witness's
+    stream, where there is one, comes last.
     """
 
     run: int
@@ -50,6 +51,23 @@ class Offered:
     def events(self) -> int:
         """How many events were offered."""
         return len(self.row_of_event)
+
+    def of_load(self) -> Offered:
+        """Give what the generator offered, without the witness: its events have no index there, and their ids none."""
+        witness = _identity.WITNESS_STREAM
+        if witness not in self.streams:
+            return self
+        base, count = self.stream_base.copy(), self.stream_count.copy()
+        base[witness], count[witness] = -1, 0
+        return replace(
+            self,
+            rows=self.rows[self.rows["stream"] != witness],
+            streams=self.streams[:-1],
+            stream_base=base,
+            stream_count=count,
+            row_of_event=self.row_of_event[: self.stream_base[witness]],
+            stopped_ns=self.stopped_ns[:-1],
+        )
 
     def per_event(self, field: str) -> NDArray[np.generic]:
         """Give a column of ``rows`` for every event, shape (events,)."""
@@ -85,10 +103,11 @@ def load(directory: Path) -> Offered:
         BundleError: there is no ledger, a ledger has gaps, or they do not belong together.
         CorruptLogError: a block in the middle of one is damaged.
     """
-    ledgers = [_ledger.read(path) for path in sorted(directory.glob("ledger-*.log"))]
-    if not ledgers:
+    ledgers = sorted(map(_ledger.read, directory.glob("ledger-*.log")), key=lambda ledger: ledger.head.index)
+    of_load = [ledger for ledger in ledgers if ledger.head.index != _identity.WITNESS_STREAM]
+    if not of_load:
         raise BundleError(f"{directory} holds no ledger: the generator ended before it wrote one, see its log")
-    head = ledgers[0].head
+    head = of_load[0].head
     base = np.full(1 << _identity.STREAM_BITS, -1, dtype=np.int64)
     count = np.zeros(1 << _identity.STREAM_BITS, dtype=np.int64)
     tables = []
@@ -111,7 +130,7 @@ def load(directory: Path) -> Offered:
         stream_base=base,
         stream_count=count,
         row_of_event=np.repeat(np.arange(len(rows), dtype=np.int32), rows["count"]),
-        complete=all(_is_complete(ledger) for ledger in ledgers) and len(ledgers) == head.count,
+        complete=all(_is_complete(ledger) for ledger in ledgers) and len(of_load) == head.count,
         stopped_ns=tuple(ledger.tail.stopped_ns if ledger.tail else None for ledger in ledgers),
     )
 

@@ -14,11 +14,11 @@ import msgspec
 import numpy as np
 from pymongo.errors import PyMongoError
 
-from bench import deliveries, derive, detectors, evidence, offered, probe
+from bench import deliveries, derive, detectors, evidence, offered, probe, sightings
 from bench.cellspec import CellSpec
 from bench.detectors import Detectors
 from bench.errors import RepeatError
-from bench.evidence import Backlog, Evidence
+from bench.evidence import Backlog, Evidence, Happened, Witnessed
 from bench.forecast import Seen
 from bench.generator import epoch_of, generator_process
 from bench.leftovers import GroupWatch
@@ -28,6 +28,7 @@ from bench.progress import Display
 from bench.result import Result, Window
 from bench.sampling import Sampler
 from bench.system import System, settings_for
+from bench.witness import LOAD_IS_OVER, witness_process
 from loadtest import _ledger, _schedule
 from loadtest._spec import Arrivals, LoadSpec, Traffic
 from pipeline import provision
@@ -72,7 +73,7 @@ class Measured:
     """What a repeat left behind, not judged yet."""
 
     evidence: Evidence
-    happened: derive.Happened
+    happened: Happened
 
 
 @dataclass
@@ -120,9 +121,11 @@ async def measure(repeat: Repeat, folder: Path, display: Display, on_load: OnLoa
     system = System(settings_for(repeat.settings, cell, repeat.name), cell.consumers, folder)
     spec = load_spec(repeat)
     generator = generator_process(spec, system.url, cell.generator_processes, folder)
+    witness = witness_process(system.settings, system.url, folder)
 
     def pids() -> Mapping[str, list[int]]:
-        return {**repeat.server_pids, **system.pids(), "generator": [generator.pid] if generator.pid else []}
+        beside = {each.name: [each.pid] for each in (generator, witness) if each.pid}
+        return {**repeat.server_pids, **system.pids(), **beside}
 
     sampler = Sampler(pids)
     progress = _Progress()
@@ -135,21 +138,26 @@ async def measure(repeat: Repeat, folder: Path, display: Display, on_load: OnLoa
         stack.callback(sampler.stop)
         stack.callback(system.stop)
         stack.callback(generator.stop)
+        stack.callback(witness.stop)
         sampler.start()
         if cell.kind == "drain":
             await _load_drain(system, spec, cell.events, folder, progress, display)
         else:
-            await _start_steady(system, generator, folder, progress, display)
+            await _start_steady(system, generator, witness, folder, progress, display)
         async with _beside(on_load(Moment(progress.epoch_ns, pids())) if on_load else None):
             if cell.through_http:
                 await _load_steady(generator, watch, spec, until, progress, display)
+                witness.send_signal(LOAD_IS_OVER)
             with progress.phase("drain", display):
                 await _drain(system, watch, repeat, progress, display)
+                if witness.pid:
+                    witness.stop()  # it waits for its last answers, looks once more, and ends
+                    await _drain(system, watch, repeat, progress, display)  # what it had on its way
         crashes = system.stop()
         sampler.stop()
         with progress.phase("audit", display):
-            collected = await _collect(system, watch, spec, repeat, sampler, progress, folder)
-    happened = derive.Happened(
+            collected = await _collect(system, watch, spec, repeat, sampler, progress, witness, folder)
+    happened = Happened(
         crashes=tuple(crashes),
         generator_exit_code=generator.returncode if generator.pid else 0,
         drained=progress.backlog[-1] == 0,
@@ -246,12 +254,18 @@ async def _load_drain(
 
 
 async def _start_steady(
-    system: System, generator: ChildProcess, folder: Path, progress: _Progress, display: Display
+    system: System,
+    generator: ChildProcess,
+    witness: ChildProcess,
+    folder: Path,
+    progress: _Progress,
+    display: Display,
 ) -> None:
-    """Start API and workers, then the generator, until it has fixed the epoch."""
+    """Start API and workers, then witness and generator, until that has fixed the epoch of both."""
     with progress.phase("start", display):
         await asyncio.gather(system.start_api(), system.start_workers())
     with progress.phase("load", display):
+        witness.start()
         generator.start()
         progress.epoch_ns = await epoch_of(generator, folder)
 
@@ -310,27 +324,30 @@ async def _collect(
     repeat: Repeat,
     sampler: Sampler,
     progress: _Progress,
+    witness: ChildProcess,
     folder: Path,
 ) -> Evidence:
     """Read all that the repeat left behind."""
-    of_offered = offered.load(folder)
-    scheduled = (
-        repeat.identity.cell.events
-        if repeat.identity.cell.kind == "drain"
-        else sum(
-            _schedule.offered(spec, index, len(of_offered.streams), stopped_ns)
-            for index, stopped_ns in zip(of_offered.streams, of_offered.stopped_ns, strict=True)
+    audited = offered.load(folder)
+    of_load = audited.of_load()
+    witnessed = Witnessed(audited, sightings.load(folder), witness.returncode) if witness.pid else None
+    if witnessed is None:
+        scheduled = repeat.identity.cell.events
+    else:
+        scheduled = sightings.scheduled(spec, audited) + sum(
+            _schedule.offered(spec, index, len(of_load.streams), stopped_ns)
+            for index, stopped_ns in zip(of_load.streams, of_load.stopped_ns, strict=True)
         )
-    )
     return Evidence(
-        offered=of_offered,
+        offered=of_load,
         scheduled=scheduled,
         deliveries=deliveries.load(system.deliveries_logs, system.assignments),
-        documents=evidence.read_documents(system.settings.mongo, of_offered, spec, repeat.bounds.compare_share),
+        documents=evidence.read_documents(system.settings.mongo, audited, spec, repeat.bounds.compare_share),
         leftovers=await watch.leftovers(),
         clock=sampler.clock(),
         samples=tuple(sampler.samples),
         backlog=Backlog(np.array(progress.backlog_at_ns, dtype=np.int64), np.array(progress.backlog, dtype=np.int64)),
+        witness=witnessed,
     )
 
 

@@ -227,6 +227,7 @@ class Result(Struct, frozen=True, kw_only=True):
     partitions_total: int = 0
     clock_drift_max_ms_per_s: float | None = None
     negative_durations: dict[str, int] = msgspec.field(default_factory=dict)
+    bounds_measured: dict[str, float] = msgspec.field(default_factory=dict)
     duration_s: dict[str, float] = msgspec.field(default_factory=dict)
 
 

@@ -13,7 +13,7 @@ import psutil
 from numpy.typing import NDArray
 
 PERIOD_S = 1.0
-ROLES = ("generator", "api", "kafka", "worker", "mongodb", "harness")
+ROLES = ("generator", "api", "kafka", "worker", "mongodb", "harness", "witness")
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,8 @@ SEQUENCE_BITS = 36
 MAX_RUN = (1 << RUN_BITS) - 1
 MAX_STREAM = (1 << STREAM_BITS) - 1
 MAX_SEQUENCE = (1 << SEQUENCE_BITS) - 1
+# No generator's: events that bear it are part of the audit, and of no figure of the load.
+WITNESS_STREAM = MAX_STREAM
 
 _RUN_SHIFT = STREAM_BITS + SEQUENCE_BITS
 _PACKED_BITS = RUN_BITS + _RUN_SHIFT

@@ -15,7 +15,7 @@ from math import log
 import numpy as np
 from numpy.typing import NDArray
 
-from loadtest._identity import MAX_STREAM
+from loadtest._identity import WITNESS_STREAM
 from loadtest._profile import cumulative_s
 from loadtest._spec import LoadSpec, Traffic
 
@@ -60,8 +60,8 @@ def requests(spec: LoadSpec, index: int, count: int) -> Iterator[Chunk]:
     Raises:
         ValueError: ``index`` is not one of ``count`` processes, or there are more than the identity has bits for.
     """
-    if not 0 <= index < count <= MAX_STREAM + 1:
-        raise ValueError(f"process {index} of {count} cannot be: 0 <= index < count <= {MAX_STREAM + 1}")
+    if not 0 <= index < count <= WITNESS_STREAM:
+        raise ValueError(f"process {index} of {count} cannot be: 0 <= index < count <= {WITNESS_STREAM}")
     kinds = _kinds(spec)
     taken = [0] * len(kinds)
     sequence = 0

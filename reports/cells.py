@@ -19,7 +19,7 @@ STAGES = ("schedule_delay", "http_and_api", "kafka_and_backlog", "write")
 CONFIRMATION, NOT_SUSTAINED = "confirmation", "not sustained"
 _SAME_LOAD = 1e-3
 MEASURES = ("delivery_latency", "response_time", "service_time")
-ROLES = ("generator", "api", "kafka", "worker", "mongodb", "harness")
+ROLES = ("generator", "api", "kafka", "worker", "mongodb", "harness", "witness")
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ ROLE_NAMES = {
     "worker": "worker",
     "mongodb": "MongoDB",
     "harness": "harness",
+    "witness": "witness",
 }
 STAGE_NAMES = {
     "schedule_delay": "schedule delay",

@@ -30,7 +30,8 @@ HANDLERS_BUSY = 0.85
 MOST_REPEATS = 2 / 3
 """Of the repeats have to show it, for a limit to count as reached."""
 MACHINE = "machine"
-PYTHON_ROLES = ("worker", "api", "generator", "harness")
+PYTHON_ROLES = ("worker", "api", "generator", "harness", "witness")
+OBSERVERS = ("harness", "witness")
 
 
 class Evidence(Struct, frozen=True):
@@ -110,7 +111,7 @@ def headroom(results: Sequence[Result], told: Sequence[Evidence], cores_there: f
     used = mean_cores(results)
     idle = max(0.0, cores_there - sum(used.values()) - others_cores(results, cores_there))
     for role, cores in used.items():
-        if cores <= 0 or role == "harness":  # it is not what is measured
+        if cores <= 0 or role in OBSERVERS:  # it is not what is measured
             continue
         own = [Headroom(role, _left(one.share), one.what) for one in told if one.role == role]
         if role not in PYTHON_ROLES and cores_there:
@@ -197,6 +198,7 @@ def _busiest_process(plan: CellPlan, result: Result, role: str) -> float | None:
         "api": int(plan.axes.get("api_processes") or 0),
         "generator": int(plan.axes.get("generator_processes") or 0),
         "harness": 1,
+        "witness": 1,
     }[role]
     return result.cpu_cores_per_role.get(role, 0.0) / processes if processes else None
 

@@ -278,6 +278,7 @@ class Result(Struct, frozen=True, kw_only=True):
     partitions_total: int = 0
     clock_drift_max_ms_per_s: float | None = None
     negative_durations: dict[str, int] = {}
+    bounds_measured: dict[str, float] = {}
     duration_s: dict[str, float] = {}
 
 

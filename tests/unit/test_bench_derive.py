@@ -10,9 +10,9 @@ import pytest
 from bench import derive
 from bench.cellspec import CellSpec
 from bench.deliveries import DELIVERY, Consumer, Deliveries
-from bench.derive import Happened, Identity
+from bench.derive import Identity
 from bench.documents import Documents
-from bench.evidence import Backlog, Evidence
+from bench.evidence import Backlog, Evidence, Happened
 from bench.leftovers import Leftovers
 from bench.matrix import Bounds, Objective
 from bench.offered import ROW, Offered
@@ -102,7 +102,7 @@ def test_a_sound_repeat_of_a_system_that_keeps_up() -> None:
         (evidence_of(outcome=Outcome.UNSENT), FINE, "1 events unsent"),
         (replace(evidence_of(), clock=clock(jump_ms=1.5)), FINE, "drifted 1.50 ms in a second"),
         (replace(evidence_of(), scheduled=501), FINE, "schedule intends 501"),
-        (evidence_of(sent_late_ms=-2), FINE, "values of schedule_delay are below zero"),
+        (evidence_of(sent_late_ms=-2), FINE, "sent before they were due (schedule_delay)"),
         (replace(evidence_of(), samples=samples(0.2, others_cores=0.5)), FINE, "machine: other programs used"),
         (evidence_of(), replace(FINE, drained=False), "backlog was not gone after 60 s"),
         (evidence_of(), replace(FINE, generator_exit_code=3), "ended with exit code 3"),

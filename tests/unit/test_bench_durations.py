@@ -115,13 +115,6 @@ def test_events_of_one_request_are_one_sample() -> None:
     assert found.p50 is None
 
 
-def test_negative_durations_are_counted_and_a_millisecond_is_allowed_where_the_record_timestamp_takes_part() -> None:
-    early = offered((1, 10, 9, 20, Outcome.ACCEPTED), (1, 10, 12, 20, Outcome.ACCEPTED))
-    requests = durations.of_requests(early, 0, 100 * MS)
-    events = of_events(early, delivered((0, 8, 30, 40), (1, 10, 30, 40)), clock(0, 0), 100 * MS)
-    assert durations.negatives(requests, events, 1.0) == {"schedule_delay": 1, "http_and_api": 1}
-
-
 @given(st.lists(st.integers(0, 3_600_000_000_000), min_size=1, max_size=200))
 def test_a_histogram_binned_at_once_is_the_one_recorded_value_by_value(values: list[int]) -> None:
     binned = histogram.histogram(np.array(values, dtype=np.int64))

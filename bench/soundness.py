@@ -1,0 +1,128 @@
+"""The bounds of validity: what was measured for each, and which are broken, in words."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from bench import causality, durations
+from bench.causality import Clocks
+from bench.detectors import Detector, Detectors
+from bench.durations import EventDurations
+from bench.evidence import Evidence, Happened
+from bench.matrix import Bounds
+from bench.result import Audit, Disturbance, Window, WitnessAgreement
+from loadtest._ledger import Outcome
+
+WORTH_TELLING = 0.03  # of the machine's CPU, taken by others
+_NS = 1_000_000_000
+_MS = 1_000_000
+
+
+def measured(
+    evidence: Evidence,
+    happened: Happened,
+    window: Window,
+    audited: Audit,
+    clocks: Clocks,
+    delay_p99_ms: float | None,
+    witness: WitnessAgreement | None,
+) -> dict[str, float]:
+    """Give what was measured for each bound, by the bound's name; without those that mean nothing to this repeat."""
+    coarse_ns = [clocks.lowest_ns.get(order.name, 0) for order in causality.ORDERS if order.is_coarse]
+    found = {
+        "schedule_delay_p99_ms": delay_p99_ms,
+        "generator_cpu_share": _generator_share(evidence, window),
+        "unsent": float(_unsent(evidence)),
+        "clock_drift_ms_per_s": evidence.clock.drift_max_ms_per_s(),
+        "drain_timeout_s": happened.duration_s.get("drain"),
+        "negative_duration_ms": max(0, *(-each for each in coarse_ns)) / _MS,
+        "witness_tolerance_ms": witness.beyond_max_ms if witness and witness.events else None,
+        "compare_share": audited.compared / audited.stored if audited.stored else None,
+    }
+    return {name: value for name, value in found.items() if value is not None}
+
+
+def broken(
+    found: Mapping[str, float],
+    happened: Happened,
+    bounds: Bounds,
+    window: Window,
+    disturbance: Disturbance | None,
+    looked_for: Detectors,
+) -> list[str]:
+    """Hold what was :func:`measured` against the bounds of docs/methodology.md; the clocks' are held apart from it."""
+    reasons = []
+    delay_p99_ms = found.get("schedule_delay_p99_ms")
+    if window.length_s <= 0:
+        reasons.append("window: nothing was left to measure after the warm-up: preload more events")
+    late = delay_p99_ms is not None and delay_p99_ms > bounds.schedule_delay_p99_ms
+    if late and Detector.SCHEDULE_DELAY in looked_for:
+        reasons.append(
+            f"generator: schedule delay p99 {delay_p99_ms:.1f} ms > {bounds.schedule_delay_p99_ms:g} ms: "
+            f"the load was not the load intended{_blame(disturbance)}"
+        )
+    if disturbance is not None and found["disturbed_share"] > bounds.disturbed_share:
+        reasons.append(
+            f"machine: other programs used {disturbance.other_programs:.0%} of its CPU and its host took "
+            f"{disturbance.stolen:.0%}, more than {bounds.disturbed_share:.0%} together"
+        )
+    busiest = found["generator_cpu_share"]
+    if busiest > bounds.generator_cpu_share and Detector.GENERATOR_SHARE in looked_for:
+        reasons.append(
+            f"generator: a process used {busiest:.0%} of a core > {bounds.generator_cpu_share:.0%}: "
+            "use more generator_processes"
+        )
+    unsent = found["unsent"]
+    if unsent > bounds.unsent:
+        reasons.append(f"generator: {unsent:.0f} events unsent > {bounds.unsent}")
+    if happened.generator_exit_code != 0:
+        reasons.append(f"generator: it ended with exit code {happened.generator_exit_code}, see logs/generator.log")
+    if not happened.drained:
+        reasons.append(f"drain: the backlog was not gone after {bounds.drain_timeout_s:g} s")
+    return reasons
+
+
+def wrong_clocks(clocks: Clocks, found: Mapping[str, float], bounds: Bounds, looked_for: Detectors) -> list[str]:
+    """Say what the clocks cannot be right about, and whose it must be."""
+    drift_ms = found["clock_drift_ms_per_s"]
+    drifted = drift_ms > bounds.clock_drift_ms_per_s and Detector.CLOCK_DRIFT in looked_for
+    reasons = causality.reasons(clocks, drifted=drifted)
+    if drifted:
+        said = f"wall and monotonic clock drifted {drift_ms:.2f} ms in a second > {bounds.clock_drift_ms_per_s:g} ms"
+        reasons.insert(0, f"clocks: {said}: {causality.DRIFTED}")
+    return reasons
+
+
+def wrong_sums(events: EventDurations, looked_for: Detectors) -> list[str]:
+    """Check that every delivery latency is the sum of its stages, to the nanosecond."""
+    odd = durations.mismatches(events) if Detector.WAITING in looked_for else 0
+    return [f"stages: of {odd:,} events the four do not add up to the delivery latency"] if odd else []
+
+
+def _unsent(evidence: Evidence) -> int:
+    rows = evidence.offered.rows
+    return int(rows["count"][rows["outcome"] == Outcome.UNSENT].sum())
+
+
+def _blame(found: Disturbance | None) -> str:
+    """Say what disturbed the machine, if anything did."""
+    if found is None or max(found.other_programs, found.stolen) < WORTH_TELLING:
+        return ""
+    return (
+        f" (in the window other programs used {found.other_programs:.0%} of the machine's CPU, "
+        f"and its host took {found.stolen:.0%})"
+    )
+
+
+def _generator_share(evidence: Evidence, window: Window) -> float:
+    """Give the share of a core that the busiest generator process used in the window."""
+    at_s = (evidence.clock.at_ns - evidence.offered.epoch_monotonic_ns) / _NS
+    pids = {pid for sample in evidence.samples for pid in sample.generator_cpu_s}
+    shares = [0.0]
+    for pid in pids:
+        totals = [sample.generator_cpu_s.get(pid, 0.0) for sample in evidence.samples]
+        spent = np.interp(window.end_s, at_s, totals) - np.interp(window.start_s, at_s, totals)
+        shares.append(float(spent) / max(window.length_s, 1e-9))
+    return max(shares)
