@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass, replace
 
 import numpy as np
 
-from bench import agreement, audit, causality, detectors, durations, probe, soundness
+from bench import (
+    agreement,
+    audit,
+    causality,
+    detectors,
+    durations,
+    kafkacounters,
+    looplag,
+    mongocounters,
+    probe,
+    soundness,
+    usage,
+)
 from bench.detectors import Detector, Detectors
 from bench.durations import EventDurations, RequestDurations
 from bench.evidence import Evidence, Happened
 from bench.matrix import Bounds, CellSpec, Objective
-from bench.result import ConsumerResult, Disturbance, Percentiles, Probe, Result, Window
-from bench.sampling import ROLES
+from bench.result import ConsumerResult, Percentiles, Probe, Result, Window
 
 WARMUP_BATCHES = 2  # a consumer has warmed up once it has settled this many batches
 DRAINED_SHARE = 0.9
@@ -31,15 +41,6 @@ class Identity:
     started_at: str
     offered_load_events_per_s: float | None
     step: str = ""
-
-
-@dataclass(frozen=True)
-class _Use:
-    """What each role used in the window, and the most memory it held at any time."""
-
-    cpu_s: dict[str, float]
-    cpu_cores: dict[str, float]
-    memory_max_bytes: dict[str, int]
 
 
 def result_of(
@@ -67,9 +68,11 @@ def result_of(
     delay_p99_ms = _p99_ms(requests) if steady else None
     response_time = durations.percentiles(requests.response_time) if steady else None
     delivery_latency = durations.percentiles(events.delivery_latency, events.request) if steady else None
-    use, consumers = _use_of_machine(evidence, window), _consumers(evidence)
-    disturbance = _disturbance(evidence, window)
-    measured = soundness.measured(evidence, happened, window, verdict.audit, clocks, delay_p99_ms, witness)
+    epoch_ns = evidence.offered.epoch_monotonic_ns
+    use = usage.of_window(evidence.samples, epoch_ns + start_ns, epoch_ns + end_ns)
+    consumers, told = _consumers(evidence), evidence.counters
+    disturbance = usage.disturbance(evidence.samples, epoch_ns + start_ns, epoch_ns + end_ns)
+    measured = soundness.measured(evidence, happened, use, verdict.audit, clocks, delay_p99_ms, witness)
     if disturbance is not None:
         measured["disturbed_share"] = disturbance.other_programs + disturbance.stolen
     reasons = [
@@ -117,6 +120,15 @@ def result_of(
         cpu_cores_per_role=use.cpu_cores,
         memory_max_bytes_per_role=use.memory_max_bytes,
         disturbance=disturbance,
+        cpu_user_cores_per_role=use.cpu_user_cores,
+        cpu_system_cores_per_role=use.cpu_system_cores,
+        busiest_process_cores_per_role=use.busiest_process_cores,
+        context_switches_per_s_per_role=use.context_switches_per_s,
+        write_bytes_per_s_per_role=use.write_bytes_per_s,
+        loopback_bytes_per_s=use.loopback_bytes_per_s,
+        event_loop_lag_ms=looplag.use(told.loop_lag, epoch_ns + start_ns, epoch_ns + end_ns),
+        kafka_use=kafkacounters.use(told.kafka, epoch_ns + start_ns, epoch_ns + end_ns),
+        mongodb_use=mongocounters.use(told.mongodb, epoch_ns + start_ns, epoch_ns + end_ns),
         probe=judged,
         witness=witness,
         consumers=consumers,
@@ -178,35 +190,6 @@ def _offered_in(window: Window, evidence: Evidence) -> int:
 
 def _p99_ms(requests: RequestDurations) -> float | None:
     return float(np.quantile(requests.schedule_delay, 0.99)) / 1e6 if len(requests.schedule_delay) else None
-
-
-def _disturbance(evidence: Evidence, window: Window) -> Disturbance | None:
-    if window.length_s <= 0:
-        return None
-    at_s = (evidence.clock.at_ns - evidence.offered.epoch_monotonic_ns) / _NS
-
-    def spent(totals: list[float]) -> float:
-        return float(np.interp(window.end_s, at_s, totals) - np.interp(window.start_s, at_s, totals))
-
-    there_s = window.length_s * (os.cpu_count() or 1)
-    ours_s = spent([sum(usage.cpu_s for usage in sample.usage.values()) for sample in evidence.samples])
-    busy_s = spent([sample.machine.busy_s for sample in evidence.samples])
-    stolen_s = spent([sample.machine.stolen_s for sample in evidence.samples])
-    return Disturbance(max(0.0, busy_s - ours_s) / there_s, stolen_s / there_s)
-
-
-def _use_of_machine(evidence: Evidence, window: Window) -> _Use:
-    at_s = (evidence.clock.at_ns - evidence.offered.epoch_monotonic_ns) / _NS
-    spent_s: dict[str, float] = {}
-    cores: dict[str, float] = {}
-    memory: dict[str, int] = {}
-    for role in ROLES:
-        totals = [sample.usage[role].cpu_s for sample in evidence.samples]
-        in_window = float(np.interp(window.end_s, at_s, totals) - np.interp(window.start_s, at_s, totals))
-        spent_s[role] = in_window
-        cores[role] = in_window / window.length_s if window.length_s > 0 else 0.0
-        memory[role] = max(sample.usage[role].memory_bytes for sample in evidence.samples)
-    return _Use(spent_s, cores, memory)
 
 
 def _consumers(evidence: Evidence) -> list[ConsumerResult]:

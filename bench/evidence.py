@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bench import bundle, documents, durations, histogram, sightings
+from bench import bundle, documents, durations, histogram, looplag, sightings, usage
+from bench.counters import Counters
 from bench.deliveries import Deliveries
 from bench.documents import Documents
 from bench.expected import Expected
@@ -64,6 +65,7 @@ class Evidence:
     clock: ClockSamples
     samples: tuple[Sample, ...]
     backlog: Backlog
+    counters: Counters = field(default_factory=Counters)
     witness: Witnessed | None = None
 
     @property
@@ -111,12 +113,14 @@ def write_tables(folder: Path, evidence: Evidence, start_ns: int, end_ns: int, *
         seen = np.sort(evidence.witness.sightings, order="sequence")
         columns = {"sequence": seen["sequence"], "missed": seen["missed_ns"], "seen": seen["seen_ns"]}
         bundle.write_table(folder / "witness.parquet", columns)
-    for raw in (*folder.glob("ledger-*.log"), *folder.glob("worker-*.log"), *folder.glob(sightings.FILE)):
+    lags = [path for role in looplag.ROLES for path in looplag.logs_of(folder, role)]
+    raw_logs = (*folder.glob("ledger-*.log"), *folder.glob("worker-*.log"), *folder.glob(sightings.FILE), *lags)
+    for raw in raw_logs:
         raw.unlink()
 
 
 def timeseries(evidence: Evidence) -> dict[str, NDArray[np.generic]]:
-    """Give one row a second, from the first sample to the last: events, backlog, clock, use by role."""
+    """Give one row a second, from the first sample to the last: events, backlog, clock, use, counters."""
     epoch_ns = evidence.offered.epoch_monotonic_ns
     at_s = (evidence.clock.at_ns - epoch_ns) / 1e9
     first, last = int(np.floor(at_s[0])), int(np.floor(at_s[-1]))
@@ -129,22 +133,24 @@ def timeseries(evidence: Evidence) -> dict[str, NDArray[np.generic]]:
         place = np.clip(moments_ns // 1_000_000_000 - first, 0, len(seconds) - 1)
         return np.bincount(place, weights, minlength=len(seconds)).astype(np.int64)
 
-    columns: dict[str, NDArray[np.generic]] = {
+    edges_ns = epoch_ns + np.arange(first, last + 2) * 1_000_000_000
+    memory = {
+        f"memory_bytes_{role}": _at_ends(
+            seconds, at_s, np.array([each.usage[role].memory_bytes for each in evidence.samples])
+        )
+        for role in ROLES
+    }
+    return {
         "second": seconds,
         "offered": per_second(rows["intended"], rows["count"]),
         "accepted": per_second(rows["answered"][accepted], rows["count"][accepted]),
         "stored": per_second(stored),
         "backlog": _at_ends(seconds, (evidence.backlog.at_ns - epoch_ns) / 1e9, evidence.backlog.records),
         "clock_offset_ns": _at_ends(seconds, at_s, evidence.clock.offset_ns),
+        **memory,
+        **usage.columns(evidence.samples, edges_ns),
+        **evidence.counters.columns(edges_ns),
     }
-    for role in ROLES:
-        usage = [sample.usage[role] for sample in evidence.samples]
-        for name in ("cpu_s", "read_bytes", "write_bytes"):
-            totals = np.array([getattr(each, name) for each in usage], dtype=np.float64)
-            spent = np.diff(np.interp(np.append(seconds, last + 1), at_s, totals))
-            columns[f"{name}_{role}"] = spent if name == "cpu_s" else spent.astype(np.int64)
-        columns[f"memory_bytes_{role}"] = _at_ends(seconds, at_s, np.array([each.memory_bytes for each in usage]))
-    return columns
 
 
 def _at_ends(seconds: NDArray[np.int64], at_s: NDArray[np.float64], values: NDArray[np.int64]) -> NDArray[np.int64]:

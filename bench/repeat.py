@@ -16,6 +16,7 @@ from pymongo.errors import PyMongoError
 
 from bench import deliveries, derive, detectors, evidence, offered, probe, sightings
 from bench.cellspec import CellSpec
+from bench.counters import CounterWatch, Observers
 from bench.detectors import Detectors
 from bench.errors import RepeatError
 from bench.evidence import Backlog, Evidence, Happened, Witnessed
@@ -55,6 +56,7 @@ class Repeat:
     bounds: Bounds
     objective: Objective
     arrivals: Arrivals = "poisson"
+    kafka_counters_url: str = ""  # where Kafka tells its own counters; empty: nowhere
 
 
 @dataclass(frozen=True)
@@ -127,7 +129,7 @@ async def measure(repeat: Repeat, folder: Path, display: Display, on_load: OnLoa
         beside = {each.name: [each.pid] for each in (generator, witness) if each.pid}
         return {**repeat.server_pids, **system.pids(), **beside}
 
-    sampler = Sampler(pids)
+    observers = Observers(Sampler(pids), CounterWatch(repeat.kafka_counters_url, repeat.settings.mongo))
     progress = _Progress()
     until = _probe_watch(repeat)
     async with contextlib.AsyncExitStack() as stack:
@@ -135,11 +137,11 @@ async def measure(repeat: Repeat, folder: Path, display: Display, on_load: OnLoa
         with progress.phase("topics", display):
             await system.provision()
         watch = await stack.enter_async_context(GroupWatch(system.settings.kafka, system.settings.worker.group_id))
-        stack.callback(sampler.stop)
+        stack.callback(observers.stop)
         stack.callback(system.stop)
         stack.callback(generator.stop)
         stack.callback(witness.stop)
-        sampler.start()
+        observers.start()
         if cell.kind == "drain":
             await _load_drain(system, spec, cell.events, folder, progress, display)
         else:
@@ -153,10 +155,10 @@ async def measure(repeat: Repeat, folder: Path, display: Display, on_load: OnLoa
                 if witness.pid:
                     witness.stop()  # it waits for its last answers, looks once more, and ends
                     await _drain(system, watch, repeat, progress, display)  # what it had on its way
+        observers.stop()  # before the workers: what one used since the last sample goes with it
         crashes = system.stop()
-        sampler.stop()
         with progress.phase("audit", display):
-            collected = await _collect(system, watch, spec, repeat, sampler, progress, witness, folder)
+            collected = await _collect(system, watch, spec, repeat, observers, progress, witness, folder)
     happened = Happened(
         crashes=tuple(crashes),
         generator_exit_code=generator.returncode if generator.pid else 0,
@@ -322,7 +324,7 @@ async def _collect(
     watch: GroupWatch,
     spec: LoadSpec,
     repeat: Repeat,
-    sampler: Sampler,
+    observers: Observers,
     progress: _Progress,
     witness: ChildProcess,
     folder: Path,
@@ -344,10 +346,11 @@ async def _collect(
         deliveries=deliveries.load(system.deliveries_logs, system.assignments),
         documents=evidence.read_documents(system.settings.mongo, audited, spec, repeat.bounds.compare_share),
         leftovers=await watch.leftovers(),
-        clock=sampler.clock(),
-        samples=tuple(sampler.samples),
+        clock=observers.sampler.clock(),
+        samples=tuple(observers.sampler.samples),
         backlog=Backlog(np.array(progress.backlog_at_ns, dtype=np.int64), np.array(progress.backlog, dtype=np.int64)),
         witness=witnessed,
+        counters=observers.counters.counters(folder),
     )
 
 

@@ -233,6 +233,7 @@ async def _attempt(
         seed=run.matrix.seed * 1_000 + planned.round,
         bounds=run.matrix.bounds,
         objective=run.matrix.objective_of(planned.cell),
+        kafka_counters_url=started.kafka_counters_url,
     )
     run.display.repeat_started(planned)
     try:

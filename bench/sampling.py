@@ -1,4 +1,4 @@
-"""Once a second: CPU, memory and I/O of every role, and the distance between the two clocks."""
+"""Once a second: what every role and the machine have used, and the distance between the two clocks."""
 
 from __future__ import annotations
 
@@ -6,42 +6,38 @@ import os
 import threading
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import numpy as np
 import psutil
 from numpy.typing import NDArray
+
+from bench.processes import Followed, Usage, total
 
 PERIOD_S = 1.0
 ROLES = ("generator", "api", "kafka", "worker", "mongodb", "harness", "witness")
 
 
 @dataclass(frozen=True)
-class Usage:
-    """What the processes of one role have used since they started, and the memory they hold now."""
-
-    cpu_s: float = 0.0
-    memory_bytes: int = 0
-    read_bytes: int = 0
-    write_bytes: int = 0
-
-
-@dataclass(frozen=True)
 class Machine:
-    """CPU seconds of all cores since the machine started: used by any process, and stolen by the host of a guest."""
+    """Since the machine started: CPU seconds of all cores used by any process, and stolen by the host of a guest.
+
+    ``loopback_bytes``: what passed between processes of this machine; None where the kernel does not tell.
+    """
 
     busy_s: float = 0.0
     stolen_s: float = 0.0
+    loopback_bytes: int | None = None
 
 
 @dataclass(frozen=True)
 class Sample:
-    """One look: when (monotonic ns), wall minus monotonic (ns), usage by role, CPU-s by generator process."""
+    """One look: when (monotonic ns), wall minus monotonic (ns), usage by role, CPU-s by role and process."""
 
     at_ns: int
     clock_offset_ns: int
     usage: Mapping[str, Usage]
-    generator_cpu_s: Mapping[int, float]
+    process_cpu_s: Mapping[str, Mapping[int, float]]
     machine: Machine = Machine()
 
 
@@ -82,8 +78,7 @@ class Sampler:
     def __post_init__(self) -> None:
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._run, name="sampler", daemon=True)
-        self._known: dict[str, dict[int, Usage]] = {role: {} for role in ROLES}
-        self._handles: dict[int, psutil.Process] = {}
+        self._followed = Followed(ROLES)
 
     def start(self) -> None:
         """Take the first sample at once, the others each second."""
@@ -112,39 +107,11 @@ class Sampler:
 
     def _sample(self) -> None:
         at_ns, offset_ns = clock_offset()
-        for role, pids in {**self.processes(), "harness": [os.getpid()]}.items():
-            known = self._known[role]
-            for pid, before in known.items():
-                known[pid] = replace(before, memory_bytes=0)  # unless it is still there
-            for process in self._with_children(pids, children=role != "harness"):
-                usage = _usage(process)
-                if usage is not None:
-                    known[process.pid] = usage
-        totals = {role: _sum(list(known.values())) for role, known in self._known.items()}
-        generator = {pid: usage.cpu_s for pid, usage in self._known["generator"].items()}
-        self.samples.append(Sample(at_ns, offset_ns, totals, generator, _machine()))
-
-    def _with_children(self, pids: list[int], *, children: bool) -> list[psutil.Process]:
-        found = []
-        for pid in pids:
-            process = self._handle(pid)
-            if process is None:
-                continue
-            found.append(process)
-            if children:
-                try:
-                    found += [self._handles.setdefault(each.pid, each) for each in process.children(recursive=True)]
-                except psutil.NoSuchProcess:
-                    continue
-        return found
-
-    def _handle(self, pid: int) -> psutil.Process | None:
-        if pid not in self._handles:
-            try:
-                self._handles[pid] = psutil.Process(pid)
-            except psutil.NoSuchProcess:
-                return None
-        return self._handles[pid]
+        self._followed.look(self.processes(), alone={"harness": [os.getpid()]})
+        by_process = self._followed.usage()
+        totals = {role: total(usages.values()) for role, usages in by_process.items()}
+        cpu_s = {role: {pid: usage.cpu_s for pid, usage in usages.items()} for role, usages in by_process.items()}
+        self.samples.append(Sample(at_ns, offset_ns, totals, cpu_s, _machine()))
 
 
 def clock_offset() -> tuple[int, int]:
@@ -161,26 +128,11 @@ def clock_offset() -> tuple[int, int]:
 def _machine() -> Machine:
     times = psutil.cpu_times()
     used = (getattr(times, name, 0.0) for name in ("user", "nice", "system", "irq", "softirq"))
-    return Machine(sum(used), getattr(times, "steal", 0.0))
+    return Machine(sum(used), getattr(times, "steal", 0.0), _loopback_bytes())
 
 
-def _usage(process: psutil.Process) -> Usage | None:
-    """Read one process; None if it is gone."""
-    try:
-        with process.oneshot():
-            times, memory = process.cpu_times(), process.memory_info().rss
-            if hasattr(process, "io_counters"):
-                io = process.io_counters()
-                return Usage(times.user + times.system, memory, io.read_bytes, io.write_bytes)
-            return Usage(times.user + times.system, memory)
-    except (psutil.NoSuchProcess, psutil.AccessDenied):
-        return None
-
-
-def _sum(usages: list[Usage]) -> Usage:
-    return Usage(
-        sum(each.cpu_s for each in usages),
-        sum(each.memory_bytes for each in usages),
-        sum(each.read_bytes for each in usages),
-        sum(each.write_bytes for each in usages),
-    )
+def _loopback_bytes() -> int | None:
+    """Count what came in over the loopback interface, which is what went out; it is called so on Linux and macOS."""
+    interfaces = psutil.net_io_counters(pernic=True)
+    found = interfaces.get("lo") or interfaces.get("lo0")
+    return found.bytes_recv if found else None

@@ -20,11 +20,15 @@ _REBALANCE_DELAY_MS = 3_000
 
 @dataclass(frozen=True)
 class Servers:
-    """Kafka and MongoDB as the run uses them; ``pids`` by role and ``versions``, empty where they are not ours."""
+    """Kafka and MongoDB as the run uses them; ``pids`` by role and ``versions``, empty where they are not ours.
+
+    ``kafka_counters_url``: where Kafka tells its own counters; empty where it is not ours.
+    """
 
     settings: Settings
     pids: Mapping[str, list[int]]
     versions: Mapping[str, str]
+    kafka_counters_url: str = ""
 
 
 @contextlib.contextmanager
@@ -44,6 +48,7 @@ def at_hand(
         logs_dir=logs_dir,
         group_initial_rebalance_delay_ms=_REBALANCE_DELAY_MS,
         niceness=NICENESS,
+        kafka_counters=True,
     )
     try:
         stack.start(on_progress)
@@ -53,6 +58,6 @@ def at_hand(
             mongo=structs.replace(settings.mongo, uri=stack.mongo_uri),
         )
         pids = {"kafka": [stack.kafka.pid], "mongodb": [stack.mongod.pid]}
-        yield Servers(started, pids, msgspec.to_builtins(stack.versions))
+        yield Servers(started, pids, msgspec.to_builtins(stack.versions), stack.kafka_counters_url)
     finally:
         stack.stop()

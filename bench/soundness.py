@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-import numpy as np
-
 from bench import causality, durations
 from bench.causality import Clocks
 from bench.detectors import Detector, Detectors
@@ -13,6 +11,7 @@ from bench.durations import EventDurations
 from bench.evidence import Evidence, Happened
 from bench.matrix import Bounds
 from bench.result import Audit, Disturbance, Window, WitnessAgreement
+from bench.usage import Use
 from loadtest._ledger import Outcome
 
 WORTH_TELLING = 0.03  # of the machine's CPU, taken by others
@@ -23,7 +22,7 @@ _MS = 1_000_000
 def measured(
     evidence: Evidence,
     happened: Happened,
-    window: Window,
+    use: Use,
     audited: Audit,
     clocks: Clocks,
     delay_p99_ms: float | None,
@@ -33,7 +32,7 @@ def measured(
     coarse_ns = [clocks.lowest_ns.get(order.name, 0) for order in causality.ORDERS if order.is_coarse]
     found = {
         "schedule_delay_p99_ms": delay_p99_ms,
-        "generator_cpu_share": _generator_share(evidence, window),
+        "generator_cpu_share": use.busiest_process_cores.get("generator", 0.0),
         "unsent": float(_unsent(evidence)),
         "clock_drift_ms_per_s": evidence.clock.drift_max_ms_per_s(),
         "drain_timeout_s": happened.duration_s.get("drain"),
@@ -114,15 +113,3 @@ def _blame(found: Disturbance | None) -> str:
         f" (in the window other programs used {found.other_programs:.0%} of the machine's CPU, "
         f"and its host took {found.stolen:.0%})"
     )
-
-
-def _generator_share(evidence: Evidence, window: Window) -> float:
-    """Give the share of a core that the busiest generator process used in the window."""
-    at_s = (evidence.clock.at_ns - evidence.offered.epoch_monotonic_ns) / _NS
-    pids = {pid for sample in evidence.samples for pid in sample.generator_cpu_s}
-    shares = [0.0]
-    for pid in pids:
-        totals = [sample.generator_cpu_s.get(pid, 0.0) for sample in evidence.samples]
-        spent = np.interp(window.end_s, at_s, totals) - np.interp(window.start_s, at_s, totals)
-        shares.append(float(spent) / max(window.length_s, 1e-9))
-    return max(shares)

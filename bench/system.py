@@ -101,7 +101,9 @@ class System:
 
     async def start_api(self) -> None:
         """Start the API and wait until it takes events."""
-        self.api = self._process("api", ["-m", "pipeline", "api"], self.settings)
+        recorded = structs.replace(self.settings.api, loop_lag_path=str(self._folder / "loop-lag-api"))
+        for_api = structs.replace(self.settings, api=recorded)
+        self.api = self._process("api", ["-m", "pipeline", "api"], for_api)
         self.api.start()
         deadline = time.monotonic() + _READY_TIMEOUT_S
         while not await asyncio.to_thread(_is_ready, self.url):
@@ -152,8 +154,12 @@ class System:
             raise RepeatError(message)
 
     def _worker(self, number: int) -> ChildProcess:
-        path = str(self._deliveries_log(number))
-        for_worker = structs.replace(self.settings, worker=structs.replace(self.settings.worker, deliveries_path=path))
+        recorded = structs.replace(
+            self.settings.worker,
+            deliveries_path=str(self._deliveries_log(number)),
+            loop_lag_path=str(self._folder / "loop-lag-worker"),
+        )
+        for_worker = structs.replace(self.settings, worker=recorded)
         return self._process(f"worker-{number}", ["-m", "pipeline", "worker"], for_worker)
 
     def _deliveries_log(self, number: int) -> Path:

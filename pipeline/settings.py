@@ -79,6 +79,7 @@ class Api(Struct, frozen=True, forbid_unknown_fields=True):
     compression: Literal["none", "gzip", "snappy", "lz4", "zstd"] = "none"
     cors_origins: tuple[str, ...] = ()
     write_keys: tuple[str, ...] = ()
+    loop_lag_path: str = ""  # empty: nothing is recorded
 
 
 class Worker(Struct, frozen=True, forbid_unknown_fields=True):
@@ -97,6 +98,7 @@ class Worker(Struct, frozen=True, forbid_unknown_fields=True):
     metrics_host: str = "127.0.0.1"
     metrics_port: Port = 0  # 0: none
     deliveries_path: str = ""  # empty: nothing is recorded
+    loop_lag_path: str = ""  # empty: nothing is recorded
 
 
 class Local(Struct, frozen=True, forbid_unknown_fields=True):

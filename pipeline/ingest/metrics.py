@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
+from pipeline import looplag
 from pipeline.ingest.admission import Admission
 from pipeline.ingest.publisher import Publisher
 from pipeline.metrics import DURATION_BUCKETS_S, SharedMetrics, exposition
@@ -40,6 +41,12 @@ class IngestMetrics:
         self.processes.set(1)
         self.reconnects = Counter(
             "tidemark_api_kafka_reconnects", "Connections to Kafka that were given up", registry=self.registry
+        )
+        self.loop_lag = Histogram(
+            "tidemark_api_event_loop_lag_seconds",
+            looplag.METRIC_HELP,
+            buckets=DURATION_BUCKETS_S,
+            registry=self.registry,
         )
 
     def observe(self, admission: Admission, publisher: Publisher) -> None:

@@ -15,6 +15,7 @@ from sanic.application.state import ApplicationServerInfo
 from sanic.http.constants import HTTP
 from sanic.server import AsyncioServer
 
+from pipeline import looplag
 from pipeline.ingest.access import Access
 from pipeline.ingest.admission import Admission
 from pipeline.ingest.application import build
@@ -84,7 +85,8 @@ async def _serve(
     gc.collect()
     gc.freeze()
     gc.set_threshold(_GC_THRESHOLD, 20, 50)
-    async with _observing(parts):
+    watching_lag = looplag.watching(parts.metrics.loop_lag.observe, api.loop_lag_path, "PIPELINE_API_LOOP_LAG_PATH")
+    async with _observing(parts), watching_lag:
         on_ready()
         told = asyncio.create_task(stop.wait(), name="stop")
         await asyncio.wait((publishing, told), return_when=asyncio.FIRST_COMPLETED)

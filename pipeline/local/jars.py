@@ -1,4 +1,4 @@
-"""Kafka's jars: fetched once through jgo, kept in the cache, checked against their pins at each start."""
+"""Kafka's jars, and its agent's: fetched once through jgo, kept in the cache, checked by their pins at each start."""
 
 from __future__ import annotations
 
@@ -19,7 +19,9 @@ from msgspec import Struct
 from pipeline.errors import MissingPartError
 
 KAFKA_VERSION = "4.3.1"
+AGENT_VERSION = "2.6.0"
 PINS_PATH = Path(__file__).with_name(f"kafka-{KAFKA_VERSION}.sha256")
+AGENT_PINS_PATH = Path(__file__).with_name(f"jolokia-{AGENT_VERSION}.sha256")
 WAYS_OUT = (
     "use servers of your own (set PIPELINE_KAFKA_BOOTSTRAP_SERVERS and PIPELINE_MONGO_URI), "
     "or run everything in containers (`docker compose up`)"
@@ -32,22 +34,23 @@ _MEGABYTE = 1e6
 
 
 class Pin(Struct, frozen=True):
-    """One jar that the broker needs, and what it must be."""
+    """One jar that is needed, and what it must be. ``classifier``: Maven's, of a jar that is one of several."""
 
     sha256: str
     size_bytes: int
     group: str
     artifact: str
     version: str
+    classifier: str = ""
 
     @property
     def file_name(self) -> str:
         """The jar's name in the cache and on the class path."""
-        return f"{self.artifact}-{self.version}.jar"
+        return "-".join(filter(None, (self.artifact, self.version, self.classifier))) + ".jar"
 
 
 def read_pins(path: Path = PINS_PATH) -> tuple[Pin, ...]:
-    """Give the pins of ``path``: lines of sha256, size in bytes, group:artifact:version."""
+    """Give the pins of ``path``: lines of sha256, size in bytes, group:artifact:version[:classifier]."""
     lines = [line.split() for line in path.read_text().splitlines() if not line.startswith("#")]
     return tuple(Pin(sha256, int(size), *coordinates.split(":")) for sha256, size, coordinates in lines)
 
@@ -67,14 +70,27 @@ def kafka_jars(cache: Path, on_progress: Callable[[str], None], pins: tuple[Pin,
     Raises:
         MissingPartError: they cannot be fetched, or what came is not what is pinned.
     """
-    pins = pins or read_pins()
-    folder = cache / f"kafka-{KAFKA_VERSION}"
+    return _jars(cache / f"kafka-{KAFKA_VERSION}", f"Kafka {KAFKA_VERSION}", pins or read_pins(), on_progress)
+
+
+def agent_jar(cache: Path, on_progress: Callable[[str], None], pins: tuple[Pin, ...] = ()) -> Path:
+    """Give the jar of the agent that tells a broker's counters, verified; fetch it as those of Kafka.
+
+    Raises:
+        MissingPartError: it cannot be fetched, or what came is not what is pinned.
+    """
+    what = f"the agent Jolokia {AGENT_VERSION}"
+    (jar,) = _jars(cache / f"jolokia-{AGENT_VERSION}", what, pins or read_pins(AGENT_PINS_PATH), on_progress)
+    return jar
+
+
+def _jars(folder: Path, what: str, pins: tuple[Pin, ...], on_progress: Callable[[str], None]) -> tuple[Path, ...]:
     if any(_fault(folder / pin.file_name, pin) for pin in pins):
         try:
-            _fetch(folder, pins, on_progress)
+            _fetch(folder, what, pins, on_progress)
         # jgo raises RuntimeError for what no repository has; requests' errors are OSErrors.
         except (OSError, RuntimeError) as error:
-            message = f"Kafka {KAFKA_VERSION} cannot be downloaded: {error}. Mend the network (proxies are read from the environment) and try again, or {WAYS_OUT}"  # noqa: E501
+            message = f"{what} cannot be downloaded: {error}. Mend the network (proxies are read from the environment) and try again, or {WAYS_OUT}"  # noqa: E501
             raise MissingPartError(message) from error
     return tuple(folder / pin.file_name for pin in pins)
 
@@ -86,15 +102,15 @@ def _fault(path: Path, pin: Pin) -> str:
             found = hashlib.file_digest(file, "sha256").hexdigest()
     except FileNotFoundError:
         return "is missing"
-    return "" if found == pin.sha256 else f"has the SHA-256 {found}, and {pin.sha256} is pinned in {PINS_PATH.name}"
+    return "" if found == pin.sha256 else f"has the SHA-256 {found}, and {pin.sha256} is pinned in {PINS_PATH.parent}"
 
 
-def _fetch(folder: Path, pins: tuple[Pin, ...], on_progress: Callable[[str], None]) -> None:
+def _fetch(folder: Path, what: str, pins: tuple[Pin, ...], on_progress: Callable[[str], None]) -> None:
     """Fetch everything into a folder beside ``folder``, verify it, and put it in its place at once."""
     from jgo.maven import MavenContext, PythonResolver  # noqa: PLC0415  a third of a second, needed once
 
     folder.parent.mkdir(parents=True, exist_ok=True)
-    progress = _Progress(pins, on_progress)
+    progress = _Progress(what, pins, on_progress)
     with tempfile.TemporaryDirectory(prefix="fetching-", dir=folder.parent) as name:
         resolver = PythonResolver(progress_callback=progress.of_jar)
         context = MavenContext(resolver, repo_cache=Path(name) / "repository", timeout=_DOWNLOAD_TIMEOUT_S)
@@ -102,7 +118,7 @@ def _fetch(folder: Path, pins: tuple[Pin, ...], on_progress: Callable[[str], Non
         complete.mkdir()
 
         def fetch(pin: Pin) -> None:
-            jar = context.project(pin.group, pin.artifact).at_version(pin.version).artifact().resolve()
+            jar = context.project(pin.group, pin.artifact).at_version(pin.version).artifact(pin.classifier).resolve()
             fault = _fault(jar, pin)
             if fault:
                 raise MissingPartError(f"{pin.file_name} was downloaded and refused: it {fault}; {WAYS_OUT}")
@@ -115,13 +131,14 @@ def _fetch(folder: Path, pins: tuple[Pin, ...], on_progress: Callable[[str], Non
             shutil.rmtree(folder)
         with contextlib.suppress(FileExistsError):
             complete.rename(folder)
-    on_progress(f"Kafka {KAFKA_VERSION} is downloaded to {folder}")
+    on_progress(f"{what} is downloaded to {folder}")
 
 
 class _Progress:
     """Tells at most once a second how much has come; called from several threads."""
 
-    def __init__(self, pins: tuple[Pin, ...], on_progress: Callable[[str], None]) -> None:
+    def __init__(self, what: str, pins: tuple[Pin, ...], on_progress: Callable[[str], None]) -> None:
+        self._what = what
         self._jars = len(pins)
         self._total_bytes = sum(pin.size_bytes for pin in pins)
         self._on_progress = on_progress
@@ -150,6 +167,6 @@ class _Progress:
             return
         self._reported_s = time.monotonic()
         self._on_progress(
-            f"downloading Kafka {KAFKA_VERSION}: {self._done} of {self._jars} jars, "
+            f"downloading {self._what}: {self._done} of {self._jars} jars, "
             f"{self._bytes / _MEGABYTE:.0f} of {self._total_bytes / _MEGABYTE:.0f} MB"
         )

@@ -55,6 +55,7 @@ def prepare(  # noqa: PLR0913 - keywords only: each is named where it is given
     scratch: Path | None = None,
     group_initial_rebalance_delay_ms: int = GROUP_INITIAL_REBALANCE_DELAY_MS,
     niceness: int = 0,
+    jvm_options: Sequence[str] = (),
 ) -> ChildProcess:
     """Write the broker's configuration, format ``data_dir`` if it is new, and give the process to start.
 
@@ -71,7 +72,7 @@ def prepare(  # noqa: PLR0913 - keywords only: each is named where it is given
         _format(java, class_path, configuration)
     return ChildProcess(
         "Kafka",
-        [java, *_HEAP, *_COLLECTOR, logging, "-cp", class_path, "kafka.Kafka", configuration],
+        [java, *_HEAP, *_COLLECTOR, *jvm_options, logging, "-cp", class_path, "kafka.Kafka", configuration],
         log_path=log_path,
         cwd=data_dir,
         scratch=scratch,

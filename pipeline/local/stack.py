@@ -12,10 +12,10 @@ from typing import Self
 
 from msgspec import Struct
 
-from pipeline.errors import ProcessFailedError
+from pipeline.errors import MissingPartError, ProcessFailedError
+from pipeline.local import agent, mongodb
 from pipeline.local import kafka as broker
-from pipeline.local import mongodb
-from pipeline.local.jars import KAFKA_VERSION, cache_folder, kafka_jars
+from pipeline.local.jars import KAFKA_VERSION, agent_jar, cache_folder, kafka_jars
 from pipeline.local.parts import Program, find_java, find_mongod
 from pipeline.local.ports import HOST, claim, free_port
 from pipeline.local.process import ChildProcess
@@ -49,16 +49,21 @@ class LocalStack:
         mongo_port: int = 0,
         group_initial_rebalance_delay_ms: int = broker.GROUP_INITIAL_REBALANCE_DELAY_MS,
         niceness: int = 0,
+        kafka_counters: bool = False,
     ) -> None:
         """A port of 0 is chosen at the start; logs are ``kafka.log`` and ``mongod.log`` in ``logs_dir``.
 
-        ``niceness``: above 0 both servers let other processes go first.
+        ``niceness``: above 0 both servers let other processes go first. ``kafka_counters``: let the
+        broker tell its own counters, where what it takes can be had.
         """
         self._local = local
         self._logs_dir = logs_dir
         self._kafka_port = kafka_port
         self._mongo_port = mongo_port
         self._niceness = niceness
+        self._kafka_counters = kafka_counters
+        self._agent_port = 0
+        self._jvm_options: tuple[str, ...] = ()
         self._rebalance_delay_ms = group_initial_rebalance_delay_ms
         self._made: list[Path] = []
         self._kafka: ChildProcess | None = None
@@ -78,6 +83,8 @@ class LocalStack:
         self._mongo_port = claim(self._mongo_port, "MongoDB", "choose another with --mongo-port")
         cache = cache_folder(self._local.cache_dir)
         jars = kafka_jars(cache, on_progress)
+        if self._kafka_counters:
+            self._add_agent(cache, on_progress)
         self._versions = Versions(KAFKA_VERSION, mongod.version, java.version)
         on_progress(f"starting Kafka {KAFKA_VERSION} and MongoDB {mongod.version}")
         try:
@@ -102,6 +109,11 @@ class LocalStack:
     def kafka_bootstrap_servers(self) -> str:
         """Where clients find Kafka; with its true port once it was started."""
         return f"{HOST}:{self._kafka_port}"
+
+    @property
+    def kafka_counters_url(self) -> str:
+        """Where the broker tells its counters (:mod:`pipeline.local.agent`); empty where it does not."""
+        return agent.url(self._agent_port) if self._agent_port else ""
 
     @property
     def mongo_uri(self) -> str:
@@ -145,6 +157,16 @@ class LocalStack:
     ) -> None:
         self.stop()
 
+    def _add_agent(self, cache: Path, on_progress: Callable[[str], None]) -> None:
+        """Give the broker its agent; where there is none, it goes without: it is as good a broker."""
+        try:
+            jar = agent_jar(cache, on_progress)
+        except MissingPartError as error:
+            on_progress(f"Kafka will tell nothing of itself: {error}")
+            return
+        self._agent_port = free_port()
+        self._jvm_options = agent.jvm_options(jar, self._agent_port)
+
     def _start_both(self, java: Program, jars: tuple[Path, ...], mongod: Program, cache: Path) -> None:
         kafka_data, mongod_data = self._data_folder(cache, "kafka"), self._data_folder(cache, "mongodb")
         with ThreadPoolExecutor(1) as pool:
@@ -168,6 +190,7 @@ class LocalStack:
             scratch=self._scratch(data_dir),
             group_initial_rebalance_delay_ms=self._rebalance_delay_ms,
             niceness=self._niceness,
+            jvm_options=self._jvm_options,
         )
         self._kafka.start()
         self.wait_for_kafka()

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, start_http_server
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, start_http_server
 
+from pipeline import looplag
 from pipeline.errors import MissingPartError
+from pipeline.metrics import DURATION_BUCKETS_S
 
 
 class WorkerMetrics:
@@ -33,6 +35,12 @@ class WorkerMetrics:
         )
         self.backlog = Gauge(
             "tidemark_worker_backlog", "Records of the assigned partitions not committed yet", registry=self.registry
+        )
+        self.loop_lag = Histogram(
+            "tidemark_worker_event_loop_lag_seconds",
+            looplag.METRIC_HELP,
+            buckets=DURATION_BUCKETS_S,
+            registry=self.registry,
         )
 
     def serve(self, host: str, port: int) -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import uvloop
 
+from pipeline import looplag
 from pipeline.errors import TidemarkError, UsageError
 from pipeline.settings import Settings
 from pipeline.store import open_store, without_password
@@ -69,8 +70,10 @@ async def _work(settings: Settings) -> int:
     if worker.metrics_port:
         metrics.serve(worker.metrics_host, worker.metrics_port)
     _tune_garbage_collection()
+    watching_lag = looplag.watching(metrics.loop_lag.observe, worker.loop_lag_path, "PIPELINE_WORKER_LOOP_LAG_PATH")
     try:
-        unsettled = await consumer.run()
+        async with watching_lag:
+            unsettled = await consumer.run()
     finally:
         await dead_letters.close()
         await store.close()

@@ -16,8 +16,9 @@ from bench.evidence import Backlog, Evidence, Happened
 from bench.leftovers import Leftovers
 from bench.matrix import Bounds, Objective
 from bench.offered import ROW, Offered
+from bench.processes import Usage
 from bench.result import Result
-from bench.sampling import ROLES, ClockSamples, Machine, Sample, Usage
+from bench.sampling import ROLES, ClockSamples, Machine, Sample
 from loadtest import _identity
 from loadtest._ledger import Outcome
 
@@ -67,8 +68,8 @@ def samples(generator_cores: float, others_cores: float = 0.0) -> tuple[Sample, 
         Sample(
             at_ns=second * S,
             clock_offset_ns=0,
-            usage={role: Usage(cpu_s=second * 0.1, memory_bytes=second) for role in ROLES},
-            generator_cpu_s={7: second * generator_cores},
+            usage={role: Usage(cpu_user_s=second * 0.1, memory_bytes=second) for role in ROLES},
+            process_cpu_s={"generator": {7: second * generator_cores}},
             machine=Machine(busy_s=second * (0.1 * len(ROLES) + others_cores), stolen_s=0.0),
         )
         for second in range(7)

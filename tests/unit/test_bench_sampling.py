@@ -52,7 +52,7 @@ def test_the_harness_itself_is_sampled() -> None:
     sampler.stop()
     assert sampler.samples[-1].usage["harness"].memory_bytes > 0
     assert len(sampler.samples) == 2
-    assert os.getpid() not in sampler.samples[-1].generator_cpu_s
+    assert os.getpid() not in sampler.samples[-1].process_cpu_s["generator"]
 
 
 def test_the_offset_leads_from_the_monotonic_to_the_wall_clock() -> None:

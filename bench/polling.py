@@ -1,0 +1,129 @@
+"""Figures that a server gives of itself, asked once a second in a thread of their own, and read over time."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+PERIOD_S = 1.0
+TIMEOUT_S = 2.0  # of one answer; a server that is stopped shall not keep a repeat waiting
+_GIVE_UP_AFTER = 3  # answers that failed, none having come
+_NS = 1_000_000_000
+
+Figures = Mapping[str, float]
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Series:
+    """What was read: when (monotonic ns), and each figure at those moments, NaN where it was not told."""
+
+    at_ns: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
+    figures: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
+
+    def counted(self, name: str) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+        """Give a counter's moments and totals since the first of them; one that was set back (a restart) goes on."""
+        at_ns, values = self.told(name)
+        steps = np.diff(values, prepend=values[:1])
+        return at_ns, np.cumsum(np.where(steps < 0, values, steps))
+
+    def told(self, name: str) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+        """Give the moments at which a figure was told, and the figure."""
+        values = self.figures.get(name)
+        if values is None:
+            return np.zeros(0, dtype=np.int64), np.zeros(0)
+        there = ~np.isnan(values)
+        return self.at_ns[there], values[there]
+
+    def per_s(self, name: str, start_ns: int, end_ns: int) -> float | None:
+        """Give a counter's mean rate over a time, which the readings must enclose or nearly so; None: not told."""
+        at_ns, totals = self.counted(name)
+        near_ns = 2 * PERIOD_S * _NS
+        if len(at_ns) < 2 or end_ns <= start_ns or at_ns[0] > start_ns + near_ns or at_ns[-1] < end_ns - near_ns:  # noqa: PLR2004 - a rate needs two
+            return None
+        from_ns, to_ns = max(start_ns, int(at_ns[0])), min(end_ns, int(at_ns[-1]))
+        if to_ns <= from_ns:
+            return None
+        first, last = np.interp([from_ns, to_ns], at_ns, totals)
+        return float(last - first) / ((to_ns - from_ns) / _NS)
+
+    def within(self, name: str, start_ns: int, end_ns: int) -> NDArray[np.float64]:
+        """Give the values of a level as read from ``start_ns`` until ``end_ns``."""
+        at_ns, values = self.told(name)
+        return values[(at_ns >= start_ns) & (at_ns <= end_ns)]
+
+    def growth(self, name: str, edges_ns: NDArray[np.int64]) -> NDArray[np.float64]:
+        """Give how much a counter grew between neighbouring ``edges_ns``, interpolated; NaN beyond what was read."""
+        at_ns, totals = self.counted(name)
+        if not len(at_ns):
+            return np.full(len(edges_ns) - 1, np.nan)
+        return np.diff(np.interp(edges_ns, at_ns, totals, left=np.nan, right=np.nan))
+
+    def largest(self, name: str, edges_ns: NDArray[np.int64]) -> NDArray[np.float64]:
+        """Give the highest value of a level read between neighbouring ``edges_ns``; NaN where none was."""
+        at_ns, values = self.told(name)
+        found = np.full(len(edges_ns) - 1, -np.inf)
+        place = np.searchsorted(edges_ns, at_ns, side="right") - 1
+        inside = (place >= 0) & (place < len(found))
+        np.maximum.at(found, place[inside], values[inside])
+        return np.where(np.isinf(found), np.nan, found)
+
+
+class Poller:
+    """Reads until stopped.
+
+    ``read`` gives the figures of this moment, or None; it must not take much longer than :data:`TIMEOUT_S`, and
+    raises nothing.
+    """
+
+    def __init__(self, name: str, read: Callable[[], Figures | None], max_readings: int = 24 * 3600) -> None:
+        """``name``: of the server, for messages. ``max_readings`` bounds what is kept."""
+        self._name = name
+        self._read = read
+        self._max_readings = max_readings
+        self._readings: list[tuple[int, Figures]] = []
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._run, name=f"counters of {name}", daemon=True)
+
+    def start(self) -> None:
+        """Read now and then once a second."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Read once more and end, within bounds of time. May be called twice."""
+        self._ended.set()
+        if self._thread.is_alive():
+            self._thread.join(2 * TIMEOUT_S)
+
+    def series(self) -> Series:
+        """Give what was read."""
+        readings = list(self._readings)
+        names = sorted({name for _, figures in readings for name in figures})
+        columns = {name: np.array([figures.get(name, np.nan) for _, figures in readings]) for name in names}
+        return Series(np.array([at_ns for at_ns, _ in readings], dtype=np.int64), columns)
+
+    def _run(self) -> None:
+        failed = 0
+        due = time.monotonic()
+        while len(self._readings) < self._max_readings:
+            last = self._ended.is_set()
+            before_ns = time.monotonic_ns()
+            figures = self._read()
+            if figures is not None:
+                self._readings.append(((before_ns + time.monotonic_ns()) // 2, figures))
+            else:
+                failed += 1
+                if not self._readings and failed == _GIVE_UP_AFTER:
+                    _log.warning("%s tells nothing of itself: its own counters will be missing", self._name)
+                    return
+            if last:
+                return
+            due = max(due + PERIOD_S, time.monotonic())
+            self._ended.wait(due - time.monotonic())
