@@ -9,7 +9,8 @@ import sys
 from pipeline.errors import SettingError
 from pipeline.settings import Api
 
-_BACKLOG = 1024
+BACKLOG = 1024
+"""Connections that the kernel keeps for a process that does not take them yet; one more has to try again in 1 s."""
 
 
 def listen(api: Api) -> list[socket.socket]:
@@ -25,7 +26,7 @@ def listen(api: Api) -> list[socket.socket]:
         family, _, _, _, address = socket.getaddrinfo(api.host, api.port, type=socket.SOCK_STREAM)[0]
         first = _bind(family, address, reuse_port=False)
         if api.processes == 1 or sys.platform != "linux":
-            first.listen(_BACKLOG)
+            first.listen(BACKLOG)
             return [first] * api.processes
         # Only now that nobody else has the port: with SO_REUSEPORT a second API would share it unasked.
         address = first.getsockname()
@@ -38,7 +39,7 @@ def listen(api: Api) -> list[socket.socket]:
         remedy = f"cannot listen on {api.host}:{api.port} ({error.strerror}); name an address of this machine"
         raise SettingError("PIPELINE_API_HOST", api.host, remedy) from error
     for listener in listeners:
-        listener.listen(_BACKLOG)
+        listener.listen(BACKLOG)
     return listeners
 
 

@@ -19,6 +19,7 @@ from pipeline import looplag
 from pipeline.ingest.access import Access
 from pipeline.ingest.admission import Admission
 from pipeline.ingest.application import build
+from pipeline.ingest.listeners import BACKLOG
 from pipeline.ingest.metrics import IngestMetrics
 from pipeline.ingest.protocol import BoundedHttpProtocol
 from pipeline.ingest.publisher import Publisher
@@ -68,6 +69,7 @@ async def _serve(
     os.environ["SANIC_IGNORE_PRODUCTION_WARNING"] = "1"  # a hint of Sanic's on a terminal, to be had no other way
     server = await app.create_server(
         sock=listener,
+        backlog=BACKLOG,  # it listens once more, and Sanic's default is 100
         return_asyncio_server=True,
         protocol=BoundedHttpProtocol,
         asyncio_server_kwargs={"start_serving": False},

@@ -84,6 +84,20 @@ def test_sigterm_under_load_loses_nothing_that_was_accepted(settings: Settings, 
     assert len(stored) == len(set(stored))
 
 
+@pytest.mark.parametrize("processes", [1, 2])
+def test_connections_wait_for_an_api_that_stands_still(settings: Settings, tmp_path: Path, processes: int) -> None:
+    with (
+        running(with_api(settings, processes=processes), tmp_path, kafka=False) as api,
+        contextlib.ExitStack() as open_,
+    ):
+        api.process.send_signal(signal.SIGSTOP, group=True)
+        try:
+            for _ in range(500):
+                open_.enter_context(connect(api))  # a time-out where the kernel keeps no more of them
+        finally:
+            api.process.send_signal(signal.SIGCONT, group=True)
+
+
 def test_a_request_in_hand_is_finished_and_answered(settings: Settings, tmp_path: Path) -> None:
     whole = request("/track", b'{"event":"page_view","user_id":"1","event_id":"in hand"}')
     with running(settings, tmp_path) as api, connect(api) as wire, connect(api) as idle:
