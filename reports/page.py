@@ -6,11 +6,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from reports import cells as cell_views
-from reports import formats, rendering, statistics, verdict
-from reports.bundle import Bundle
+from reports import formats, rendering, searches, statistics, verdict
+from reports.bundle import CAPACITY, Bundle
 from reports.cells import Cell
 from reports.figures.panel import Panel
-from reports.sections import details, durations, limits, throughput, validity
+from reports.sections import capacity, details, durations, limits, throughput, validity
 from reports.sections.parts import Section
 from reports.tables import Table, account, pairs, span
 from reports.verdict import Verdict
@@ -47,9 +47,11 @@ class Page:
 def make(bundle: Bundle, cells: Sequence[Cell], judged: Verdict) -> Page:
     """Lay out the report and render it; the same bundle gives the same page."""
     by_kind = {kind: [c for c in cells if c.plan.kind == kind] for kind in cell_views.kinds(bundle.manifest.cells)}
+    searched = by_kind.get(CAPACITY, [])
     contents = (
         validity.section(bundle, cells),
-        throughput.section(by_kind, judged),
+        *([capacity.section(searched)] if searched else []),
+        throughput.section({kind: group for kind, group in by_kind.items() if kind != CAPACITY}, judged),
         durations.section(cells),
         durations.stages(cells),
         limits.section(bundle, by_kind),
@@ -75,12 +77,13 @@ def make(bundle: Bundle, cells: Sequence[Cell], judged: Verdict) -> Page:
 def _tiles(bundle: Bundle, cells: Sequence[Cell], judged: Verdict) -> list[Tile]:
     """Give the few numbers that most readers come for."""
     valid, audit = bundle.valid, verdict.total(bundle.repeats)
-    found = []
+    found = [_sustainable(judged.sustained)] if judged.sustained is not None else []
     if judged.best is not None and judged.best.throughput is not None:
         interval = judged.best.throughput
         spread = span(interval) if interval.low is not None else "one repeat, no interval"
         found.append(Tile("highest drain throughput", formats.rounded(interval.mean), "events/s", spread))
-    p99s = [(p99, c) for c in cells if (p99 := c.percentile("delivery_latency", statistics.PERCENTILES["p99"]))]
+    steady = [cell for cell in cells if cell.plan.kind != CAPACITY]
+    p99s = [(p99, c) for c in steady if (p99 := c.percentile("delivery_latency", statistics.PERCENTILES["p99"]))]
     if p99s:
         (low, _), (high, worst) = min(p99s, key=lambda p: p[0]), max(p99s, key=lambda p: p[0])
         said = formats.milliseconds(low) + (f" to {formats.milliseconds(high)}" if high > low else "")
@@ -95,6 +98,15 @@ def _tiles(bundle: Bundle, cells: Sequence[Cell], judged: Verdict) -> list[Tile]
     bounds = "bounds changed" if bundle.manifest.changed_bounds else "default bounds"
     found.append(Tile("valid", str(len(valid)), f"of {attempts}", bounds))
     return found
+
+
+def _sustainable(cell: Cell) -> Tile:
+    """Give the answer of the search that found the most, its interval and its objective."""
+    found = cell.capacity
+    number = formats.rounded(found.sustainable_events_per_s if found else None)
+    sure = "" if found and found.confirmed else ", not confirmed"
+    remark = f"{searches.interval(found)}{sure}; {cell.label}, {searches.objective(found)}"
+    return Tile("sustainable throughput", number, "events/s", remark)
 
 
 def _facts(bundle: Bundle, cells: Sequence[Cell]) -> str:

@@ -10,9 +10,10 @@ import msgspec
 import pandas as pd
 
 from reports import formats, statistics, verdict
-from reports.bundle import Bundle, Repeat
+from reports.bundle import CAPACITY, Bundle, Repeat
 from reports.cells import MEASURES, Cell
-from reports.tables import Table, account, span, table
+from reports.schema import Probe
+from reports.tables import Table, account, capacity, span, table
 from reports.verdict import Verdict
 
 
@@ -31,6 +32,7 @@ def to_json(bundle: Bundle, cells: Sequence[Cell], judged: Verdict) -> str:
         "finding": judged.sentence,
         "findings": [{"repeat": finding.repeat, "finding": finding.text} for finding in judged.findings],
         "cautions": list(judged.cautions),
+        "sustainable_throughput": msgspec.to_builtins(judged.sustained.capacity if judged.sustained else None),
         "valid_repeats": sum(repeat.result.valid for repeat in bundle.repeats),
         "void_attempts": sum(not repeat.result.valid for repeat in bundle.repeats),
         "audit": msgspec.to_builtins(verdict.total([each for each in bundle.repeats if each.result.valid])),
@@ -50,6 +52,17 @@ def to_markdown(bundle: Bundle, cells: Sequence[Cell], judged: Verdict) -> str:
         parts = " + ".join(f"{count:,} {name}" for name, count in identity.parts)
         name, whole = identity.whole
         lines += [f"{whole:,} {name} {'=' if identity.closes else '≠'} {parts}  "]
+    searched = [cell for cell in cells if cell.plan.kind == CAPACITY]
+    if searched:
+        lines += ["", *markdown(capacity.answers(searched))]
+    others = [cell for cell in cells if cell.plan.kind != CAPACITY]
+    if others:
+        lines += ["", *markdown(_measured(others))]
+    return "\n".join([*lines, "", f"Again: `{bundle.manifest.command}`", ""])
+
+
+def _measured(cells: Sequence[Cell]) -> Table:
+    """One row a cell with throughput, percentiles and what bounds it."""
     heads = [
         "cell",
         "events/s",
@@ -71,8 +84,7 @@ def to_markdown(bundle: Bundle, cells: Sequence[Cell], judged: Verdict) -> str:
         ]
         for cell in cells
     ]
-    lines += ["", *markdown(table(heads, rows)), "", f"Again: `{bundle.manifest.command}`", ""]
-    return "\n".join(lines)
+    return table(heads, rows)
 
 
 def markdown(of: Table) -> list[str]:
@@ -103,9 +115,15 @@ def _row(repeat: Repeat) -> dict[str, Any]:
     for measure in MEASURES:
         percentiles = getattr(result, f"{measure}_ms")
         row |= {f"{measure}_{name}_ms": getattr(percentiles, name, None) for name in (*statistics.PERCENTILES, "max")}
+    if result.probe:
+        row |= {f"probe_{name}": value for name, value in _probe(result.probe).items()}
     if result.audit:
         row |= msgspec.to_builtins(result.audit)
     return row | {f"cpu_cores_{role}": used for role, used in result.cpu_cores_per_role.items()}
+
+
+def _probe(probe: Probe) -> dict[str, Any]:
+    return {**msgspec.to_builtins(probe), "why": "; ".join(probe.why)}
 
 
 def _cell(cell: Cell) -> dict[str, Any]:

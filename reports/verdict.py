@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from reports import formats
-from reports.bundle import Bundle, Repeat
+from reports import formats, searches
+from reports.bundle import CAPACITY, Bundle, Repeat
 from reports.cells import Cell
 from reports.schema import Audit
 
@@ -47,6 +47,8 @@ class Verdict:
     """Other drain cells whose intervals overlap that of the best."""
     measured: bool
     """Whether any repeat is valid."""
+    sustained: Cell | None = None
+    """The capacity cell whose search found the most, confirmed ones first; None where no search found a load."""
 
     @property
     def exit_code(self) -> int:
@@ -61,11 +63,17 @@ def judge(bundle: Bundle, cells: Sequence[Cell]) -> Verdict:
     best = _fastest(cells, "drain")
     rivals = () if best is None else tuple(c for c in cells if _rivals(best, c))
     level: Level = "findings" if findings else "incomplete" if _incomplete(bundle, cells) else "clear"
-    clauses = (_went_wrong(findings, bundle.repeats), _performance(best, cells), _accounted(bundle, findings))
-    sentence = "; ".join(clause for clause in clauses if clause) + "."
-    return Verdict(
-        level, sentence[0].upper() + sentence[1:], findings, cautions, best, rivals, any(cell.valid for cell in cells)
+    sustained = _sustains_most(cells)
+    clauses = (
+        _went_wrong(findings, bundle.repeats),
+        _capacity(sustained, cells),
+        _performance(best, cells, sustained),
+        _accounted(bundle, findings),
     )
+    sentence = "; ".join(clause for clause in clauses if clause) + "."
+    sentence = sentence[0].upper() + sentence[1:]
+    measured = any(cell.valid for cell in cells)
+    return Verdict(level, sentence, findings, cautions, best, rivals, measured, sustained)
 
 
 def total(repeats: Sequence[Repeat]) -> Audit:
@@ -104,6 +112,9 @@ def _cautions(bundle: Bundle, cells: Sequence[Cell]) -> tuple[str, ...]:
     empty = [cell.label_with_kind for cell in cells if not cell.valid]
     if empty and bundle.repeats:
         found.append(f"Without a valid repeat: {', '.join(empty)}.")
+    unsure = [c.label for c in cells if c.capacity and c.capacity.sustainable_events_per_s and not c.capacity.confirmed]
+    if unsure:
+        found.append(f"Sustainable throughput not confirmed by repeats: {', '.join(unsure)}.")
     void = sum(cell.void_attempts for cell in cells)
     if void:
         found.append(f"{formats.plural(void, 'void attempt')} not counted in the numbers; the report says why.")
@@ -148,7 +159,31 @@ def _went_wrong(findings: Sequence[Finding], repeats: Sequence[Repeat]) -> str:
     return f"{findings[0].text.rstrip('.')} ({findings[0].repeat}){more}"
 
 
-def _performance(best: Cell | None, cells: Sequence[Cell]) -> str:
+def _capacity(sustained: Cell | None, cells: Sequence[Cell]) -> str:
+    """Say what was found sustained, with its interval and under which objective."""
+    if sustained is None or sustained.capacity is None:
+        searched = [cell for cell in cells if cell.plan.kind == CAPACITY and cell.capacity]
+        return (
+            f"no load was found sustained in {formats.plural(len(searched), 'search', 'searches')}" if searched else ""
+        )
+    found = sustained.capacity
+    spread = f"{found.confidence:.0%} interval {searches.interval(found)}"
+    sure = "" if found.confirmed else ", not confirmed"
+    number = formats.rounded(found.sustainable_events_per_s)
+    verb = "sustains" if sustained.sentence.startswith("1 ") else "sustain"
+    return f"{sustained.sentence} {verb} {number} events/s ({spread}{sure}) at {searches.objective(found)}"
+
+
+def _sustains_most(cells: Sequence[Cell]) -> Cell | None:
+    found = [
+        (cell.capacity.confirmed, cell.capacity.sustainable_events_per_s, cell)
+        for cell in cells
+        if cell.capacity and cell.capacity.sustainable_events_per_s
+    ]
+    return max(found, key=lambda each: each[:2])[2] if found else None
+
+
+def _performance(best: Cell | None, cells: Sequence[Cell], sustained: Cell | None) -> str:
     if best is not None and best.throughput is not None:
         interval = best.throughput
         spread = "1 repeat, so no interval"
@@ -159,7 +194,11 @@ def _performance(best: Cell | None, cells: Sequence[Cell]) -> str:
         if best.bottleneck is not None:
             name = best.bottleneck.name
             bound = f", bound by {name}" if name else ", and what bounds it is not determined"
+        if sustained is not None:  # that is the finding: here in few words, in full below
+            return f"the fastest drain, {best.sentence}, reached {formats.rounded(interval.mean)} events/s{bound}"
         return f"{best.sentence} drained {formats.rounded(interval.mean)} events/s ({spread}){bound}"
+    if sustained is not None:
+        return ""
     steady = [cell for cell in cells if cell.valid and cell.offered_load is not None]
     if steady:
         most = max(steady, key=lambda cell: cell.offered_load or 0.0)

@@ -25,16 +25,16 @@ _SLOW = "p99"
 
 
 def stages(cells: Sequence[Cell]) -> list[Panel]:
-    """Draw the stacked means of all events, and beside them those of the cohort around p99."""
+    """Draw the stacked means of all events of cells (of one kind), and beside them those of the cohort around p99."""
     having = [cell for cell in cells if cell.stages_ms]
     if not having:
         return []
-    everything = [(cell, cell.stages_ms) for cell in having]
-    found = [_stages_panel("stages-mean", "Mean of all events", everything)]
+    everything, kind = [(cell, cell.stages_ms) for cell in having], having[0].plan.kind
+    found = [_stages_panel(f"stages-mean-{kind}", "Mean of all events", everything)]
     cohorts = [(cell, _cohort(cell, _SLOW)) for cell in having]
     rows = [(cell, cohort.stages_ms) for cell, cohort in cohorts if cohort]
     if rows:
-        found.append(_stages_panel(f"stages-{_SLOW}", f"Events around {_SLOW} of delivery latency", rows))
+        found.append(_stages_panel(f"stages-{_SLOW}-{kind}", f"Events around {_SLOW} of delivery latency", rows))
     return found
 
 
@@ -122,11 +122,7 @@ def _stack(
     lowest = min((min(0.0, *parts.values()) for _, parts in rows), default=0.0)
     if lowest < 0:
         axes.set_xlim(left=lowest * 1.1)
-    axes.set_ylim(len(rows) - 0.5, -0.5)
-    axes.set_yticks(range(len(rows)), [label for label, _ in rows])
-    axes.tick_params(axis="y", labelcolor=palette.INK.light)
-    axes.grid(visible=False, axis="y")
-    axes.grid(visible=True, axis="x", color=palette.RULE.light, linewidth=0.8)
+    panel.rows(axes, [label for label, _ in rows])
     panel.label(drawn, unit)
     _legend(drawn, names)
 

@@ -96,6 +96,15 @@ def from_zero(axes: Axes, highest: float, form: Callable[[float], str], *, axis:
     chosen.set_major_formatter(FuncFormatter(lambda value, _: form(value)))
 
 
+def rows(axes: Axes, labels: Sequence[str]) -> None:
+    """Let y be the number of a row, the first on top, named by ``labels``; only the grid of x is drawn."""
+    axes.set_ylim(len(labels) - 0.5, -0.5)
+    axes.set_yticks(range(len(labels)), labels)
+    axes.tick_params(axis="y", labelcolor=palette.INK.light)
+    axes.grid(visible=False, axis="y")
+    axes.grid(visible=True, axis="x", color=palette.RULE.light, linewidth=0.8)
+
+
 def end_labels(axes: Axes, ends: Sequence[tuple[float, float, str, palette.Colour]]) -> None:
     """Write each line's name right of its end (x, y in data), moved apart where they would overlap."""
     if not ends:

@@ -40,12 +40,15 @@ class _Steps:
 
 
 def panels(cells: Sequence[Cell]) -> list[Panel]:
-    """Draw the means of all events, and beside them those of the events around p99, six cells a figure."""
+    """Draw the means of all events, and beside them those of the events around p99, six cells (of one kind) a figure.
+
+    All cells of a figure share one scale.
+    """
     having = [cell for cell in cells if cell.stages_ms]
     found = []
     for number, first in enumerate(range(0, len(having), MOST_CELLS)):
         group = having[first : first + MOST_CELLS]
-        suffix = f"-{number + 1}" if number else ""
+        suffix = f"-{group[0].plan.kind}" + (f"-{number + 1}" if number else "")
         means = [_steps(cell, cell.stages_ms) for cell in group]
         found.append(_panel(f"waterfall-mean{suffix}", "Mean of all events", means))
         around = [(cell, cohort) for cell in group for cohort in cell.cohorts if cohort.name == COHORT]

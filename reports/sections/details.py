@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from reports import axes as axes_of
-from reports import formats
+from reports import formats, searches
+from reports.bundle import CAPACITY
 from reports.cells import Cell
 from reports.figures import backlog as figures
 from reports.sections.parts import CellDetails, Part, Section
@@ -55,6 +56,11 @@ def _counters(of: Cell) -> list[Part]:
 
 def _remark(of: Cell) -> str:
     """Say in a few words what came out."""
-    remark = f"{formats.rounded(of.throughput.mean)} events/s" if of.throughput else "no valid repeat"
-    remark += f", {formats.plural(len(of.valid), 'valid repeat')}" if of.valid else ""
+    if of.plan.kind == CAPACITY:
+        answer = of.capacity.sustainable_events_per_s if of.capacity else None
+        remark = f"{formats.rounded(answer)} events/s, {searches.interval(of.capacity)}" if answer else "no answer"
+        remark += f", {formats.plural(len(of.valid), 'valid probe')}"
+    else:
+        remark = f"{formats.rounded(of.throughput.mean)} events/s" if of.throughput else "no valid repeat"
+        remark += f", {formats.plural(len(of.valid), 'valid repeat')}" if of.valid else ""
     return remark + (f", {of.void_attempts} void" if of.void_attempts and of.valid else "")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from reports.bundle import CAPACITY
 from reports.cells import Cell
 from reports.figures import bars, percentiles, waterfall
 from reports.sections.parts import Part, Section
@@ -16,9 +17,12 @@ _WHAT_IS_TIMED = (
 )
 _NO_STEADY = "No steady cell has a valid repeat in this run, so there is nothing to show here."
 _THE_STAGES = (
-    "Schedule delay: intended to sent. HTTP and API: sent to Kafka's record timestamp. Kafka and backlog: until "
-    "the worker fetched. Write: until MongoDB acknowledged. They add up to the delivery latency, event by event."
+    "Schedule delay: intended to sent. HTTP and API: sent to Kafka's record timestamp. Kafka and backlog: until the "
+    "worker fetched. Write: until MongoDB acknowledged. They add up to the delivery latency, event by event: in the "
+    "waterfalls each bar starts where the one before ends, and the last is their sum."
 )
+_AT_ANSWERS = "Capacity cells: the probes that confirmed the answer, at that load."
+_HEADINGS = {CAPACITY: "Capacity cells, at their sustainable throughput"}
 
 
 def section(cells: Sequence[Cell]) -> Section:
@@ -26,24 +30,35 @@ def section(cells: Sequence[Cell]) -> Section:
     timed = [cell for cell in cells if cell.pooled]
     if not timed:
         return Section(*_DURATIONS, (Part(words=(_NO_STEADY,)),))
-    words = (_WHAT_IS_TIMED, percentiles.gate_sentence(timed))
-    figures = (*percentiles.panels(timed, "delivery_latency"), *percentiles.panels(timed, "response_time"))
+    # Those of a capacity cell were measured at its answer: near the objective, and off the scale of the others.
+    curves = [cell for cell in timed if cell.plan.kind != CAPACITY] or timed
+    words = (_WHAT_IS_TIMED, percentiles.gate_sentence(curves))
+    figures = (*percentiles.panels(curves, "delivery_latency"), *percentiles.panels(curves, "response_time"))
+    at_answers = _AT_ANSWERS if any(cell.plan.kind == CAPACITY for cell in timed) else ""
     service = measured.percentiles(timed, "service_time")
     parts = (
         Part(words=words, figures=figures),
-        Part(table=measured.durations(timed)),
+        Part(words=(at_answers,), table=measured.durations(timed)),
         Part(table=service, summary="Service time, from the actual send: it hides what a late send adds"),
     )
     return Section(*_DURATIONS, parts)
 
 
 def stages(cells: Sequence[Cell]) -> Section:
-    """Where delivery latency is spent, in the mean and around its p99: waterfalls, under stacked bars if many."""
+    """Where delivery latency is spent, in the mean and around its p99, kind by kind."""
     having = [cell for cell in cells if cell.stages_ms]
-    falls = tuple(waterfall.panels(having))
-    if len(having) <= waterfall.MOST_CELLS:
-        parts = [Part(words=(_THE_STAGES if having else _NO_STEADY,), figures=falls)]
-    else:
-        summary = f"Waterfalls of all {len(having)} cells: each bar starts where the one before ends"
-        parts = [Part(words=(_THE_STAGES,), figures=tuple(bars.stages(having))), Part(figures=falls, summary=summary)]
+    kinds = list(dict.fromkeys(cell.plan.kind for cell in having))
+    parts = [Part(words=(_THE_STAGES if having else _NO_STEADY,))]
+    for kind in kinds:
+        heading = _HEADINGS.get(kind, f"{kind.capitalize()} cells") if len(kinds) > 1 else ""
+        parts += _waterfalls([cell for cell in having if cell.plan.kind == kind], heading)
     return Section("stages", "The four stages of delivery latency", "Stages", tuple(parts))
+
+
+def _waterfalls(cells: Sequence[Cell], heading: str) -> list[Part]:
+    """Draw the waterfalls, behind stacked bars where there are many."""
+    falls = tuple(waterfall.panels(cells))
+    if len(cells) <= waterfall.MOST_CELLS:
+        return [Part(heading, figures=falls)]
+    summary = f"Waterfalls of all {len(cells)} cells: each bar starts where the one before ends"
+    return [Part(heading, figures=tuple(bars.stages(cells))), Part(figures=falls, summary=summary)]

@@ -38,6 +38,7 @@ def section(by_kind: dict[str, list[Cell]], judged: Verdict) -> Section:
             drawn = tuple(figures.panels(cells, kind))
         table = measured.steady(cells) if kind != "drain" else None
         parts.append(Part(f"{kind.capitalize()} cells", tuple(words), drawn, table))
+    parts = parts or [Part(words=("No drain and no steady cell in this run.",))]
     return Section("throughput", "Throughput of partitions × consumers", "Throughput", tuple(parts))
 
 

@@ -32,12 +32,12 @@ def steady(cells: Sequence[Cell]) -> Table:
 
 def percentiles(cells: Sequence[Cell], measure: str) -> Table:
     """Pooled percentiles of one measure in ms, where gated in, with the requests that they rest on."""
-    rows = []
+    rows, labels = [], _labels(cells)
     for cell in cells:
         distribution = cell.pooled.get(measure)
         values = [formats.milliseconds(cell.percentile(measure, q)) for q in statistics.PERCENTILES.values()]
         requests = [formats.count(cell.requests), formats.count(distribution.total if distribution else None)]
-        rows.append([cell.label, *values, *requests])
+        rows.append([labels[cell.plan.id], *values, *requests])
     return table(
         ["partitions × consumers", *(f"{n}, ms" for n in PERCENTILE_NAMES.values()), "requests", "values"], rows
     )
@@ -45,9 +45,10 @@ def percentiles(cells: Sequence[Cell], measure: str) -> Table:
 
 def durations(cells: Sequence[Cell]) -> Table:
     """Pooled percentiles of delivery latency and response time side by side, in ms."""
+    labels = _labels(cells)
     rows = [
         [
-            cell.label,
+            labels[cell.plan.id],
             *(
                 formats.milliseconds(cell.percentile(measure, q))
                 for measure in ("delivery_latency", "response_time")
@@ -60,6 +61,12 @@ def durations(cells: Sequence[Cell]) -> Table:
     first, *others = PERCENTILE_NAMES.values()
     heads = [f"delivery latency, ms: {first}", *others, f"response time, ms: {first}", *others]
     return table(["partitions × consumers", *heads, "requests"], rows)
+
+
+def _labels(cells: Sequence[Cell]) -> dict[str, str]:
+    """Name the cells by id, with their kind where there are several."""
+    several = len({cell.plan.kind for cell in cells}) > 1
+    return {cell.plan.id: cell.label_with_kind if several else cell.label for cell in cells}
 
 
 def cpu(cells: Sequence[Cell], cores_there: float) -> Table:

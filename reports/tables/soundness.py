@@ -58,6 +58,12 @@ BOUNDS = {
         "a process used",
         formats.cores,
     ),
+    "disturbed_share": Bound(
+        "of the machine's CPU, taken by others",
+        lambda r: r.disturbance.total if r.disturbance else None,
+        "machine: ",
+        formats.share,
+    ),
     "unsent": Bound("unsent events", lambda r: r.audit.unsent if r.audit else None, "unsent", formats.count),
     "clock_drift_ms_per_s": Bound(
         "clock drift in any second, ms/s", lambda r: r.clock_drift_max_ms_per_s, "drifted", formats.drift

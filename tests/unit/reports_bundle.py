@@ -17,6 +17,8 @@ import pyarrow.parquet as pq
 from hdrh.histogram import HdrHistogram
 from numpy.typing import NDArray
 
+from tests.unit import reports_evidence
+
 ROLES = ("generator", "api", "kafka", "worker", "mongodb", "harness")
 STAGES = ("schedule_delay", "http_and_api", "kafka_and_backlog", "write")
 MEASURES = ("response_time", "service_time", "delivery_latency", *STAGES)
@@ -30,10 +32,12 @@ class Cell:
     id: str
     kind: str
     axes: dict[str, Any] = field(default_factory=dict)
-    probes: tuple[tuple[str, float, bool], ...] = ()
-    """Of a capacity cell: step, offered load, whether it was sustained."""
+    probes: tuple[tuple[str, float, bool | str], ...] = ()
+    """Of a capacity cell: step, offered load, whether it was sustained, or ``undetermined`` or ``void``."""
     sustainable: tuple[float, float, float] | None = None
     """Of a capacity cell: the answer with its interval; None writes no capacity.json."""
+    capacity: dict[str, Any] = field(default_factory=dict)
+    """Of a capacity cell: fields of its capacity.json that are other than usual."""
 
 
 @dataclass
@@ -54,6 +58,13 @@ class Plan:
     seconds: int = 10
 
 
+VOID_REASON = (
+    "generator: schedule delay p99 14.2 ms > 10 ms: the load was not the load intended "
+    "(in the window other programs used 9% of the machine's CPU, and its host took 21%)"
+)
+VERDICTS = {True: "sustained", False: "not sustained"}
+LOST_PRESSURE = 1.3
+"""Offered by what is sustainable: from here on a probe is stopped early."""
 AXES = {
     "partitions": 3,
     "consumers": 1,
@@ -115,40 +126,56 @@ def write(root: Path, plan: Plan, run_id: str = "20261122T160000-quick") -> Path
 
 def _write_search(run: Path, plan: Plan, cell: Cell, number: int, rng: np.random.Generator) -> int:
     """One repeat a probe, and what they came to."""
-    for index, (step, load, sustained) in enumerate(cell.probes, 1):
+    for index, (step, load, verdict) in enumerate(cell.probes, 1):
         folder = run / "cells" / cell.id / str(index)
         (folder / "logs").mkdir(parents=True)
-        probed = Cell(cell.id, cell.kind, {**cell.axes, "offered_load": load})
-        _write_repeat(folder, plan, probed, _Repeat(index, 1, number + index, True, rng))
+        pressure = load / (cell.sustainable[0] if cell.sustainable else 10 * load)
+        probed = Cell(cell.id, cell.kind, {**cell.axes, "offered_load": load, "pressure": pressure})
+        _write_repeat(folder, plan, probed, _Repeat(index, 1, number + index, verdict != "void", rng))
         content = json.loads((folder / "result.json").read_text())
-        deficit = load * (0.001 if sustained else 0.1)
-        content["axes"]["offered_load"] = None
-        content["throughput_events_per_s"] = load - deficit
-        content["probe"] = {
-            "step": step,
-            "verdict": "sustained" if sustained else "not sustained",
-            "holds": sustained,
-            "deficit_events_per_s": deficit,
-            "deficit_bound_events_per_s": deficit * 1.2,
-            "allowed_events_per_s": load * 0.02,
-            "why": [] if sustained else ["the backlog grew"],
-        }
+        content["axes"] |= {"offered_load": None}
+        del content["axes"]["pressure"]
+        content |= _probe(step, load, VERDICTS.get(verdict, str(verdict)), pressure)
         (folder / "result.json").write_text(json.dumps(content))
     if cell.sustainable is not None:
         answer, low, high = cell.sustainable
         capacity = {
             "schema_version": plan.schema_version,
             "cell": cell.id,
-            "objective": "p99 delivery latency <= 1 s",
+            "objective": "p99 delivery latency <= 1000 ms, at most 0.0% rejected",
             "sustainable_events_per_s": answer,
             "low_events_per_s": low,
             "high_events_per_s": high,
-            "confidence": 0.9,
+            "confidence": 0.95,
             "confirmed": True,
-            "ended": "confirmed in 3 probes",
+            "ended": "confirmed in 3 probes, and the interval is narrow enough",
+            **cell.capacity,
         }
         (run / "cells" / cell.id / "capacity.json").write_text(json.dumps(capacity))
     return number + len(cell.probes)
+
+
+def _probe(step: str, load: float, verdict: str, pressure: float) -> dict[str, Any]:
+    """What a result says of a probe beyond its numbers."""
+    if verdict == "void":
+        return {}
+    share = {"sustained": 0.001, "undetermined": 0.018}.get(verdict, max(0.05, 1 - 1 / pressure))
+    why = {
+        "sustained": ["accepted - stored is at most 0.3% of what is offered"],
+        "undetermined": ["the bounds of accepted - stored lie on both sides of 2% of what is offered"],
+    }.get(verdict, [f"accepted - stored is {share:.1%} of what is offered, 2% allowed", "objective missed"])
+    probe = {
+        "step": step,
+        "verdict": verdict,
+        "holds": verdict == "sustained",
+        "deficit_events_per_s": load * share,
+        "deficit_bound_events_per_s": load * share * 1.2,
+        "allowed_events_per_s": load * 0.02,
+        "why": why,
+        "stopped_early": verdict == "not sustained" and pressure > LOST_PRESSURE,
+        "extended_s": 10.0 if verdict == "undetermined" else 0.0,
+    }
+    return {"throughput_events_per_s": load * (1 - share), "probe": probe}
 
 
 @dataclass
@@ -208,7 +235,7 @@ def _write_repeat(folder: Path, plan: Plan, cell: Cell, repeat: _Repeat) -> None
         "run_number": repeat.number,
         "started_at": f"2026-11-22T16:{repeat.number // 3:02d}:{repeat.number % 3 * 20:02d}Z",
         "valid": repeat.valid,
-        "reasons": [] if repeat.valid else ["schedule delay p99 14.2 ms is over its bound of 10 ms"],
+        "reasons": [] if repeat.valid else [VOID_REASON],
         "findings": [],
     }
     if (cell.id, repeat.round) in plan.crashed:
@@ -227,6 +254,7 @@ def _write_repeat(folder: Path, plan: Plan, cell: Cell, repeat: _Repeat) -> None
     if lost:
         result["findings"] = [f"{lost:,} accepted and then lost (stream/sequence 0/4711, 0/4712)"]
     result |= _usage(cell, axes, rate)
+    result |= _evidence(cell, result, repeat.rng)
     result["consumers"] = _consumers(axes, result["audit"]["stored"])
     result["partitions_total"] = axes["partitions"] * 3
     (folder / "result.json").write_text(json.dumps(result))
@@ -306,10 +334,16 @@ def _steady(plan: Plan, rate: float, axes: dict[str, Any], folder: Path, repeat:
 def _stage_samples(count: int, axes: dict[str, Any], rng: np.random.Generator) -> dict[str, NDArray[np.float64]]:
     """Milliseconds, one a request; delivery latency is the sum of the stages."""
     slow = 1 + 0.4 * (axes["partitions"] == 1) + 0.15 * (axes["consumers"] == 1)
+    # Near what the system can, records wait: a queue at this utilisation; beyond it the backlog grows all along.
+    pressure = float(axes.get("pressure", 0.0))
+    slow *= 1 / (1 - min(0.9 * pressure, 0.97))
+    behind = rng.random(count) * max(0.0, pressure - 1) * 8_000
     stages = {
         "schedule_delay": rng.gamma(1.2, 0.25, count),
         "http_and_api": rng.gamma(4, 1.1, count),
-        "kafka_and_backlog": rng.gamma(2, 6 * slow, count) + (rng.random(count) < 0.004) * rng.gamma(3, 60, count),
+        "kafka_and_backlog": behind
+        + rng.gamma(2, 6 * slow, count)
+        + (rng.random(count) < 0.004) * rng.gamma(3, 60, count),
         "write": rng.gamma(6, 3.2 * slow, count),
     }
     service = stages["http_and_api"] + rng.gamma(2, 1.0, count)
@@ -371,6 +405,18 @@ def _usage(cell: Cell, axes: dict[str, Any], rate: float) -> dict[str, Any]:
     }
 
 
+def _evidence(cell: Cell, result: dict[str, Any], rng: np.random.Generator) -> dict[str, Any]:
+    """Witness, event loops, counters and processes."""
+    rate, cores = result["throughput_events_per_s"], result["cpu_cores_per_role"]
+    share = 0.95 if cell.kind == "drain" else min(rate / 30_000, 1.0)
+    through_http = cell.kind != "drain"
+    told = reports_evidence.counters(rate, share, rng, through_http=through_http)
+    told |= reports_evidence.processes(cores, rate)
+    if through_http:
+        told["witness"] = reports_evidence.witness(result["delivery_latency_ms"]["p50"] or 1.0, rng)
+    return told
+
+
 def _consumers(axes: dict[str, Any], stored: int) -> list[dict[str, Any]]:
     topics = ["events_page_view", "events_signup", "events_generic"]
     pairs = [(topic, p) for topic in topics for p in range(axes["partitions"])]
@@ -427,11 +473,35 @@ def _write_events(folder: Path) -> None:
     pq.write_table(pa.table({"id_low": n.astype(np.uint64)} | dict.fromkeys(names, n)), folder / "deliveries.parquet")
 
 
+def searched_cells() -> list[Cell]:
+    """Capacity cells: one sound search, one whose answer was not confirmed, one that found nothing."""
+
+    def probes(scale: float) -> tuple[tuple[str, float, bool | str], ...]:
+        loads: list[tuple[str, float, bool | str]] = [("climb", 8_000, True), ("climb", 12_000, True)]
+        loads += [("climb", 18_000, True), ("climb", 27_000, False), ("bisection", 22_000, True)]
+        loads += [("bisection", 24_400, "undetermined"), ("bisection", 23_100, True), ("confirmation", 23_100, "void")]
+        loads += [("confirmation", 23_100, True), ("confirmation", 23_100, True), ("interval", 25_000, False)]
+        loads += [("climb", 40_500, False)]
+        return tuple((step, round(load * scale, -2), verdict) for step, load, verdict in loads)
+
+    unsure = {"confirmed": False, "high_events_per_s": None, "ended": "the cap of 14 probes was reached"}
+    none = {"sustainable_events_per_s": None, "low_events_per_s": None, "confirmed": False}
+    none |= {"ended": "not even 500 events/s were sustained"}
+    sound = {"knee_events_per_s": 18_000.0}
+    axes = {p: {"partitions": p, "consumers": c} for p, c in ((1, 1), (4, 2), (8, 4))}
+    return [
+        Cell("capacity-p1-c1", "capacity", axes[1], probes(0.8), (18_500, 17_600, 19_900), unsure),
+        Cell("capacity-p4-c2", "capacity", axes[4], probes(1.0), (23_100, 22_300, 24_700), sound),
+        Cell("capacity-p8-c4", "capacity", axes[8], (("climb", 500, False),), (250, 200, 500), none),
+    ]
+
+
 if __name__ == "__main__":
+    often = {(f"steady-p{p}-c{c}", 1): 3 for p in (1, 3) for c in (1, 2)}
     everything = Plan(
-        quick_cells(),
+        [*quick_cells(), *(searched_cells() if "--searched" in sys.argv else [])],
         lost={("drain-p3-c2", 2): 12} if "--lost" in sys.argv else {},
-        void={("steady-p1-c2", 2): 1},
+        void={("steady-p1-c2", 2): 1} | (often if "--void" in sys.argv else {}),
         requests=12_000,
     )
     print(write(Path(sys.argv[1]), everything))  # noqa: T201  its output

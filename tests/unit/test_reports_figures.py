@@ -140,7 +140,7 @@ def test_stages_and_cpu_are_stacked_with_their_sums(tmp_path: Path) -> None:
     assert list(mean.data.columns[1:]) == [f"{stage}_ms" for stage in cells.STAGES]
     first = found[0]
     assert mean.data.iloc[0, 1:].sum() == pytest.approx(sum(first.stages_ms.values()))
-    assert (mean.name, p99.name) == ("stages-mean", "stages-p99")
+    assert (mean.name, p99.name) == ("stages-mean-steady", "stages-p99-steady")
     (cpu,) = bars.cpu(found, "steady", 2)
     assert "mongodb_cores" in cpu.data
 

@@ -123,7 +123,7 @@ def test_one_repeat_settles_no_order(tmp_path: Path) -> None:
 def test_void_attempts_are_listed_with_their_reasons(tmp_path: Path) -> None:
     text = str(Words(make(write(tmp_path, Plan([DRAIN], void={("drain-c1", 2): 1}))).html))
     assert "3 valid repeats, 1 void attempt" in text
-    assert "drain-c1 round 2 schedule delay p99 14.2 ms is over its bound of 10 ms" in text
+    assert "drain-c1 round 2 generator: schedule delay p99 14.2 ms > 10 ms: the load was not the load intended" in text
 
 
 def test_the_command_that_repeats_it_is_the_last_section(tmp_path: Path) -> None:

@@ -41,10 +41,15 @@ def test_each_bar_starts_where_the_one_before_ends_and_the_last_is_their_sum(tmp
 def test_many_cells_are_drawn_in_groups_and_stand_behind_an_overview(tmp_path: Path) -> None:
     found = views(tmp_path, waterfall.MOST_CELLS + 1)
     names = [drawn.name for drawn in waterfall.panels(found)]
-    assert names == ["waterfall-mean", "waterfall-p99", "waterfall-mean-2", "waterfall-p99-2"]
-    overview, behind = durations.stages(found).parts
-    assert [drawn.name for drawn in overview.figures] == ["stages-mean", "stages-p99"]
+    assert names == [
+        "waterfall-mean-steady",
+        "waterfall-p99-steady",
+        "waterfall-mean-steady-2",
+        "waterfall-p99-steady-2",
+    ]
+    _, overview, behind = durations.stages(found).parts
+    assert [drawn.name for drawn in overview.figures] == ["stages-mean-steady", "stages-p99-steady"]
     assert [drawn.name for drawn in behind.figures] == names
     assert behind.summary == "Waterfalls of all 7 cells: each bar starts where the one before ends"
-    (only,) = durations.stages(found[:1]).parts
+    _, only = durations.stages(found[:1]).parts
     assert [drawn.name for drawn in only.figures] == names[:2]

@@ -1,0 +1,71 @@
+"""The sustainable throughput of each capacity cell with its interval, one under the other."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pandas as pd
+
+from reports import formats, palette, searches
+from reports.cells import Cell
+from reports.figures import panel
+from reports.figures.panel import Canvas, Panel
+from reports.schema import Capacity
+from reports.tables import Table, table
+
+_ROW_HEIGHT, _ABOVE, _BELOW, _RIGHT = 28, 10, 44, 60
+_LETTER_WIDTH, _NARROWEST, _WIDEST = 6.3, 44, 190
+_COLOUR = palette.SERIES[2].light
+
+Answer = tuple[Cell, Capacity]
+
+
+def panels(cells: Sequence[Cell]) -> list[Panel]:
+    """Draw the cells with an answer, where there are two or more: one is a number and no figure."""
+    having = [(cell, cell.capacity) for cell in cells if cell.capacity and cell.capacity.sustainable_events_per_s]
+    if len(having) < 2:  # noqa: PLR2004
+        return []
+    left = min(max(_NARROWEST, max(len(cell.label) for cell, _ in having) * _LETTER_WIDTH + 8), _WIDEST)
+    height = _ABOVE + _ROW_HEIGHT * len(having) + _BELOW
+    with panel.canvas(height=height, margins=(left, _RIGHT, _ABOVE, _BELOW)) as drawn:
+        tops = [found.high_events_per_s or found.sustainable_events_per_s or 0.0 for _, found in having]
+        panel.from_zero(drawn.axes, max(tops), panel.thousands, axis="x")
+        for place, (_, found) in enumerate(having):
+            _row(drawn, place, found)
+        panel.rows(drawn.axes, [cell.label for cell, _ in having])
+        panel.label(drawn, "events/s")
+        return [drawn.finish("capacity-answers", "Sustainable throughput of each cell", _frame(having), _table(having))]
+
+
+def _row(drawn: Canvas, place: int, found: Capacity) -> None:
+    """Draw the interval as a bar, the answer as a mark (hollow where it is not confirmed), its number at the edge."""
+    axes, middle = drawn.axes, found.sustainable_events_per_s or 0.0
+    left, right = axes.get_xlim()
+    low = left if found.low_events_per_s is None else found.low_events_per_s
+    high = right if found.high_events_per_s is None else found.high_events_per_s
+    axes.plot([low, high], [place, place], color=_COLOUR, linewidth=5, alpha=0.35, solid_capstyle="butt")
+    face = _COLOUR if found.confirmed else palette.PAPER.light
+    axes.plot([middle], [place], "o", color=_COLOUR, mfc=face, mew=1.4, markersize=7)
+    edge, ink = axes.get_yaxis_transform(), palette.INK.light
+    axes.text(1.02, place, formats.rounded(middle), transform=edge, va="center", fontsize=11, color=ink)
+
+
+def _frame(having: Sequence[Answer]) -> pd.DataFrame:
+    return pd.DataFrame(
+        [
+            {
+                "cell": cell.plan.id,
+                "sustainable_events_per_s": found.sustainable_events_per_s,
+                "low_events_per_s": found.low_events_per_s,
+                "high_events_per_s": found.high_events_per_s,
+                "confidence": found.confidence,
+                "confirmed": found.confirmed,
+            }
+            for cell, found in having
+        ]
+    )
+
+
+def _table(having: Sequence[Answer]) -> Table:
+    rows = [[c.label, formats.rounded(f.sustainable_events_per_s), searches.interval(f)] for c, f in having]
+    return table(["partitions × consumers", "sustainable, events/s", "interval"], rows)

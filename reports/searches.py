@@ -1,0 +1,65 @@
+"""What the search of a capacity cell came to, in the words that page, tables and summaries use."""
+
+from __future__ import annotations
+
+import re
+
+from reports import formats
+from reports.bundle import Repeat
+from reports.schema import Capacity
+
+SUSTAINED, NOT_SUSTAINED, UNDETERMINED, VOID = "sustained", "not sustained", "undetermined", "void"
+VERDICTS = (SUSTAINED, NOT_SUSTAINED, UNDETERMINED, VOID)
+_P99 = re.compile(r"p99 delivery latency <= ([\d.]+) (ms|s)\b")
+_WHOLE_SECONDS = re.compile(r"\b(\d+)000 ms\b")
+_MS_PER_S = 1000.0
+_NONE_REJECTED = ", at most 0.0% rejected"
+
+
+def interval(found: Capacity | None) -> str:
+    """The interval as ``23,100 to 24,900``; a side without a bound is told as that."""
+    if found is None:
+        return formats.NOTHING
+    low, high = found.low_events_per_s, found.high_events_per_s
+    if low is None and high is None:
+        return "not bounded"
+    if low is None:
+        return f"below {formats.rounded(high)}"
+    if high is None:
+        return f"above {formats.rounded(low)}"
+    return f"{formats.rounded(low)} to {formats.rounded(high)}"
+
+
+def confirmed(found: Capacity | None) -> str:
+    """Whether further probes confirmed the answer."""
+    if found is None or found.sustainable_events_per_s is None:
+        return formats.NOTHING
+    return "yes" if found.confirmed else "no"
+
+
+def objective(found: Capacity | None) -> str:
+    """The objective as people write it: ``p99 delivery latency ≤ 1 s``; that nothing may be rejected is understood."""
+    if found is None:
+        return ""
+    told = found.objective.removesuffix(_NONE_REJECTED).replace("<=", "≤").replace(">=", "≥")
+    return _WHOLE_SECONDS.sub(r"\1 s", told)
+
+
+def objective_p99_ms(found: Capacity | None) -> float | None:
+    """The p99 of delivery latency (ms) that the objective asks for; None where it asks for none."""
+    told = _P99.search(found.objective) if found else None
+    if told is None:
+        return None
+    return float(told[1]) * (_MS_PER_S if told[2] == "s" else 1.0)
+
+
+def ended(found: Capacity | None) -> str:
+    """How the search ended, in words."""
+    return found.ended if found else "not ended: there is no capacity.json"
+
+
+def verdict(repeat: Repeat) -> str:
+    """What a probe says of its load: one of ``VERDICTS``."""
+    if not repeat.result.valid or repeat.result.probe is None:
+        return VOID
+    return repeat.result.probe.verdict

@@ -1,0 +1,36 @@
+"""Sustainable throughput: the answers with their intervals, the curves they rest on, and every probe."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from reports.cells import Cell
+from reports.figures import answers
+from reports.figures import capacity as figures
+from reports.sections.parts import Part, Section
+from reports.tables import capacity as tables
+
+_WHAT = (
+    "The highest offered load that a cell sustains. Sustained: accepted minus stored is, by its upper one-sided 95% "
+    "bound, at most 2% of what is offered; the objective is met; no findings; valid. The load is searched by probes, "
+    "each from clean state: a climb, a bisection, repeats at the answer, which confirm or lower it, and further ones "
+    "near it, which narrow its interval."
+)
+_HOW_DRAWN = (
+    "Each mark is one probe; one on the upper edge had too few requests for its p99. Lines go through the middle probe "
+    "of each load. The upright line is the sustainable throughput, the band the interval for the load at which the "
+    "objective stops being held, the dotted line the knee."
+)
+
+
+def section(cells: Sequence[Cell]) -> Section:
+    """Answers first, then delivery latency against load, then the probes behind a summary for each cell."""
+    parts = [
+        Part(words=(_WHAT,), figures=tuple(answers.panels(cells))),
+        Part(table=tables.answers(cells)),
+    ]
+    drawn = tuple(figures.curves(cells))
+    if drawn:
+        parts.append(Part("Delivery latency against offered load", words=(_HOW_DRAWN,), figures=drawn))
+    parts += [Part(table=tables.probes(c), summary=f"The probes of {c.label}, one by one") for c in cells if c.attempts]
+    return Section("capacity", "Sustainable throughput", "Sustainable throughput", tuple(parts))

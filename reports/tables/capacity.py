@@ -1,0 +1,87 @@
+"""What the searches of capacity cells came to, and the probes that they rest on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from reports import formats, searches
+from reports.bundle import Repeat
+from reports.cells import Cell
+from reports.schema import Capacity
+from reports.tables import Table, round_of, table
+
+_NO_LATENCY = (None, None)
+
+
+def answers(cells: Sequence[Cell]) -> Table:
+    """One row a capacity cell: sustainable throughput with its interval, objective, how the search ended."""
+    rows = []
+    for cell in cells:
+        found = cell.capacity
+        rows.append(
+            [
+                cell.label,
+                _sustainable(found),
+                searches.interval(found),
+                formats.rounded(found.knee_events_per_s if found else None),
+                f"{len(cell.valid)} of {len(cell.attempts)}",
+                searches.confirmed(found),
+                searches.objective(found) or formats.NOTHING,
+                searches.ended(found),
+            ]
+        )
+    confidence = next((f"{cell.capacity.confidence:.0%} " for cell in cells if cell.capacity), "")
+    heads = ["partitions × consumers", "sustainable, events/s", f"{confidence}interval", "knee", "valid probes"]
+    words = ["confirmed", "objective", "how the search ended"]
+    return table([*heads, *words], rows, words=words)
+
+
+def _sustainable(found: Capacity | None) -> str:
+    if found is None:
+        return formats.NOTHING
+    return "none found" if found.sustainable_events_per_s is None else formats.rounded(found.sustainable_events_per_s)
+
+
+def probes(cell: Cell) -> Table:
+    """One row a probe in the order they were made; void ones are marked."""
+    rows, marked = [], []
+    for index, repeat in enumerate(cell.attempts):
+        result, probe = repeat.result, repeat.result.probe
+        if not result.valid:
+            marked.append(index)
+        p50, p99 = _p50_p99(repeat)
+        why = [*(() if result.valid else result.reasons), *(probe.why if probe else ())]
+        rows.append(
+            [
+                round_of(result),
+                probe.step if probe else formats.NOTHING,
+                formats.count(result.offered_load_events_per_s),
+                searches.verdict(repeat),
+                formats.milliseconds(p50),
+                formats.milliseconds(p99),
+                formats.rounded(probe.deficit_events_per_s if probe else None),
+                formats.rounded(probe.deficit_bound_events_per_s if probe else None),
+                formats.rounded(probe.allowed_events_per_s if probe else None),
+                _how_long(repeat),
+                "; ".join(why) or formats.NOTHING,
+            ]
+        )
+    heads = ["probe", "step", "offered load, events/s", "verdict", "delivery latency p50, ms", "p99, ms"]
+    heads += ["accepted − stored, events/s", "its upper bound", "allowed", "length", "why"]
+    return table(heads, rows, text=2, words=["verdict", "length", "why"], marked=marked)
+
+
+def _p50_p99(repeat: Repeat) -> tuple[float | None, float | None]:
+    measured = repeat.result.delivery_latency_ms
+    return (measured.p50, measured.p99) if measured else _NO_LATENCY
+
+
+def _how_long(repeat: Repeat) -> str:
+    """The length of the window, and whether the probe was stopped early or extended."""
+    window, probe = repeat.result.window, repeat.result.probe
+    parts = [f"{formats.rounded(window.end_s - window.start_s)} s"] if window else []
+    if probe and probe.stopped_early:
+        parts.append("stopped early")
+    if probe and probe.extended_s:
+        parts.append(f"extended by {formats.rounded(probe.extended_s)} s")
+    return ", ".join(parts) or formats.NOTHING
