@@ -16,6 +16,7 @@ _HOW_AUDITED = (
     "identity through ledger, Kafka, deliveries and documents; documents are compared with what was sent, field by "
     "field."
 )
+_BOUNDS_SUMMARY = "Bounds of validity, the worst that was measured of each, and the attempts that it voided"
 _WITNESS_SUMMARY = "The witness, cell by cell: what it read from MongoDB against what the deliveries logs say"
 
 
@@ -23,12 +24,13 @@ def section(bundle: Bundle, cells: Sequence[Cell]) -> Section:
     """Both identities stand above it; here are the counts, void attempts, bounds and the witness."""
     voids = formats.plural(sum(cell.void_attempts for cell in cells), "void attempt")
     counts = f"{formats.plural(len(bundle.valid), 'valid repeat')}, {voids}."
+    bounds = Part(words=(_nearest(bundle),), table=soundness.bounds(bundle), summary=_BOUNDS_SUMMARY)
     parts = [
         Part(words=(f"{counts} {_HOW_AUDITED}",), table=account.audit_total(bundle), summary="The audit, summed"),
         Part(table=account.audit_by_repeat(bundle), summary="The audit of every attempt"),
         *_void(bundle),
         _witness(cells),
-        Part(table=soundness.bounds(bundle), summary="Bounds of validity, and the worst that was measured"),
+        bounds,
     ]
     objective = {k: v for k, v in (bundle.manifest.matrix.objective or {}).items() if v is not None}
     if objective:
@@ -46,6 +48,21 @@ def _void(bundle: Bundle) -> list[Part]:
     if number <= _FEW:
         return [Part(table=every)]
     return [Part(table=soundness.void_reasons(bundle)), Part(table=every, summary=f"All {number} void attempts")]
+
+
+def _nearest(bundle: Bundle) -> str:
+    """Say which bound a valid repeat came nearest to, as a share of it."""
+    shares = []
+    for name, bound in soundness.BOUNDS.items():
+        limit, found = bundle.manifest.bounds.get(name), soundness.worst(bundle, name)
+        if found and limit and not bound.least:
+            shares.append((found.value / limit, name, bound.form(found.value), found.repeat, limit))
+    if not shares:
+        return ""
+    share, name, said, repeat, limit = max(shares)
+    return (
+        f"Nearest to a bound of validity came {repeat}: {name} {said}, {share:.0%} of the {formats.value(limit)} allowed."
+    )
 
 
 def _witness(cells: Sequence[Cell]) -> Part:

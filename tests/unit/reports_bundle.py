@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from tests.unit import reports_evidence
 
-ROLES = ("generator", "api", "kafka", "worker", "mongodb", "harness")
+ROLES = ("generator", "api", "kafka", "worker", "mongodb", "harness", "witness")
 STAGES = ("schedule_delay", "http_and_api", "kafka_and_backlog", "write")
 MEASURES = ("response_time", "service_time", "delivery_latency", *STAGES)
 EVENTS_PER_REQUEST = 20
@@ -86,8 +86,11 @@ BOUNDS = {
     "generator_cpu_share": 0.8,
     "drain_timeout_s": 60.0,
     "clock_drift_ms_per_s": 1.0,
-    "negative_duration_ms": -1.0,
+    "negative_duration_ms": 1.0,
     "unsent": 0,
+    "disturbed_share": 0.15,
+    "witness_tolerance_ms": 10.0,
+    "compare_share": 1.0,
 }
 
 
@@ -255,6 +258,7 @@ def _write_repeat(folder: Path, plan: Plan, cell: Cell, repeat: _Repeat) -> None
         result["findings"] = [f"{lost:,} accepted and then lost (stream/sequence 0/4711, 0/4712)"]
     result |= _usage(cell, axes, rate)
     result |= _evidence(cell, result, repeat.rng)
+    result["bounds_measured"] = reports_evidence.bounds_measured(result, repeat.rng)
     result["consumers"] = _consumers(axes, result["audit"]["stored"])
     result["partitions_total"] = axes["partitions"] * 3
     (folder / "result.json").write_text(json.dumps(result))
@@ -396,8 +400,8 @@ def _usage(cell: Cell, axes: dict[str, Any], rate: float) -> dict[str, Any]:
         cores = {"generator": 0.0, "api": 0.01, "kafka": 0.12, "worker": worker, "mongodb": rate * 3.6e-5}
     else:
         cores = {"generator": 0.21, "api": 0.31, "kafka": 0.15, "worker": 0.2, "mongodb": rate * 1.9e-5}
-    cores["harness"] = 0.02
-    memory = (90, 110, 520, 85, 410, 130)
+    cores |= {"harness": 0.02, "witness": 0.0 if cell.kind == "drain" else 0.015}
+    memory = (90, 110, 520, 85, 410, 130, 60)
     return {
         "cpu_s_per_role": {role: value * 9 for role, value in cores.items()},
         "cpu_cores_per_role": cores,

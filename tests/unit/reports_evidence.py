@@ -56,6 +56,22 @@ def counters(rate: float, load_share: float, rng: np.random.Generator, *, throug
     }
 
 
+def bounds_measured(result: dict[str, Any], rng: np.random.Generator) -> dict[str, float]:
+    """What was measured for each bound of validity; the values of a drain are those that it has."""
+    measured: dict[str, float | None] = {
+        "schedule_delay_p99_ms": result["schedule_delay_p99_ms"],
+        "generator_cpu_share": result["cpu_cores_per_role"]["generator"],
+        "unsent": 0.0,
+        "clock_drift_ms_per_s": result["clock_drift_max_ms_per_s"],
+        "drain_timeout_s": result["duration_s"].get("drain"),
+        "negative_duration_ms": float(rng.uniform(0.2, 0.95)),
+        "witness_tolerance_ms": result["witness"]["beyond_max_ms"] if "witness" in result else None,
+        "disturbed_share": float(rng.uniform(0.0, 0.08)),
+        "compare_share": 1.0,
+    }
+    return {name: value for name, value in measured.items() if value is not None}
+
+
 def processes(cores: dict[str, float], rate: float) -> dict[str, Any]:
     """How the CPU of each role splits, and what else its processes did."""
     return {
