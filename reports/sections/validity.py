@@ -60,9 +60,8 @@ def _nearest(bundle: Bundle) -> str:
     if not shares:
         return ""
     share, name, said, repeat, limit = max(shares)
-    return (
-        f"Nearest to a bound of validity came {repeat}: {name} {said}, {share:.0%} of the {formats.value(limit)} allowed."
-    )
+    allowed = f"{share:.0%} of the {formats.value(limit)} allowed"
+    return f"Nearest to a bound of validity came {repeat}: {name} {said}, {allowed}."
 
 
 def _witness(cells: Sequence[Cell]) -> Part:
