@@ -27,7 +27,7 @@ UNEVEN = 1.5
 """Records of the busiest consumer by the mean of those that work: from here on the work is not shared evenly."""
 LOOP_LATE_MS = 50.0
 """An event loop that wakes so late, in the median of the seconds' worst, is told where nothing is determined."""
-OFFERED_LOAD, IDLE, UNKNOWN = "offered_load", "partitions", "unknown"
+OFFERED_LOAD, IDLE, UNKNOWN, THIN = "offered_load", "partitions", "unknown", "thin"
 
 
 class Bottleneck(Struct, frozen=True, kw_only=True):
@@ -91,18 +91,18 @@ def judge(
 def _thin(seen: _Seen) -> Bottleneck | None:
     """Find that there is too little to judge by."""
     if not any(sum(result.cpu_cores_per_role.values()) > 0 for result in seen.results):
-        return _not_determined("no CPU was recorded")
+        return _too_thin("no CPU was recorded")
     if not seen.cores_there:
-        return _not_determined("how many cores there are is not told")
+        return _too_thin("how many cores there are is not told")
     measured_s = sum(result.window.end_s - result.window.start_s for result in seen.results if result.window)
     if measured_s < SECONDS_ENOUGH:
         why = f"only {formats.rounded(measured_s)} s were measured, and use is sampled once a second"
-        return structs.replace(_not_determined(why), next_why="measure longer: more events, or more seconds")
+        return structs.replace(_too_thin(why), next_why="measure longer: more events, or more seconds")
     return None
 
 
-def _not_determined(because: str) -> Bottleneck:
-    return Bottleneck(resource=UNKNOWN, because=because)
+def _too_thin(because: str) -> Bottleneck:
+    return Bottleneck(resource=THIN, because=because)
 
 
 def _at_its_limit(seen: _Seen) -> Bottleneck | None:

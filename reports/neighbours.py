@@ -9,7 +9,7 @@ from msgspec import structs
 
 from reports import axes, formats
 from reports.axes import CONSUMERS, PARTITIONS
-from reports.bottleneck import UNKNOWN, Bottleneck
+from reports.bottleneck import THIN, UNKNOWN, Bottleneck
 from reports.saturation import Evidence
 from reports.schema import CellPlan
 from reports.statistics import Interval
@@ -37,7 +37,7 @@ def judge(cells: Sequence[Measured]) -> list[Bottleneck | None]:
 
 def _told_by_neighbours(cell: Measured, cells: Sequence[Measured]) -> Bottleneck | None:
     found = cell.bottleneck
-    if found is None or found.resource != UNKNOWN or cell.plan.kind != "drain" or cell.throughput is None:
+    if found is None or found.resource not in (THIN, UNKNOWN) or cell.plan.kind != "drain" or cell.throughput is None:
         return found
     own, in_vain = cell.throughput, []
     for axis in _TRIED:
