@@ -2,7 +2,9 @@
 
 UsageError
 ├── NoRunError              there is no run to report on (exit 2)
-└── ComparisonError         two runs that cannot be compared (exit 2)
+├── ComparisonError         two runs that cannot be compared (exit 2)
+├── ObjectiveError          an objective or a target that is not understood (exit 2)
+└── NothingMeasuredError    the run has no cell that could answer (exit 2)
 MissingPartError
 └── BundleError             a bundle, or a file that it must have, is missing or damaged (exit 2)
     └── SchemaVersionError  written by another version of the harness (exit 2)
@@ -21,6 +23,14 @@ class NoRunError(UsageError):
 
 class ComparisonError(UsageError):
     """Two runs have nothing that could be compared, or are one; the message says why."""
+
+
+class ObjectiveError(UsageError):
+    """An objective or a target is not written as it has to be; says how."""
+
+
+class NothingMeasuredError(UsageError):
+    """The run has no cell of the kind that the question needs; says which to measure."""
 
 
 class BundleError(MissingPartError):

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 import pandas as pd
 
-from reports import formats, scaling, statistics, verdict
+from reports import advice, formats, scaling, statistics, verdict
 from reports.bundle import CAPACITY, Bundle, Repeat
 from reports.cells import MEASURES, Cell
 from reports.schema import Probe
@@ -38,6 +38,7 @@ def to_json(bundle: Bundle, cells: Sequence[Cell], judged: Verdict) -> str:
         "audit": msgspec.to_builtins(verdict.total([each for each in bundle.repeats if each.result.valid])),
         "cells": [_cell(cell) for cell in cells],
         "scaling": msgspec.to_builtins(scaling.of(cells)),
+        "advice": msgspec.to_builtins(advice.for_report(bundle, cells)),
     }
     return json.dumps(content, indent=1, ensure_ascii=False) + "\n"
 

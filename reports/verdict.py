@@ -20,8 +20,6 @@ _ANYTHING_BUT_ACCOUNTED = {
     "foreign": "foreign: documents that no event of the run explains",
     "differing": "stored with other content than was sent",
 }
-_ANSWERS_OF_A_PROBE = ("objective ", "events rejected of", "events in doubt")
-"""What an offered load too high for the system shows: that is what a probe asks, and no finding of the run."""
 _FINDING_SAYS = {"lost": "lost", "stored_twice": "stored twice", "foreign": "foreign", "differing": "content"}
 
 
@@ -84,8 +82,6 @@ def total(repeats: Sequence[Repeat]) -> Audit:
 def of_repeat(repeat: Repeat) -> list[Finding]:
     """Take the bench's findings, and look at the counts once more: a loss shows even where no finding names it."""
     texts = list(repeat.result.findings)
-    if repeat.result.probe is not None:
-        texts = [text for text in texts if not any(answer in text for answer in _ANSWERS_OF_A_PROBE)]
     audit = repeat.result.audit
     if audit is not None:
         for name, words in _ANYTHING_BUT_ACCOUNTED.items():

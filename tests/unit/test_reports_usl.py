@@ -74,6 +74,7 @@ def test_intervals_hold_the_true_parameters_as_often_as_they_promise() -> None:
     assert sum(holds(fit.sigma, sigma) for fit in fits) >= least
     assert sum(holds(fit.kappa, kappa) for fit in fits) >= least
     assert sum(holds(fit.peak_consumers, math.sqrt((1 - sigma) / kappa)) for fit in fits) >= least
+    assert min(fit.kappa.low for fit in fits) == 0  # the bound that is kept to
     assert sum(fit.lack_of_fit_p < 0.01 for fit in fits) <= stats.binom.ppf(0.99, seeds, 0.01)
 
 

@@ -124,13 +124,3 @@ def test_cells_whose_intervals_overlap_the_best_are_its_rivals(tmp_path: Path) -
     for round_ in (1, 2, 3):
         edit(run / f"cells/drain-c1/{round_}/result.json", throughput_events_per_s=50 + round_)
     assert judge(run).rivals == ()
-
-
-def test_what_too_high_a_load_shows_is_a_probes_answer_and_a_loss_is_still_a_finding(tmp_path: Path) -> None:
-    cell = Cell("cap", "capacity", {}, (("climb", 9_000.0, False),), (8_000.0, 7_500.0, 9_000.0))
-    run = write(tmp_path, Plan([cell], requests=400))
-    missed = ["objective missed: delivery latency p99 9,000.0 ms > 1000 ms", "12 events rejected of 99 offered (...)"]
-    edit(run / "cells/cap/1/result.json", findings=missed)
-    assert judge(run).findings == ()
-    edit(run / "cells/cap/1/result.json", findings=[*missed, "3 accepted and then lost"])
-    assert [finding.text for finding in judge(run).findings] == ["3 accepted and then lost"]

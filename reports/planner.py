@@ -1,0 +1,96 @@
+"""``python -m bench advise``: the answer for one load, as lines for a person and as JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+
+from reports import advice, bundle, cells, formats, objective
+from reports.advice import Advice
+from reports.configurations import Configuration
+
+EXIT_HOLDS, EXIT_NOT_SHOWN = 0, 1
+NO_PROOF_BY_DRAINS = (
+    "A drain shows what consumers and MongoDB do while the API is idle: no proof for the whole path, only a bound."
+)
+_STATUS = {"holds": "holds it", "misses": "misses it", "unclear": "not shown", "excluded": "cannot hold it"}
+
+
+def answer(run: str, runs: Path, target: float, asked: str) -> Advice:
+    """Answer for a run, named by its folder or by its name under ``runs``.
+
+    Raises:
+        UsageError: there is no such run, or the objective or the target is not understood, or no cell could answer.
+        BundleError: the run cannot be read.
+    """
+    wanted = objective.parse(asked)
+    read = bundle.load(bundle.find(run, runs))
+    return advice.advise(read, cells.of(read), target, wanted)
+
+
+def exit_code(given: Advice) -> int:
+    """0 where a measured configuration holds the load, 1 where none was shown to."""
+    return EXIT_HOLDS if given.best else EXIT_NOT_SHOWN
+
+
+def to_json(given: Advice) -> str:
+    """Give the whole answer."""
+    return msgspec.json.format(msgspec.json.encode(given), indent=1).decode() + "\n"
+
+
+def lines(given: Advice) -> Iterator[str]:
+    """Give the answer for a person, line by line."""
+    yield f"{formats.count(given.target_events_per_s)} events/s with {given.objective}"
+    yield ""
+    if given.best is not None and given.best.shown is not None:
+        yield f"  {given.best.words}"
+        yield f"  shown at {formats.rounded(given.best.shown.load_events_per_s)} events/s by {_by(given.best)}"
+    else:
+        yield "  no measured configuration was shown to hold it"
+        yield from _beyond(given)
+    yield ""
+    yield f"smallest means: {given.smallest}"
+    told = [f"{name} {formats.value(value)}" for name, value in given.conditions.items()]
+    yield f"measured with: {', '.join(told)}"
+    if given.left_out:
+        yield f"left out, as measured otherwise: {', '.join(given.left_out)}"
+    yield from _others(given)
+    if given.measure_next:
+        yield ""
+        yield "next"
+        for line in given.measure_next:
+            yield from (f"  {part}" for part in line.splitlines())
+
+
+def _beyond(given: Advice) -> Iterator[str]:
+    """Tell an extrapolation as what it is, or why there is none."""
+    found = given.extrapolation
+    if found is None:
+        yield f"  beyond what was measured: nothing is said ({given.no_extrapolation})"
+        return
+    span = f"{formats.rounded(found.low_events_per_s)} to {formats.rounded(found.high_events_per_s)}"
+    yield f"  EXTRAPOLATION, not measured: {found.consumers} consumers ({found.label}) would sustain"
+    yield f"  {formats.rounded(found.events_per_s)} events/s ({span}), by the Universal Scalability Law fitted to up to"
+    yield f"  {formats.plural(found.measured_up_to, 'consumer')}. It assumes that"
+    yield from (f"  - {assumption}" for assumption in found.assumptions)
+
+
+def _others(given: Advice) -> Iterator[str]:
+    """List every configuration, smallest first, each with why."""
+    yield ""
+    yield "all configurations, smallest first"
+    for one in given.configurations:
+        yield f"  {one.words}: {_STATUS[one.status]}"
+        if one.shown is not None:
+            yield f"      {formats.rounded(one.shown.load_events_per_s)} events/s, {_by(one)}"
+        if one.drained is not None:
+            most = formats.rounded(one.drained.most_events_per_s)
+            yield f"      drains at most {most} events/s ({one.drained.cell})"
+    if any(one.drained for one in given.configurations):
+        yield f"  {NO_PROOF_BY_DRAINS}"
+
+
+def _by(one: Configuration) -> str:
+    return f"{one.shown.cell}: {one.shown.how}" if one.shown else formats.NOTHING
