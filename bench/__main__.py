@@ -1,4 +1,4 @@
-"""``python -m bench``: plan a matrix, run it, go on with a run that was interrupted, and compare two runs."""
+"""``python -m bench``: plan a matrix, run it, go on with an interrupted run, compare two runs, ask one for advice."""
 
 from __future__ import annotations
 
@@ -72,6 +72,15 @@ examples:
 It says for each cell in both runs whether NEW is faster, slower, the same or whether that cannot be told, why, and how
 many rounds would tell; docs/methodology.md says how it is judged. The exit code is 1 with a regression: a cell is
 slower, or NEW has a finding that BASE has not.
+""",
+    "advise": """
+examples:
+  python -m bench advise runs/20261122-101500-full --target 20000 --objective "p99 delivery latency <= 1 s"
+  python -m bench advise 20261122-101500-full --target 5000 --objective "p50 response time <= 50 ms" --json advice.json
+
+It names the smallest configuration that the run shows to hold the target: the fewest consumers, then partitions, then
+API processes; docs/methodology.md says what proves it. The exit code is 1 where nothing that was measured holds it:
+then it says what to measure next, and what a fitted curve says beyond, marked as an extrapolation.
 """,
 }
 
@@ -149,6 +158,12 @@ def _compare(chosen: argparse.Namespace) -> int:
     return command.compare(chosen.base, chosen.new, Path(chosen.runs), rules, files)
 
 
+def _advise(chosen: argparse.Namespace) -> int:
+    from reports import planner  # noqa: PLC0415 - as above
+
+    return planner.tell(chosen.run, Path(chosen.runs), chosen.target, chosen.objective, chosen.json)
+
+
 @contextlib.contextmanager
 def _display(chosen: argparse.Namespace) -> Iterator[Display]:
     """A display for the run; where it is cut short, how to go on is the last that is said."""
@@ -193,7 +208,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = _described(
         argparse.ArgumentParser, "", "Measure the pipeline over a matrix of cells.", prog="python -m bench"
     )
-    commands = parser.add_subparsers(title="commands", metavar="plan | run | resume | compare", required=True)
+    commands = parser.add_subparsers(title="commands", metavar="plan | run | resume | compare | advise", required=True)
 
     names = ", ".join(matrix.shipped())
     planning = _described(
@@ -216,6 +231,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_common(resuming, "the folder that has the run's folder, where RUN is only a name (default: runs)")
     resuming.set_defaults(function=_resume)
     _add_compare(commands)
+    _add_advise(commands)
     return parser
 
 
@@ -240,6 +256,22 @@ def _add_compare(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
         comparing.add_argument(f"--{name}", metavar="FILE", type=Path, help=f"write {what} to FILE")
     comparing.add_argument("--json", metavar="FILE", type=Path, help="write everything as JSON to FILE")
     comparing.set_defaults(function=_compare)
+
+
+def _add_advise(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    advising = _described(commands.add_parser, "advise", "Name the smallest configuration that holds a load.")
+    advising.add_argument("run", metavar="RUN", help="the run's folder, or its name under --runs")
+    advising.add_argument("--target", metavar="EVENTS_PER_S", type=float, required=True, help="the load, in events/s")
+    advising.add_argument(
+        "--objective",
+        metavar="TEXT",
+        default="p99 delivery latency <= 1 s",
+        help="p50, p90, p99 or p999, delivery latency or response time, <=, and a time in ms or s "
+        "(default: '%(default)s')",
+    )
+    advising.add_argument("--runs", metavar="DIR", default="runs", help="where runs are looked for (default: runs)")
+    advising.add_argument("--json", metavar="FILE", type=Path, help="write the whole answer as JSON to FILE")
+    advising.set_defaults(function=_advise)
 
 
 def _share(text: str) -> float:

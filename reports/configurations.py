@@ -25,14 +25,16 @@ WHOLE_PATH = ("steady", CAPACITY)
 class Configuration(Struct, frozen=True):
     """One configuration, what its cells showed of the load that is asked for, and what they come to.
 
-    ``status``: holds, misses, unclear, or excluded by a drain. ``shown``: the evidence that decides it, None where its
-    cells are drains alone.
+    ``status``: holds, misses, unclear, or excluded by a drain. ``shown``: the evidence that decides it, or the highest
+    load that was held where none does; None where its cells are drains alone. ``above``: the lowest load, above the one
+    asked for, that was shown to miss it.
     """
 
     axes: dict[str, object]
     words: str
     status: str
     shown: Shown | None
+    above: Shown | None
     drained: Drained | None
 
 
@@ -60,7 +62,9 @@ def of(cells: Sequence[Cell], asked: Objective, target: float) -> list[Configura
         shown = [one for cell in group for one in proof.of_cell(cell, asked, target)]
         drained = next((proof.of_drain(cell) for cell in drains if _same(proof.configuration(cell), chosen)), None)
         status, decisive = _weigh(shown, drained, target)
-        found.append(Configuration(chosen, _words(chosen, varying), status, decisive, drained))
+        above = [one for one in shown if one.status == "misses" and one.load_events_per_s > target]
+        least = min(above, key=lambda one: one.load_events_per_s, default=None)
+        found.append(Configuration(chosen, _words(chosen, varying), status, decisive, least, drained))
     return sorted(found, key=_size)
 
 

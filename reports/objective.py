@@ -51,11 +51,16 @@ class Objective(Struct, frozen=True):
         value: float | None = getattr(told, self.percentile, None)
         return value
 
+    @property
+    def name(self) -> str:
+        """What is limited: ``p99 delivery latency``."""
+        return self.words.partition(" <=")[0]
+
     def missed(self, value_ms: float) -> str:
         """Say by how much a value is above the limit, in words; empty where it is not."""
         if value_ms <= self.limit_ms:
             return ""
-        return f"{self.words.partition(' <=')[0]} {formats.milliseconds(value_ms)} ms"
+        return f"{self.name} up to {formats.milliseconds(value_ms)} ms"
 
     def follows_from(self, others: tuple[Objective, ...]) -> bool:
         """Say whether whoever meets ``others`` meets this: one is of the same measure and at least as strict."""

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
 
+from pipeline.errors import UsageError
 from reports import advice, bundle, cells, formats, objective
 from reports.advice import Advice
 from reports.configurations import Configuration
@@ -18,16 +20,27 @@ NO_PROOF_BY_DRAINS = (
 _STATUS = {"holds": "holds it", "misses": "misses it", "unclear": "not shown", "excluded": "cannot hold it"}
 
 
-def answer(run: str, runs: Path, target: float, asked: str) -> Advice:
-    """Answer for a run, named by its folder or by its name under ``runs``.
+def tell(run: str, runs: Path, target: float, asked: str, json: Path | None) -> int:
+    """Answer for a run, named by its folder or by its name under ``runs``; print it, and give the exit code.
 
     Raises:
-        UsageError: there is no such run, or the objective or the target is not understood, or no cell could answer.
+        UsageError: there is no such run, the objective or the target is not understood, no cell could answer, or the
+            file for the JSON cannot be written.
         BundleError: the run cannot be read.
     """
     wanted = objective.parse(asked)
     read = bundle.load(bundle.find(run, runs))
-    return advice.advise(read, cells.of(read), target, wanted)
+    given = advice.advise(read, cells.of(read), target, wanted)
+    sys.stdout.writelines(f"{line}\n" for line in lines(given))
+    if json is not None:
+        try:
+            json.write_text(to_json(given), encoding="utf-8")
+        except OSError as error:
+            raise UsageError(
+                f"{json} cannot be written ({error.strerror}): choose another place with --json"
+            ) from error
+        sys.stdout.write(f"written: {json}\n")
+    return exit_code(given)
 
 
 def exit_code(given: Advice) -> int:
@@ -85,6 +98,8 @@ def _others(given: Advice) -> Iterator[str]:
         yield f"  {one.words}: {_STATUS[one.status]}"
         if one.shown is not None:
             yield f"      {formats.rounded(one.shown.load_events_per_s)} events/s, {_by(one)}"
+        if one.above is not None:
+            yield f"      {formats.rounded(one.above.load_events_per_s)} events/s missed it: {one.above.how}"
         if one.drained is not None:
             most = formats.rounded(one.drained.most_events_per_s)
             yield f"      drains at most {most} events/s ({one.drained.cell})"

@@ -99,7 +99,7 @@ def _of_repeats(cell: Cell, results: Sequence[Result], load: float, asked: Objec
     worst = max(values, default=None)
     if missed:
         return Shown(of, load, "misses", _some(len(missed), count) + asked.missed(max(missed)), count, worst)
-    name = asked.words.partition(" <=")[0]
+    name = asked.name
     if worst is not None and len(values) == count:
         how = f"{name} at most {formats.milliseconds(worst)} ms in {formats.plural(count, 'repeat')}, no findings"
         return Shown(of, load, "holds", how, count, worst)

@@ -32,7 +32,7 @@ def bench(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]
     )
 
 
-@pytest.mark.parametrize("of", [(), ("plan",), ("run",), ("resume",)])
+@pytest.mark.parametrize("of", [(), ("plan",), ("run",), ("resume",), ("advise",)])
 def test_help_has_examples_and_exit_codes(of: tuple[str, ...]) -> None:
     done = bench(*of, "--help")
     assert done.returncode == 0

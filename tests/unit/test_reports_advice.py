@@ -87,12 +87,15 @@ class TestSteadyCells:
         assert status(given) == "misses"
         (found,) = given.configurations
         assert found.shown is not None
-        assert found.shown.how == "in 1 of 3 repeats p99 delivery latency 1,100 ms"
+        assert found.shown.how == "in 1 of 3 repeats p99 delivery latency up to 1,100 ms"
 
     def test_what_misses_a_higher_load_says_nothing_of_a_lower_one(self) -> None:
         cells = [steady(20_000, [300, 400]), steady(32_000, [3_000, 2_000], id="higher")]
         assert advise(*cells).best is not None
         assert status(advise(*cells, target=32_000)) == "misses"
+        between = advise(*cells, target=25_000)
+        assert status(between) == "unclear"
+        assert "      32,000 events/s missed it: in 2 of 2 repeats p99" in "\n".join(planner.lines(between))
 
     def test_a_low_latency_while_the_backlog_grows_is_no_proof(self) -> None:
         given = advise(steady(20_000, [300, 400], achieved=0.95))
