@@ -64,7 +64,7 @@ def result_of(
     events = events_of(evidence, window, looked_for)
     stamps = causality.stamps(evidence)
     clocks = causality.check(evidence.audited, stamps, bounds, looked_for)
-    witness, unwitnessed = agreement.judge(evidence, stamps, start_ns, end_ns, bounds)
+    witness = agreement.judge(evidence, stamps, (start_ns, end_ns), bounds, looked_for)
     delay_p99_ms = _p99_ms(requests) if steady else None
     response_time = durations.percentiles(requests.response_time) if steady else None
     delivery_latency = durations.percentiles(events.delivery_latency, events.request) if steady else None
@@ -72,15 +72,16 @@ def result_of(
     use = usage.of_window(evidence.samples, epoch_ns + start_ns, epoch_ns + end_ns)
     consumers, told = _consumers(evidence), evidence.counters
     disturbance = usage.disturbance(evidence.samples, epoch_ns + start_ns, epoch_ns + end_ns)
-    measured = soundness.measured(evidence, happened, use, verdict.audit, clocks, delay_p99_ms, witness)
-    if disturbance is not None:
-        measured["disturbed_share"] = disturbance.other_programs + disturbance.stolen
+    measured = soundness.measured(
+        evidence, happened, verdict.audit, use, disturbance, delay_p99_ms, soundness.Checked(clocks, witness)
+    )
     reasons = [
         *verdict.reasons,
         *soundness.broken(measured, happened, bounds, window, disturbance, looked_for),
+        *soundness.compared_too_few(verdict.audit, bounds),
         *soundness.wrong_clocks(clocks, measured, bounds, looked_for),
         *soundness.wrong_sums(events, looked_for),
-        *unwitnessed,
+        *witness.reasons,
     ]
     findings = [*(happened.crashes if Detector.CRASH in looked_for else ()), *verdict.findings]
     refused = _refused(verdict.audit.rejected, verdict.audit.in_doubt, verdict.audit.offered, objective)
@@ -130,7 +131,7 @@ def result_of(
         kafka_use=kafkacounters.use(told.kafka, epoch_ns + start_ns, epoch_ns + end_ns),
         mongodb_use=mongocounters.use(told.mongodb, epoch_ns + start_ns, epoch_ns + end_ns),
         probe=judged,
-        witness=witness,
+        witness=witness.compared,
         consumers=consumers,
         partitions_total=sum(each.partition_count for each in consumers),
         clock_drift_max_ms_per_s=evidence.clock.drift_max_ms_per_s(),

@@ -2,42 +2,62 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
+from dataclasses import dataclass
 
-from bench import causality, durations
+from bench import agreement, causality, durations
 from bench.causality import Clocks
 from bench.detectors import Detector, Detectors
 from bench.durations import EventDurations
 from bench.evidence import Evidence, Happened
 from bench.matrix import Bounds
-from bench.result import Audit, Disturbance, Window, WitnessAgreement
+from bench.result import Audit, Disturbance, Window
 from bench.usage import Use
 from loadtest._ledger import Outcome
 
 WORTH_TELLING = 0.03  # of the machine's CPU, taken by others
-_NS = 1_000_000_000
+_SIGMAS = 5.0  # of the sampling that picks the documents to compare
 _MS = 1_000_000
+
+
+@dataclass(frozen=True)
+class Checked:
+    """What the checks of the stamps came to."""
+
+    clocks: Clocks
+    witness: agreement.Verdict
+
+    def below_zero_ms(self) -> float:
+        """How far below zero the lowest duration is in which a record timestamp takes part."""
+        lowest_ns = [self.clocks.lowest_ns.get(order.name, 0) for order in causality.ORDERS if order.is_coarse]
+        return max(0, *(-each for each in lowest_ns)) / _MS
+
+    def disagreement_ms(self) -> float | None:
+        """The most that witness and deliveries log differ by, of one event or in the median; None if not compared."""
+        compared = self.witness.compared
+        return max(compared.beyond_max_ms, self.witness.late_ms or 0.0) if compared and compared.events else None
 
 
 def measured(
     evidence: Evidence,
     happened: Happened,
-    use: Use,
     audited: Audit,
-    clocks: Clocks,
+    use: Use,
+    disturbance: Disturbance | None,
     delay_p99_ms: float | None,
-    witness: WitnessAgreement | None,
+    checked: Checked,
 ) -> dict[str, float]:
     """Give what was measured for each bound, by the bound's name; without those that mean nothing to this repeat."""
-    coarse_ns = [clocks.lowest_ns.get(order.name, 0) for order in causality.ORDERS if order.is_coarse]
     found = {
         "schedule_delay_p99_ms": delay_p99_ms,
         "generator_cpu_share": use.busiest_process_cores.get("generator", 0.0),
         "unsent": float(_unsent(evidence)),
         "clock_drift_ms_per_s": evidence.clock.drift_max_ms_per_s(),
         "drain_timeout_s": happened.duration_s.get("drain"),
-        "negative_duration_ms": max(0, *(-each for each in coarse_ns)) / _MS,
-        "witness_tolerance_ms": witness.beyond_max_ms if witness and witness.events else None,
+        "negative_duration_ms": checked.below_zero_ms(),
+        "disturbed_share": disturbance.other_programs + disturbance.stolen if disturbance else None,
+        "witness_tolerance_ms": checked.disagreement_ms(),
         "compare_share": audited.compared / audited.stored if audited.stored else None,
     }
     return {name: value for name, value in found.items() if value is not None}
@@ -92,6 +112,15 @@ def wrong_clocks(clocks: Clocks, found: Mapping[str, float], bounds: Bounds, loo
         said = f"wall and monotonic clock drifted {drift_ms:.2f} ms in a second > {bounds.clock_drift_ms_per_s:g} ms"
         reasons.insert(0, f"clocks: {said}: {causality.DRIFTED}")
     return reasons
+
+
+def compared_too_few(audited: Audit, bounds: Bounds) -> list[str]:
+    """Check that so many documents were compared with what was sent as were asked for, as far as chance allows."""
+    share = bounds.compare_share
+    least = share * audited.stored - _SIGMAS * math.sqrt(share * (1 - share) * audited.stored)
+    if audited.compared >= least:
+        return []
+    return [f"accounting: {audited.compared:,} of {audited.stored:,} documents were compared, {share:.0%} asked for"]
 
 
 def wrong_sums(events: EventDurations, looked_for: Detectors) -> list[str]:

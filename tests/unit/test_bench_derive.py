@@ -26,6 +26,7 @@ MS, S = 1_000_000, 1_000_000_000
 STEADY = CellSpec(id="steady-p1-c1", kind="steady", warmup_s=1, duration_s=4, offered_load=100.0)
 DRAIN = CellSpec(id="drain-p1-c2", kind="drain", consumers=2, events=100)
 NONE = np.zeros(0, dtype=np.uint64)
+FEW = Documents(np.ones(500, dtype=np.int64), 500, 0, 490, 0, ())
 FINE = Happened(crashes=(), generator_exit_code=0, drained=True, duration_s={})
 
 
@@ -105,6 +106,7 @@ def test_a_sound_repeat_of_a_system_that_keeps_up() -> None:
         (replace(evidence_of(), scheduled=501), FINE, "schedule intends 501"),
         (evidence_of(sent_late_ms=-2), FINE, "sent before they were due (schedule_delay)"),
         (replace(evidence_of(), samples=samples(0.2, others_cores=0.5)), FINE, "machine: other programs used"),
+        (replace(evidence_of(), documents=FEW), FINE, "490 of 500 documents were compared, 100% asked for"),
         (evidence_of(), replace(FINE, drained=False), "backlog was not gone after 60 s"),
         (evidence_of(), replace(FINE, generator_exit_code=3), "ended with exit code 3"),
     ],
