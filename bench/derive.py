@@ -27,6 +27,7 @@ from bench.result import ConsumerResult, Percentiles, Probe, Result, Window
 
 WARMUP_BATCHES = 2  # a consumer has warmed up once it has settled this many batches
 DRAINED_SHARE = 0.9
+ENOUGH_REQUESTS = 299  # to show by their silence that at most 1% are late
 _NS = 1_000_000_000
 
 
@@ -85,7 +86,7 @@ def result_of(
     ]
     findings = [*(happened.crashes if Detector.CRASH in looked_for else ()), *verdict.findings]
     refused = _refused(verdict.audit.rejected, verdict.audit.in_doubt, verdict.audit.offered, objective)
-    missed, unshown = _held_against(objective, response_time, delivery_latency)
+    missed, unshown = _held_against(objective, response_time, delivery_latency, len(requests.response_time))
     if Detector.OBJECTIVE not in looked_for:
         missed, unshown = [], []
     judged: Probe | None = None
@@ -217,9 +218,13 @@ def _refused(rejected: int, in_doubt: int, offered: int, objective: Objective) -
 
 
 def _held_against(
-    objective: Objective, response_time: Percentiles | None, delivery_latency: Percentiles | None
+    objective: Objective, response_time: Percentiles | None, delivery_latency: Percentiles | None, requests: int
 ) -> tuple[list[str], list[str]]:
-    """Hold what was measured against the objective: in what it was missed, and what could not be shown."""
+    """Hold what was measured against the objective: in what it was missed, and what could not be shown.
+
+    Where a p99 has too few requests beyond it to be told, it is met all the same if not one request was later than it
+    may be, of so many that more than 1% would have shown with 95% confidence (0.99 to the power of 299 is below 5%).
+    """
     pairs = (
         ("response time", response_time, objective.response_time_p99_ms),
         ("delivery latency", delivery_latency, objective.delivery_latency_p99_ms),
@@ -229,7 +234,9 @@ def _held_against(
         if measured is None or limit_ms is None:
             continue
         if measured.p99 is None:
-            unshown.append(f"objective not shown: too few requests for the p99 of {name}: offer more, or longer")
+            none_later = measured.max is not None and measured.max <= limit_ms
+            if not none_later or requests < ENOUGH_REQUESTS:
+                unshown.append(f"objective not shown: too few requests for the p99 of {name}: offer more, or longer")
         elif measured.p99 > limit_ms:
             missed.append(f"objective missed: {name} p99 {measured.p99:.1f} ms > {limit_ms:g} ms")
     return missed, unshown

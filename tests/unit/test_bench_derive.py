@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import msgspec
 import numpy as np
 import pytest
 
@@ -147,6 +148,13 @@ def test_an_objective_that_is_missed_or_cannot_be_shown_is_a_finding() -> None:
     assert any("too few requests for the p99" in each for each in judged(spread, objective=strict).findings)
     lasting = Objective(delivery_latency_p99_ms=20)
     assert any("too few" in each or "missed" in each for each in judged(spread, objective=lasting).findings)
+
+
+def test_an_objective_is_met_where_not_one_of_many_requests_was_later() -> None:
+    assert judged(evidence_of(), objective=Objective(delivery_latency_p99_ms=22)).findings == []  # all take 21 ms
+    few = msgspec.structs.replace(STEADY, duration_s=2)
+    (finding,) = judged(evidence_of(), few, objective=Objective(delivery_latency_p99_ms=22)).findings
+    assert "too few requests for the p99 of delivery latency" in finding
 
 
 def test_a_drain_is_measured_from_warm_to_dry() -> None:
