@@ -32,6 +32,18 @@ _PARTIAL = ".partial"
 RUN_NUMBERS = 1 << 14
 
 
+class Variant(Struct, frozen=True):
+    """What one run of an interleaved pair measures: its ``side``, base or new, and what sets it apart, as ``given``.
+
+    ``git_revision``: that of API and workers, where they are not the harness' own; ``settings``: what was set.
+    """
+
+    side: str
+    given: str
+    git_revision: str | None = None
+    settings: dict[str, str] = {}
+
+
 class Manifest(Struct, frozen=True, kw_only=True):
     """What was asked for, with what, on what; ``manifest.json``."""
 
@@ -52,6 +64,8 @@ class Manifest(Struct, frozen=True, kw_only=True):
     hardware: dict[str, Any]
     kernel: str
     servers: str  # "local", or where they are
+    interleaved_with: str | None = None  # the other run of the pair
+    variant: Variant | None = None
 
 
 class Bundle:

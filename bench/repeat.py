@@ -57,6 +57,7 @@ class Repeat:
     objective: Objective
     arrivals: Arrivals = "poisson"
     kafka_counters_url: str = ""  # where Kafka tells its own counters; empty: nowhere
+    code_dir: Path | None = None  # the checkout that API and workers run from, None for this one
 
 
 @dataclass(frozen=True)
@@ -120,7 +121,7 @@ async def measure(repeat: Repeat, folder: Path, display: Display, on_load: OnLoa
         TidemarkError, KafkaError, PyMongoError, OSError: the repeat could not be run to its end.
     """
     cell = repeat.identity.cell
-    system = System(settings_for(repeat.settings, cell, repeat.name), cell.consumers, folder)
+    system = System(settings_for(repeat.settings, cell, repeat.name), cell.consumers, folder, repeat.code_dir)
     spec = load_spec(repeat)
     generator = generator_process(spec, system.url, cell.generator_processes, folder)
     witness = witness_process(system.settings, system.url, folder)

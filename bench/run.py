@@ -3,28 +3,29 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import hashlib
-import logging
-import signal
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import msgspec
 from msgspec import structs
 
-from bench import bundle, capacity, derive, matrix, plan, repeat, servers
+from bench import bundle, capacity, derive, matrix, plan, repeat, servers, session
 from bench.bundle import Bundle, Manifest
-from bench.cellspec import CellSpec, OfferedLoad
+from bench.cellspec import OfferedLoad
 from bench.environment import Environment
 from bench.errors import BundleError
 from bench.matrix import Matrix
 from bench.plan import PlannedRepeat
 from bench.progress import Display
-from bench.result import MAX_ATTEMPTS, Result, is_finished
+from bench.result import MAX_ATTEMPTS, Capacity, Result, is_finished
 from bench.servers import Servers
 from pipeline.settings import Settings
+
+_Told = TypeVar("_Told", Result, Capacity)
+_Named = TypeVar("_Named", bound=msgspec.Struct)
 
 
 @dataclass(frozen=True)
@@ -54,11 +55,19 @@ def execute(
         BundleError: the bundle cannot be made.
         MissingPartError: Kafka or MongoDB cannot be had.
     """
-    run_id = bundle.new_run_id(wanted.name)
-    into = bundle.create(out_dir, run_id)
+    into = bundle.create(out_dir, bundle.new_run_id(wanted.name))
     order = plan.order(wanted)
-    manifest = Manifest(
-        run_id=into.path.name,
+    manifest = manifest_of(wanted, order, into.path.name, environment, "local" if local else where(settings), command)
+    run = Run(into, manifest, wanted, order, display, settings, local)
+    return carry_out([run], [(run, planned) for planned in order])[0]
+
+
+def manifest_of(
+    wanted: Matrix, order: Sequence[PlannedRepeat], run_id: str, environment: Environment, servers: str, command: str
+) -> Manifest:
+    """Give the manifest of a run that begins."""
+    return Manifest(
+        run_id=run_id,
         status="running",
         command=command,
         started_at=bundle.now(),
@@ -78,9 +87,13 @@ def execute(
         versions=dict(environment.versions),
         hardware=msgspec.to_builtins(environment.hardware),
         kernel=environment.kernel,
-        servers="local" if local else f"{settings.kafka.bootstrap_servers} and {settings.mongo.uri}",
+        servers=servers,
     )
-    return _carry_out(_Run(into, manifest, wanted, order, display, settings, local))
+
+
+def where(settings: Settings) -> str:
+    """Say where servers are that the run did not start."""
+    return f"{settings.kafka.bootstrap_servers} and {settings.mongo.uri}"
 
 
 def resume(run_dir: Path, *, display: Display, settings: Settings, local: bool) -> Outcome:
@@ -99,12 +112,16 @@ def resume(run_dir: Path, *, display: Display, settings: Settings, local: bool) 
     except BaseException:
         into.close()
         raise
-    return _carry_out(_Run(into, manifest, wanted, plan.order(wanted), display, settings, local))
+    run = Run(into, manifest, wanted, plan.order(wanted), display, settings, local)
+    return carry_out([run], [(run, planned) for planned in run.order])[0]
 
 
 @dataclass
-class _Run:
-    """A run under way."""
+class Run:
+    """A run under way. ``code_dir``: the checkout that API and workers run from, None for this one.
+
+    ``side``: what it is called where another run is made beside it, nothing else.
+    """
 
     bundle: Bundle
     manifest: Manifest
@@ -113,6 +130,8 @@ class _Run:
     display: Display
     settings: Settings
     local: bool
+    code_dir: Path | None = None
+    side: str = ""
 
     def attempts(self, planned: PlannedRepeat) -> list[Result]:
         """Give the finished attempts at one repeat."""
@@ -123,49 +142,79 @@ class _Run:
         self.manifest = structs.replace(self.manifest, **changes)
         self.bundle.write_manifest(self.manifest)
 
+    def shown(self, planned: PlannedRepeat) -> PlannedRepeat:
+        """Give a repeat as the display calls it."""
+        return planned._replace(cell=self._named(planned.cell, id=planned.cell.id)) if self.side else planned
 
-def _carry_out(run: _Run) -> Outcome:
-    """Run what is not finished, and say what was found in all of it."""
+    def told(self, found: _Told) -> _Told:
+        """Give a result or an answer as the display calls it."""
+        return self._named(found, cell=found.cell) if self.side else found
+
+    def _named(self, what: _Named, **name: str) -> _Named:
+        return structs.replace(what, **{field: f"{self.side} {value}" for field, value in name.items()})
+
+
+Turn = tuple[Run, PlannedRepeat]
+
+
+def carry_out(runs: Sequence[Run], order: Sequence[Turn]) -> list[Outcome]:
+    """Run what is not finished of ``runs``, on the same servers, and say what was found in all of each.
+
+    ``order``: every repeat of each. The runs share a display, and a session's logs are in the first one's bundle.
+    """
+    display, first = runs[0].display, runs[0]
     try:
-        run.write(status="running", finished_at=None)
-        searched = [each for each in (run.bundle.read_capacity(cell.id) for cell in run.matrix.cells) if each]
-        run.display.begin(run.order, run.bundle.results(), run.bundle.path, searched)
-        if not all(_is_done(run, each) for each in run.order):
+        for run in runs:
+            run.write(status="running", finished_at=None)
+        read = [(run, run.bundle.read_capacity(cell.id)) for run in runs for cell in run.matrix.cells]
+        searched = [run.told(capacity) for run, capacity in read if capacity]
+        results = [run.told(result) for run in runs for result in run.bundle.results()]
+        display.begin([run.shown(planned) for run, planned in order], results, first.bundle.path, searched)
+        if not all(_is_done(*turn) for turn in order):
             try:
-                logs = run.bundle.path / "logs"
-                at_hand = servers.at_hand(run.settings, logs, run.display.note, local=run.local)
-                with _logged(logs), _terminate_like_interrupt(), at_hand as started:
-                    run.write(versions={**run.manifest.versions, **started.versions})
-                    asyncio.run(_all(run, started))
+                logs = first.bundle.path / "logs"
+                at_hand = servers.at_hand(first.settings, logs, display.note, local=first.local)
+                with session.logged(logs), session.terminate_like_interrupt(), at_hand as started:
+                    for run in runs:
+                        run.write(versions={**run.manifest.versions, **started.versions})
+                    asyncio.run(_all(runs, order, started))
             except BaseException:
-                run.write(status="interrupted")
+                for run in runs:
+                    run.write(status="interrupted")
                 raise
-        run.write(status="complete", finished_at=bundle.now())
-        results = list(run.bundle.results())
+        for run in runs:
+            run.write(status="complete", finished_at=bundle.now())
+        return [_outcome(run) for run in runs]
     finally:
-        run.bundle.close()
+        for run in runs:
+            run.bundle.close()
+
+
+def _outcome(run: Run) -> Outcome:
+    results = [run.told(result) for result in run.bundle.results()]
     findings = tuple(f"{each.cell}, round {each.round}: {finding}" for each in results for finding in each.findings)
     return Outcome(run.bundle.path, findings, sum(not each.valid for each in results))
 
 
-async def _all(run: _Run, started: Servers) -> None:
+async def _all(runs: Sequence[Run], order: Sequence[Turn], started: Servers) -> None:
     """Run whatever is not finished, in the planned order; the searches together, where the first of them stands."""
-    searches = [planned for planned in run.order if planned.cell.kind == "capacity"]
-    for planned in run.order:
-        if planned in searches:
-            await _search(run, searches, started)
+    searches = [turn for turn in order if turn[1].cell.kind == "capacity"]
+    for run, planned in order:
+        if planned.cell.kind == "capacity":
+            await _search(runs, searches, started)
             continue
         while not _is_done(run, planned):
-            await _attempt(run, planned, _offered_load(planned.cell, run.bundle.results()), started)
+            await _attempt(run, planned, _events_per_s(planned.cell.offered_load, runs), started)
 
 
-async def _search(run: _Run, searches: Sequence[PlannedRepeat], started: Servers) -> None:
+async def _search(runs: Sequence[Run], searches: Sequence[Turn], started: Servers) -> None:
     """Take the searches forward a probe at a time, in turn, so that drift of the machine spreads over all of them."""
-    unfinished = [planned for planned in searches if not _is_done(run, planned)]
+    unfinished = [turn for turn in searches if not _is_done(*turn)]
     while unfinished:
-        for planned in tuple(unfinished):
+        for turn in tuple(unfinished):
+            run, planned = turn
             cell = planned.cell
-            start_load = _events_per_s(cell.start_load, run.bundle.results()) or 0.0
+            start_load = _events_per_s(cell.start_load, runs) or 0.0
             results = [each for each in run.bundle.results() if each.cell == cell.id]
             step = capacity.next_step(cell, start_load, results)
             if isinstance(step, capacity.NextProbe):
@@ -173,44 +222,12 @@ async def _search(run: _Run, searches: Sequence[PlannedRepeat], started: Servers
                 continue
             found = capacity.conclude(cell, run.matrix.objective_of(cell), step, results)
             run.bundle.write_capacity(found)
-            run.display.search_finished(found)
-            unfinished.remove(planned)
-
-
-@contextlib.contextmanager
-def _logged(folder: Path) -> Iterator[None]:
-    """Keep what the libraries have to say in ``bench.log``, and off the display."""
-    folder.mkdir(exist_ok=True)
-    handler = logging.FileHandler(folder / "bench.log")
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
-    logging.getLogger().addHandler(handler)
-    try:
-        yield
-    finally:
-        logging.getLogger().removeHandler(handler)
-        handler.close()
-
-
-@contextlib.contextmanager
-def _terminate_like_interrupt() -> Iterator[None]:
-    """Let SIGTERM end the run as Ctrl-C does: everything is stopped, the bundle stays resumable.
-
-    By itself, and not by way of SIGINT, which a process started in the background ignores.
-    """
-
-    def interrupt(*_: object) -> None:
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # once is enough: what follows is the clean-up
-        raise KeyboardInterrupt
-
-    before = signal.signal(signal.SIGTERM, interrupt)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
+            run.display.search_finished(run.told(found))
+            unfinished.remove(turn)
 
 
 async def _attempt(
-    run: _Run, planned: PlannedRepeat, offered_load: float | None, started: Servers, step: str = ""
+    run: Run, planned: PlannedRepeat, offered_load: float | None, started: Servers, step: str = ""
 ) -> None:
     """Run one repeat once, and let its result appear in the bundle, whatever became of it."""
     attempt = len(run.attempts(planned)) + 1
@@ -227,21 +244,31 @@ async def _attempt(
     to_run = repeat.Repeat(
         identity=identity,
         name=f"tidemark-{run.manifest.run_id}-{identity.run_number}",
-        settings=started.settings,
+        settings=_on(started.settings, run.settings),
         server_pids=started.pids,
         traffic=run.matrix.traffic,
         seed=run.matrix.seed * 1_000 + planned.round,
         bounds=run.matrix.bounds,
         objective=run.matrix.objective_of(planned.cell),
         kafka_counters_url=started.kafka_counters_url,
+        code_dir=run.code_dir,
     )
-    run.display.repeat_started(planned)
+    run.display.repeat_started(run.shown(planned))
     try:
         result = await repeat.run(to_run, folder, run.display)
     except Exception as error:  # noqa: BLE001 - whatever breaks one repeat is its result; the others go on
         result = _failed(identity, error, folder)
     run.bundle.finish_repeat(folder, result)
-    run.display.repeat_finished(planned, result)
+    run.display.repeat_finished(run.shown(planned), run.told(result))
+
+
+def _on(started: Settings, settings: Settings) -> Settings:
+    """Give a run's own settings on the servers that are there."""
+    return structs.replace(
+        settings,
+        kafka=structs.replace(settings.kafka, bootstrap_servers=started.kafka.bootstrap_servers),
+        mongo=structs.replace(settings.mongo, uri=started.mongo.uri),
+    )
 
 
 def _failed(identity: derive.Identity, error: Exception, folder: Path) -> Result:
@@ -261,31 +288,27 @@ def _failed(identity: derive.Identity, error: Exception, folder: Path) -> Result
     )
 
 
-def _is_done(run: _Run, planned: PlannedRepeat) -> bool:
+def _is_done(run: Run, planned: PlannedRepeat) -> bool:
     """Say whether a repeat needs no further attempt, or a search no further probe."""
     if planned.cell.kind == "capacity":
         return run.bundle.read_capacity(planned.cell.id) is not None
     return is_finished(run.attempts(planned))
 
 
-def _offered_load(cell: CellSpec, results: Iterator[Result]) -> float | None:
-    """Give what a steady cell offers, in events/s; None for a drain."""
-    return _events_per_s(cell.offered_load, results)
-
-
-def _events_per_s(load: float | OfferedLoad | None, results: Iterator[Result]) -> float | None:
-    """Give a load in events/s; a share is of the slowest drain of round 1, for all cells alike."""
+def _events_per_s(load: float | OfferedLoad | None, runs: Sequence[Run]) -> float | None:
+    """Give a load in events/s; a share is of the slowest drain of round 1, for all cells of all runs alike."""
     if not isinstance(load, OfferedLoad):
         return load
     reached = [
         each.throughput_events_per_s
-        for each in results
+        for run in runs
+        for each in run.bundle.results()
         if each.kind == "drain" and each.round == 1 and each.valid and each.throughput_events_per_s
     ]
     return float(round(max(load.share_of_drain * min(reached, default=0.0), load.at_least)))
 
 
-def _run_number(run: _Run, planned: PlannedRepeat, attempt: int) -> int:
+def _run_number(run: Run, planned: PlannedRepeat, attempt: int) -> int:
     """Give every attempt of a run another number; two runs seldom share one, and never their topics."""
     start = int.from_bytes(hashlib.blake2b(run.manifest.run_id.encode(), digest_size=4).digest())
     search = planned.cell.kind == "capacity"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 import sys
 import time
@@ -63,9 +64,10 @@ def settings_for(base: Settings, cell: CellSpec, name: str) -> Settings:
 class System:
     """API and workers of one repeat, as processes; start and stop each once."""
 
-    def __init__(self, for_repeat: Settings, consumers: int, folder: Path) -> None:
-        """``folder``: where logs and deliveries logs go."""
+    def __init__(self, for_repeat: Settings, consumers: int, folder: Path, code_dir: Path | None = None) -> None:
+        """``folder``: where logs and deliveries logs go. ``code_dir``: the checkout that is run, None for this one."""
         self.settings = for_repeat
+        self._code_dir = code_dir
         self._logs = folder / "logs"
         self._logs.mkdir(exist_ok=True)
         self._folder = folder
@@ -169,10 +171,18 @@ class System:
         return ChildProcess(
             name,
             [sys.executable, *arguments],
-            env=child_environment(of_process),
+            env=self._environment(of_process),
+            cwd=self._code_dir,
             log_path=self._logs / f"{name}.log",
             niceness=NICENESS,
         )
+
+    def _environment(self, of_process: Settings) -> dict[str, str]:
+        """The settings as variables, and first among the paths the checkout that is run."""
+        environment = child_environment(of_process)
+        if self._code_dir is None:
+            return environment
+        return environment | {"PYTHONPATH": f"{self._code_dir}{os.pathsep}{environment['PYTHONPATH']}"}
 
 
 def _is_ready(url: str) -> bool:

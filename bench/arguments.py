@@ -1,0 +1,194 @@
+"""The command line of ``python -m bench``: its commands, their options and what ``--help`` says of them."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from bench import matrix
+from pipeline import settings
+
+_MAX_MINUTES = "refuse a matrix that is expected to take longer"
+_VARIANT = "a git revision, NAME=VALUE, or . for the working tree"
+Command = Callable[[argparse.Namespace], int]
+KAFKA, MONGO = settings.PREFIX + "KAFKA_BOOTSTRAP_SERVERS", settings.PREFIX + "MONGO_URI"
+_MATRIX_HELP = "a TOML file, or the name of one that comes with Tidemark: {names}"
+_EXIT_CODES = f"""
+exit codes:
+  0    done, and nothing was found
+  1    done, and something was found: events lost or stored twice, the objective missed, a crash of a part;
+       or no repeat at all is valid
+  2    bad usage, or a part is missing
+  3    a crash of its own
+  130  interrupted; the run can be resumed
+
+servers: {KAFKA} and {MONGO} name servers of your own (both, or
+neither); without them a Kafka and a MongoDB are started on this machine for the run, and stopped after it.
+"""
+_EXAMPLES = {
+    "": """
+examples:
+  python -m bench plan quick
+  python -m bench run smoke
+  python -m bench run my-matrix.toml --out runs
+  python -m bench resume runs/20261122-101500-quick
+  python -m bench compare runs/20261122-101500-quick runs/20261122-111500-quick
+""",
+    "plan": """
+examples:
+  python -m bench plan quick
+  python -m bench plan full --max-minutes 75      exit code 2 if it takes longer
+""",
+    "run": """
+examples:
+  python -m bench run smoke                   does everything work? under a minute
+  python -m bench run quick                   partitions x consumers, under ten minutes on two cores
+  python -m bench run my-matrix.toml --out /data/runs
+  PIPELINE_KAFKA_BOOTSTRAP_SERVERS=kafka:9092 PIPELINE_MONGO_URI=mongodb://db/?replicaSet=rs0 \\
+    python -m bench run full
+""",
+    "resume": """
+examples:
+  python -m bench resume runs/20261122-101500-quick     the repeats that are finished are not run again
+""",
+    "compare": """
+examples:
+  python -m bench compare runs/20261122-101500-quick runs/20261122-111500-quick
+  python -m bench compare 20261122-101500-quick 20261122-111500-quick --markdown comparison.md --json comparison.json
+  python -m bench compare --ab quick --rounds 30 HEAD~1 .                      a revision against the working tree
+  python -m bench compare --ab my-matrix.toml . batch_max_events=500           an axis
+  python -m bench compare --ab quick . PIPELINE_WORKER_FETCH_MAX_WAIT_MS=200   a setting
+
+It says for each cell in both runs whether NEW is faster, slower, the same or whether that cannot be told, why, and how
+many rounds would tell; docs/methodology.md says how it is judged. The exit code is 1 with a regression: a cell is
+slower, or NEW has a finding that BASE has not.
+""",
+    "advise": """
+examples:
+  python -m bench advise runs/20261122-101500-full --target 20000 --objective "p99 delivery latency <= 1 s"
+  python -m bench advise 20261122-101500-full --target 5000 --objective "p50 response time <= 50 ms" --json advice.json
+
+It names the smallest configuration that the run shows to hold the target: the fewest consumers, then partitions, then
+API processes; docs/methodology.md says what proves it. The exit code is 1 where nothing that was measured holds it:
+then it says what to measure next, and what a fitted curve says beyond, marked as an extrapolation.
+""",
+}
+
+
+def parser(functions: Mapping[str, Command]) -> argparse.ArgumentParser:
+    """Give the parser; what it parses has the ``function`` of the command that was named."""
+    made = _described(
+        argparse.ArgumentParser, "", "Measure the pipeline over a matrix of cells.", prog="python -m bench"
+    )
+    commands = made.add_subparsers(title="commands", metavar="plan | run | resume | compare | advise", required=True)
+
+    names = ", ".join(matrix.shipped())
+    planning = _described(
+        commands.add_parser, "plan", "Show the cells of a matrix, the order of its repeats and the time."
+    )
+    planning.add_argument("matrix", metavar="MATRIX", help=_MATRIX_HELP.format(names=names))
+    _add_max_minutes(planning)
+    planning.set_defaults(function=functions["plan"])
+
+    running = _described(commands.add_parser, "run", "Run a matrix into a new folder; Ctrl-C ends it, resumably.")
+    running.add_argument("matrix", metavar="MATRIX", help=_MATRIX_HELP.format(names=names))
+    _add_max_minutes(running)
+    _add_common(running, "the folder that gets the run's folder (default: runs)")
+    running.set_defaults(function=functions["run"])
+
+    resuming = _described(
+        commands.add_parser, "resume", "Go on with an interrupted run; finished repeats stay as they are."
+    )
+    resuming.add_argument("run", metavar="RUN", help="the run's folder, or its name within --out")
+    _add_common(resuming, "the folder that has the run's folder, where RUN is only a name (default: runs)")
+    resuming.set_defaults(function=functions["resume"])
+    _add_compare(commands).set_defaults(function=functions["compare"])
+    _add_advise(commands).set_defaults(function=functions["advise"])
+    return made
+
+
+def _add_max_minutes(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--max-minutes", metavar="N", type=float, help=_MAX_MINUTES)
+
+
+def _add_compare(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> argparse.ArgumentParser:
+    comparing = _described(commands.add_parser, "compare", "Compare two runs cell by cell, and say what can be told.")
+    for side, purpose in (("base", "the run to compare with"), ("new", "the run that is judged")):
+        told = f"{purpose}: its folder, or its name under --runs; with --ab {_VARIANT}"
+        comparing.add_argument(side, metavar=side.upper(), help=told)
+    comparing.add_argument("--runs", metavar="DIR", default="runs", help="where the runs are (default: runs)")
+    floor, effect = "an effect below it is none", "how many rounds would tell such an effect is told"
+    comparing.add_argument("--floor", metavar="SHARE", type=_share, default=0.03, help=f"{floor} (default: 3%%)")
+    comparing.add_argument("--effect", metavar="SHARE", type=_share, default=0.10, help=f"{effect} (default: 10%%)")
+    page = "write the page to FILE (default: compare.html in NEW's folder)"
+    comparing.add_argument("--html", metavar="FILE", type=Path, help=page)
+    comparing.add_argument("--markdown", metavar="FILE", type=Path, help="write Markdown too, for a pull request")
+    comparing.add_argument("--json", metavar="FILE", type=Path, help="write everything as JSON too, for programs")
+    measuring = comparing.add_argument_group("to measure both first, interleaved in one session on the same servers")
+    measuring.add_argument(
+        "--ab", metavar="MATRIX", help="the matrix that both variants, BASE and NEW, are measured over"
+    )
+    measuring.add_argument("--rounds", metavar="N", type=int, help="so many rounds, whatever the matrix says")
+    measuring.add_argument("--max-minutes", metavar="N", type=float, help=_MAX_MINUTES)
+    _add_plain_and_keep_data(measuring)
+    return comparing
+
+
+def _add_advise(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> argparse.ArgumentParser:
+    advising = _described(commands.add_parser, "advise", "Name the smallest configuration that holds a load.")
+    advising.add_argument("run", metavar="RUN", help="the run's folder, or its name under --runs")
+    advising.add_argument("--target", metavar="EVENTS_PER_S", type=float, required=True, help="the load, in events/s")
+    advising.add_argument(
+        "--objective",
+        metavar="TEXT",
+        default="p99 delivery latency <= 1 s",
+        help="p50, p90, p99 or p999, delivery latency or response time, <=, and a time in ms or s "
+        "(default: '%(default)s')",
+    )
+    advising.add_argument("--runs", metavar="DIR", default="runs", help="where runs are looked for (default: runs)")
+    advising.add_argument("--json", metavar="FILE", type=Path, help="write the whole answer as JSON to FILE")
+    return advising
+
+
+def _share(text: str) -> float:
+    """Read ``3%`` or ``0.03``."""
+    return float(text.removesuffix("%")) / 100 if text.endswith("%") else float(text)
+
+
+def _add_common(parser: argparse.ArgumentParser, out_help: str) -> None:
+    parser.add_argument("--out", metavar="DIR", default="runs", help=out_help)
+    _add_plain_and_keep_data(parser)
+    parser.add_argument(
+        "--run-dir-file",
+        metavar="FILE",
+        help="when the run is complete, write the path of its folder to FILE, for scripts",
+    )
+
+
+def _add_plain_and_keep_data(parser: argparse._ActionsContainer) -> None:
+    parser.add_argument(
+        "--plain",
+        action="store_true",
+        help="lines instead of a display (always so without a terminal, and with CI=true)",
+    )
+    parser.add_argument(
+        "--keep-data",
+        action="store_true",
+        help="leave the data of the servers that were started here where it is; PIPELINE_LOCAL_DATA_DIR says where",
+    )
+
+
+def _described(
+    make: Callable[..., argparse.ArgumentParser], name: str, purpose: str, **options: str
+) -> argparse.ArgumentParser:
+    """A parser with examples and exit codes below its options; ``make`` is what makes it."""
+    told = {"help": purpose} if name else {}
+    return make(
+        *([name] if name else []),
+        description=purpose,
+        epilog=_EXAMPLES[name].lstrip("\n") + _EXIT_CODES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        **told,
+        **options,
+    )

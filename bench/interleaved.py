@@ -1,0 +1,215 @@
+"""Two variants measured in one session: each round has every cell of both, the two of a cell one after the other.
+
+Each has a bundle of its own, ``<run id>-base`` and ``<run id>-new``, whose manifest names the other. Within a round the
+cells are in random order and so, by a coin, are the two of each cell: a drift of the machine meets both alike.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import random
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from msgspec import structs
+
+from bench import bundle, matrix, plan, run, variants
+from bench.bundle import Bundle, Manifest, Variant
+from bench.environment import Environment
+from bench.errors import BundleError
+from bench.matrix import Matrix
+from bench.plan import PlannedRepeat
+from bench.progress import Display
+from bench.run import Outcome, Run, Turn
+from pipeline.settings import Settings
+
+SIDES = ("base", "new")
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What is to be compared: the matrix, and both sides as the user gave them. ``rounds`` None: the matrix's."""
+
+    matrix: str
+    base: str
+    new: str
+    rounds: int | None = None
+
+    def command(self) -> str:
+        """Give the command that runs it again."""
+        rounds = [] if self.rounds is None else ["--rounds", str(self.rounds)]
+        return shlex.join(["python", "-m", "bench", "compare", "--ab", self.matrix, self.base, self.new, *rounds])
+
+
+@dataclass(frozen=True)
+class Side:
+    """One side, ready to be run but for its bundle and its code."""
+
+    variant: Variant
+    matrix: Matrix
+    settings: Settings
+
+
+def sides_of(asked: Asked, environment: Mapping[str, str], base: Settings) -> tuple[Side, Side]:
+    """Read both sides.
+
+    ``base``: the settings without any variant, whose servers both sides use.
+
+    Raises:
+        UsageError, MatrixError, SettingError, MissingPartError: a side cannot be run; the message says why.
+    """
+    wanted = matrix.load(asked.matrix, api=base.api)
+    if asked.rounds is not None:
+        wanted = variants.with_rounds(wanted, asked.rounds)
+    read = [variants.read(side, given) for side, given in zip(SIDES, (asked.base, asked.new), strict=True)]
+    one, other = (_side(variant, wanted, environment, base) for variant in read)
+    return one, other
+
+
+def order_of(sides: Sequence[Matrix]) -> tuple[tuple[int, PlannedRepeat], ...]:
+    """Give every repeat of both sides (0 or 1) in the order they are run, decided by the matrix's seed.
+
+    Each pair's coin is its own: that is what the smallest p attainable rests on (docs/methodology.md).
+    """
+    cells = [{cell.id: cell for cell in side.cells} for side in sides]
+    coin = random.Random(f"{sides[0].seed}/pairs")  # noqa: S311 - an order, and no secret
+    return tuple(
+        (side, PlannedRepeat(cells[side][planned.cell.id], planned.round))
+        for planned in plan.order(sides[0])
+        for side in coin.sample((0, 1), 2)
+    )
+
+
+def execute(
+    asked: Asked,
+    sides: tuple[Side, Side],
+    *,
+    out_dir: Path,
+    display: Display,
+    environment: Environment,
+    local: bool,
+) -> tuple[Outcome, Outcome]:
+    """Run both sides into two new bundles under ``out_dir``.
+
+    Raises:
+        BundleError: a bundle cannot be made.
+        MissingPartError: Kafka, MongoDB or a revision cannot be had.
+    """
+    run_id = bundle.new_run_id(sides[0].matrix.name)
+    servers = "local" if local else run.where(sides[0].settings)
+    order = order_of([side.matrix for side in sides])
+    with contextlib.ExitStack() as stack:
+        codes = [stack.enter_context(variants.checked_out(side.variant)) for side in sides]
+        bundles = _create(out_dir.resolve(), run_id)  # the checkouts' processes run elsewhere: no relative paths
+        names = [each.path.name for each in bundles]
+        runs = []
+        for place, (side, into) in enumerate(zip(sides, bundles, strict=True)):
+            own = tuple(planned for which, planned in order if which == place)
+            manifest = run.manifest_of(side.matrix, own, names[place], environment, servers, asked.command())
+            manifest = structs.replace(manifest, interleaved_with=names[1 - place], variant=side.variant)
+            runs.append(_run(into, manifest, side, own, display, local=local, code_dir=codes[place]))
+        return _carry_out(runs, order)
+
+
+def is_pair(run_dir: Path) -> bool:
+    """Say whether the run in ``run_dir`` is one of two that were made together."""
+    if not (run_dir / "manifest.json").is_file():
+        return False
+    with contextlib.closing(Bundle(run_dir)) as read:
+        return read.read_manifest().interleaved_with is not None
+
+
+def resume(run_dir: Path, *, display: Display, base: Settings, local: bool) -> tuple[Outcome, Outcome]:
+    """Go on with both runs of a pair, of which ``run_dir`` is one.
+
+    Raises:
+        BundleError: the other is not beside it, or another process works on them.
+        MissingPartError: Kafka, MongoDB or a revision cannot be had.
+    """
+    with contextlib.ExitStack() as stack:
+        bundles = _open(run_dir.resolve())
+        for each in bundles:
+            stack.callback(each.close)
+        manifests = [each.read_manifest() for each in bundles]
+        sides = [_side_again(manifest, base) for manifest in manifests]
+        codes = [stack.enter_context(variants.checked_out(side.variant)) for side in sides]
+        order = order_of([side.matrix for side in sides])
+        runs = [
+            _run(
+                bundles[place],
+                manifests[place],
+                side,
+                tuple(planned for which, planned in order if which == place),
+                display,
+                local=local,
+                code_dir=codes[place],
+            )
+            for place, side in enumerate(sides)
+        ]
+        return _carry_out(runs, order)
+
+
+def _side(variant: Variant, wanted: Matrix, environment: Mapping[str, str], base: Settings) -> Side:
+    own = variants.matrix_of(variant, wanted, base.api)
+    settings = structs.replace(variants.settings_of(variant, environment, own.cells), local=base.local)
+    return Side(variant, own, settings)
+
+
+def _side_again(manifest: Manifest, base: Settings) -> Side:
+    """Read a side from its manifest."""
+    if manifest.variant is None:
+        raise BundleError(f"{manifest.run_id} does not say which variant it measured: measure the pair again")
+    wanted = matrix.parse(manifest.matrix["text"], f"the matrix of {manifest.run_id}")
+    wanted = variants.with_rounds(wanted, manifest.matrix["rounds"])
+    return _side(manifest.variant, wanted, os.environ, base)
+
+
+def _create(out_dir: Path, run_id: str) -> tuple[Bundle, Bundle]:
+    one = bundle.create(out_dir, f"{run_id}-{SIDES[0]}")
+    try:
+        return one, bundle.create(out_dir, f"{run_id}-{SIDES[1]}")
+    except BaseException:
+        one.close()
+        raise
+
+
+def _open(run_dir: Path) -> tuple[Bundle, Bundle]:
+    """Take hold of both bundles of a pair, base first."""
+    one = Bundle(run_dir)
+    try:
+        manifest = one.read_manifest()
+        other = Bundle(_beside(run_dir, manifest))
+    except BaseException:
+        one.close()
+        raise
+    is_base = manifest.variant is not None and manifest.variant.side == SIDES[0]
+    return (one, other) if is_base else (other, one)
+
+
+def _beside(run_dir: Path, manifest: Manifest) -> Path:
+    path = run_dir.parent / str(manifest.interleaved_with)
+    if not (path / "manifest.json").is_file():
+        raise BundleError(f"{path} is not there, which {run_dir.name} was interleaved with: put it beside it")
+    return path
+
+
+def _run(
+    into: Bundle,
+    manifest: Manifest,
+    side: Side,
+    order: tuple[PlannedRepeat, ...],
+    display: Display,
+    *,
+    local: bool,
+    code_dir: Path | None,
+) -> Run:
+    return Run(into, manifest, side.matrix, order, display, side.settings, local, code_dir, side.variant.side)
+
+
+def _carry_out(runs: Sequence[Run], order: Sequence[tuple[int, PlannedRepeat]]) -> tuple[Outcome, Outcome]:
+    turns: list[Turn] = [(runs[side], planned) for side, planned in order]
+    base, new = run.carry_out(runs, turns)
+    return base, new

@@ -1,0 +1,175 @@
+"""The two sides of an interleaved comparison: the working tree, a git revision, or one setting changed."""
+
+from __future__ import annotations
+
+import contextlib
+import difflib
+import shutil
+import subprocess
+import tempfile
+import tomllib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from msgspec import structs
+
+from bench.bundle import Variant
+from bench.cellspec import AXES, CellSpec
+from bench.expansion import expand
+from bench.matrix import MAX_REPEATS, Matrix, repeats
+from bench.problems import Problems
+from bench.system import settings_for
+from pipeline import settings as pipeline_settings
+from pipeline.errors import MissingPartError, UsageError
+from pipeline.settings import Api, Settings
+
+HERE = "."
+_ROOT = Path(__file__).resolve().parent.parent
+_GIT_TIMEOUT_S = 120.0
+_SAME_SERVERS = ("PIPELINE_KAFKA_BOOTSTRAP_SERVERS", "PIPELINE_MONGO_URI", "PIPELINE_LOCAL_")
+
+
+def read(side: str, given: str) -> Variant:
+    """Read what the user gave for a side: ``.``, NAME=VALUE (an axis or a setting of the pipeline), or a git revision.
+
+    Raises:
+        UsageError: it is none of them.
+        MissingPartError: it may be a revision, and there is no git or no checkout.
+    """
+    if given == HERE:
+        return Variant(side, given)
+    name, equals, value = given.partition("=")
+    if not equals:
+        return Variant(side, given, git_revision=_revision(given))
+    if name.startswith(_SAME_SERVERS):
+        raise UsageError(f"{given} cannot be compared: both sides run on the same servers")
+    if name == "offered_load":
+        raise UsageError(f"{given} cannot be compared: at another offered load everything is another question")
+    if name not in AXES and not name.startswith(pipeline_settings.PREFIX):
+        near = difflib.get_close_matches(name, AXES, n=1)
+        hint = f"did you mean {near[0]!r}?" if near else f"the axes are {', '.join(AXES)}"
+        raise UsageError(f"{given}: there is no axis {name!r}, and settings begin with PIPELINE_; {hint}")
+    return Variant(side, given, settings={name: value})
+
+
+def matrix_of(variant: Variant, wanted: Matrix, api: Api) -> Matrix:
+    """Give the matrix that a side runs: its axis set in every cell that knows it. Cells keep their names.
+
+    Raises:
+        UsageError: no cell knows the axis, or it varies among them.
+        MatrixError: the value cannot be.
+    """
+    for name, text in variant.settings.items():
+        if name in AXES:
+            wanted = _varied(wanted, name, text, api)
+    return wanted
+
+
+def settings_of(variant: Variant, environment: Mapping[str, str], cells: tuple[CellSpec, ...]) -> Settings:
+    """Give the settings that a side runs with.
+
+    Raises:
+        SettingError: the setting is not there, or cannot have this value.
+        UsageError: it changes nothing, for the cells' axes say what it says.
+    """
+    own = {name: value for name, value in variant.settings.items() if name not in AXES}
+    plain, changed = pipeline_settings.load(environment), pipeline_settings.load({**environment, **own})
+    if own and all(_in_cell(plain, cell) == _in_cell(changed, cell) for cell in cells):
+        raise UsageError(f"{variant.given} changes nothing in any cell: it is so already, or an axis of the matrix")
+    return changed
+
+
+def with_rounds(wanted: Matrix, rounds: int) -> Matrix:
+    """Give ``wanted`` with another number of rounds.
+
+    Raises:
+        UsageError: so many cannot be run.
+    """
+    if rounds < 1 or repeats(wanted.cells, rounds) > MAX_REPEATS:
+        text = f"{rounds} rounds of {len(wanted.cells)} cells cannot be run"
+        raise UsageError(f"{text}: at least 1 round, at most {MAX_REPEATS} repeats in all")
+    return structs.replace(wanted, rounds=rounds)
+
+
+@contextlib.contextmanager
+def checked_out(variant: Variant) -> Iterator[Path | None]:
+    """Give a folder with the side's revision as long as the block lasts; None where it is the working tree.
+
+    Raises:
+        MissingPartError: git cannot check it out.
+    """
+    if variant.git_revision is None:
+        yield None
+        return
+    folder = Path(tempfile.mkdtemp(prefix=f"tidemark-{variant.side}-"))
+    code = folder / "code"
+    try:
+        _git("worktree", "add", "--detach", str(code), variant.git_revision)
+        yield code
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+        _git("worktree", "prune")
+
+
+def _revision(given: str) -> str:
+    try:
+        return _git("rev-parse", "--verify", "--quiet", "--end-of-options", f"{given}^{{commit}}")
+    except MissingPartError as error:
+        raise UsageError(
+            f"{given!r} is none of: '.' (the working tree), NAME=VALUE (an axis, or a PIPELINE_... setting), "
+            f"a git revision of {_ROOT}"
+        ) from error
+
+
+def _git(*arguments: str) -> str:
+    git = shutil.which("git")
+    if git is None:
+        raise MissingPartError("git is not on PATH: a revision can only be compared in a checkout, with git")
+    try:
+        done = subprocess.run(
+            [git, "-C", str(_ROOT), *arguments], capture_output=True, text=True, timeout=_GIT_TIMEOUT_S, check=True
+        )
+    except (OSError, subprocess.SubprocessError) as error:
+        told = str(getattr(error, "stderr", None) or error).strip()
+        raise MissingPartError(f"git {' '.join(arguments)} failed in {_ROOT}: {told}") from error
+    return done.stdout.strip()
+
+
+def _in_cell(settings: Settings, cell: CellSpec) -> Settings:
+    """Give the settings as they are in a cell, but for the port, which is another each time."""
+    found = settings_for(settings, cell, "name")
+    return structs.replace(found, api=structs.replace(found.api, port=0))
+
+
+def _varied(wanted: Matrix, axis: str, text: str, api: Api) -> Matrix:
+    content = tomllib.loads(wanted.text)
+    kinds = AXES[axis].kinds
+    knowing = [block for block in content["cells"] if block["kind"] in kinds]
+    if not knowing:
+        raise UsageError(f"{axis}={text} changes nothing: {axis} is an axis of {' and '.join(kinds)} cells")
+    if any(axis in block.get("axes", {}) for block in knowing):
+        raise UsageError(
+            f"{axis}={text} cannot be compared: it varies among the cells of {wanted.name!r}; fix it there"
+        )
+    for block in knowing:
+        if axis in block:  # offered_load may stand outside of the table
+            block[axis] = _value(axis, text)
+        else:
+            block["fixed"] = {**block.get("fixed", {}), axis: _value(axis, text)}
+    problems = Problems(f"{wanted.name} with {axis}={text}", wanted.text)
+    cells = expand(problems, content["cells"], wanted.traffic, api)
+    problems.raise_any()
+    named = [structs.replace(cell, id=old.id) for cell, old in zip(cells, wanted.cells, strict=True)]
+    return structs.replace(wanted, cells=tuple(named))
+
+
+def _value(axis: str, text: str) -> Any:
+    """Read the value of an axis: as TOML where that fits, else as the text that it is."""
+    try:
+        value = tomllib.loads(f"value = {text}")["value"]
+        msgspec.convert(value, AXES[axis].type)
+    except (tomllib.TOMLDecodeError, msgspec.ValidationError):
+        return text
+    return value
