@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 
 from msgspec import Struct
@@ -9,7 +10,7 @@ from msgspec import Struct
 from reports import formats
 from reports.errors import ObjectiveError
 from reports.schema import Result
-from reports.statistics import PERCENTILES
+from reports.statistics import CONFIDENCE, PERCENTILES
 
 _MEASURES = {"delivery latency": "delivery_latency", "response time": "response_time"}
 _PERCENTILE_WORDS = {"p50": "p50", "p90": "p90", "p99": "p99", "p999": "p99.9"}
@@ -46,10 +47,17 @@ class Objective(Struct, frozen=True):
         return PERCENTILES[self.percentile]
 
     def value_ms(self, result: Result) -> float | None:
-        """Give what a repeat had; None where too few requests lie beyond that percentile to tell."""
+        """Give what a repeat had at most; None where it has too few requests to tell.
+
+        Where too few lie beyond the percentile, the largest value is a bound of it that will do if it is within the
+        limit, and if of so many requests one would have been later, with 95% confidence, had more been than may be.
+        """
         told = getattr(result, f"{self.measure}_ms")
         value: float | None = getattr(told, self.percentile, None)
-        return value
+        largest: float | None = getattr(told, "max", None)
+        if value is not None or largest is None or largest > self.limit_ms:
+            return value
+        return largest if (result.requests or 0) * math.log(self.share) <= math.log(1 - CONFIDENCE) else None
 
     @property
     def name(self) -> str:

@@ -59,7 +59,12 @@ def lines(given: Advice) -> Iterator[str]:
     yield ""
     if given.best is not None and given.best.shown is not None:
         yield f"  {given.best.words}"
-        yield f"  shown at {formats.rounded(given.best.shown.load_events_per_s)} events/s by {_by(given.best)}"
+        yield f"  shown at {_by(given.best)}"
+        smaller = given.configurations[: given.configurations.index(given.best)]
+        open_ = [one for one in smaller if one.status == "unclear"]
+        if open_:
+            count = formats.plural(len(open_), "smaller configuration was", "smaller configurations were")
+            yield f"  {count} not measured at such a load: what is smallest is open, {open_[0].words} comes first"
     else:
         yield "  no measured configuration was shown to hold it"
         yield from _beyond(given)
@@ -94,18 +99,28 @@ def _others(given: Advice) -> Iterator[str]:
     """List every configuration, smallest first, each with why."""
     yield ""
     yield "all configurations, smallest first"
+    drained_alone = [one for one in given.configurations if one.shown is None]
     for one in given.configurations:
+        if one.shown is None:
+            continue
         yield f"  {one.words}: {_STATUS[one.status]}"
-        if one.shown is not None:
-            yield f"      {formats.rounded(one.shown.load_events_per_s)} events/s, {_by(one)}"
+        yield f"      {_by(one)}"
         if one.above is not None:
             yield f"      {formats.rounded(one.above.load_events_per_s)} events/s missed it: {one.above.how}"
         if one.drained is not None:
             most = formats.rounded(one.drained.most_events_per_s)
             yield f"      drains at most {most} events/s ({one.drained.cell})"
+    if drained_alone:
+        excluded = sum(one.status == "excluded" for one in drained_alone)
+        alone = formats.plural(len(drained_alone), "configuration was", "configurations were")
+        yield f"  {alone} drained alone; {excluded} of them cannot hold it, by its drains"
     if any(one.drained for one in given.configurations):
         yield f"  {NO_PROOF_BY_DRAINS}"
 
 
 def _by(one: Configuration) -> str:
-    return f"{one.shown.cell}: {one.shown.how}" if one.shown else formats.NOTHING
+    """Give the evidence: at which load, of which cell, and how."""
+    if one.shown is None:
+        return formats.NOTHING
+    load = f"{formats.rounded(one.shown.load_events_per_s)} events/s, " if one.shown.load_events_per_s else ""
+    return f"{load}{one.shown.cell}: {one.shown.how}"

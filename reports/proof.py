@@ -125,11 +125,9 @@ def _some(number: int, count: int) -> str:
 def _of_search(cell: Cell, asked: Objective, target: float) -> Iterator[Shown]:
     """A search proves the lower end of its interval, if what it asked for is what is asked now, or stricter."""
     answer, of = cell.capacity, cell.plan.id
-    if answer is None:
-        yield Shown(of, 0.0, "unclear", "its search has not ended", 0)
-        return
-    if not asked.follows_from(objective.find(answer.objective)):
-        yield from _of_probes(cell, asked, answer.objective)
+    if answer is None or not asked.follows_from(objective.find(answer.objective)):
+        why = f"the search asked for {answer.objective}" if answer else "the search has not ended"
+        yield from _of_probes(cell, asked, why)
         return
     best, low, high = answer.sustainable_events_per_s, answer.low_events_per_s, answer.high_events_per_s
     if best is None or not answer.confirmed:
@@ -145,14 +143,14 @@ def _of_search(cell: Cell, asked: Objective, target: float) -> Iterator[Shown]:
         yield Shown(of, target, "unclear" if high is None or target <= high else "misses", how, count)
 
 
-def _of_probes(cell: Cell, asked: Objective, searched: str) -> Iterator[Shown]:
-    """Take the probes as repeats at their loads, where the search asked for something else."""
+def _of_probes(cell: Cell, asked: Objective, why: str) -> Iterator[Shown]:
+    """Take the probes as repeats at their loads, where the search gives no answer to what is asked, and ``why``."""
     by_load: dict[float, list[Result]] = {}
     for repeat in cell.valid:
         by_load.setdefault(repeat.result.offered_load_events_per_s or 0.0, []).append(repeat.result)
     for load, results in sorted(by_load.items()):
         shown = _of_repeats(cell, results, load, asked)
         if shown.status == "holds" and len(results) < PROBES_ENOUGH:
-            how = f"one probe alone met it: the search asked for {searched}"
+            how = f"one probe alone met it, and {why}"
             shown = Shown(cell.plan.id, load, "unclear", how, 1, shown.value_ms)
         yield shown

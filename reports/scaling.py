@@ -150,7 +150,10 @@ def _fit(kind: str, usable: dict[int, Cell], levels: Sequence[Level]) -> tuple[F
         count = formats.plural(len(levels), "number of consumers", "numbers of consumers")
         return None, f"cannot fit: too few levels, {count} of at least {LEVELS_ENOUGH}" + (reasons and f"; {reasons}")
     if len(usable) < LEVELS_ENOUGH:
-        return None, f"cannot fit: {len(usable)} levels of {len(levels)} can be used, not {LEVELS_ENOUGH}; {reasons}"
+        return (
+            None,
+            f"cannot fit: only {len(usable)} of {len(levels)} levels can be used, not {LEVELS_ENOUGH}; {reasons}",
+        )
     fitted = usl.fit(_data(kind, usable))
     if fitted.lack_of_fit_p < LACK_OF_FIT_P:
         return None, (

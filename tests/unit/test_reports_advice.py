@@ -17,7 +17,7 @@ from reports.bundle import Bundle, Repeat
 from reports.cells import Cell
 from reports.errors import NothingMeasuredError, ObjectiveError
 from reports.objective import Objective
-from reports.schema import Hardware, Manifest, Matrix
+from reports.schema import Hardware, Manifest, Matrix, Percentiles
 from tests.unit import reports_made
 from tests.unit.reports_made import capacity, drain, steady
 
@@ -123,6 +123,18 @@ class TestSteadyCells:
             given.configurations[0].shown
         )
 
+    @pytest.mark.parametrize(
+        ("requests", "largest_ms", "expected"), [(299, 900, "holds"), (298, 900, "unclear"), (299, 1_100, "unclear")]
+    )
+    def test_not_one_of_299_requests_later_shows_a_p99_that_cannot_be_told(
+        self, requests: int, largest_ms: float, expected: str
+    ) -> None:
+        cell = steady(20_000, [None])
+        told = Percentiles(p50=1.0, max=largest_ms)
+        result = msgspec.structs.replace(cell.valid[0].result, requests=requests, delivery_latency_ms=told)
+        given = advise(dataclasses.replace(cell, valid=(Repeat(Path("nowhere"), result),)))
+        assert status(given) == expected
+
     def test_the_smallest_has_the_fewest_consumers_then_partitions_then_api_processes(self) -> None:
         def cell(consumers: int, partitions: int, api_processes: int) -> Cell:
             name = f"s-{consumers}-{partitions}-{api_processes}"
@@ -167,6 +179,16 @@ class TestCapacityCells:
         assert status(advise(cell, asked=stricter, target=24_000)) == "unclear"  # one probe alone
         assert status(advise(cell, asked=stricter, target=28_000)) == "misses"
         assert advise(cell, asked=objective.parse("p99 delivery latency <= 260 ms")).best is None
+
+    def test_a_search_that_has_not_ended_shows_what_its_probes_show(self) -> None:
+        probes = [(20_000.0, True, 250.0), (20_000.0, True, 280.0), (26_000.0, True, 200.0)]
+        cell = dataclasses.replace(capacity((None, None, None), probes), capacity=None)
+        assert advise(cell).best is not None
+        assert status(advise(cell, target=26_000)) == "unclear"
+        alone = dataclasses.replace(capacity((None, None, None), probes[2:]), capacity=None)
+        (found,) = advise(alone).configurations
+        assert found.shown is not None
+        assert found.shown.how == "one probe alone met it, and the search has not ended"
 
 
 class TestDrains:
@@ -299,15 +321,24 @@ def test_a_load_that_is_none_is_refused(target: float) -> None:
         advise(steady(10_000, [300]), target=target)
 
 
+def test_smaller_configurations_that_were_not_measured_at_the_load_are_told() -> None:
+    half, whole = steady(10_000, [300]), steady(20_000, [300], consumers=2)
+    assert "1 smaller configuration was not measured at such a load" in "\n".join(planner.lines(advise(half, whole)))
+    assert "not measured at such a load" not in "\n".join(planner.lines(advise(whole)))
+
+
 def test_the_answer_is_told_in_lines_and_as_json() -> None:
-    given = advise(steady(20_000, [300], consumers=2), steady(20_000, [3_000]), drain([50_000, 51_000]))
+    drains = [drain([50_000, 51_000]), drain([9_000, 9_100], consumers=2, batch_max_events=500)]
+    given = advise(steady(20_000, [300], consumers=2), steady(20_000, [3_000]), *drains)
     text = "\n".join(planner.lines(given))
+    assert "2 consumers, 3 partitions per topic, batch 500" not in text  # a drain alone is only counted
     for words in (
         "20,000 events/s with p99 delivery latency <= 1 s",
         "  2 consumers, 3 partitions per topic, 1 API process",
         "smallest means: fewest consumers, then fewest partitions per topic, then fewest API processes",
-        "1 consumer, 3 partitions per topic, 1 API process: misses it",
+        "1 consumer, 3 partitions per topic, 1 API process, batch 2,000: misses it",
         "no proof for the whole path, only a bound",
+        "1 configuration was drained alone; 1 of them cannot hold it, by its drains",
     ):
         assert words in text
     assert planner.exit_code(given) == 0

@@ -72,7 +72,7 @@ def test_too_few_levels_cannot_be_fitted() -> None:
 def test_a_saturated_shared_resource_ends_the_levels_that_can_be_used() -> None:
     found = only(change(drains(), 3, bottleneck=BUSY))
     assert found.fit is None
-    assert found.why == ("cannot fit: 2 levels of 6 can be used, not 5; the machine's CPU is saturated at N = 3")
+    assert found.why == ("cannot fit: only 2 of 6 levels can be used, not 5; the machine's CPU is saturated at N = 3")
     assert [bool(level.left_out) for level in found.levels] == [False, False, True, True, True, True]
 
 
