@@ -140,12 +140,22 @@ def _machine(seen: _Seen, reached: Evidence) -> Bottleneck:
         role=largest,
         name=f"the machine's CPU ({names.role(largest)} uses the most)",
         determined=True,
-        because=f"{reached.told} used: {each}{beside}",
+        because=f"{reached.told} used: {each}{beside}{_in_the_kernel(seen.results)}",
         next_why=next_why,
     )
 
 
 _WORTH_TELLING_CORES = 0.05
+_MUCH_IN_THE_KERNEL = 0.4
+
+
+def _in_the_kernel(results: Sequence[Result]) -> str:
+    """Say where much of the roles' CPU went to system calls: small requests, the network, the disk."""
+    system = sum(sum(result.cpu_system_cores_per_role.values()) for result in results)
+    user = sum(sum(result.cpu_user_cores_per_role.values()) for result in results)
+    if system + user <= 0 or system / (system + user) < _MUCH_IN_THE_KERNEL:
+        return ""
+    return f"; {formats.share(system / (system + user))} of what the roles use is spent in the kernel"
 
 
 def _by_size(used: Mapping[str, float]) -> list[tuple[str, float]]:

@@ -51,6 +51,17 @@ class TestTheMachine:
         assert found.next_axis is None
         assert "no axis adds cores" in found.next_why
 
+    def test_much_time_in_the_kernel_is_told(self) -> None:
+        def told(system: float) -> str:
+            split = {
+                "cpu_user_cores_per_role": {"mongodb": 1.9 - system},
+                "cpu_system_cores_per_role": {"mongodb": system},
+            }
+            return judge(result({"mongodb": 1.9}, **split)).because
+
+        assert told(0.95).endswith("; 50.0% of what the roles use is spent in the kernel")
+        assert "kernel" not in told(0.5)
+
     def test_what_other_programs_take_counts_and_is_to_be_taken_away(self) -> None:
         found = judge(result({"mongodb": 1.2, "worker": 0.3}, disturbance=Disturbance(other_programs=0.2)))
         assert found.resource == "machine_cpu"
