@@ -11,22 +11,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any
 
 import bson
 import numpy as np
 from bson.codec_options import CodecOptions, DatetimeConversion
 from bson.datetime_ms import DatetimeMS
 from numpy.typing import NDArray
-from pymongo import CursorType, MongoClient
 
 from bench.expected import Expected, expected_document
 from bench.offered import Offered, id_low_of_props
-from bench.rawbson import identities, starts_of
+from bench.rawbson import identities
+from bench.rawcursor import Batch, batches
 from pipeline.settings import Mongo
 
 _OPTIONS: CodecOptions[dict[str, Any]] = CodecOptions(datetime_conversion=DatetimeConversion.DATETIME_MS)
-_BATCH_DOCUMENTS = 10_000
 _MAX_EXAMPLES = 5
 _GOLDEN = np.uint64(0x9E37_79B9_7F4A_7C15)  # 2 to the power of 64 divided by the golden ratio: spreads neighbours
 
@@ -63,11 +62,8 @@ def scan(mongo: Mongo, offered: Offered, expected: Expected, compare_share: floa
         PyMongoError: MongoDB is away, or did not answer in ``mongo.timeout_ms``.
     """
     tally = _Tally(offered, expected, compare_share)
-    with MongoClient[dict[str, Any]](mongo.uri, serverSelectionTimeoutMS=mongo.timeout_ms) as client:
-        collection = client[mongo.database][mongo.collection]
-        # Exhaust: the server sends the next batch while this one is looked at.
-        for batch in collection.find_raw_batches({}, batch_size=_BATCH_DOCUMENTS, cursor_type=CursorType.EXHAUST):
-            tally.take(cast("bytes", batch))  # raw BSON, typed as a dict
+    for batch in batches(mongo):
+        tally.take(batch)
     return tally.documents()
 
 
@@ -84,18 +80,17 @@ class _Tally:
         self._differing = 0
         self._differences: list[str] = []
 
-    def take(self, batch: bytes) -> None:
-        """Take the next documents, one behind the other as BSON."""
-        starts = starts_of(batch)
-        id_low, read = identities(batch, starts)
+    def take(self, batch: Batch) -> None:
+        """Take the next documents."""
+        id_low, read = identities(batch)
         for at in np.flatnonzero(~read).tolist():
-            id_low[at] = id_low_of_props(_decoded(batch, starts, at).get("props"))
+            id_low[at] = id_low_of_props(_decoded(batch, at).get("props"))
         index = self._offered.index_of(id_low)
         self._indexes.append(index)
         chosen = np.flatnonzero((index >= 0) & self._to_compare(id_low))
         self._compared += len(chosen)
-        for at in self._unlike(batch, starts, chosen, index).tolist():
-            document = _decoded(batch, starts, at)
+        for at in self._unlike(batch, chosen, index).tolist():
+            document = _decoded(batch, at)
             difference = _difference(document, self._expected.event(int(index[at])))
             if difference:
                 self._differing += 1
@@ -120,27 +115,30 @@ class _Tally:
             return np.ones(len(id_low), dtype=bool)
         return (id_low * _GOLDEN).astype(np.float64) < self._compare_below
 
-    def _unlike(
-        self, batch: bytes, starts: NDArray[np.int64], chosen: NDArray[np.int64], index: NDArray[np.int64]
-    ) -> NDArray[np.int64]:
+    def _unlike(self, batch: Batch, chosen: NDArray[np.int64], index: NDArray[np.int64]) -> NDArray[np.int64]:
         """Give those of ``chosen`` that are not byte by byte what they have to be."""
-        if not self._expected.has_bson or not len(chosen):
+        known = self._expected.has_bson(index[chosen])
+        if not known.all():
+            others = self._unlike(batch, chosen[known], index)
+            return np.sort(np.concatenate([chosen[~known], others]))
+        if not len(chosen):
             return chosen
         expected, lengths = self._expected.bson(index[chosen])
-        same_length = lengths == np.diff(starts)[chosen]
+        same_length = lengths == np.diff(batch.starts)[chosen]
         if not same_length.all():
-            alike = self._unlike(batch, starts, chosen[same_length], index)
-            return np.sort(np.concatenate([chosen[~same_length], alike]))
+            others = self._unlike(batch, chosen[same_length], index)
+            return np.sort(np.concatenate([chosen[~same_length], others]))
+        found = batch.documents
         if len(chosen) < len(index):
-            batch = b"".join([batch[starts[at] : starts[at + 1]] for at in chosen.tolist()])
-        differs = np.frombuffer(batch, dtype=np.uint8) != np.frombuffer(expected, dtype=np.uint8)
+            found = b"".join([found[batch.starts[at] : batch.starts[at + 1]] for at in chosen.tolist()])
+        differs = np.frombuffer(found, dtype=np.uint8) != np.frombuffer(expected, dtype=np.uint8)
         if not differs.any():
             return chosen[:0]
         return chosen[np.logical_or.reduceat(differs, np.cumsum(lengths) - lengths)]
 
 
-def _decoded(batch: bytes, starts: NDArray[np.int64], at: int) -> dict[str, Any]:
-    return bson.decode(batch[starts[at] : starts[at + 1]], _OPTIONS)
+def _decoded(batch: Batch, at: int) -> dict[str, Any]:
+    return bson.decode(batch.documents[batch.starts[at] : batch.starts[at + 1]], _OPTIONS)
 
 
 def _difference(document: Mapping[str, Any], event: Mapping[str, Any]) -> str | None:

@@ -60,10 +60,15 @@ class Expected:
         kept = _kept_templates if table_bytes <= _KEPT_UP_TO_BYTES else _Templates
         self._templates = kept(spec.traffic, spec.seed) if table_bytes <= _MOST_TEMPLATE_BYTES else None
 
-    @property
-    def has_bson(self) -> bool:
-        """Whether :meth:`bson` can be asked: it keeps a document for each event of the table in memory."""
-        return self._templates is not None
+    def has_bson(self, indexes: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """Say for which of these events :meth:`bson` can be asked, which keeps what is in the load's table in memory.
+
+        It cannot for the witness's few, which come from another one: :meth:`event` alone tells what they say.
+        """
+        if self._templates is None:
+            return np.zeros(len(indexes), dtype=bool)
+        streams = self._offered.rows["stream"][self._offered.row_of_event[indexes]]
+        return np.asarray(streams != _identity.WITNESS_STREAM)
 
     def event(self, index: int) -> dict[str, Any]:
         """Give the event as it was sent."""
@@ -77,8 +82,7 @@ class Expected:
         """Give the documents of these events as BSON, one behind the other, and their lengths in bytes.
 
         In them the elements have the order in which a worker writes them, and numbers their usual types: a
-        document that is not the same byte by byte may still say the same. The witness's few never are: its events
-        come from another table than the load's, and :meth:`event` alone tells what they say.
+        document that is not the same byte by byte may still say the same.
         """
         if self._templates is None:
             raise ValueError("documents of this size are compared one by one")

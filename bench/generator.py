@@ -19,11 +19,15 @@ from pipeline.local.process import ChildProcess
 
 _ROOT = Path(__file__).resolve().parent.parent
 _START_S = 30.0
-_POLL_S = 0.1
+_POLL_S = 0.05
+_GATE = "load-may-begin"
 
 
 def generator_process(spec: LoadSpec, url: str, processes: int, folder: Path) -> ChildProcess:
-    """Give the generator that offers ``spec`` to ``url``, not started yet; its ledgers go into ``folder``."""
+    """Give the generator that offers ``spec`` to ``url``, not started yet; its ledgers go into ``folder``.
+
+    Once started it waits for :func:`begin`.
+    """
     traffic = folder / "logs" / "traffic.json"
     traffic.write_bytes(msgspec.json.encode(spec.traffic))
     options = {
@@ -37,6 +41,7 @@ def generator_process(spec: LoadSpec, url: str, processes: int, folder: Path) ->
         "--run-number": str(spec.run),
         "--ledger": str(folder),
         "--traffic": str(traffic),
+        "--begin-when": str(folder / _GATE),
         "--spawn-rate": "1000",  # Locust would rather have less: its users then think, ours wait for the schedule
     }
     if processes > 1:
@@ -45,16 +50,20 @@ def generator_process(spec: LoadSpec, url: str, processes: int, folder: Path) ->
     return ChildProcess("generator", argv, env=dict(os.environ), cwd=_ROOT, log_path=folder / "logs" / "generator.log")
 
 
-async def epoch_of(generator: ChildProcess, folder: Path) -> int:
-    """Wait for the generator's ledger and give the epoch that it fixed (monotonic ns).
+async def begin(generator: ChildProcess, folder: Path) -> int:
+    """Let the load begin as soon as the generator is ready, and give the epoch that it fixed (monotonic ns).
 
     Raises:
         RepeatError: it wrote none in time, or ended before.
     """
+    gate = folder / _GATE
+    gate.touch()
     deadline = time.monotonic() + _START_S
     while time.monotonic() < deadline and generator.running():
         for path in list(folder.glob("ledger-*.log")):  # noqa: ASYNC240 - a look into a small local folder
             with contextlib.suppress(CorruptLogError):  # the head is not written yet
-                return _ledger.read(path).head.epoch_monotonic_ns
+                epoch_ns = _ledger.read(path).head.epoch_monotonic_ns
+                gate.unlink()
+                return epoch_ns
         await asyncio.sleep(_POLL_S)
     raise RepeatError(f"the generator wrote no ledger; {generator.last_words()}")

@@ -1,4 +1,4 @@
-"""Many BSON documents at once, as MongoDB sends them: where each begins, and the identity that it carries.
+"""The identities that many BSON documents carry, read from all of them at once.
 
 Nearly all documents of a repeat have one layout, the order of their elements included. Such are read
 with numpy, element by element over all documents together; the caller decodes the others one by one.
@@ -6,17 +6,15 @@ with numpy, element by element over all documents together; the caller decodes t
 
 from __future__ import annotations
 
-import struct
 from typing import Any
 
 import numpy as np
-from bson.errors import InvalidBSON
 from numpy.typing import DTypeLike, NDArray
+
+from bench.rawcursor import Batch
 
 IDENTITY_NAME = b"\x12tidemark\x00"  # the type, a 64-bit integer, and the name
 _INT32, _INT64 = 4, 8
-_LENGTH = struct.Struct("<i")
-_SMALLEST_BYTES = 5
 _MOST_READ_BYTES = 64  # at once: no name and no value that is read is longer
 _PACKED_END = 1 << 62
 _VARIANT = np.uint64(0b10 << 62)
@@ -27,30 +25,14 @@ _PROPS = (b"\x03props\x00", _INT32)
 _OPTIONAL_STRINGS = (b"\x02url\x00", b"\x02filling\x00")
 
 
-def starts_of(batch: bytes) -> NDArray[np.int64]:
-    """Give where each of the documents in ``batch`` begins, and where the last one ends.
-
-    Raises:
-        InvalidBSON: a document says that it is shorter than one can be.
-    """
-    starts, at, length_at = [0], 0, _LENGTH.unpack_from
-    while at < len(batch):
-        length = length_at(batch, at)[0]
-        if length < _SMALLEST_BYTES:
-            raise InvalidBSON(f"a document of {length} bytes at byte {at} of {len(batch)}")
-        at += length
-        starts.append(at)
-    return np.array(starts, dtype=np.int64)
-
-
-def identities(batch: bytes, starts: NDArray[np.int64]) -> tuple[NDArray[np.uint64], NDArray[np.bool_]]:
+def identities(batch: Batch) -> tuple[NDArray[np.uint64], NDArray[np.bool_]]:
     """Read ``props.tidemark`` of every document of ``batch``.
 
-    ``starts`` is that of :func:`starts_of`. Given are, in the order of the documents, the low 64 bits of
-    the id that the identity stands for (0, which is no event's, where it is out of range), and whether
-    the document has the layout at all: where it has not, the first value means nothing.
+    Given are, in the order of the documents, the low 64 bits of the id that the identity stands for (0,
+    which is no event's, where it is out of range), and whether the document has the layout at all: where
+    it has not, the first value means nothing.
     """
-    walk = _Walk(batch, starts)
+    walk = _Walk(batch)
     walk.expect(*_ID)
     for name in _STRINGS:
         walk.skip_string(name, required=True)
@@ -72,10 +54,10 @@ def at_every_byte(buffer: bytes | bytearray, kind: DTypeLike) -> NDArray[Any]:
 class _Walk:
     """A place in each document, moved on element by element; ``fits``: it was as expected so far."""
 
-    def __init__(self, batch: bytes, starts: NDArray[np.int64]) -> None:
-        self._buffer = batch + bytes(_MOST_READ_BYTES)
-        self._at = starts[:-1] + _INT32  # behind the document's own length
-        self._ends = starts[1:]
+    def __init__(self, batch: Batch) -> None:
+        self._buffer = batch.documents + bytes(_MOST_READ_BYTES)
+        self._at = batch.starts[:-1] + _INT32  # behind the document's own length
+        self._ends = batch.starts[1:]
         self.fits = np.ones(len(self._at), dtype=bool)
 
     def expect(self, name: bytes, value_bytes: int) -> None:

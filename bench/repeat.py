@@ -21,7 +21,7 @@ from bench.detectors import Detectors
 from bench.errors import RepeatError
 from bench.evidence import Backlog, Evidence, Happened, Witnessed
 from bench.forecast import Seen
-from bench.generator import epoch_of, generator_process
+from bench.generator import begin, generator_process
 from bench.leftovers import GroupWatch
 from bench.matrix import Bounds, Objective
 from bench.preload import preload
@@ -39,6 +39,7 @@ from pipeline.settings import Settings
 
 _WATCH_S = 1.0
 _DRAIN_POLL_S = 0.1
+_END_POLL_S = 0.05
 _GENERATOR_END_S = 45.0
 EVEN_MIX = (("page_view", 1.0), ("signup", 1.0), ("add_to_cart", 1.0))
 
@@ -103,13 +104,23 @@ async def run(repeat: Repeat, folder: Path, display: Display) -> Result:
     Raises:
         TidemarkError, KafkaError, PyMongoError, OSError: the repeat could not be run to its end.
     """
-    measured = await measure(repeat, folder, display)
     began_s = time.monotonic()
+    measured = await measure(repeat, folder, display)
+    measured_s = time.monotonic()
     result = judge(repeat, measured)
     keep(repeat, measured, result, folder)
     phases_s = dict(measured.happened.duration_s)
-    phases_s["audit"] += time.monotonic() - began_s
+    phases_s["audit"] += time.monotonic() - measured_s
+    phases_s["overhead"] = _overhead_s(repeat, result, phases_s, time.monotonic() - began_s)
     return msgspec.structs.replace(result, duration_s=phases_s)
+
+
+def _overhead_s(repeat: Repeat, result: Result, phases_s: Mapping[str, float], whole_s: float) -> float:
+    """Give what of a repeat is neither preload, warm-up, measuring, draining nor audit, in seconds."""
+    work_s = sum(phases_s.get(each, 0.0) for each in ("preload", "drain", "audit"))
+    if repeat.identity.cell.through_http and result.window is not None:
+        work_s += result.window.end_s  # the warm-up and what was measured, from the epoch on
+    return whole_s - work_s
 
 
 async def measure(repeat: Repeat, folder: Path, display: Display, on_load: OnLoad | None = None) -> Measured:
@@ -134,7 +145,7 @@ async def measure(repeat: Repeat, folder: Path, display: Display, on_load: OnLoa
     progress = _Progress()
     until = _probe_watch(repeat)
     async with contextlib.AsyncExitStack() as stack:
-        stack.push_async_callback(_drop, system)
+        stack.push_async_callback(_drop, system, progress, display)
         with progress.phase("topics", display):
             await system.provision()
         watch = await stack.enter_async_context(GroupWatch(system.settings.kafka, system.settings.worker.group_id))
@@ -143,10 +154,18 @@ async def measure(repeat: Repeat, folder: Path, display: Display, on_load: OnLoa
         stack.callback(generator.stop)
         stack.callback(witness.stop)
         observers.start()
-        if cell.kind == "drain":
-            await _load_drain(system, spec, cell.events, folder, progress, display)
-        else:
-            await _start_steady(system, generator, witness, folder, progress, display)
+        with progress.phase("start", display):
+            if cell.through_http:
+                generator.start()  # first: it takes longest, and waits to be let begin
+                witness.start()  # which waits for the load
+            await system.start(with_api=cell.through_http)
+        if not cell.through_http:
+            await _preload(system, spec, cell.events, folder, progress, display)
+        with progress.phase("join", display):
+            await system.let_workers_join()
+        if cell.through_http:
+            with progress.phase("load", display):
+                progress.epoch_ns = await begin(generator, folder)
         async with _beside(on_load(Moment(progress.epoch_ns, pids())) if on_load else None):
             if cell.through_http:
                 await _load_steady(generator, watch, spec, until, progress, display)
@@ -156,8 +175,9 @@ async def measure(repeat: Repeat, folder: Path, display: Display, on_load: OnLoa
                 if witness.pid:
                     witness.stop()  # it waits for its last answers, looks once more, and ends
                     await _drain(system, watch, repeat, progress, display)  # what it had on its way
-        observers.stop()  # before the workers: what one used since the last sample goes with it
-        crashes = system.stop()
+        with progress.phase("stop", display):
+            observers.stop()  # before the workers: what one used since the last sample goes with it
+            crashes = system.stop()
         with progress.phase("audit", display):
             collected = await _collect(system, watch, spec, repeat, observers, progress, witness, folder)
     happened = Happened(
@@ -244,33 +264,14 @@ def _probe_watch(repeat: Repeat) -> probe.Watch | None:
     return probe.Watch(cell, load, repeat.objective.delivery_latency_p99_ms)
 
 
-async def _load_drain(
+async def _preload(
     system: System, spec: LoadSpec, events: int, folder: Path, progress: _Progress, display: Display
 ) -> None:
-    """Fill the topics, then start the workers on them."""
+    """Fill the topics, with everything started and nobody reading yet."""
     with progress.phase("preload", display):
         path = _ledger.path_of(folder, 0)
         await preload(system.settings.kafka, spec, events, path)
         progress.epoch_ns = _ledger.read(path).head.epoch_monotonic_ns
-    with progress.phase("start", display):
-        await system.start_workers()
-
-
-async def _start_steady(
-    system: System,
-    generator: ChildProcess,
-    witness: ChildProcess,
-    folder: Path,
-    progress: _Progress,
-    display: Display,
-) -> None:
-    """Start API and workers, then witness and generator, until that has fixed the epoch of both."""
-    with progress.phase("start", display):
-        await asyncio.gather(system.start_api(), system.start_workers())
-    with progress.phase("load", display):
-        witness.start()
-        generator.start()
-        progress.epoch_ns = await epoch_of(generator, folder)
 
 
 async def _load_steady(
@@ -293,7 +294,14 @@ async def _load_steady(
             if until is not None and until.is_over(progress.seen):
                 generator.send_signal(signal.SIGTERM)  # what is due by now still goes out, and its answer is awaited
                 until = None
-            await asyncio.sleep(_WATCH_S)
+            await _until_ended(generator, _WATCH_S)
+
+
+async def _until_ended(process: ChildProcess, most_s: float) -> None:
+    """Wait until ``process`` has ended, ``most_s`` at most."""
+    deadline = time.monotonic() + most_s
+    while process.running() and time.monotonic() < deadline:  # noqa: ASYNC110 - a process sets no event
+        await asyncio.sleep(_END_POLL_S)
 
 
 async def _drain(system: System, watch: GroupWatch, repeat: Repeat, progress: _Progress, display: Display) -> None:
@@ -341,12 +349,16 @@ async def _collect(
             _schedule.offered(spec, index, len(of_load.streams), stopped_ns)
             for index, stopped_ns in zip(of_load.streams, of_load.stopped_ns, strict=True)
         )
+    found, left = await asyncio.gather(
+        asyncio.to_thread(evidence.read_documents, system.settings.mongo, audited, spec, repeat.bounds.compare_share),
+        watch.leftovers(),
+    )
     return Evidence(
         offered=of_load,
         scheduled=scheduled,
         deliveries=deliveries.load(system.deliveries_logs, system.assignments),
-        documents=evidence.read_documents(system.settings.mongo, audited, spec, repeat.bounds.compare_share),
-        leftovers=await watch.leftovers(),
+        documents=found,
+        leftovers=left,
         clock=observers.sampler.clock(),
         samples=tuple(observers.sampler.samples),
         backlog=Backlog(np.array(progress.backlog_at_ns, dtype=np.int64), np.array(progress.backlog, dtype=np.int64)),
@@ -355,8 +367,8 @@ async def _collect(
     )
 
 
-async def _drop(system: System) -> None:
+async def _drop(system: System, progress: _Progress, display: Display) -> None:
     """Leave nothing on the servers; that they are away then is no news, the repeat itself has failed of it."""
-    with contextlib.suppress(MissingPartError, ProvisionError, PyMongoError):
+    with contextlib.suppress(MissingPartError, ProvisionError, PyMongoError), progress.phase("drop", display):
         system.drop_collection()
         await provision.delete_topics(system.settings.kafka)

@@ -14,8 +14,9 @@ from bench.system import NICENESS
 from pipeline.local.stack import LocalStack
 from pipeline.settings import Settings
 
-# A group forms only once all of its workers are there: no consumer gets a head start.
-_REBALANCE_DELAY_MS = 3_000
+# A group forms only once all of its workers are there: no consumer gets a head start. They are let in together
+# (bench/system.py), and each that comes within this time of the one before it is waited for.
+_REBALANCE_DELAY_MS = 300
 
 
 @dataclass(frozen=True)

@@ -31,6 +31,7 @@ NICENESS = 10
 _READY_TIMEOUT_S = 60.0
 _STOP_TIMEOUT_S = 30.0
 _POLL_S = 0.05
+_WAITS = "worker waits for"
 
 
 def settings_for(base: Settings, cell: CellSpec, name: str) -> Settings:
@@ -71,6 +72,7 @@ class System:
         self._logs = folder / "logs"
         self._logs.mkdir(exist_ok=True)
         self._folder = folder
+        self._gate = folder / "workers-may-join"
         self.api: ChildProcess | None = None
         self.assignments: list[deliveries.Assignment | None] = []
         self.workers = [self._worker(number) for number in range(1, consumers + 1)]
@@ -101,27 +103,32 @@ class System:
         with MongoClient[dict[str, object]](mongo.uri, serverSelectionTimeoutMS=mongo.timeout_ms) as client:
             client[mongo.database].drop_collection(mongo.collection)
 
-    async def start_api(self) -> None:
-        """Start the API and wait until it takes events."""
-        recorded = structs.replace(self.settings.api, loop_lag_path=str(self._folder / "loop-lag-api"))
-        for_api = structs.replace(self.settings, api=recorded)
-        self.api = self._process("api", ["-m", "pipeline", "api"], for_api)
-        self.api.start()
+    async def start(self, *, with_api: bool) -> None:
+        """Start API and workers all at once; wait until the API takes events and the workers could join their group."""
         deadline = time.monotonic() + _READY_TIMEOUT_S
-        while not await asyncio.to_thread(_is_ready, self.url):
+        if with_api:
+            recorded = structs.replace(self.settings.api, loop_lag_path=str(self._folder / "loop-lag-api"))
+            for_api = structs.replace(self.settings, api=recorded)
+            self.api = self._process("api", ["-m", "pipeline", "api"], for_api)
+            self.api.start()
+        for worker in self.workers:
+            worker.start()
+        for worker in self.workers:
+            await asyncio.to_thread(worker.wait_for_line, _WAITS, max(0.0, deadline - time.monotonic()))
+        while self.api is not None and not await asyncio.to_thread(_is_ready, self.url):
             self._expect_running(self.api, deadline, "take events")
             await asyncio.sleep(_POLL_S)
 
-    async def start_workers(self) -> None:
-        """Start all workers at once and wait until every partition is assigned and every worker has joined."""
-        for worker in self.workers:
-            worker.start()
+    async def let_workers_join(self) -> None:
+        """Let all workers join their group now; wait until each has, and every partition is assigned."""
+        self._gate.touch()
         topics = len(event_topics(self.settings.kafka))
         deadline = time.monotonic() + _READY_TIMEOUT_S
         while True:
             assigned = [deliveries.assignment(path) for path in self.deliveries_logs]
             partitions = sum(len(each) for one in assigned if one for each in one.values())
             if None not in assigned and partitions == topics * self.settings.kafka.partitions:
+                self._gate.unlink()
                 return
             for worker in self.workers:
                 self._expect_running(worker, deadline, "join the group")
@@ -160,6 +167,7 @@ class System:
             self.settings.worker,
             deliveries_path=str(self._deliveries_log(number)),
             loop_lag_path=str(self._folder / "loop-lag-worker"),
+            join_when_path=str(self._gate),
         )
         for_worker = structs.replace(self.settings, worker=recorded)
         return self._process(f"worker-{number}", ["-m", "pipeline", "worker"], for_worker)

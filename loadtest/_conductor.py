@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import gevent
 import msgspec
@@ -24,13 +25,15 @@ from loadtest._member import STOP_WAIT_S
 from loadtest._messages import Assignment, Begin, Ended, Stop
 from pipeline.errors import TidemarkError
 
-EPOCH_AHEAD_S = 1.0
+# Long enough for members on this host to hear of it, which is within milliseconds where nothing is overloaded.
+EPOCH_AHEAD_S = 0.5
 # How long to wait for members' last words after an early stop, and after all should long have ended.
 _LAST_WORDS_S = STOP_WAIT_S + 2.0
 _GRACE_S = 10.0
 # How long a member may be missing, on top of the few seconds until Locust calls it so.
 _SILENCE_S = 3.0
 _POLL_S = 0.1
+_GATE_POLL_S = 0.02
 _LOCAL = "local"
 
 _log = logging.getLogger(__name__)
@@ -116,9 +119,7 @@ class Conductor:
         wanted = test.options.senders * len(test.members)
         if user_count < wanted:
             _log.info("%d senders for %d processes; --senders asks for %d", user_count, len(test.members), wanted)
-        epoch = _clock.epoch_in(self._clock, int(EPOCH_AHEAD_S * _clock.NS_PER_S))
-        self._tell(test, _messages.BEGIN, Begin(test.number, epoch))
-        gevent.spawn(self._watch, test)
+        gevent.spawn(self._begin, test)
 
     def _on_ended(self, environment: Environment, msg: Message) -> None:  # noqa: ARG002 - Locust passes both by name
         ended = _messages.unpack(msg.data, Ended)
@@ -138,6 +139,17 @@ class Conductor:
             return
         self._tell(test, _messages.STOP, Stop(test.number))
         self._wait(test, _LAST_WORDS_S)
+
+    def _begin(self, test: _Test) -> None:
+        """Have all members begin together, as soon as they may; then watch them."""
+        gate = test.options.begin_when_path
+        while gate and not Path(gate).exists():
+            if test is not self._test or test.stopping:
+                return
+            gevent.sleep(_GATE_POLL_S)
+        epoch = _clock.epoch_in(self._clock, int(EPOCH_AHEAD_S * _clock.NS_PER_S))
+        self._tell(test, _messages.BEGIN, Begin(test.number, epoch))
+        self._watch(test)
 
     def _watch(self, test: _Test) -> None:
         """End the test when all members have ended, or should have long ago."""

@@ -39,8 +39,9 @@ _DURATION_HELP = (
 _RUN_NUMBER_HELP = (
     f"Carried by every event's id, 0 to {MAX_RUN}; each further start in the UI takes the next (default 0)."
 )
-_SENDERS_HELP = "Requests that each process can have in flight; it becomes the number of Locust's users (default 64)."
+_SENDERS_HELP = "Requests that each process can have in flight; it becomes the number of Locust's users (default 512)."
 _UNSENT_HELP = "Seconds that a request may go out late; it counts as unsent after that (default 10)."
+_BEGIN_HELP = "File to wait for, with everything started, before the load begins; empty: none (default)."
 EXAMPLES = """\
 examples
   locust -f loadtest                                   the UI at http://localhost:8089, 1,000 events/s when started
@@ -59,7 +60,8 @@ class Options(Struct, frozen=True):
     """Everything that the command line says about a test.
 
     ``senders``: how many requests a process can have in flight. ``unsent_after_s``: how late a request may
-    go out. ``request_timeout_s``: how long one may take. ``ledger_dir``: empty for no ledger.
+    go out. ``request_timeout_s``: how long one may take. ``ledger_dir``: empty for no ledger. ``begin_when_path``: a
+    file that is waited for before the load begins, empty for none.
     """
 
     spec: LoadSpec
@@ -68,6 +70,7 @@ class Options(Struct, frozen=True):
     request_timeout_s: float
     ledger_dir: str
     write_key: str
+    begin_when_path: str = ""
 
 
 class _Limits(Struct):
@@ -128,6 +131,7 @@ def register(parser: argparse.ArgumentParser) -> None:
     generator = parser.add_argument_group("Tidemark: the generator")
     _add(generator, "--ledger", default="", help="Folder for the ledger: the outcome and the times of every request.")
     _add(generator, "--senders", type=int, default=512, help=_SENDERS_HELP)
+    _add(generator, "--begin-when", default="", help=_BEGIN_HELP)
     _add(generator, "--unsent-after", type=float, default=10.0, help=_UNSENT_HELP)
     _add(generator, "--request-timeout", type=float, default=15.0, help="Seconds to wait for one answer (default 15).")
     key = _add(generator, "--write-key", default="", help="Write key, where the API asks for one.")
@@ -151,6 +155,7 @@ def read(options: argparse.Namespace, *, new_ledger: bool = True) -> Options:
         request_timeout_s=limits["request_timeout"],
         ledger_dir=_ledger_dir(options.ledger) if new_ledger else options.ledger,
         write_key=options.write_key,
+        begin_when_path=options.begin_when,
     )
 
 

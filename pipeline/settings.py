@@ -99,6 +99,7 @@ class Worker(Struct, frozen=True, forbid_unknown_fields=True):
     metrics_port: Port = 0  # 0: none
     deliveries_path: str = ""  # empty: nothing is recorded
     loop_lag_path: str = ""  # empty: nothing is recorded
+    join_when_path: str = ""  # empty: at once
 
 
 class Local(Struct, frozen=True, forbid_unknown_fields=True):

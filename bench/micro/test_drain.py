@@ -46,7 +46,7 @@ def workers(servers: Servers, partitions: int, consumers: int, folder: Path) -> 
     system = System(settings_for(base, cell, f"micro-{secrets.token_hex(6)}"), consumers, folder)
     asyncio.run(system.provision())
     try:
-        asyncio.run(system.start_workers())
+        asyncio.run(start(system))
         yield system
     finally:
         send(system, signal.SIGCONT)
@@ -54,6 +54,11 @@ def workers(servers: Servers, partitions: int, consumers: int, folder: Path) -> 
         system.drop_collection()
         asyncio.run(provision.delete_topics(system.settings.kafka))
     assert not crashes
+
+
+async def start(system: System) -> None:
+    await system.start(with_api=False)
+    await system.let_workers_join()
 
 
 def send(system: System, which: signal.Signals) -> None:

@@ -70,6 +70,11 @@ class EventConsumer(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafk
         self._consumer: AIOKafkaConsumer = None
         self._failure: Exception | None = None
 
+    @property
+    def stopping(self) -> bool:
+        """Whether :meth:`stop` was called."""
+        return self._stop.is_set()
+
     def stop(self) -> None:
         """Finish what is in hand, commit, leave the group; :meth:`run` then returns."""
         if not self._stop.is_set():

@@ -28,6 +28,7 @@ from pipeline.worker.writer import BatchWriter
 log = logging.getLogger(__name__)
 
 _DONE, _UNSETTLED, _CRASHED = 0, 1, 3
+_GATE_POLL_S = 0.02
 _GC_THRESHOLDS = (200_000, 20, 50)  # a batch makes some ten thousand objects, and hardly a cycle
 
 
@@ -72,6 +73,8 @@ async def _work(settings: Settings) -> int:
     _tune_garbage_collection()
     watching_lag = looplag.watching(metrics.loop_lag.observe, worker.loop_lag_path, "PIPELINE_WORKER_LOOP_LAG_PATH")
     try:
+        if worker.join_when_path:
+            await _wait_for(Path(worker.join_when_path), consumer)
         async with watching_lag:
             unsettled = await consumer.run()
     finally:
@@ -82,6 +85,14 @@ async def _work(settings: Settings) -> int:
     if unsettled:
         log.warning("stopped with %d events in hand not stored for certain: they will be read again", unsettled)
     return _UNSETTLED if unsettled else _DONE
+
+
+async def _wait_for(path: Path, consumer: EventConsumer) -> None:
+    """Return once there is a file at ``path``, or the worker is told to stop; it says that it waits."""
+    sys.stdout.write(f"worker waits for {path}\n")
+    sys.stdout.flush()
+    while not (consumer.stopping or path.exists()):  # noqa: ASYNC110, ASYNC240 - a file sets no event; it is local
+        await asyncio.sleep(_GATE_POLL_S)
 
 
 class _Announcer:

@@ -18,6 +18,7 @@ def repeats_of(cell: Cell) -> Table:
         result = repeat.result
         if result.findings or not result.valid:
             marked.append(index)
+        phases_s = {name: took_s for name, took_s in result.duration_s.items() if name != "overhead"}  # part of them
         length = result.window.end_s - result.window.start_s if result.window else None
         response, delivery = result.response_time_ms, result.delivery_latency_ms
         rows.append(
@@ -34,14 +35,16 @@ def repeats_of(cell: Cell) -> Table:
                 formats.share(result.disturbance.total if result.disturbance else None),
                 formats.count(sum(result.negative_durations.values())),
                 formats.count(result.audit.lost if result.audit else None),
-                formats.rounded(sum(result.duration_s.values()) if result.duration_s else None),
+                formats.rounded(sum(phases_s.values()) if phases_s else None),
+                formats.rounded(result.duration_s.get("overhead")),
             ]
         )
     heads = ["round", "validity", "stored, events/s", "window, s"]
     if _steady(cell):
         heads += ["offered load, events/s", "achieved", "delivery latency p99, ms", "response time p99, ms"]
         heads += ["schedule delay p99, ms"]
-    heads += ["clock drift, ms/s", "CPU used by others", "negative durations", "lost", "whole repeat, s"]
+    heads += ["clock drift, ms/s", "CPU used by others", "negative durations", "lost"]
+    heads += ["whole repeat, s", "its overhead, s"]
     return table(heads, rows, text=2, marked=marked)
 
 

@@ -143,6 +143,23 @@ def test_two_processes_send_every_sequence_once_and_the_same_schedule_as_one(tmp
     assert intended.tolist() == due.tolist()
 
 
+def test_with_begin_when_everything_is_started_and_waits_for_the_file(tmp_path: Path) -> None:
+    gate, folder = tmp_path / "gate", tmp_path / "ledger"
+    options = ("--headless", "--offered-load", "500", "--duration", "1", "--ledger", str(folder))
+    with Target() as target:
+        generator = start(*options, "--begin-when", str(gate), target=target)
+        time.sleep(4)  # longer than it takes to start
+        assert generator.poll() is None
+        assert not folder.exists()
+        touched_ns = time.monotonic_ns()
+        gate.touch()
+        assert generator.wait(timeout=30) == 0
+        assert target.tidemarks
+    (ledger,) = ledgers(folder)
+    check_whole(ledger)
+    assert ledger.head.epoch_monotonic_ns > touched_ns
+
+
 def stalled_run(tmp_path: Path, senders: str) -> tuple[Target, NDArray[np.void], dict[str, dict[str, Any]]]:
     """A run in which the server answers nobody for a second; gives server, ledger and Locust's statistics."""
     behaviour = Behaviour(stall_at=60, stall_s=1.0)

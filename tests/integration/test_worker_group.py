@@ -160,3 +160,23 @@ def test_more_workers_than_partitions_leave_one_idle_and_it_says_so(
     wait_until(lambda: kafka.committed("generic") == kafka.ends("generic"), "everything committed")
     assert_stored_once(collection, 300)
     assert sorted(delivered(path) for path in logs[:4]) == [0, 100, 100, 100]
+
+
+def test_workers_that_wait_to_be_let_in_share_the_partitions_at_once_and_end_when_told_to(
+    settings: Settings, kafka: Any, collection: Documents, start_worker: Start, wait_until: Wait, tmp_path: Path
+) -> None:
+    kafka.send(messages(0, 300))
+    gate, logs = tmp_path / "gate", [tmp_path / f"{number}.log" for number in range(2)]
+    kept_out = start_worker(
+        recording(settings, tmp_path / "out.log", join_when_path=str(tmp_path / "never")), ready=False
+    )
+    workers = [start_worker(recording(settings, log, join_when_path=str(gate)), ready=False) for log in logs]
+    for each in (kept_out, *workers):
+        each.wait_for_line("worker waits for", 30)
+    assert collection.count_documents({}) == 0
+    gate.touch()
+    wait_until(lambda: kafka.committed() == kafka.ends(), "everything committed")
+    assert [len(assignments(log)) for log in logs] == [1, 1], "one rebalance for both"
+    kept_out.send_signal(signal.SIGTERM)
+    assert kept_out.wait(20) == 0
+    assert not assignments(tmp_path / "out.log")

@@ -11,7 +11,7 @@ from bson.datetime_ms import DatetimeMS
 from bson.errors import InvalidBSON
 from bson.objectid import ObjectId
 
-from bench import documents, expected, rawbson
+from bench import documents, expected, rawcursor
 from bench.expected import Expected, expected_document
 from bench.offered import ROW, Offered
 from loadtest import _identity
@@ -63,12 +63,17 @@ def stored(spec: LoadSpec) -> list[dict]:
     ]
 
 
+def batch_of(found: list[dict]) -> rawcursor.Batch:
+    """As a server sends them: an array, which in BSON is a document with numbers for names."""
+    return rawcursor.cut(bson.encode({str(number): each for number, each in enumerate(found)}))
+
+
 def scanned(spec: LoadSpec, found: list[dict], share: float = 1.0) -> documents.Documents:
     """What the audit says of ``found``, in batches of 100."""
     of = offered(spec)
     tally = documents._Tally(of, Expected(of, spec), share)
     for at in range(0, len(found), 100):
-        tally.take(b"".join(bson.encode(each) for each in found[at : at + 100]))
+        tally.take(batch_of(found[at : at + 100]))
     return tally.documents()
 
 
@@ -91,7 +96,7 @@ def test_documents_are_known_without_decoding_them(monkeypatch) -> None:
 
 def test_documents_too_large_to_be_kept_in_memory_are_compared_one_by_one(monkeypatch) -> None:
     monkeypatch.setattr(expected, "_MOST_TEMPLATE_BYTES", 512 * 256 - 1)
-    assert not Expected(offered(spec_of()), spec_of()).has_bson
+    assert not Expected(offered(spec_of()), spec_of()).has_bson(np.arange(1400)).any()
     found = stored(spec_of())
     found[7]["user_id"] = "somebody else"
     told = scanned(spec_of(), found)
@@ -172,9 +177,26 @@ def test_an_empty_collection_holds_no_document() -> None:
     assert (told.total, told.compared, int(told.count_per_event.sum())) == (0, 0, 0)
 
 
-def test_a_length_that_cannot_be_is_refused() -> None:
-    with pytest.raises(InvalidBSON, match="4 bytes"):
-        rawbson.starts_of(b"\x04\x00\x00\x00\x00")
+@pytest.mark.parametrize("number", [0, 1, 9, 10, 11, 99, 100, 101, 1001])
+def test_an_array_is_cut_into_its_documents(number: int) -> None:
+    made = [{"a": "x" * each} for each in range(number)]
+    batch = batch_of(made)
+    assert [bson.decode(batch.documents[start:end]) for start, end in pairwise(batch.starts.tolist())] == made
+
+
+def test_an_array_of_anything_else_is_refused() -> None:
+    with pytest.raises(InvalidBSON, match="3 bytes"):
+        rawcursor.cut(bson.encode({"0": 3}))
+
+
+@pytest.mark.parametrize("array_first", ["yes", ""])
+def test_array_and_cursor_are_found_in_a_reply_wherever_they_stand(array_first: str) -> None:
+    array = {"nextBatch": [{"id": 3}]}
+    others = {"partialResultsReturned": True, "id": bson.Int64(7), "ns": "a.b", "more": {"id": bson.Int64(8)}}
+    cursor = {**array, **others} if array_first else {**others, **array}
+    reply = rawcursor._read(bson.encode({"cursor": cursor, "ok": 1.0}))
+    assert reply.cursor == 7
+    assert bson.decode(rawcursor.cut(reply.array).documents) == {"id": 3}
 
 
 def test_the_expected_documents_in_bson_are_those_compared_field_by_field() -> None:
