@@ -2,7 +2,8 @@
 
 It climbs in even ratios from a first load until a load is not sustained, halves the ratio between the highest load
 sustained and the lowest that was not until that is small, and then has the load repeated: it is the answer only if it
-is sustained each time, else the search steps down. Further probes close to the threshold narrow its interval.
+is sustained each time, else the search steps down, by more each time. Further probes close to the threshold narrow its
+interval. A load is sustained only if no probe of it says otherwise, an undetermined one included.
 Because nothing but the probes is remembered, a run that was interrupted goes on where it was.
 """
 
@@ -41,9 +42,9 @@ class SearchSettings(Struct, frozen=True):
     highest_events_per_s: _Rate = 1_000_000.0
     climb_factor: Annotated[float, Meta(gt=1)] = 1.5
     steps_down: Annotated[int, Meta(ge=0)] = 4
-    resolution: Annotated[float, Meta(gt=0)] = 0.05
+    resolution: Annotated[float, Meta(gt=0)] = 0.07
     confirmations: Annotated[int, Meta(ge=0)] = 2
-    interval_width: Annotated[float, Meta(gt=0)] = 0.15
+    interval_width: Annotated[float, Meta(gt=0)] = 0.35
     confidence: Annotated[float, Meta(gt=0, lt=1)] = 0.95
     max_probes: Annotated[int, Meta(ge=1)] = 14
 
@@ -154,9 +155,12 @@ def _down(seen: _Seen) -> NextProbe | Answer:
     settings = seen.settings
     if not seen.probes:
         return NextProbe(_within(settings, settings.start_events_per_s), "climb")
-    lowest = min(probe.load_events_per_s for probe in seen.probes)
-    below_start = {probe.load_events_per_s for probe in seen.probes} - {_within(settings, settings.start_events_per_s)}
-    if len(below_start) >= settings.steps_down or lowest <= settings.lowest_events_per_s:
+    loads = {probe.load_events_per_s for probe in seen.probes}
+    lowest = min(loads)
+    if (
+        sum(load < _within(settings, settings.start_events_per_s) for load in loads) >= settings.steps_down
+        or lowest <= settings.lowest_events_per_s
+    ):
         return _answer(seen, f"not determined: not even {lowest:,.0f} events/s were shown to be sustained")
     return NextProbe(_within(settings, seen.upper / settings.climb_factor), "climb")
 
@@ -168,13 +172,14 @@ def _up(seen: _Seen, lower: float) -> NextProbe:
     if math.isinf(seen.upper):
         higher = _within(settings, lower * settings.climb_factor)
         return NextProbe(higher, "climb") if higher > lower else confirm
-    if seen.upper <= lower * (1 + settings.resolution) * (1 + _SAME):
-        return confirm
+    refuted = {probe.load_events_per_s for probe in seen.valid if probe.step == "confirmation"} - set(seen.passed)
+    if refuted:
+        ratio = (1 + settings.resolution) ** (2 ** (len(refuted) - 1))
+        return NextProbe(max(lower, _within(settings, seen.upper / ratio)), "confirmation")
     between = _within(settings, math.sqrt(lower * seen.upper))
-    if seen.failed in seen.sustained:  # it did not stand when it was repeated: the threshold is close below
-        stepped = _within(settings, seen.failed / (1 + settings.resolution))
-        return NextProbe(max(between, stepped), "confirmation")
-    return NextProbe(between, "bisection") if lower < between < seen.upper else confirm
+    if seen.upper <= lower * (1 + settings.resolution) * (1 + _SAME) or not lower < between < seen.upper:
+        return confirm
+    return NextProbe(between, "bisection")
 
 
 def _narrow(seen: _Seen) -> NextProbe | Answer:

@@ -4,7 +4,8 @@ Between repeats a machine is now faster, now slower, so near the threshold a loa
 adaptive psychometric methods (Kontsevich and Tyler, 1999, and those before), the share of repeats that hold a load is
 taken as Phi((ln threshold - ln load) / spread), and threshold and spread get a posterior distribution on a grid.
 The prior is broad: even over the logarithm of the threshold, from well below the lowest load tried to well above the
-highest, and log-normal over the spread, around that of a quiet machine and from a third to three times of it.
+highest, and log-normal over the spread, from a third to three times of what was found on a small shared machine. A
+dozen probes say little of the spread, so on a quiet machine the interval is wider than it had to be.
 """
 
 from __future__ import annotations
@@ -15,11 +16,11 @@ import numpy as np
 from msgspec import Struct
 from scipy import special
 
-SPREAD = 0.04  # of ln capacity between repeats: what the machine of tests/unit/data/noise.json showed, about
-_LN_SPREAD_SPREAD = 0.55
+SPREAD = 0.1  # of ln capacity between repeats: what the two shared cores of tests/unit/data/noise.json showed
+_LN_SPREAD_SPREAD = 0.6
 _MARGIN_LN = 1.0
-_THRESHOLDS = 1_201
-_SPREADS = 15
+_THRESHOLDS = 401
+_SPREADS = 11
 
 
 class Interval(Struct, frozen=True):

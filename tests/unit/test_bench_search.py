@@ -130,7 +130,11 @@ def test_a_failed_confirmation_steps_down():
     ]
     assert next_step(SETTINGS, climbed) == NextProbe(15_000, "confirmation")
     climbed.append(ProbeOutcome(15_000, "not sustained", holds=False, step="confirmation"))
-    assert next_step(SETTINGS, climbed) == NextProbe(14_300, "confirmation")
+    assert next_step(SETTINGS, climbed) == NextProbe(14_000, "confirmation")
+    climbed.append(ProbeOutcome(14_000, "undetermined", holds=True, step="confirmation"))
+    assert next_step(SETTINGS, climbed) == NextProbe(12_200, "confirmation")
+    climbed.append(ProbeOutcome(12_200, "not sustained", holds=False, step="confirmation"))
+    assert next_step(SETTINGS, climbed) == NextProbe(10_000, "confirmation")
 
 
 def test_the_cap_on_probes_ends_it_with_what_is_known():
