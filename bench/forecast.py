@@ -17,6 +17,7 @@ _BEST_RATE_MARGIN = 1.1
 _BUSY_S = 1.0  # of offered load in the backlog: the system has work enough to show what it can
 _STRETCH_S = 2.0
 _BUSY_FOR_S = 4.0
+_STEADY_S = 3.0
 _FEWEST = 3
 
 
@@ -93,8 +94,9 @@ def _least_growth(counted: _Counted, window_s: tuple[float, float], offered_even
     whole = began >= 0
     rates = (stored - stored[began])[whole] / (at_s - at_s[began])[whole]
     best = float(rates.max())
-    if rates[-1] < best / 2:  # it stands still, and may catch up faster than it ever had to work
-        return None
+    steps = np.diff(stored) / np.diff(at_s)
+    if steps[at_s[1:] > at_s[-1] - _STEADY_S].min() <= best / 2:
+        return None  # it stood still a moment ago, and may catch up faster than it ever had to work
     last = np.searchsorted(counted.at_s, start_s, side="left")
     taken_s = counted.at_s[-1] - counted.at_s[last]
     taken = (counted.accepted[-1] - counted.accepted[last]) / taken_s if taken_s > 0 else offered_events_per_s
