@@ -100,8 +100,9 @@ class Disturbance(Struct, frozen=True):
 class Probe(Struct, frozen=True):
     """What one probe of a capacity cell says of its offered load (docs/methodology.md tells how it is judged).
 
-    ``step``: climb, bisection or confirmation. ``verdict``: sustained, not sustained or undetermined; ``why`` says
-    what decided it. ``holds``: the same by the point estimate alone, which is what the search's interval rests on.
+    ``step``: climb, bisection, confirmation or interval. ``verdict``: sustained, not sustained or undetermined;
+    ``why`` says what decided it. ``holds``: the same by the point estimate alone, which is what the search's interval
+    rests on.
     The deficit is accepted minus stored, in events/s over the window; its bound is the upper one-sided 95% one.
     """
 
