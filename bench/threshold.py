@@ -19,8 +19,8 @@ from scipy import special
 SPREAD = 0.1  # of ln capacity between repeats: what the two shared cores of tests/unit/data/noise.json showed
 _LN_SPREAD_SPREAD = 0.6
 _MARGIN_LN = 1.0
-_THRESHOLDS = 401
-_SPREADS = 11
+_THRESHOLDS = 301
+_SPREADS = 9
 
 
 class Interval(Struct, frozen=True):
