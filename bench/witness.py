@@ -253,6 +253,8 @@ async def _witness(url: str, folder: Path, mongo: Mongo) -> None:
             sys.stdout.write(f"{offered} events offered, {witness.seen} of them read\n")
     finally:
         await collected.close()
+        # Told to end while it is ending, when its loop no longer listens, it would be killed by that.
+        signal.pthread_sigmask(signal.SIG_BLOCK, {LOAD_IS_OVER, signal.SIGTERM, signal.SIGINT})
 
 
 def _parser() -> argparse.ArgumentParser:

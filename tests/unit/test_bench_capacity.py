@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 
 from bench import capacity
 from bench.capacity import NextProbe
 from bench.cellspec import CellSpec, Objective
-from bench.result import MAX_ATTEMPTS, Percentiles, Probe, Result
+from bench.result import MAX_ATTEMPTS, Audit, Percentiles, Probe, Result
 from bench.search import Answer
 
 CELL = CellSpec(id="capacity-p1-c1", kind="capacity", max_probes=12)
 TRUTH = 20_000.0
 
 
-def result_of(number: int, load: float, step: str = "climb", attempt: int = 1, *, valid: bool = True) -> Result:
+def result_of(
+    number: int,
+    load: float,
+    step: str = "climb",
+    attempt: int = 1,
+    *,
+    valid: bool = True,
+    reasons: list[str] | None = None,
+) -> Result:
     """A probe of a system that sustains up to ``TRUTH``, whose delivery latency rises there."""
     fine = load <= TRUTH
     return Result(
@@ -26,7 +35,7 @@ def result_of(number: int, load: float, step: str = "climb", attempt: int = 1, *
         run_number=number,
         started_at="",
         valid=valid,
-        reasons=[] if valid else ["generator: schedule delay"],
+        reasons=[] if valid else reasons or ["generator: schedule delay p99 20.0 ms > 10 ms"],
         findings=[],
         offered_load_events_per_s=load,
         delivery_latency_ms=Percentiles(p50=10.0, p99=20.0 if fine else 5_000.0),
@@ -89,3 +98,26 @@ def test_the_same_results_in_any_order_give_the_same_step() -> None:
     results, _ = searched()
     part = results[:5]
     assert capacity.next_step(CELL, 4_000.0, part) == capacity.next_step(CELL, 4_000.0, part[::-1])
+
+
+def test_a_probe_that_something_else_disturbed_comes_again_and_is_no_limit_of_the_generator() -> None:
+    busy = ["generator: schedule delay p99 20.0 ms > 10 ms", "machine: other programs used 49% of its CPU"]
+    disturbed = [result_of(1, 4_000.0, attempt=n, valid=False, reasons=busy) for n in range(1, MAX_ATTEMPTS + 1)]
+    assert capacity.next_step(CELL, 4_000.0, disturbed) == NextProbe(2, 4_000.0, "climb")
+    always = [
+        result_of(number, 4_000.0, attempt=attempt, valid=False, reasons=busy)
+        for number in range(1, CELL.max_probes + 1)
+        for attempt in range(1, MAX_ATTEMPTS + 1)
+    ]
+    answer = capacity.next_step(CELL, 4_000.0, always)
+    assert isinstance(answer, Answer)
+    assert (answer.sustainable_events_per_s, answer.high_events_per_s) == (None, None)
+
+
+def test_a_late_generator_does_not_excuse_a_system_that_refuses_events() -> None:
+    late = result_of(1, 90_000.0, valid=False)
+    refused = msgspec.structs.replace(late, audit=Audit(offered=100, accepted=90, rejected=10))
+    step = capacity.next_step(CELL, 90_000.0, [refused])
+    assert isinstance(step, NextProbe)
+    assert (step.number, step.load_events_per_s < 90_000.0) == (2, True)
+    assert capacity.next_step(CELL, 90_000.0, [late]) == NextProbe(1, 90_000.0, "climb")
