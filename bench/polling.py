@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 PERIOD_S = 1.0
 TIMEOUT_S = 2.0  # of one answer; a server that is stopped shall not keep a repeat waiting
 _GIVE_UP_AFTER = 3  # answers that failed, none having come
+_MOST_READINGS = 24 * 3600
 _NS = 1_000_000_000
 
 Figures = Mapping[str, float]
@@ -83,11 +84,11 @@ class Poller:
     raises nothing.
     """
 
-    def __init__(self, name: str, read: Callable[[], Figures | None], max_readings: int = 24 * 3600) -> None:
-        """``name``: of the server, for messages. ``max_readings`` bounds what is kept."""
+    def __init__(self, name: str, read: Callable[[], Figures | None], period_s: float = PERIOD_S) -> None:
+        """``name``: of the server, for messages."""
         self._name = name
         self._read = read
-        self._max_readings = max_readings
+        self._period_s = period_s
         self._readings: list[tuple[int, Figures]] = []
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._run, name=f"counters of {name}", daemon=True)
@@ -112,7 +113,7 @@ class Poller:
     def _run(self) -> None:
         failed = 0
         due = time.monotonic()
-        while len(self._readings) < self._max_readings:
+        while len(self._readings) < _MOST_READINGS:
             last = self._ended.is_set()
             before_ns = time.monotonic_ns()
             figures = self._read()
@@ -125,5 +126,5 @@ class Poller:
                     return
             if last:
                 return
-            due = max(due + PERIOD_S, time.monotonic())
+            due = max(due + self._period_s, time.monotonic())
             self._ended.wait(due - time.monotonic())

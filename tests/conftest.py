@@ -16,10 +16,12 @@ from pipeline.settings import Kafka, Mongo, Settings, Worker, load
 
 
 class Servers(Struct, frozen=True):
-    """Where the Kafka and the MongoDB of this test session are."""
+    """Where the Kafka and the MongoDB of this test session are; the rest only where they were started for it."""
 
     kafka_bootstrap_servers: str
     mongo_uri: str
+    kafka_counters_url: str = ""
+    pids: dict[str, list[int]] = {}
 
 
 @pytest.fixture(scope="session")
@@ -48,8 +50,9 @@ def servers(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
     from pipeline.local.stack import LocalStack  # noqa: PLC0415  only where it is needed
 
     request.getfixturevalue("parts_are_there")
-    with LocalStack(given.local, logs_dir=tmp_path_factory.mktemp("servers")) as stack:
-        yield Servers(stack.kafka_bootstrap_servers, stack.mongo_uri)
+    with LocalStack(given.local, logs_dir=tmp_path_factory.mktemp("servers"), kafka_counters=True) as stack:
+        pids = {"kafka": [stack.kafka.pid], "mongodb": [stack.mongod.pid]}
+        yield Servers(stack.kafka_bootstrap_servers, stack.mongo_uri, stack.kafka_counters_url, pids)
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ import pytest
 from jgo.maven import _core
 
 from pipeline.errors import MissingPartError
-from pipeline.local.jars import Pin, kafka_jars, read_pins
+from pipeline.local.jars import AGENT_PINS_PATH, AGENT_VERSION, Pin, agent_jar, kafka_jars, read_pins
 
 JARS = {"alpha": b"one" * 1_000, "beta": b"two" * 2_000}
 
@@ -96,3 +96,21 @@ def test_every_jar_of_the_broker_is_pinned_once() -> None:
     versions = {each.artifact: each.version for each in pins}
     assert versions["kafka_2.13"] == "4.3.1"
     assert versions["log4j-slf4j-impl"] == versions["log4j-core"], "the broker's log would be silent otherwise"
+
+
+@pytest.mark.usefixtures("repository")
+def test_the_agent_s_jar_is_fetched_like_kafka_s_by_its_own_pin(repository: Path, tmp_path: Path) -> None:
+    content = b"agent" * 100
+    folder = repository / "org" / "example" / "agent" / "1.0"
+    folder.mkdir(parents=True)
+    (folder / "agent-1.0-javaagent.jar").write_bytes(content)
+    wanted = Pin(hashlib.sha256(content).hexdigest(), len(content), "org.example", "agent", "1.0", "javaagent")
+    said: list[str] = []
+    jar = agent_jar(tmp_path / "cache", said.append, (wanted,))
+    assert (jar.name, jar.read_bytes()) == ("agent-1.0-javaagent.jar", content)
+    assert all("the agent Jolokia" in each for each in said)
+
+
+def test_the_agent_is_pinned_as_one_jar_of_its_version() -> None:
+    (pinned,) = read_pins(AGENT_PINS_PATH)
+    assert (pinned.version, pinned.classifier, len(pinned.sha256)) == (AGENT_VERSION, "javaagent", 64)
