@@ -86,7 +86,8 @@ def columns(series: Series, edges_ns: NDArray[np.int64]) -> dict[str, NDArray[np
     found = {f"kafka_{name}": series.growth(name, edges_ns) for name in _COUNTERS if name in series.figures}
     idle_ns = found.pop("kafka_handlers_idle_ns", None)
     if idle_ns is not None:
-        found["kafka_handlers_busy_share"] = np.clip(1 - idle_ns / np.diff(edges_ns), 0, 1)
+        share = np.clip(1 - idle_ns / np.diff(edges_ns), 0, 1)
+        found["kafka_handlers_busy_share"] = np.where(series.encloses(edges_ns), share, np.nan)
     if "request_queue" in series.figures:
         found["kafka_request_queue"] = series.largest("request_queue", edges_ns)
     return found

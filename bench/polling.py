@@ -61,11 +61,24 @@ class Series:
         return values[(at_ns >= start_ns) & (at_ns <= end_ns)]
 
     def growth(self, name: str, edges_ns: NDArray[np.int64]) -> NDArray[np.float64]:
-        """Give how much a counter grew between neighbouring ``edges_ns``, interpolated; NaN beyond what was read."""
+        """Give how much a counter grew between neighbouring ``edges_ns``, interpolated; NaN beyond what was read.
+
+        Where the readings begin or end between two edges, it is the growth of the part that was read: no
+        event is missing from the sum of all.
+        """
         at_ns, totals = self.counted(name)
         if not len(at_ns):
             return np.full(len(edges_ns) - 1, np.nan)
-        return np.diff(np.interp(edges_ns, at_ns, totals, left=np.nan, right=np.nan))
+        grown = np.diff(np.interp(edges_ns, at_ns, totals))
+        unread = (edges_ns[1:] <= at_ns[0]) | (edges_ns[:-1] >= at_ns[-1])
+        return np.where(unread, np.nan, grown)
+
+    def encloses(self, edges_ns: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """Say of the time between each two neighbouring ``edges_ns`` whether readings enclose it."""
+        if not len(self.at_ns):
+            return np.zeros(len(edges_ns) - 1, dtype=np.bool_)
+        enclosed: NDArray[np.bool_] = (edges_ns[:-1] >= self.at_ns[0]) & (edges_ns[1:] <= self.at_ns[-1])
+        return enclosed
 
     def largest(self, name: str, edges_ns: NDArray[np.int64]) -> NDArray[np.float64]:
         """Give the highest value of a level read between neighbouring ``edges_ns``; NaN where none was."""

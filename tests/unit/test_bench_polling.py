@@ -39,6 +39,9 @@ def test_seconds_in_which_nothing_was_told_are_no_zeros() -> None:
     read = series(bytes=[0.0, 100.0, 200.0], queue=[3.0, float("nan"), 5.0])
     edges_ns = np.arange(-1, 5) * S
     assert np.array_equal(read.growth("bytes", edges_ns), [np.nan, 100, 100, np.nan, np.nan], equal_nan=True)
+    halves_ns = np.arange(-1, 5) * S + S // 2
+    assert np.array_equal(read.growth("bytes", halves_ns), [50, 100, 50, np.nan, np.nan], equal_nan=True)
+    assert read.encloses(halves_ns).tolist() == [False, True, False, False, False]
     assert np.array_equal(read.largest("queue", edges_ns), [np.nan, 3, np.nan, 5, np.nan], equal_nan=True)
     assert np.isnan(Series().growth("bytes", edges_ns)).all()
 
