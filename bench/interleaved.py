@@ -16,8 +16,9 @@ from pathlib import Path
 
 from msgspec import structs
 
-from bench import bundle, matrix, plan, run, variants
+from bench import bundle, checkout, matrix, plan, run, variants
 from bench.bundle import Bundle, Manifest, Variant
+from bench.checkout import Checkout
 from bench.environment import Environment
 from bench.errors import BundleError
 from bench.matrix import Matrix
@@ -102,7 +103,7 @@ def execute(
     servers = "local" if local else run.where(sides[0].settings)
     order = order_of([side.matrix for side in sides])
     with contextlib.ExitStack() as stack:
-        codes = [stack.enter_context(variants.checked_out(side.variant)) for side in sides]
+        checkouts = [stack.enter_context(checkout.checked_out(side.variant.git_revision)) for side in sides]
         bundles = _create(out_dir.resolve(), run_id)  # the checkouts' processes run elsewhere: no relative paths
         names = [each.path.name for each in bundles]
         runs = []
@@ -110,7 +111,7 @@ def execute(
             own = tuple(planned for which, planned in order if which == place)
             manifest = run.manifest_of(side.matrix, own, names[place], environment, servers, asked.command())
             manifest = structs.replace(manifest, interleaved_with=names[1 - place], variant=side.variant)
-            runs.append(_run(into, manifest, side, own, display, local=local, code_dir=codes[place]))
+            runs.append(_run(into, manifest, side, own, display, local=local, code=checkouts[place]))
         return _carry_out(runs, order)
 
 
@@ -135,7 +136,7 @@ def resume(run_dir: Path, *, display: Display, base: Settings, local: bool) -> t
             stack.callback(each.close)
         manifests = [each.read_manifest() for each in bundles]
         sides = [_side_again(manifest, base) for manifest in manifests]
-        codes = [stack.enter_context(variants.checked_out(side.variant)) for side in sides]
+        checkouts = [stack.enter_context(checkout.checked_out(side.variant.git_revision)) for side in sides]
         order = order_of([side.matrix for side in sides])
         runs = [
             _run(
@@ -145,7 +146,7 @@ def resume(run_dir: Path, *, display: Display, base: Settings, local: bool) -> t
                 tuple(planned for which, planned in order if which == place),
                 display,
                 local=local,
-                code_dir=codes[place],
+                code=checkouts[place],
             )
             for place, side in enumerate(sides)
         ]
@@ -204,9 +205,9 @@ def _run(
     display: Display,
     *,
     local: bool,
-    code_dir: Path | None,
+    code: Checkout | None,
 ) -> Run:
-    return Run(into, manifest, side.matrix, order, display, side.settings, local, code_dir, side.variant.side)
+    return Run(into, manifest, side.matrix, order, display, side.settings, local, code, side.variant.side)
 
 
 def _carry_out(runs: Sequence[Run], order: Sequence[tuple[int, PlannedRepeat]]) -> tuple[Outcome, Outcome]:

@@ -16,6 +16,7 @@ from pymongo.errors import PyMongoError
 
 from bench import deliveries, derive, detectors, evidence, offered, probe, sightings
 from bench.cellspec import CellSpec
+from bench.checkout import Checkout
 from bench.counters import CounterWatch, Observers
 from bench.detectors import Detectors
 from bench.errors import RepeatError
@@ -58,7 +59,7 @@ class Repeat:
     objective: Objective
     arrivals: Arrivals = "poisson"
     kafka_counters_url: str = ""  # where Kafka tells its own counters; empty: nowhere
-    code_dir: Path | None = None  # the checkout that API and workers run from, None for this one
+    code: Checkout | None = None  # the checkout that API and workers run from, None for this one
 
 
 @dataclass(frozen=True)
@@ -132,7 +133,7 @@ async def measure(repeat: Repeat, folder: Path, display: Display, on_load: OnLoa
         TidemarkError, KafkaError, PyMongoError, OSError: the repeat could not be run to its end.
     """
     cell = repeat.identity.cell
-    system = System(settings_for(repeat.settings, cell, repeat.name), cell.consumers, folder, repeat.code_dir)
+    system = System(settings_for(repeat.settings, cell, repeat.name), cell.consumers, folder, repeat.code)
     spec = load_spec(repeat)
     generator = generator_process(spec, system.url, cell.generator_processes, folder)
     witness = witness_process(system.settings, system.url, folder)

@@ -15,6 +15,7 @@ from msgspec import structs
 from bench import bundle, capacity, derive, matrix, plan, repeat, servers, session
 from bench.bundle import Bundle, Manifest
 from bench.cellspec import OfferedLoad
+from bench.checkout import Checkout
 from bench.environment import Environment
 from bench.errors import BundleError
 from bench.matrix import Matrix
@@ -118,7 +119,7 @@ def resume(run_dir: Path, *, display: Display, settings: Settings, local: bool) 
 
 @dataclass
 class Run:
-    """A run under way. ``code_dir``: the checkout that API and workers run from, None for this one.
+    """A run under way. ``code``: the checkout that API and workers run from, None for this one.
 
     ``side``: what it is called where another run is made beside it, nothing else.
     """
@@ -130,7 +131,7 @@ class Run:
     display: Display
     settings: Settings
     local: bool
-    code_dir: Path | None = None
+    code: Checkout | None = None
     side: str = ""
 
     def attempts(self, planned: PlannedRepeat) -> list[Result]:
@@ -251,7 +252,7 @@ async def _attempt(
         bounds=run.matrix.bounds,
         objective=run.matrix.objective_of(planned.cell),
         kafka_counters_url=started.kafka_counters_url,
-        code_dir=run.code_dir,
+        code=run.code,
     )
     run.display.repeat_started(run.shown(planned))
     try:

@@ -16,6 +16,7 @@ from msgspec import structs
 from pymongo import MongoClient
 
 from bench import deliveries
+from bench.checkout import Checkout
 from bench.errors import RepeatError
 from bench.matrix import CellSpec
 from pipeline import provision
@@ -28,6 +29,8 @@ from pipeline.topics import event_topics
 # The generator goes first: were it to wait for what it loads, it could not tell how that does. All of the
 # system, servers included, is as nice, so that its parts share the machine as they would by themselves.
 NICENESS = 10
+# What the harness has recorded where the code can: an older revision is measured without.
+_ONLY_RECORDED = ("PIPELINE_API_LOOP_LAG_PATH", "PIPELINE_WORKER_LOOP_LAG_PATH")
 _READY_TIMEOUT_S = 60.0
 _STOP_TIMEOUT_S = 30.0
 _POLL_S = 0.05
@@ -65,10 +68,10 @@ def settings_for(base: Settings, cell: CellSpec, name: str) -> Settings:
 class System:
     """API and workers of one repeat, as processes; start and stop each once."""
 
-    def __init__(self, for_repeat: Settings, consumers: int, folder: Path, code_dir: Path | None = None) -> None:
-        """``folder``: where logs and deliveries logs go. ``code_dir``: the checkout that is run, None for this one."""
+    def __init__(self, for_repeat: Settings, consumers: int, folder: Path, code: Checkout | None = None) -> None:
+        """``folder``: where logs and deliveries logs go. ``code``: the checkout that is run, None for this one."""
         self.settings = for_repeat
-        self._code_dir = code_dir
+        self._code = code
         self._logs = folder / "logs"
         self._logs.mkdir(exist_ok=True)
         self._folder = folder
@@ -180,7 +183,7 @@ class System:
             name,
             [sys.executable, *arguments],
             env=self._environment(of_process),
-            cwd=self._code_dir,
+            cwd=self._code.folder if self._code else None,
             log_path=self._logs / f"{name}.log",
             niceness=NICENESS,
         )
@@ -188,9 +191,12 @@ class System:
     def _environment(self, of_process: Settings) -> dict[str, str]:
         """The settings as variables, and first among the paths the checkout that is run."""
         environment = child_environment(of_process)
-        if self._code_dir is None:
+        if self._code is None:
             return environment
-        return environment | {"PYTHONPATH": f"{self._code_dir}{os.pathsep}{environment['PYTHONPATH']}"}
+        for name in _ONLY_RECORDED:
+            if name not in self._code.settings:
+                environment.pop(name, None)
+        return environment | {"PYTHONPATH": f"{self._code.folder}{os.pathsep}{environment['PYTHONPATH']}"}
 
 
 def _is_ready(url: str) -> bool:

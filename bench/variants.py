@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
 import difflib
-import shutil
-import subprocess
-import tempfile
 import tomllib
-from collections.abc import Iterator, Mapping
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
 from msgspec import structs
 
+from bench import checkout
 from bench.bundle import Variant
 from bench.cellspec import AXES, CellSpec
 from bench.expansion import expand
@@ -26,8 +22,6 @@ from pipeline.errors import MissingPartError, UsageError
 from pipeline.settings import Api, Settings
 
 HERE = "."
-_ROOT = Path(__file__).resolve().parent.parent
-_GIT_TIMEOUT_S = 120.0
 _SAME_SERVERS = ("PIPELINE_KAFKA_BOOTSTRAP_SERVERS", "PIPELINE_MONGO_URI", "PIPELINE_LOCAL_")
 
 
@@ -93,48 +87,14 @@ def with_rounds(wanted: Matrix, rounds: int) -> Matrix:
     return structs.replace(wanted, rounds=rounds)
 
 
-@contextlib.contextmanager
-def checked_out(variant: Variant) -> Iterator[Path | None]:
-    """Give a folder with the side's revision as long as the block lasts; None where it is the working tree.
-
-    Raises:
-        MissingPartError: git cannot check it out.
-    """
-    if variant.git_revision is None:
-        yield None
-        return
-    folder = Path(tempfile.mkdtemp(prefix=f"tidemark-{variant.side}-"))
-    code = folder / "code"
-    try:
-        _git("worktree", "add", "--detach", str(code), variant.git_revision)
-        yield code
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-        _git("worktree", "prune")
-
-
 def _revision(given: str) -> str:
     try:
-        return _git("rev-parse", "--verify", "--quiet", "--end-of-options", f"{given}^{{commit}}")
+        return checkout.commit_of(given)
     except MissingPartError as error:
         raise UsageError(
             f"{given!r} is none of: '.' (the working tree), NAME=VALUE (an axis, or a PIPELINE_... setting), "
-            f"a git revision of {_ROOT}"
+            f"a git revision of {checkout.ROOT}"
         ) from error
-
-
-def _git(*arguments: str) -> str:
-    git = shutil.which("git")
-    if git is None:
-        raise MissingPartError("git is not on PATH: a revision can only be compared in a checkout, with git")
-    try:
-        done = subprocess.run(
-            [git, "-C", str(_ROOT), *arguments], capture_output=True, text=True, timeout=_GIT_TIMEOUT_S, check=True
-        )
-    except (OSError, subprocess.SubprocessError) as error:
-        told = str(getattr(error, "stderr", None) or error).strip()
-        raise MissingPartError(f"git {' '.join(arguments)} failed in {_ROOT}: {told}") from error
-    return done.stdout.strip()
 
 
 def _in_cell(settings: Settings, cell: CellSpec) -> Settings:

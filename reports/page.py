@@ -117,6 +117,15 @@ def _facts(bundle: Bundle, cells: Sequence[Cell]) -> str:
     return f"{bundle.manifest.run_id} · {what} · {formats.moment(bundle.manifest.started_at)} · {where}"
 
 
+def _variant(bundle: Bundle) -> list[tuple[str, str]]:
+    """Say what one run of an interleaved pair measured, and which run the other is."""
+    variant = bundle.manifest.variant
+    if variant is None:
+        return []
+    code = f", its API and workers of revision {variant.git_revision}" if variant.git_revision else ""
+    return [("variant", f"{variant.given}{code}"), ("interleaved with", bundle.manifest.interleaved_with or "")]
+
+
 def _environment(bundle: Bundle) -> Table:
     manifest = bundle.manifest
     revision = (manifest.git_revision or formats.NOTHING) + (" with local changes" if manifest.git_dirty else "")
@@ -132,6 +141,7 @@ def _environment(bundle: Bundle) -> Table:
             ("kernel", manifest.kernel or formats.NOTHING),
             ("servers", formats.value(manifest.servers)),
             ("git revision", revision),
+            *_variant(bundle),
             ("seed", formats.value(manifest.matrix.seed)),
         ]
     )

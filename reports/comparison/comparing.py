@@ -193,7 +193,8 @@ def _power(tests: _Tests, place: int, rules: Rules) -> tuple[int | None, float |
 def _why(said: Verdict, ratio: Ratio, cells: int, rules: Rules) -> str:
     """Say what decided a verdict."""
     if ratio.p is None or ratio.corrected_p is None:
-        return f"a spread needs two rounds, and {formats.plural(ratio.rounds, 'round')} has a valid repeat in both runs"
+        have = "round has" if ratio.rounds == 1 else "rounds have"
+        return f"a spread needs two rounds, and {ratio.rounds} {have} a valid repeat in both runs"
     corrected = (
         f"p {formats.probability(ratio.corrected_p)} after Holm's correction over {formats.plural(cells, 'cell')}"
     )

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from reports import formats, rendering, tables
+from reports.bundle import CAPACITY
 from reports.comparison import power, words
 from reports.comparison.inference import FAMILY_LEVEL, VERDICTS
-from reports.comparison.outcome import Comparison
-from reports.figures import forest, rounds
+from reports.comparison.outcome import CellComparison, Comparison
+from reports.figures import forest, rivals, rounds
+from reports.figures.panel import Panel
 from reports.page import Tile
 from reports.sections.parts import Part, Section
 
@@ -16,7 +18,8 @@ _READ = (
 )
 _POINTS = (
     "Every valid repeat of both runs; the dashed lines are geometric means. Percentiles of durations in the tables are "
-    "of the joint data of all repeats, so that they may lie apart from the middle of these."
+    "of the joint data of all repeats, so that they may lie apart from the middle of these. Of searches every probe is "
+    "drawn, hollow where its load was not sustained; lines and bands are the answers and their intervals."
 )
 
 
@@ -47,7 +50,7 @@ def _tiles(comparison: Comparison) -> list[Tile]:
     ]
     new = len(comparison.new_findings)
     found.append(Tile("new findings", str(new), "", "in NEW and not in BASE", alarm=new > 0))
-    counts = [cell.primary.rounds for cell in comparison.cells]
+    counts = [cell.primary.rounds for cell in comparison.cells if cell.base.plan.kind != CAPACITY] or [0]
     span = str(min(counts)) + (f" to {max(counts)}" if max(counts) > min(counts) else "")
     found.append(Tile("rounds", span, "", "in pairs" if comparison.interleaved else "of the shorter run"))
     return found
@@ -62,8 +65,8 @@ _REMARKS = {
 
 
 def _sections(comparison: Comparison) -> list[Section]:
-    drawn = forest.ratios(comparison)
-    points = [rounds.both(cell, paired=comparison.interleaved) for cell in comparison.cells]
+    forests = forest.ratios(comparison)
+    points = [_points(cell, comparison) for cell in comparison.cells]
     findings, beside = words.findings_table(comparison), words.beside_table(comparison)
     differing = words.environment_table(comparison, differing=True)
     whole = words.environment_table(comparison, differing=False)
@@ -73,7 +76,7 @@ def _sections(comparison: Comparison) -> list[Section]:
             "Ratios, cell by cell",
             "Ratios",
             (
-                Part(words=(f"{words.HOW_RATIOS_READ} {_READ}",), figures=(drawn,) if drawn else ()),
+                Part(words=(f"{words.HOW_RATIOS_READ} {_READ}",), figures=(forests,) if forests else ()),
                 Part(table=words.primary_table(comparison)),
                 Part("Why", table=words.reasons_table(comparison)),
             ),
@@ -82,7 +85,7 @@ def _sections(comparison: Comparison) -> list[Section]:
             "rounds",
             "Both runs, round by round",
             "Rounds",
-            (Part(words=(_POINTS,), figures=tuple(panel for panel in points if panel)),),
+            (Part(words=(_POINTS,), figures=tuple(each for each in points if each)),),
         ),
         Section(
             "beside",
@@ -107,6 +110,13 @@ def _sections(comparison: Comparison) -> list[Section]:
         ),
         Section("method", "How it is judged", "Method", (Part(table=_method(comparison)),)),
     ]
+
+
+def _points(cell: CellComparison, comparison: Comparison) -> Panel | None:
+    """Draw every repeat of both runs: over the rounds or, of a search, over the load."""
+    if cell.base.plan.kind == CAPACITY:
+        return rivals.probes(cell)
+    return rounds.both(cell, paired=comparison.interleaved)
 
 
 _BESIDE = (

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from msgspec import structs
 
-from bench import bundle, environment, interleaved, matrix, plan, run, variants
+from bench import bundle, checkout, environment, interleaved, matrix, plan, run
 from bench.__main__ import main
 from bench.bundle import Variant
 from bench.errors import BundleError, MatrixError
@@ -159,21 +159,29 @@ def test_a_pair_of_which_one_is_missing_is_not_resumed(file: str, tmp_path: Path
 
 @needs_git
 def test_a_revision_is_checked_out_for_as_long_as_it_is_needed_and_its_code_is_what_runs(tmp_path: Path) -> None:
-    with variants.checked_out(variants.read("base", "HEAD")) as code:
+    with checkout.checked_out(checkout.commit_of("HEAD")) as code:
         assert code is not None
-        assert (code / "pipeline" / "__main__.py").is_file()
-        (code / "pipeline" / "__main__.py").write_text("print('the code of', __file__)\n")
+        assert "PIPELINE_WORKER_BATCH_MAX_EVENTS" in code.settings
+        (code.folder / "pipeline" / "__main__.py").write_text("print('the code of', __file__)\n")
         cell = matrix.load("smoke").cells[0]
         system = System(settings_for(Settings(), cell, "name"), 1, tmp_path, code)
         (worker,) = system.workers
         worker.start()
         assert worker.wait(30) == 0
-        assert f"the code of {code}" in (tmp_path / "logs" / "worker-1.log").read_text()
-    assert not code.exists()
+        assert f"the code of {code.folder}" in (tmp_path / "logs" / "worker-1.log").read_text()
+    assert not code.folder.exists()
     listed = subprocess.run(["git", "worktree", "list"], capture_output=True, text=True, check=True).stdout  # noqa: S607 - git of PATH
-    assert str(code) not in listed
-    with variants.checked_out(variants.read("new", ".")) as code:
+    assert str(code.folder) not in listed
+    with checkout.checked_out(None) as code:
         assert code is None
+
+
+def test_an_older_revision_is_not_asked_to_record_what_it_cannot(tmp_path: Path) -> None:
+    cell = matrix.load("smoke").cells[0]
+    recorded = "PIPELINE_WORKER_LOOP_LAG_PATH"
+    for known in (frozenset({recorded}), frozenset[str]()):
+        system = System(settings_for(Settings(), cell, "name"), 1, tmp_path, checkout.Checkout(tmp_path, known))
+        assert (recorded in (system.workers[0]._env or {})) is (recorded in known)
 
 
 def begun(root: Path, side: Side, name: str) -> run.Run:

@@ -17,7 +17,7 @@ from reports.comparison.outcome import CellComparison, Comparison, Rules
 from reports.errors import ComparisonError
 from tests.unit.reports_bundle import Cell, Plan, write
 from tests.unit.reports_pair import DRAIN, OTHER_DRAIN, STEADY, Pair, rewrite, write_pair
-from tests.unit.test_reports_page import Words, sections
+from tests.unit.test_reports_page import Words, make, sections
 
 PROBES = (("climb", 10_000.0, True),)
 
@@ -222,6 +222,12 @@ def test_json_says_everything_that_a_program_needs(tmp_path: Path) -> None:
     (cell,) = told["cells"]
     assert (cell["cell"], cell["verdict"], cell["primary"]["measure"]) == (DRAIN.id, "slower", "throughput")
     assert len(cell["primary"]["base_by_round"]) == len(cell["primary"]["new_by_round"]) == 12
+
+
+def test_the_report_of_one_run_of_a_pair_says_which_variant_it_is(tmp_path: Path) -> None:
+    _, new = write_pair(tmp_path, Pair(rounds=2))
+    text = str(Words(make(new).html))
+    assert "variant batch_max_events=500 interleaved with 20261122-base" in text
 
 
 def run(*arguments: str | Path) -> int:
