@@ -169,7 +169,7 @@ async def measure(repeat: Repeat, folder: Path, display: Display, on_load: OnLoa
                 progress.epoch_ns = await begin(generator, folder)
         async with _beside(on_load(Moment(progress.epoch_ns, pids())) if on_load else None):
             if cell.through_http:
-                await _load_steady(generator, watch, spec, until, progress, display)
+                await _load_steady(generator, watch, spec, until, observers, progress, display)
                 witness.send_signal(LOAD_IS_OVER)
             with progress.phase("drain", display):
                 await _drain(system, watch, repeat, progress, display)
@@ -280,6 +280,7 @@ async def _load_steady(
     watch: GroupWatch,
     spec: LoadSpec,
     until: probe.Watch | None,
+    observers: Observers,
     progress: _Progress,
     display: Display,
 ) -> None:
@@ -293,9 +294,13 @@ async def _load_steady(
             offered = spec.offered_load_events_per_s * min(_elapsed_s(progress), spec.duration_s)
             await _watch(watch, progress, display, round(offered))
             if until is not None and until.is_over(progress.seen):
+                observers.sampler.look()
                 generator.send_signal(signal.SIGTERM)  # what is due by now still goes out, and its answer is awaited
                 until = None
-            await _until_ended(generator, _WATCH_S)
+            left_s = spec.duration_s - _elapsed_s(progress)
+            await _until_ended(generator, min(_WATCH_S, left_s) if left_s > 0 else _WATCH_S)
+            if 0 < left_s <= _WATCH_S:
+                observers.sampler.look()
 
 
 async def _until_ended(process: ChildProcess, most_s: float) -> None:

@@ -77,12 +77,13 @@ class Sampler:
 
     def __post_init__(self) -> None:
         self._ended = threading.Event()
+        self._looking = threading.Lock()
         self._thread = threading.Thread(target=self._run, name="sampler", daemon=True)
         self._followed = Followed(ROLES)
 
     def start(self) -> None:
         """Take the first sample at once, the others each second."""
-        self._sample()
+        self.look()
         self._thread.start()
 
     def stop(self) -> None:
@@ -90,6 +91,11 @@ class Sampler:
         if not self._ended.is_set():
             self._ended.set()
             self._thread.join(timeout=5 * PERIOD_S)
+            self.look()
+
+    def look(self) -> None:
+        """Take a sample now as well: before a process ends, whose use since its last sample would go with it."""
+        with self._looking:
             self._sample()
 
     def clock(self) -> ClockSamples:
@@ -102,7 +108,7 @@ class Sampler:
     def _run(self) -> None:
         due = time.monotonic() + PERIOD_S
         while not self._ended.wait(max(0.0, due - time.monotonic())) and len(self.samples) < self.max_samples:
-            self._sample()
+            self.look()
             due = max(due + PERIOD_S, time.monotonic())
 
     def _sample(self) -> None:

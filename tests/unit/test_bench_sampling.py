@@ -52,6 +52,20 @@ def test_children_count_with_their_parent() -> None:
     assert sampler.samples[-1].usage["api"].cpu_s >= 0.3
 
 
+def test_a_look_before_a_process_ends_keeps_what_it_used_since_the_last_second() -> None:
+    with subprocess.Popen([sys.executable, "-c", "input()\n" + BURN + "input()"], stdin=-1, stdout=-1) as child:
+        sampler = Sampler(lambda: {"generator": [child.pid]})
+        sampler.start()
+        child.stdin.write(b"\n")
+        child.stdin.flush()
+        child.stdout.readline()
+        sampler.look()
+        child.communicate(b"\n")
+        sampler.stop()
+    assert sampler.samples[-1].usage["generator"].cpu_s >= 0.3
+    assert sorted(each.at_ns for each in sampler.samples) == [each.at_ns for each in sampler.samples]
+
+
 def test_the_harness_itself_is_sampled() -> None:
     sampler = Sampler(dict)
     sampler.start()
