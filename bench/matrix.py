@@ -48,7 +48,7 @@ class Bounds(Struct, frozen=True, forbid_unknown_fields=True):
     clock_drift_ms_per_s: Annotated[float, Meta(gt=0)] = 1.0
     drain_timeout_s: Annotated[float, Meta(ge=1, le=86_400)] = 60.0
     negative_duration_ms: _NotNegative = 1.0
-    disturbed_share: Annotated[float, Meta(gt=0, le=1)] = 0.15
+    disturbed_share: Annotated[float, Meta(gt=0, le=1)] = 0.25
     witness_tolerance_ms: _NotNegative = 10.0
     compare_share: Annotated[float, Meta(ge=0.01, le=1)] = 1.0
 

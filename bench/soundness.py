@@ -16,6 +16,7 @@ from bench.result import Audit, Disturbance, Window
 from bench.usage import Use
 from loadtest._ledger import Outcome
 
+SHORTEST_TO_TELL_S = 1.5  # a look a second tells too little of who used the machine in a shorter window
 WORTH_TELLING = 0.03  # of the machine's CPU, taken by others
 _SIGMAS = 5.0  # of the sampling that picks the documents to compare
 _MS = 1_000_000
@@ -82,7 +83,8 @@ def broken(
             f"generator: schedule delay p99 {delay_p99_ms:.1f} ms > {bounds.schedule_delay_p99_ms:g} ms: "
             f"the load was not the load intended{_blame(disturbance)}"
         )
-    if disturbance is not None and found["disturbed_share"] > bounds.disturbed_share:
+    long_enough = window.length_s >= SHORTEST_TO_TELL_S
+    if disturbance is not None and long_enough and found["disturbed_share"] > bounds.disturbed_share:
         reasons.append(
             f"machine: other programs used {disturbance.other_programs:.0%} of its CPU and its host took "
             f"{disturbance.stolen:.0%}, more than {bounds.disturbed_share:.0%} together"
