@@ -45,7 +45,7 @@ class Cell:
     largest_shares: dict[str, float]
     """For each measure, up to which share its percentiles are printed."""
     pooled: dict[str, Distribution]
-    """By tag of latency.hlog, all valid repeats added."""
+    """By measure, the histograms of all repeats that count added."""
     stages_ms: dict[str, float]
     """Mean of each stage over all events; empty where there is none."""
     cohorts: tuple[Cohort, ...]
@@ -179,7 +179,7 @@ def _pool(valid: Sequence[Repeat]) -> tuple[dict[str, Distribution], tuple[str, 
                 notes.append(f"{repeat.name}: latency.hlog is missing, its durations are not in the percentiles")
             continue
         try:
-            log = hlog.read(path)
+            log = hlog.read(path, MEASURES)
         except BundleError as error:
             notes.append(f"{repeat.name}: its durations are not in the percentiles: {error}")
             continue

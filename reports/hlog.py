@@ -13,7 +13,7 @@ from __future__ import annotations
 import binascii
 import struct
 import zlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -70,8 +70,11 @@ class _Payload:
     encoded: bytes
 
 
-def read(path: Path) -> dict[str, Distribution]:
-    """Give what the log at ``path`` holds of each tag, all its intervals added. BundleError if a line is damaged."""
+def read(path: Path, tags: Container[str] | None = None) -> dict[str, Distribution]:
+    """Give what the log at ``path`` holds of each tag (of ``tags`` if given), all its intervals added.
+
+    BundleError if a line of them is damaged.
+    """
     payloads = []
     try:
         lines = path.read_text(encoding="ascii").splitlines()
@@ -85,6 +88,8 @@ def read(path: Path) -> dict[str, Distribution]:
             raise BundleError(
                 f"{path}, line {number}: {len(fields)} fields after the tag, {_FIELDS_AFTER_TAG} expected"
             )
+        if tags is not None and tag not in tags:
+            continue
         try:
             payloads.append(_unpack(tag, fields[-1]))
         except (ValueError, struct.error, zlib.error) as error:  # binascii's error is a ValueError
@@ -142,7 +147,7 @@ def _by_tag(payloads: Sequence[_Payload]) -> dict[str, Distribution]:
 def _counts(encoded: Sequence[bytes]) -> NDArray[np.int64]:
     """Decode the numbers of several histograms at once and add their counts, index by index."""
     lengths = np.array([len(each) for each in encoded])
-    numbers, bytes_of_each = _numbers(np.frombuffer(b"".join(encoded), dtype=np.uint8))
+    numbers, last_byte = _numbers(np.frombuffer(b"".join(encoded), dtype=np.uint8))
     if not len(numbers):
         return np.zeros(0, dtype=np.int64)
     # A count takes one place, a run of zeros as many as it is long.
@@ -150,10 +155,11 @@ def _counts(encoded: Sequence[bytes]) -> NDArray[np.int64]:
     if places_taken.max() > _MOST_PLACES:
         raise ValueError("a run of zeros longer than a histogram")
     before = np.cumsum(places_taken) - places_taken
-    first_byte = np.cumsum(bytes_of_each) - bytes_of_each
-    owner = np.searchsorted(np.cumsum(lengths), first_byte, side="right")
-    starts = np.flatnonzero(np.diff(owner, prepend=-1))
-    places = before - np.repeat(before[starts], np.diff(starts, append=len(owner)))
+    # Each histogram counts its places from 0: what came before its first number is taken off.
+    starts = np.searchsorted(last_byte, np.cumsum(lengths) - lengths)
+    numbers_of_each = np.diff(starts, append=len(numbers))
+    there = numbers_of_each > 0
+    places = before - np.repeat(before[starts[there]], numbers_of_each[there])
     counted = numbers > 0
     counts = np.zeros(int(places.max()) + 1, dtype=np.int64)
     np.add.at(counts, places[counted], numbers[counted])
@@ -161,17 +167,21 @@ def _counts(encoded: Sequence[bytes]) -> NDArray[np.int64]:
 
 
 def _numbers(given: NDArray[np.uint8]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Decode ZigZag LEB128 numbers; give them and how many bytes each took."""
+    """Decode ZigZag LEB128 numbers; give them, and where the last byte of each stands."""
     last = np.flatnonzero(given < 0x80)  # noqa: PLR2004 - the high bit says that more bytes follow
-    first = np.concatenate([[0], last[:-1] + 1]) if len(last) else last
-    size = last - first + 1
+    size = np.diff(last, prepend=-1)
     if len(size) and size.max() > _MOST_NUMBER_BYTES:
         raise ValueError(f"a number of {size.max()} bytes")
-    place = np.arange(len(given)) - np.repeat(first, size)
-    shifted = (given & 0x7F).astype(np.uint64) << (7 * place).astype(np.uint64)
-    raw = np.add.reduceat(shifted, first) if len(first) else shifted
-    half = (raw >> np.uint64(1)).astype(np.int64)
-    return np.where(raw & np.uint64(1), -half - 1, half), size
+    raw = given[last].astype(np.int64)
+    longer = np.flatnonzero(size > 1)
+    # Least significant byte first: from the last one back, fewer numbers each time.
+    for byte in range(1, _MOST_NUMBER_BYTES):
+        if not len(longer):
+            break
+        raw[longer] = (raw[longer] << 7) | (given[last[longer] - byte] & 0x7F)
+        longer = longer[size[longer] > byte + 1]
+    half = raw >> 1
+    return np.where(raw & 1, -half - 1, half), last
 
 
 def _highest_equivalent(index: NDArray[np.int64], lowest: int, digits: int) -> NDArray[np.int64]:

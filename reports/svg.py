@@ -6,14 +6,18 @@ viewer without style sheets shows the light form. Text stays text, in the page's
 
 from __future__ import annotations
 
+import copy
 import io
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 from xml.etree import ElementTree as ET
 
 import matplotlib as mpl
+import numpy as np
 from matplotlib.figure import Figure
+from numpy.typing import NDArray
 
 from reports import palette
 
@@ -23,6 +27,8 @@ _XLINK = "http://www.w3.org/1999/xlink"
 _BY_LIGHT = {colour.light: colour.name for colour in palette.ALL}
 _NUMBER = re.compile(r"-?\d+\.\d{3,}")
 _FONT_SIZE = re.compile(r"([\d.]+)px")
+_BELOW_MIDDLE = 0.36
+"""Of the size of letters: how far below their middle they stand."""
 _SETTINGS: dict[Any, Any] = {
     "svg.fonttype": "none",
     "svg.hashsalt": "tidemark",
@@ -45,11 +51,70 @@ def settings() -> dict[Any, Any]:
     return dict(_SETTINGS)
 
 
+@dataclass(frozen=True)
+class Line:
+    """A line through ``points``: pixels from the lower left corner, shape (n, 2)."""
+
+    points: NDArray[np.float64]
+    colour: palette.Colour
+    width: float
+    opacity: float = 1.0
+
+
+@dataclass(frozen=True)
+class Text:
+    """Words that begin (or end) at (x, y), y in their middle: pixels from the lower left corner."""
+
+    x: float
+    y: float
+    words: str
+    colour: palette.Colour
+    size: float = 11
+    bold: bool = False
+    at_its_end: bool = False
+
+
+Mark = Line | Text
+
+
+@dataclass(frozen=True)
+class Template:
+    """A figure that was drawn once, to be filled with the marks of many."""
+
+    root: ET.Element
+    width: float
+    height: float
+
+    def fill(self, name: str, title: str, marks: Iterable[Mark] = ()) -> Drawing:
+        """Give the figure with ``marks`` over it; ``name`` prefixes its ids, ``title`` is read to the blind."""
+        root = copy.deepcopy(self.root)
+        for element in root.iter():
+            _rename(element, name)
+        root.attrib.clear()
+        root.attrib.update(
+            {
+                "viewBox": f"0 0 {self.width:g} {self.height:g}",
+                "role": "img",
+                "aria-label": title,
+                "class": "drawing",
+                "stroke-linejoin": "round",
+                "stroke-linecap": "butt",
+            }
+        )
+        root.extend(_mark(mark, self.height) for mark in marks)
+        return Drawing(_inline(root), _file(root, title, self.width, self.height))
+
+
 def render(figure: Figure, name: str, title: str) -> Drawing:
     """Draw ``figure``; ``name`` prefixes its ids, so that many fit into one page; ``title`` is read to the blind.
 
     ValueError if a colour is used that is not of the palette: it would not follow the scheme.
     """
+    return template(figure).fill(name, title)
+
+
+def template(figure: Figure) -> Template:
+    """Draw ``figure`` once, for many that differ in their marks; ValueError as :func:`render`."""
     target = io.StringIO()
     nothing = dict.fromkeys(("Creator", "Date", "Format", "Type"))
     with mpl.rc_context(_SETTINGS):
@@ -58,20 +123,25 @@ def render(figure: Figure, name: str, title: str) -> Drawing:
     _tidy(root)
     for element in root.iter():
         _restyle(element)
-        _rename(element, name)
     width, height = (float(part) for part in root.get("viewBox", "0 0 1 1").split()[2:])
-    root.attrib.clear()
-    root.attrib.update(
-        {
-            "viewBox": f"0 0 {width:g} {height:g}",
-            "role": "img",
-            "aria-label": title,
-            "class": "drawing",
-            "stroke-linejoin": "round",
-            "stroke-linecap": "butt",
-        }
-    )
-    return Drawing(_inline(root), _file(root, title, width, height))
+    return Template(root, width, height)
+
+
+def _mark(mark: Mark, height: float) -> ET.Element:
+    """Make the element of a mark; in SVG y runs downwards."""
+    colour = mark.colour
+    if isinstance(mark, Text):
+        look = {"class": f"f-{colour.name}", "fill": colour.light, "font-size": f"{mark.size:g}"}
+        look |= {"font-weight": "600"} if mark.bold else {}
+        look |= {"text-anchor": "end"} if mark.at_its_end else {}
+        baseline = height - mark.y + _BELOW_MIDDLE * mark.size
+        element = ET.Element("text", {"x": f"{mark.x:.2f}", "y": f"{baseline:.2f}", **look})
+        element.text = mark.words
+        return element
+    path = " ".join(f"{'L' if index else 'M'} {x:.2f} {height - y:.2f}" for index, (x, y) in enumerate(mark.points))
+    look = {"class": f"s-{colour.name}", "stroke": colour.light, "stroke-width": f"{mark.width:g}", "fill": "none"}
+    look |= {"opacity": f"{mark.opacity:g}"} if mark.opacity < 1 else {}
+    return ET.Element("path", {"d": path, **look})
 
 
 def style_sheet() -> str:

@@ -32,13 +32,14 @@ def panels(cells: Sequence[Cell]) -> list[Panel]:
         panel.from_zero(drawn.axes, max(tops), panel.thousands, axis="x")
         for place, (_, found) in enumerate(having):
             _row(drawn, place, found)
-        panel.rows(drawn.axes, [cell.label for cell, _ in having])
+        numbers = [formats.rounded(found.sustainable_events_per_s) for _, found in having]
+        panel.rows(drawn, [cell.label for cell, _ in having], numbers)
         panel.label(drawn, "events/s")
         return [drawn.finish("capacity-answers", "Sustainable throughput of each cell", _frame(having), _table(having))]
 
 
 def _row(drawn: Canvas, place: int, found: Capacity) -> None:
-    """Draw the interval as a bar, the answer as a mark (hollow where it is not confirmed), its number at the edge."""
+    """Draw the interval as a bar, the answer as a mark (hollow where it is not confirmed)."""
     axes, middle = drawn.axes, found.sustainable_events_per_s or 0.0
     left, right = axes.get_xlim()
     low = left if found.low_events_per_s is None else found.low_events_per_s
@@ -46,8 +47,6 @@ def _row(drawn: Canvas, place: int, found: Capacity) -> None:
     axes.plot([low, high], [place, place], color=_COLOUR, linewidth=5, alpha=0.35, solid_capstyle="butt")
     face = _COLOUR if found.confirmed else palette.PAPER.light
     axes.plot([middle], [place], "o", color=_COLOUR, mfc=face, mew=1.4, markersize=7)
-    edge, ink = axes.get_yaxis_transform(), palette.INK.light
-    axes.text(1.02, place, formats.rounded(middle), transform=edge, va="center", fontsize=11, color=ink)
 
 
 def _frame(having: Sequence[Answer]) -> pd.DataFrame:

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from reports import bundle, formats, palette
+from reports import bundle, formats, palette, svg
 from reports.bundle import Repeat
 from reports.cells import Cell
 from reports.figures import panel
-from reports.figures.panel import Panel
-from reports.tables import Table, table
+from reports.figures.panel import Frame, Panel
+from reports.svg import Line, Mark, Text
+from reports.tables import Table, round_of, table
 
 _WIDTH, _HEIGHT = 340, 200
 _MOST_ROWS = 240
@@ -28,41 +30,56 @@ def panels(cells: Sequence[Cell]) -> list[Panel]:
     if not drawable:
         return []
     frames = [frame for _, series in drawable for _, frame in series]
-    highest = max(float(frame["backlog"].max()) for frame in frames)
-    last = max(float(frame["second"].max()) for frame in frames)
-    return [_panel(cell, series, highest, last) for cell, series in drawable]
+    frame = _frame(
+        highest=max(float(each["backlog"].max()) for each in frames),
+        last=max(float(each["second"].max()) for each in frames),
+    )
+    return [_panel(cell, series, frame) for cell, series in drawable]
+
+
+def _frame(highest: float, last: float) -> Frame:
+    """Draw the axes that all panels have."""
+    with panel.canvas(width=_WIDTH, height=_HEIGHT, margins=(46, 12, 34, 40)) as drawn:
+        drawn.axes.set_xlim(0, last + 1)
+        panel.from_zero(drawn.axes, highest, panel.thousands)
+        panel.label(drawn, "seconds since the epoch", "backlog, events")
+        return Frame(svg.template(drawn.figure), drawn.axes)
 
 
 def _series(cell: Cell) -> list[Series]:
     read = [(repeat, bundle.timeseries(repeat)) for repeat in cell.counted]
-    return [(repeat, frame.dropna(subset=["backlog"])) for repeat, frame in read if frame is not None and len(frame)]
+    return [(repeat, _known(frame)) for repeat, frame in read if frame is not None and len(frame)]
 
 
-def _panel(cell: Cell, series: Sequence[Series], highest: float, last: float) -> Panel:
-    with panel.canvas(width=_WIDTH, height=_HEIGHT, margins=(46, 12, 34, 40)) as drawn:
-        drawn.axes.set_xlim(0, last + 1)
-        panel.from_zero(drawn.axes, highest, panel.thousands)
-        for index, (repeat, frame) in enumerate(series):
-            colour = panel.series_colour(index).light
-            # A row holds what there was at the end of its second.
-            at_s, level = frame["second"].to_numpy(dtype=float) + 1, frame["backlog"].to_numpy(dtype=float)
-            drawn.axes.plot(at_s, level, color=colour, linewidth=1, alpha=0.55)
-            drawn.axes.plot(*_window(repeat, at_s, level).T, color=colour, linewidth=2.2)
-        panel.label(drawn, "seconds since the epoch", "backlog, events")
-        _name_rounds(drawn, [repeat for repeat, _ in series])
-        name = f"backlog-{cell.plan.id}"
-        return drawn.finish(name, cell.label_with_kind.capitalize(), _frame(cell, series), _table(series))
+def _known(frame: pd.DataFrame) -> pd.DataFrame:
+    """Leave out the seconds in which the backlog was not told."""
+    known = frame["backlog"].notna().to_numpy()
+    return frame if known.all() else frame[known]
 
 
-def _name_rounds(drawn: panel.Canvas, repeats: Sequence[Repeat]) -> None:
+def _panel(cell: Cell, series: Sequence[Series], frame: Frame) -> Panel:
+    marks: list[Mark] = []
+    for index, (repeat, seconds) in enumerate(series):
+        colour = panel.series_colour(index)
+        # A row holds what there was at the end of its second; before the epoch nothing is drawn.
+        at_s, level = seconds["second"].to_numpy(dtype=float) + 1, seconds["backlog"].to_numpy(dtype=float)
+        at_s, level = at_s[at_s >= 0], level[at_s >= 0]
+        marks.append(Line(frame.to_pixels(np.column_stack([at_s, level])), colour, 1.0, 0.55))
+        marks.append(Line(frame.to_pixels(_window(repeat, at_s, level)), colour, 2.2))
+    marks = [mark for mark in marks if not isinstance(mark, Line) or len(mark.points)]
+    marks += _rounds([repeat for repeat, _ in series], "probe" if cell.plan.kind == bundle.CAPACITY else "round")
+    title = cell.label_with_kind.capitalize()
+    return frame.finish(f"backlog-{cell.plan.id}", title, _data(cell, series), _table(series), marks)
+
+
+def _rounds(repeats: Sequence[Repeat], name: str) -> Iterator[Mark]:
     """Write the rounds into the upper right corner, each in the colour of its line."""
-    height = _HEIGHT - 16
-    for place, repeat in enumerate(reversed(repeats)):
-        colour = panel.series_colour(len(repeats) - 1 - place).light
-        x = (_WIDTH - 18 - 15 * place) / _WIDTH
-        drawn.figure.text(x, height / _HEIGHT, str(repeat.result.round), color=colour, fontsize=11, fontweight="bold")
-    left = (_WIDTH - 18 - 15 * len(repeats) + 10) / _WIDTH
-    drawn.figure.text(left, height / _HEIGHT, "round", color=palette.MUTED.light, fontsize=11, ha="right")
+    x, y = _WIDTH - 10.0, _HEIGHT - 12.0
+    for index, repeat in reversed(list(enumerate(repeats))):
+        number = str(repeat.result.round)
+        yield Text(x, y, number, panel.series_colour(index), bold=True, at_its_end=True)
+        x -= 8 + 7 * len(number)
+    yield Text(x, y, name, palette.MUTED, at_its_end=True)
 
 
 def _window(repeat: Repeat, at_s: NDArray[np.float64], backlog: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -75,28 +92,27 @@ def _window(repeat: Repeat, at_s: NDArray[np.float64], backlog: NDArray[np.float
     return np.column_stack([times, np.interp(times, at_s, backlog)])
 
 
-def _frame(cell: Cell, series: Sequence[Series]) -> pd.DataFrame:
-    parts = []
-    for repeat, frame in series:
-        part = frame[[name for name in ("second", "offered", "accepted", "stored", "backlog") if name in frame]].copy()
-        part.insert(0, "attempt", repeat.result.attempt)
-        part.insert(0, "round", repeat.result.round)
-        part.insert(0, "cell", cell.plan.id)
-        parts.append(part)
-    return pd.concat(parts, ignore_index=True)
+def _data(cell: Cell, series: Sequence[Series]) -> pd.DataFrame:
+    """Put all repeats under each other: column by column, for there are many small frames."""
+    lengths = [len(seconds) for _, seconds in series]
+    columns: dict[str, Any] = {
+        "cell": cell.plan.id,
+        "round": np.repeat([repeat.result.round for repeat, _ in series], lengths),
+        "attempt": np.repeat([repeat.result.attempt for repeat, _ in series], lengths),
+    }
+    for name in bundle.EVENT_COLUMNS:
+        if all(name in seconds for _, seconds in series):
+            columns[name] = np.concatenate([seconds[name].to_numpy() for _, seconds in series])
+    return pd.DataFrame(columns)
 
 
 def _table(series: Sequence[Series]) -> Table:
     """One row a second, one column a repeat; every n-th second where there are very many."""
-    columns = {f"round {r.result.round}": f.drop_duplicates("second").set_index("second")["backlog"] for r, f in series}
-    wide = pd.DataFrame(columns)
-    wide = wide.iloc[:: -(-len(wide) // _MOST_ROWS)]
+    heads = [f"round {round_of(repeat.result)}" for repeat, _ in series]
+    levels = [dict(zip(s["second"].tolist(), s["backlog"].tolist(), strict=True)) for _, s in series]
+    seconds = sorted({second for level in levels for second in level})
     rows = [
-        [formats.count(float(str(second))), *(formats.count(_number(v)) for v in row)]
-        for second, row in zip(wide.index, wide.to_numpy(), strict=True)
+        [formats.count(second), *(formats.count(level.get(second)) for level in levels)]
+        for second in seconds[:: -(-len(seconds) // _MOST_ROWS) or 1]
     ]
-    return table(["second (at its end)", *columns], rows, text=0)
-
-
-def _number(value: float) -> float | None:
-    return None if pd.isna(value) else float(value)
+    return table(["second (at its end)", *heads], rows, text=0)

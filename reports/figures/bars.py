@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 
+import numpy as np
 import pandas as pd
 from matplotlib.patches import Rectangle
 
@@ -109,20 +110,16 @@ def _stack(
 ) -> None:
     """Stack the parts of each row from zero to the right, those below zero to the left; the sum stands at the edge."""
     axes = drawn.axes
-    for place, (_, parts) in enumerate(rows):
-        ends = {True: 0.0, False: 0.0}
-        for index, key in enumerate(names):
-            value = parts.get(key, 0.0)
-            colour = panel.series_colour(index).light
-            axes.barh(place, value, left=ends[value >= 0], height=_BAR, color=colour, linewidth=0)
-            ends[value >= 0] += value
-        total, edge = form(sum(parts.values())), axes.get_yaxis_transform()
-        axes.text(1.01, place, total, transform=edge, va="center", fontsize=11, color=palette.INK.light)
+    values = np.array([[parts.get(key, 0.0) for key in names] for _, parts in rows])
+    ends = np.where(values >= 0, np.maximum(values, 0).cumsum(axis=1), np.minimum(values, 0).cumsum(axis=1))
+    for index in range(len(names)):
+        left, colour = ends[:, index] - values[:, index], panel.series_colour(index).light
+        axes.barh(range(len(rows)), values[:, index], left=left, height=_BAR, color=colour, linewidth=0)
     panel.from_zero(axes, highest, lambda value: f"{value:g}", axis="x")
     lowest = min((min(0.0, *parts.values()) for _, parts in rows), default=0.0)
     if lowest < 0:
         axes.set_xlim(left=lowest * 1.1)
-    panel.rows(axes, [label for label, _ in rows])
+    panel.rows(drawn, [label for label, _ in rows], [form(sum(parts.values())) for _, parts in rows])
     panel.label(drawn, unit)
     _legend(drawn, names)
 

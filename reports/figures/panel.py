@@ -5,14 +5,17 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 import matplotlib as mpl
+import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
+from numpy.typing import NDArray
 
 from reports import palette, svg
 from reports.tables import Table
@@ -38,15 +41,45 @@ class Panel:
 
 @dataclass(frozen=True)
 class Canvas:
-    """A figure under way, with its one pair of axes."""
+    """A figure under way, with its one pair of axes; ``words`` stand over it, where they are many.
+
+    matplotlib takes a millisecond to lay out a text; one that is simply written costs next to nothing.
+    """
 
     figure: Figure
     axes: Axes
+    words: list[svg.Text] = field(default_factory=list)
+
+    def write(self, x: float, y: float, words: str, colour: palette.Colour = palette.INK, **look: Any) -> None:
+        """Write words at a place in pixels from the lower left corner; ``look`` as of :class:`svg.Text`."""
+        self.words.append(svg.Text(x, y, words, colour, **look))
+
+    def to_pixels(self, x: float, y: float) -> tuple[float, float]:
+        """Turn a place in the axes' data, whose limits are final, into pixels."""
+        across, up = self.axes.transData.transform((x, y))
+        return float(across), float(up)
 
     def finish(self, name: str, title: str, data: pd.DataFrame, table: Table) -> Panel:
         """Render; in ``name``, what may not stand in the name of a file becomes a dash."""
+        return Frame(svg.template(self.figure), self.axes).finish(name, title, data, table, self.words)
+
+
+@dataclass(frozen=True)
+class Frame:
+    """A figure drawn once, for many panels that differ in their marks: axes cost far more than a few lines."""
+
+    template: svg.Template
+    axes: Axes
+
+    def to_pixels(self, points: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Turn points of the axes' data, shape (n, 2), into the pixels that marks want."""
+        pixels: NDArray[np.float64] = self.axes.transData.transform(points)
+        return pixels
+
+    def finish(self, name: str, title: str, data: pd.DataFrame, table: Table, marks: Sequence[svg.Mark] = ()) -> Panel:
+        """Draw ``marks`` over it; in ``name``, what may not stand in the name of a file becomes a dash."""
         name = re.sub(r"[^\w.-]+", "-", name)
-        return Panel(name, title, svg.render(self.figure, name, title), data, table)
+        return Panel(name, title, self.template.fill(name, title, marks), data, table)
 
 
 @contextmanager
@@ -96,13 +129,21 @@ def from_zero(axes: Axes, highest: float, form: Callable[[float], str], *, axis:
     chosen.set_major_formatter(FuncFormatter(lambda value, _: form(value)))
 
 
-def rows(axes: Axes, labels: Sequence[str]) -> None:
-    """Let y be the number of a row, the first on top, named by ``labels``; only the grid of x is drawn."""
+def rows(drawn: Canvas, labels: Sequence[str], numbers: Sequence[str]) -> None:
+    """Let y be the number of a row, the first on top, with its label on the left and its number on the right.
+
+    The limits of x have to be final. Only the grid of x is drawn.
+    """
+    axes = drawn.axes
     axes.set_ylim(len(labels) - 0.5, -0.5)
-    axes.set_yticks(range(len(labels)), labels)
-    axes.tick_params(axis="y", labelcolor=palette.INK.light)
+    axes.set_yticks([])
     axes.grid(visible=False, axis="y")
     axes.grid(visible=True, axis="x", color=palette.RULE.light, linewidth=0.8)
+    left, right = axes.get_xlim()
+    for place, (label_, number) in enumerate(zip(labels, numbers, strict=True)):
+        x, y = drawn.to_pixels(left, place)
+        drawn.write(x - 6, y, label_, at_its_end=True)
+        drawn.write(drawn.to_pixels(right, place)[0] + 6, y, number)
 
 
 def end_labels(axes: Axes, ends: Sequence[tuple[float, float, str, palette.Colour]]) -> None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from reports import formats, palette
 from reports.bottleneck import STAGE_NAMES
@@ -97,21 +98,17 @@ def _draw(drawn: Canvas, rows: Sequence[_Steps], block: int) -> None:
     _write(drawn, rows, places)
 
 
-def _write(drawn: Canvas, rows: Sequence[_Steps], places: np.ndarray[tuple[int, ...], np.dtype[np.float64]]) -> None:
+def _write(drawn: Canvas, rows: Sequence[_Steps], places: NDArray[np.float64]) -> None:
     """Write the cells over their blocks, the stages left of the bars, the durations right of them."""
-    axes = drawn.axes
     names = (*STAGE_NAMES.values(), _SUM)
-    edge = axes.get_yaxis_transform()
-    left = -(_LEFT - 4) / (panel.WIDTH - _LEFT - _RIGHT)
     for row, block in zip(rows, places, strict=True):
-        head = block[0] - _STEP / 2 - _HEAD * 0.42
-        ink, muted = palette.INK.light, palette.MUTED.light
-        axes.text(left, head, row.cell.label, transform=edge, va="center", fontsize=11, fontweight="bold", color=ink)
+        _, head = drawn.to_pixels(0, block[0] - _STEP / 2 - _HEAD * 0.42)
+        drawn.write(4, head, row.cell.label, bold=True)
         for name, place, start, end, length in zip(names, block, row.starts, row.ends, row.lengths, strict=True):
-            shade = ink if name == _SUM else muted
-            axes.text(-0.02, place, name, transform=edge, va="center", ha="right", fontsize=10, color=shade)
-            said, right = formats.milliseconds(length), (max(start, end), place)
-            axes.annotate(said, right, (3, 0), textcoords="offset points", va="center", fontsize=10, color=shade)
+            colour = palette.INK if name == _SUM else palette.MUTED
+            right, y = drawn.to_pixels(max(start, end), place)
+            drawn.write(_LEFT - 6, y, name, colour, size=10, at_its_end=True)
+            drawn.write(right + 3, y, formats.milliseconds(length), colour, size=10)
 
 
 def _frame(rows: Sequence[_Steps]) -> pd.DataFrame:

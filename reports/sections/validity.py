@@ -55,13 +55,12 @@ def _nearest(bundle: Bundle) -> str:
     shares = []
     for name, bound in soundness.BOUNDS.items():
         limit, found = bundle.manifest.bounds.get(name), soundness.worst(bundle, name)
-        if found and limit and not bound.least:
-            shares.append((found.value / limit, name, bound.form(found.value), found.repeat, limit))
+        if found and limit and not bound.least and not bound.used_up:
+            shares.append((found.value / limit, name, bound.form(found.value), found.repeat, bound.form(limit)))
     if not shares:
         return ""
-    share, name, said, repeat, limit = max(shares)
-    allowed = f"{share:.0%} of the {formats.value(limit)} allowed"
-    return f"Nearest to a bound of validity came {repeat}: {name} {said}, {allowed}."
+    share, name, said, repeat, allowed = max(shares)
+    return f"Nearest to a bound of validity came {repeat}: {name} {said}, {share:.0%} of the {allowed} allowed."
 
 
 def _witness(cells: Sequence[Cell]) -> Part:

@@ -20,13 +20,14 @@ _ASIDE = re.compile(r"\s*\([^()]*\)")
 class Bound:
     """One bound of validity: what it bounds, how a void attempt's reasons name it, how its values are written.
 
-    ``least``: it bounds from below.
+    ``least``: it bounds from below. ``used_up``: that sound repeats come close to it means nothing.
     """
 
     words: str
     named: tuple[str, ...]
     form: Callable[[float | None], str] = formats.rounded
     least: bool = False
+    used_up: bool = False
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,8 @@ BOUNDS = {
     "unsent": Bound("events unsent", ("events unsent",), formats.count),
     "clock_drift_ms_per_s": Bound("clock drift in any second, ms/s", ("drifted",), formats.drift),
     "drain_timeout_s": Bound("until the backlog was gone, s", ("drain: ",)),
-    "negative_duration_ms": Bound("a duration below zero, ms", _DURATIONS),
+    # A record timestamp is cut to whole milliseconds, so that some event always comes close to one.
+    "negative_duration_ms": Bound("a duration below zero, ms", _DURATIONS, used_up=True),
     "disturbed_share": Bound("of the machine's CPU, taken by others", ("machine: ",), formats.share),
     "witness_tolerance_ms": Bound("witness against deliveries log, ms", _SIGHTINGS),
     "compare_share": Bound("documents compared", ("no document was compared",), formats.share, least=True),
@@ -79,7 +81,7 @@ def bounds(bundle: Bundle) -> Table:
                 name,
                 bound.words if bound else formats.NOTHING,
                 "changed" if name in bundle.manifest.changed_bounds else "",
-                ("at least " if bound and bound.least else "") + formats.value(value),
+                ("at least " if bound and bound.least else "") + (bound.form if bound else formats.value)(value),
                 (bound.form if bound else formats.rounded)(found.value if found else None),
                 found.repeat if found and found.value else formats.NOTHING,
                 formats.count(len(voided)),

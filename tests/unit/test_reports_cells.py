@@ -85,7 +85,7 @@ def test_a_missing_histogram_log_is_told(tmp_path: Path) -> None:
 def test_a_damaged_histogram_log_is_told_with_its_line_and_the_others_count(tmp_path: Path) -> None:
     run = write(tmp_path, Plan([STEADY], rounds=2, requests=500))
     path = run / "cells/steady-c1/1/latency.hlog"
-    path.write_text(path.read_text() + "Tag=write,3.000,10.000,1.000,HISTnonsense\n")
+    path.write_text(path.read_text() + "Tag=response_time,3.000,10.000,1.000,HISTnonsense\n")
     cell = views(run)["steady-c1"]
     (note,) = cell.notes
     assert "steady-c1 round 1: its durations are not in the percentiles" in note

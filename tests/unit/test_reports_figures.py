@@ -180,6 +180,33 @@ def test_backlog_has_a_panel_for_each_cell_and_a_line_for_each_valid_repeat(tmp_
     assert set(drawn[1].data["round"]) == {1, 2}
 
 
+def test_the_axes_of_backlog_panels_are_drawn_once_for_all_cells_of_a_kind(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn_by_matplotlib = []
+    template = svg.template
+    monkeypatch.setattr(svg, "template", lambda figure: drawn_by_matplotlib.append(figure) or template(figure))
+    drawn = backlog.panels(views(tmp_path, Plan(grid(), rounds=2)))
+    assert (len(drawn), len(drawn_by_matplotlib)) == (4, 1)
+    assert len({each.drawing.inline for each in drawn}) == 4
+
+
+def test_marks_stand_where_the_axes_have_their_points() -> None:
+    with panel.canvas() as drawn:
+        drawn.axes.set_xlim(0, 10)
+        drawn.axes.set_ylim(0, 10)
+        drawn.axes.plot([0, 10], [0, 10], color=palette.SERIES[0].light)
+        frame = panel.Frame(svg.template(drawn.figure), drawn.axes)
+    line = svg.Line(frame.to_pixels(np.array([[0.0, 0.0], [10.0, 10.0]])), palette.SERIES[1], 1.0)
+    paths = re.findall(
+        r'd="([^"]+)"[^>]*class="s-(s1|s2)"|class="s-(s1|s2)"[^>]*d="([^"]+)"',
+        frame.template.fill("x", "x", [line]).inline,
+    )
+    found = {(a or d): (b or c) for a, b, c, d in paths}
+    ends = {colour: [float(n) for n in re.findall(r"-?\d+(?:\.\d+)?", path)] for path, colour in found.items()}
+    assert ends["s1"] == pytest.approx(ends["s2"], abs=0.02)
+
+
 def test_a_window_shorter_than_a_second_is_drawn_all_the_same(tmp_path: Path) -> None:
     found = views(tmp_path, Plan([Cell("drain", "drain", {})], rounds=1))
     (repeat,) = found[0].valid

@@ -62,6 +62,12 @@ def test_what_is_read_is_what_the_library_reads(tmp_path: Path, lowest: int, dig
     np.testing.assert_allclose(np.column_stack([read.values_ms * 1000, read.counts]), there)
 
 
+def test_other_tags_than_those_asked_for_are_not_decoded(tmp_path: Path) -> None:
+    path = log(tmp_path / "a", {"write": [5.0], "response_time": [7.0]})
+    path.write_text(path.read_text() + "Tag=write,1,1,1,HISTnonsense\n")
+    assert list(hlog.read(path, ("response_time",))) == ["response_time"]
+
+
 def test_an_interval_without_values_adds_nothing(tmp_path: Path) -> None:
     (tmp_path / "a").write_text(f"Tag=write,1,1,0,{HdrHistogram(1, 1000, 3).encode().decode()}\n")
     assert hlog.read(tmp_path / "a") == {}

@@ -44,8 +44,8 @@ def test_each_bound_tells_the_worst_of_the_valid_repeats_and_how_many_attempts_i
     table = soundness.bounds(bundle.load(run))
     delay, compared = row(table, "schedule_delay_p99_ms"), row(table, "compare_share")
     assert (delay["worst measured"], delay["in"]) == ("8.25", "steady-c1 round 3")
-    assert (delay["value"], delay["attempts voided"]) == ("10", "1")
-    assert (compared["value"], compared["worst measured"]) == ("at least 1", "50.0%")
+    assert (delay["value"], delay["attempts voided"]) == ("10.0", "1")
+    assert (compared["value"], compared["worst measured"]) == ("at least 100.0%", "50.0%")
     assert row(table, "witness_tolerance_ms")["attempts voided"] == "0"
 
 
@@ -73,7 +73,7 @@ def test_the_repeat_that_came_nearest_to_a_bound_is_told(run: Path) -> None:
     edit(run, "steady-c1/3", bounds_measured={"schedule_delay_p99_ms": 9.6})
     words = [text for part in validity.section(bundle.load(run), ()).parts for text in part.words]
     assert (
-        "Nearest to a bound of validity came steady-c1 round 3: schedule_delay_p99_ms 9.60, 96% of the 10 allowed."
+        "Nearest to a bound of validity came steady-c1 round 3: schedule_delay_p99_ms 9.60, 96% of the 10.0 allowed."
         in words
     )
 
