@@ -5,14 +5,13 @@ from __future__ import annotations
 import re
 
 from reports import formats
+from reports import objective as objectives
 from reports.bundle import Repeat
 from reports.schema import Capacity
 
 SUSTAINED, NOT_SUSTAINED, UNDETERMINED, VOID = "sustained", "not sustained", "undetermined", "void"
 VERDICTS = (SUSTAINED, NOT_SUSTAINED, UNDETERMINED, VOID)
-_P99 = re.compile(r"p99 delivery latency <= ([\d.]+) (ms|s)\b")
 _WHOLE_SECONDS = re.compile(r"\b(\d+)000 ms\b")
-_MS_PER_S = 1000.0
 _NONE_REJECTED = ", at most 0.0% rejected"
 
 
@@ -47,10 +46,9 @@ def objective(found: Capacity | None) -> str:
 
 def objective_p99_ms(found: Capacity | None) -> float | None:
     """The p99 of delivery latency (ms) that the objective asks for; None where it asks for none."""
-    told = _P99.search(found.objective) if found else None
-    if told is None:
-        return None
-    return float(told[1]) * (_MS_PER_S if told[2] == "s" else 1.0)
+    asked = objectives.find(found.objective) if found else ()
+    limits = [one.limit_ms for one in asked if (one.measure, one.percentile) == ("delivery_latency", "p99")]
+    return min(limits, default=None)
 
 
 def ended(found: Capacity | None) -> str:

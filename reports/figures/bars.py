@@ -21,7 +21,8 @@ _ROW_HEIGHT, _LEGEND_ROW, _BELOW = 26, 18, 46
 _BAR = 0.62
 _LETTER_WIDTH = 6.3
 _NARROWEST, _WIDEST = 44, 190
-_MOST_COLUMNS = 3
+_MOST_COLUMNS, _MANY = 3, 6
+"""Of a legend; one more where there are many names."""
 _SLOW = "p99"
 
 
@@ -96,7 +97,7 @@ def _canvas(labels: Sequence[str], series: int) -> AbstractContextManager[Canvas
 
 def _columns(series: int) -> int:
     """Give the columns of a legend, its rows as even as can be: four names stand 2 by 2, not 3 and 1."""
-    rows = -(-series // _MOST_COLUMNS)
+    rows = -(-series // (_MOST_COLUMNS + (series > _MANY)))
     return -(-series // rows)
 
 

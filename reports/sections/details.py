@@ -13,13 +13,19 @@ from reports.tables import counters, repeats, soundness
 _BACKLOG = (
     "Records in Kafka that the group has not committed, each second; a line for each valid repeat, thick in the window."
 )
+_MOST_PANELS = 15
+"""In sight, of all kinds together."""
 
 
 def backlog(by_kind: dict[str, list[Cell]]) -> Section:
-    """Backlog second by second, a small figure for each cell."""
-    drawn = tuple(figure for group in by_kind.values() for figure in figures.panels(group))
-    part = Part(words=(_BACKLOG if drawn else "No time series.",), figures=drawn, small=True)
-    return Section("backlog", "Backlog over time", "Backlog", (part,))
+    """Backlog second by second, a small figure for each cell; many of a kind stand behind a summary."""
+    drawn = {kind: tuple(figures.panels(group)) for kind, group in by_kind.items()}
+    many = sum(map(len, drawn.values())) > _MOST_PANELS
+    parts = [Part(words=(_BACKLOG if any(drawn.values()) else "No time series.",))]
+    for kind, of_kind in drawn.items():
+        summary = f"{kind.capitalize()} cells, {formats.plural(len(of_kind), 'figure')}" if many else ""
+        parts.append(Part(figures=of_kind, small=True, summary=summary))
+    return Section("backlog", "Backlog over time", "Backlog", tuple(parts))
 
 
 def cell(of: Cell) -> CellDetails:

@@ -38,6 +38,8 @@ class Cell:
     """Of a capacity cell: the answer with its interval; None writes no capacity.json."""
     capacity: dict[str, Any] = field(default_factory=dict)
     """Of a capacity cell: fields of its capacity.json that are other than usual."""
+    rate: float | None = None
+    """Of a drain: events/s, about; None: by its axes."""
 
 
 @dataclass
@@ -56,6 +58,7 @@ class Plan:
     missing: set[tuple[str, int]] = field(default_factory=set)
     requests: int = 2_000
     seconds: int = 10
+    cores: int = 2
 
 
 VOID_REASON = (
@@ -213,7 +216,7 @@ def _manifest(plan: Plan, run_id: str) -> dict[str, Any]:
         "git_revision": "1d44871c0ffee1d44871c0ffee1d44871c0ffee1",
         "git_dirty": False,
         "versions": {"python": "3.11.2", "kafka": "4.3.1", "mongod": "6.0.5", "aiokafka": "0.14.0", "motor": "3.7.1"},
-        "hardware": {"cpu": "AMD EPYC 7B13", "cores": 2, "memory_bytes": 8_332_189_696},
+        "hardware": {"cpu": "AMD EPYC 7B13", "cores": plan.cores, "memory_bytes": 8_332_189_696},
         "kernel": "Linux 6.1.0 x86_64",
         "servers": "local",
     }
@@ -250,7 +253,7 @@ def _write_repeat(folder: Path, plan: Plan, cell: Cell, repeat: _Repeat) -> None
         (folder / "logs" / "worker-1.log").write_text("Traceback ...\n")
         (folder / "result.json").write_text(json.dumps(result))
         return
-    rate = _throughput(axes, repeat.rng)
+    rate = cell.rate * float(repeat.rng.lognormal(0, 0.02)) if cell.rate else _throughput(axes, repeat.rng)
     result |= _drain(plan, rate) if cell.kind == "drain" else _steady(plan, rate, axes, folder, repeat)
     lost = plan.lost.get((cell.id, repeat.round), 0) if repeat.valid else 0
     result["audit"] = _audit(result.pop("_offered"), lost)
@@ -500,10 +503,23 @@ def searched_cells() -> list[Cell]:
     ]
 
 
+def scaling_cells() -> list[Cell]:
+    """Drains over many consumers, by the Universal Scalability Law."""
+    found = []
+    for n in (1, 2, 3, 4, 6, 8):
+        rate = 12_000 * n / (1 + 0.08 * (n - 1) + 0.004 * n * (n - 1))
+        found.append(Cell(f"drain-p8-c{n}", "drain", {"partitions": 8, "consumers": n}, rate=rate))
+    return found
+
+
 if __name__ == "__main__":
     often = {(f"steady-p{p}-c{c}", 1): 3 for p in (1, 3) for c in (1, 2)}
     everything = Plan(
-        [*quick_cells(), *(searched_cells() if "--searched" in sys.argv else [])],
+        [
+            *(scaling_cells() if "--scaling" in sys.argv else quick_cells()),
+            *(searched_cells() if "--searched" in sys.argv else []),
+        ],
+        cores=16 if "--scaling" in sys.argv else 2,
         lost={("drain-p3-c2", 2): 12} if "--lost" in sys.argv else {},
         void={("steady-p1-c2", 2): 1} | (often if "--void" in sys.argv else {}),
         requests=12_000,

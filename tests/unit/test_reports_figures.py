@@ -145,7 +145,7 @@ def test_stages_and_cpu_are_stacked_with_their_sums(tmp_path: Path) -> None:
     assert "mongodb_cores" in cpu.data
 
 
-@pytest.mark.parametrize(("names", "columns"), [(1, 1), (3, 3), (4, 2), (5, 3), (6, 3), (7, 3)])
+@pytest.mark.parametrize(("names", "columns"), [(1, 1), (3, 3), (4, 2), (5, 3), (6, 3), (7, 4)])
 def test_the_rows_of_a_legend_are_even(names: int, columns: int) -> None:
     assert bars._columns(names) == columns
 

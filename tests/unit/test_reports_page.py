@@ -16,7 +16,8 @@ from tests.unit.reports_bundle import Cell, Plan, quick_cells, write
 
 DRAIN = Cell("drain-c1", "drain", {"consumers": 1})
 STEADY = Cell("steady-c1", "steady", {"consumers": 1})
-SECTIONS = ["audit", "throughput", "durations", "stages", "cpu", "backlog", "cells", "environment", "again"]
+SECTIONS = ["audit", "throughput", "durations", "stages", "cpu", "scaling", "advice", "backlog", "cells"]
+SECTIONS += ["environment", "again"]
 
 
 class Words(HTMLParser):
