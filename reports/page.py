@@ -11,7 +11,7 @@ from reports.bundle import CAPACITY, Bundle
 from reports.cells import Cell
 from reports.figures.panel import Panel
 from reports.sections import capacity, details, durations, limits, scaling, throughput, validity
-from reports.sections.parts import Section
+from reports.sections.parts import CellDetails, Section
 from reports.tables import Table, account, pairs, span
 from reports.verdict import Verdict
 
@@ -34,14 +34,16 @@ class Page:
     """Everything on the page, in its order."""
 
     sections: tuple[Section, ...]
+    cells: tuple[CellDetails, ...]
     html: str
 
     @property
     def figures(self) -> Iterator[Panel]:
         """Every figure, in the page's order."""
-        for section in self.sections:
-            for part in section.parts:
-                yield from part.figures
+        parts = [part for section in self.sections for part in section.parts]
+        parts += [part for cell in self.cells for part in cell.parts]
+        for part in parts:
+            yield from part.figures
 
 
 def make(bundle: Bundle, cells: Sequence[Cell], judged: Verdict) -> Page:
@@ -59,6 +61,7 @@ def make(bundle: Bundle, cells: Sequence[Cell], judged: Verdict) -> Page:
         scaling.advised(bundle, cells),
         details.backlog(by_kind),
     )
+    each = details.by_kind(by_kind)
     rendered = rendering.render(
         "report.html.j2",
         bundle=bundle,
@@ -69,11 +72,11 @@ def make(bundle: Bundle, cells: Sequence[Cell], judged: Verdict) -> Page:
         identities=account.identities(verdict.total(bundle.valid)),
         besides=account.besides(verdict.total(bundle.valid)),
         sections=contents,
-        cells=[(kind, [details.cell(cell) for cell in group]) for kind, group in by_kind.items()],
+        cells=each.items(),
         environment_table=_environment(bundle),
         versions_table=pairs((name, str(value)) for name, value in bundle.manifest.versions.items()),
     )
-    return Page(contents, rendered)
+    return Page(contents, tuple(of for group in each.values() for of in group), rendered)
 
 
 def _tiles(bundle: Bundle, cells: Sequence[Cell], judged: Verdict) -> list[Tile]:

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from reports import bundle, formats, palette, svg
+from reports import bundle, formats, svg
 from reports.bundle import Repeat
 from reports.cells import Cell
 from reports.figures import panel
 from reports.figures.panel import Frame, Panel
-from reports.svg import Line, Mark, Text
+from reports.svg import Line, Mark
 from reports.tables import Table, round_of, table
 
 _WIDTH, _HEIGHT = 340, 200
@@ -67,19 +67,9 @@ def _panel(cell: Cell, series: Sequence[Series], frame: Frame) -> Panel:
         marks.append(Line(frame.to_pixels(np.column_stack([at_s, level])), colour, 1.0, 0.55))
         marks.append(Line(frame.to_pixels(_window(repeat, at_s, level)), colour, 2.2))
     marks = [mark for mark in marks if not isinstance(mark, Line) or len(mark.points)]
-    marks += _rounds([repeat for repeat, _ in series], "probe" if cell.plan.kind == bundle.CAPACITY else "round")
+    marks += panel.rounds([repeat for repeat, _ in series], _WIDTH, _HEIGHT)
     title = cell.label_with_kind.capitalize()
     return frame.finish(f"backlog-{cell.plan.id}", title, _data(cell, series), _table(series), marks)
-
-
-def _rounds(repeats: Sequence[Repeat], name: str) -> Iterator[Mark]:
-    """Write the rounds into the upper right corner, each in the colour of its line."""
-    x, y = _WIDTH - 10.0, _HEIGHT - 12.0
-    for index, repeat in reversed(list(enumerate(repeats))):
-        number = str(repeat.result.round)
-        yield Text(x, y, number, panel.series_colour(index), bold=True, at_its_end=True)
-        x -= 8 + 7 * len(number)
-    yield Text(x, y, name, palette.MUTED, at_its_end=True)
 
 
 def _window(repeat: Repeat, at_s: NDArray[np.float64], backlog: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -18,6 +18,7 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator
 from numpy.typing import NDArray
 
 from reports import palette, svg
+from reports.bundle import CAPACITY, Repeat
 from reports.tables import Table
 
 WIDTH, HEIGHT = 460, 300
@@ -144,6 +145,17 @@ def rows(drawn: Canvas, labels: Sequence[str], numbers: Sequence[str]) -> None:
         x, y = drawn.to_pixels(left, place)
         drawn.write(x - 6, y, label_, at_its_end=True)
         drawn.write(drawn.to_pixels(right, place)[0] + 6, y, number)
+
+
+def rounds(repeats: Sequence[Repeat], width: float, height: float) -> Iterator[svg.Mark]:
+    """Write the rounds (of a capacity cell: the probes) into the upper right corner, each in its line's colour."""
+    x, y = width - 10.0, height - 12.0
+    for index, repeat in reversed(list(enumerate(repeats))):
+        number = str(repeat.result.round)
+        yield svg.Text(x, y, number, series_colour(index), bold=True, at_its_end=True)
+        x -= 8 + 7 * len(number)
+    name = "probe" if repeats and repeats[0].result.kind == CAPACITY else "round"
+    yield svg.Text(x, y, name, palette.MUTED, at_its_end=True)
 
 
 def end_labels(axes: Axes, ends: Sequence[tuple[float, float, str, palette.Colour]]) -> None:

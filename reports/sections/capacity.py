@@ -33,4 +33,4 @@ def section(cells: Sequence[Cell]) -> Section:
     if drawn:
         parts.append(Part("Delivery latency against offered load", words=(_HOW_DRAWN,), figures=drawn))
     parts += [Part(table=tables.probes(c), summary=f"The probes of {c.label}, one by one") for c in cells if c.attempts]
-    return Section("capacity", "Sustainable throughput", "Sustainable throughput", tuple(parts))
+    return Section("capacity", "Sustainable throughput", "Capacity", tuple(parts))

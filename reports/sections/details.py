@@ -7,6 +7,8 @@ from reports import formats, searches
 from reports.bundle import CAPACITY
 from reports.cells import Cell
 from reports.figures import backlog as figures
+from reports.figures import evidence
+from reports.figures.panel import Panel
 from reports.sections.parts import CellDetails, Part, Section
 from reports.tables import counters, repeats, soundness
 
@@ -28,13 +30,22 @@ def backlog(by_kind: dict[str, list[Cell]]) -> Section:
     return Section("backlog", "Backlog over time", "Backlog", tuple(parts))
 
 
-def cell(of: Cell) -> CellDetails:
-    """Everything about one cell that the other sections leave out."""
+def by_kind(groups: dict[str, list[Cell]]) -> dict[str, tuple[CellDetails, ...]]:
+    """Give the details of every cell."""
+    seconds = evidence.panels([of for group in groups.values() for of in group])
+    return {kind: tuple(cell(of, seconds.get(of.plan.id)) for of in group) for kind, group in groups.items()}
+
+
+def cell(of: Cell, seconds: Panel | None = None) -> CellDetails:
+    """Everything about one cell that the other sections leave out; ``seconds``: the limit that it reached, if any."""
     findings = [f"{repeat.name}: {text}" for repeat in of.attempts for text in repeat.result.findings]
-    reasons = [f"{repeat.name} is void: {text}" for repeat in of.attempts for text in repeat.result.reasons]
-    parts = [Part(words=(*findings, *reasons), table=repeats.repeats_of(of))]
+    parts = [Part(words=tuple(findings), table=repeats.repeats_of(of))]
+    if of.void_attempts:
+        parts.append(Part(table=soundness.void_attempts_of(of.attempts)))
     if of.stages_ms:
         parts.append(Part("Stages", table=repeats.stages_of(of)))
+    if seconds is not None:
+        parts.append(Part("The limit that was reached, second by second", figures=(seconds,), small=True))
     if any(repeat.result.witness for repeat in of.attempts):
         parts.append(Part("Witness", table=soundness.witness_of(of)))
     parts += _counters(of)

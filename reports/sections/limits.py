@@ -38,7 +38,7 @@ def section(bundle: Bundle, by_kind: dict[str, list[Cell]]) -> Section:
         Part("Cores by role", words=(_HOW_BOUND,), figures=figures),
         Part(table=measured.cpu_per_100k(cells), summary="CPU for 100,000 stored events, and memory"),
     )
-    return Section("cpu", "CPU by role, and the bottleneck", "CPU, bottleneck", parts)
+    return Section("cpu", "CPU by role, and the bottleneck", "Bottleneck, CPU", parts)
 
 
 def _bounds(cells: Sequence[Cell]) -> list[Part]:

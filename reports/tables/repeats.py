@@ -39,7 +39,7 @@ def repeats_of(cell: Cell) -> Table:
                 formats.rounded(result.duration_s.get("overhead")),
             ]
         )
-    heads = ["round", "validity", "stored, events/s", "window, s"]
+    heads = ["probe" if cell.capacity else "round", "validity", "stored, events/s", "window, s"]
     if _steady(cell):
         heads += ["offered load, events/s", "achieved", "delivery latency p99, ms", "response time p99, ms"]
         heads += ["schedule delay p99, ms"]

@@ -99,9 +99,14 @@ def _names(result: Result, bound: Bound) -> bool:
 
 def void_attempts(bundle: Bundle) -> Table:
     """One row a void attempt: every reason, and what became of the repeat."""
-    valid = {(r.result.cell, r.result.round): r.result.attempt for r in bundle.valid}
+    return void_attempts_of(bundle.repeats)
+
+
+def void_attempts_of(repeats: Sequence[Repeat]) -> Table:
+    """The same of some repeats."""
+    valid = {(r.result.cell, r.result.round): r.result.attempt for r in repeats if r.result.valid}
     rows = []
-    for repeat in bundle.repeats:
+    for repeat in repeats:
         if repeat.result.valid:
             continue
         after = valid.get((repeat.result.cell, repeat.result.round))

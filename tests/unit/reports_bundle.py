@@ -464,7 +464,9 @@ def _write_timeseries(folder: Path, result: dict[str, Any], plan: Plan) -> None:
     columns: dict[str, Any] = {"second": second, "offered": accepted, "accepted": accepted, "stored": stored}
     columns |= {"backlog": backlog, "clock_offset_ns": np.full(end, 1_795_363_200_000_000_000)}
     for role, cores in result["cpu_cores_per_role"].items():
-        columns[f"cpu_s_{role}"] = np.full(end, cores)
+        wave = 1 + 0.04 * np.sin(second * 1.7 + result["round"])
+        columns[f"cpu_s_{role}"] = cores * wave
+        columns[f"busiest_process_cpu_s_{role}"] = cores * wave * 0.6
         columns[f"memory_bytes_{role}"] = np.full(end, result["memory_max_bytes_per_role"][role])
         columns[f"read_bytes_{role}"] = np.zeros(end, dtype=np.int64)
         columns[f"write_bytes_{role}"] = np.full(end, 1000)

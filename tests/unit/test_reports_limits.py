@@ -8,14 +8,18 @@ from pathlib import Path
 import pytest
 from msgspec import structs
 
-from reports import bundle, cells
+from reports import bundle, cells, page, verdict
 from reports import scaling as fits
 from reports.bottleneck import Bottleneck
 from reports.cells import Cell as View
+from reports.figures import evidence
 from reports.figures import scaling as figures
+from reports.saturation import Evidence
 from reports.sections import limits, scaling
 from reports.tables import Table, headroom
 from tests.unit.reports_bundle import Cell, Plan, quick_cells, scaling_cells, searched_cells, write
+
+FULL_JOURNAL = (Evidence("journal", "mongodb", "journal syncs", 0.95, 1.0, "share", 0.85, 4, 4),)
 
 
 def views(folder: Path, plan: Plan) -> tuple[bundle.Bundle, list[View]]:
@@ -80,6 +84,24 @@ class TestWhatBoundsACell:
         half = dataclasses.replace(scaled[0], bottleneck=some)
         (row,) = headroom.evidence([half]).rows
         assert f"(reached in 2 of {first.repeats})" in row[1]
+
+    def test_the_limit_that_was_reached_is_drawn_second_by_second_with_its_threshold(self, tmp_path: Path) -> None:
+        read, found = views(tmp_path, Plan([cell for cell in quick_cells() if cell.kind == "drain"]))
+        drawn = evidence.panels(found)
+        by_cpu = {c.plan.id for c in found if c.bottleneck and c.bottleneck.resource == "machine_cpu"}
+        assert by_cpu
+        assert set(drawn) == by_cpu
+        of_one = drawn[min(by_cpu)]
+        assert set(of_one.data["round"]) == {1, 2, 3}
+        cell = next(c for c in found if c.plan.id == min(by_cpu))
+        used = of_one.data[of_one.data["second"] == 5]["value"]
+        assert used.mean() == pytest.approx(sum(cell.cores.values()), rel=0.05)
+        made = page.make(read, found, verdict.judge(read, found))
+        assert {panel.name for panel in made.figures} >= {panel.name for panel in drawn.values()}
+
+    def test_a_verdict_whose_seconds_were_not_recorded_is_not_drawn(self, scaled: list[View]) -> None:
+        journal = Bottleneck(resource="journal", role="mongodb", name="x", determined=True, evidence=FULL_JOURNAL)
+        assert evidence.panels([dataclasses.replace(scaled[0], bottleneck=journal)]) == {}
 
 
 class TestScaling:
