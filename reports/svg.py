@@ -74,7 +74,16 @@ class Text:
     at_its_end: bool = False
 
 
-Mark = Line | Text
+@dataclass(frozen=True)
+class Box:
+    """A filled box between two opposite corners: pixels from the lower left corner."""
+
+    first: tuple[float, float]
+    second: tuple[float, float]
+    colour: palette.Colour
+
+
+Mark = Line | Text | Box
 
 
 @dataclass(frozen=True)
@@ -130,6 +139,11 @@ def template(figure: Figure) -> Template:
 def _mark(mark: Mark, height: float) -> ET.Element:
     """Make the element of a mark; in SVG y runs downwards."""
     colour = mark.colour
+    if isinstance(mark, Box):
+        (left, right), (low, high) = (sorted(pair) for pair in zip(mark.first, mark.second, strict=True))
+        place = {"x": left, "y": height - high, "width": right - left, "height": high - low}
+        look = {"class": f"f-{colour.name}", "fill": colour.light}
+        return ET.Element("rect", {**{name: f"{value:.2f}" for name, value in place.items()}, **look})
     if isinstance(mark, Text):
         look = {"class": f"f-{colour.name}", "fill": colour.light, "font-size": f"{mark.size:g}"}
         look |= {"font-weight": "600"} if mark.bold else {}

@@ -113,14 +113,12 @@ def _stack(
     axes = drawn.axes
     values = np.array([[parts.get(key, 0.0) for key in names] for _, parts in rows])
     ends = np.where(values >= 0, np.maximum(values, 0).cumsum(axis=1), np.minimum(values, 0).cumsum(axis=1))
-    for index in range(len(names)):
-        left, colour = ends[:, index] - values[:, index], panel.series_colour(index).light
-        axes.barh(range(len(rows)), values[:, index], left=left, height=_BAR, color=colour, linewidth=0)
     panel.from_zero(axes, highest, lambda value: f"{value:g}", axis="x")
-    lowest = min((min(0.0, *parts.values()) for _, parts in rows), default=0.0)
-    if lowest < 0:
-        axes.set_xlim(left=lowest * 1.1)
+    if values.min(initial=0.0) < 0:
+        axes.set_xlim(left=float(ends.min()) * 1.1)
     panel.rows(drawn, [label for label, _ in rows], [form(sum(parts.values())) for _, parts in rows])
+    for (place, index), value in np.ndenumerate(values):
+        drawn.bar(ends[place, index] - value, ends[place, index], place, _BAR, panel.series_colour(index))
     panel.label(drawn, unit)
     _legend(drawn, names)
 

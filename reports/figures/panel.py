@@ -42,18 +42,24 @@ class Panel:
 
 @dataclass(frozen=True)
 class Canvas:
-    """A figure under way, with its one pair of axes; ``words`` stand over it, where they are many.
+    """A figure under way, with its one pair of axes; ``marks`` stand over it, where they are many.
 
-    matplotlib takes a millisecond to lay out a text; one that is simply written costs next to nothing.
+    matplotlib takes a millisecond for a text or a bar; one that is simply written costs next to nothing.
     """
 
     figure: Figure
     axes: Axes
-    words: list[svg.Text] = field(default_factory=list)
+    marks: list[svg.Mark] = field(default_factory=list)
 
     def write(self, x: float, y: float, words: str, colour: palette.Colour = palette.INK, **look: Any) -> None:
         """Write words at a place in pixels from the lower left corner; ``look`` as of :class:`svg.Text`."""
-        self.words.append(svg.Text(x, y, words, colour, **look))
+        self.marks.append(svg.Text(x, y, words, colour, **look))
+
+    def bar(self, start: float, end: float, place: float, thickness: float, colour: palette.Colour) -> None:
+        """Draw a level bar from ``start`` to ``end`` about ``place``, all in the axes' data; their limits are final."""
+        if start != end:
+            corners = (start, place - thickness / 2), (end, place + thickness / 2)
+            self.marks.append(svg.Box(self.to_pixels(*corners[0]), self.to_pixels(*corners[1]), colour))
 
     def to_pixels(self, x: float, y: float) -> tuple[float, float]:
         """Turn a place in the axes' data, whose limits are final, into pixels."""
@@ -62,7 +68,7 @@ class Canvas:
 
     def finish(self, name: str, title: str, data: pd.DataFrame, table: Table) -> Panel:
         """Render; in ``name``, what may not stand in the name of a file becomes a dash."""
-        return Frame(svg.template(self.figure), self.axes).finish(name, title, data, table, self.words)
+        return Frame(svg.template(self.figure), self.axes).finish(name, title, data, table, self.marks)
 
 
 @dataclass(frozen=True)

@@ -81,10 +81,6 @@ def _draw(drawn: Canvas, rows: Sequence[_Steps], block: int) -> None:
     places = tops[:, None] + _HEAD + _STEP * (np.arange(_STEPS) + 0.5)
     starts = np.array([row.starts for row in rows])
     ends = np.array([row.ends for row in rows])
-    colours = [*(panel.series_colour(index) for index in range(_STEPS - 1)), palette.MUTED]
-    for step, colour in enumerate(colours):
-        lengths = ends[:, step] - starts[:, step]
-        axes.barh(places[:, step], lengths, left=starts[:, step], height=_STEP * _BAR, color=colour.light, linewidth=0)
     # From the end of each bar down to the start of the next; the sum's end stands under that of the last stage.
     axes.vlines(ends[:, :-1], places[:, :-1], places[:, 1:], color=palette.MUTED.light, linewidth=0.6, zorder=0.9)
     panel.from_zero(axes, float(ends.max()), lambda value: f"{value:g}", axis="x")
@@ -95,6 +91,10 @@ def _draw(drawn: Canvas, rows: Sequence[_Steps], block: int) -> None:
     axes.set_yticks([])
     axes.grid(visible=False, axis="y")
     axes.grid(visible=True, axis="x", color=palette.RULE.light, linewidth=0.8)
+    colours = [*(panel.series_colour(index) for index in range(_STEPS - 1)), palette.MUTED]
+    for row, at in zip(rows, places, strict=True):
+        for start, end, place, colour in zip(row.starts, row.ends, at, colours, strict=True):
+            drawn.bar(start, end, place, _STEP * _BAR, colour)
     _write(drawn, rows, places)
 
 
