@@ -24,7 +24,7 @@ import pyarrow.parquet as pq
 from msgspec import Struct
 
 from bench.errors import BundleError
-from bench.result import SCHEMA_VERSION, Capacity, Result
+from bench.result import SCHEMA_VERSION, Calibration, Capacity, Result
 
 _REPEAT = re.compile(r"^(\d+)(?:\.(\d+))?$")
 _Content = TypeVar("_Content", bound=Struct)  # Python 3.11 has no type parameters yet
@@ -116,6 +116,15 @@ class Bundle:
         own = [self.path / "cells" / cell / name / "result.json" for name in names]
         return [_convert(_read_json(path), Result, path) for path in sorted(own, key=_place)]
 
+    def write_calibration(self, calibration: Calibration) -> None:
+        """Write what the generator can do on this machine."""
+        write_json(self.path / "calibration.json", calibration)
+
+    def read_calibration(self) -> Calibration | None:
+        """Read what the generator can do on this machine, None as long as nobody knows."""
+        path = self.path / "calibration.json"
+        return _convert(_read_json(path), Calibration, path) if path.exists() else None
+
     def start_repeat(self, cell: str, round_number: int, attempt: int) -> Path:
         """Give an empty folder to work in, whatever an earlier try left there."""
         partial = self._repeat(cell, round_number, attempt).with_name(_repeat_name(round_number, attempt) + _PARTIAL)
@@ -173,6 +182,11 @@ def write_table(path: Path, columns: dict[str, Any]) -> None:
     table = pa.Table.from_arrays([_column(values) for values in columns.values()], list(columns))
     pq.write_table(table, partial, compression="zstd")
     partial.replace(path)
+
+
+def write_json(path: Path, content: Struct) -> None:
+    """Write ``content`` as JSON, by write and rename, and make it durable."""
+    _write_atomically(path, _json(content))
 
 
 def now() -> str:

@@ -23,7 +23,9 @@ _POLL_S = 0.05
 _GATE = "load-may-begin"
 
 
-def generator_process(spec: LoadSpec, url: str, processes: int, folder: Path) -> ChildProcess:
+def generator_process(
+    spec: LoadSpec, url: str, processes: int, folder: Path, *, unsent_after_s: float | None = None
+) -> ChildProcess:
     """Give the generator that offers ``spec`` to ``url``, not started yet; its ledgers go into ``folder``.
 
     Once started it waits for :func:`begin`.
@@ -36,6 +38,7 @@ def generator_process(spec: LoadSpec, url: str, processes: int, folder: Path) ->
         "--offered-load": repr(spec.offered_load_events_per_s),
         "--arrivals": spec.arrivals,
         "--profile": spec.profile,
+        "--profile-steps": str(spec.profile_shape.steps),
         "--duration": repr(spec.duration_s),
         "--seed": str(spec.seed),
         "--run-number": str(spec.run),
@@ -44,6 +47,8 @@ def generator_process(spec: LoadSpec, url: str, processes: int, folder: Path) ->
         "--begin-when": str(folder / _GATE),
         "--spawn-rate": "1000",  # Locust would rather have less: its users then think, ours wait for the schedule
     }
+    if unsent_after_s is not None:
+        options["--unsent-after"] = repr(unsent_after_s)
     if processes > 1:
         options["--processes"] = str(processes)
     argv = [sys.executable, "-m", "locust", "-f", "loadtest", "--headless", *(x for o in options.items() for x in o)]

@@ -12,7 +12,7 @@ from typing import TypeVar
 import msgspec
 from msgspec import structs
 
-from bench import bundle, capacity, derive, matrix, plan, repeat, servers, session
+from bench import bundle, calibration, capacity, derive, matrix, plan, repeat, servers, session
 from bench.bundle import Bundle, Manifest
 from bench.cellspec import OfferedLoad
 from bench.checkout import Checkout
@@ -23,6 +23,8 @@ from bench.plan import PlannedRepeat
 from bench.progress import Display
 from bench.result import MAX_ATTEMPTS, Capacity, Result, is_finished
 from bench.servers import Servers
+from pipeline.errors import TidemarkError
+from pipeline.local.jars import cache_folder
 from pipeline.settings import Settings
 
 _Told = TypeVar("_Told", Result, Capacity)
@@ -199,6 +201,9 @@ def _outcome(run: Run) -> Outcome:
 
 async def _all(runs: Sequence[Run], order: Sequence[Turn], started: Servers) -> None:
     """Run whatever is not finished, in the planned order; the searches together, where the first of them stands."""
+    for run in runs:
+        if any(planned.cell.through_http for planned in run.order):
+            await _calibrate(run)
     searches = [turn for turn in order if turn[1].cell.kind == "capacity"]
     for run, planned in order:
         if planned.cell.kind == "capacity":
@@ -206,6 +211,19 @@ async def _all(runs: Sequence[Run], order: Sequence[Turn], started: Servers) -> 
             continue
         while not _is_done(run, planned):
             await _attempt(run, planned, _events_per_s(planned.cell.offered_load, runs), started)
+
+
+async def _calibrate(run: Run) -> None:
+    """Let the bundle say what the generator can do here, as an earlier run on the same found it, or found now."""
+    if run.bundle.read_calibration() is not None:
+        return
+    cache, logs = cache_folder(run.settings.local.cache_dir), run.bundle.path / "logs"
+    try:
+        found = await calibration.at_hand(cache, run.matrix.traffic, run.matrix.bounds, logs, run.display.note)
+    except TidemarkError as error:  # the repeats do without: each holds its generator against the bounds
+        run.display.note(f"the generator could not be calibrated: {error}")
+    else:
+        run.bundle.write_calibration(found)
 
 
 async def _search(runs: Sequence[Run], searches: Sequence[Turn], started: Servers) -> None:

@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 from msgspec import Struct
 
 from reports.errors import BundleError, NoRunError, SchemaVersionError
-from reports.schema import SCHEMA_VERSION, Capacity, CellPlan, Manifest, Result
+from reports.schema import SCHEMA_VERSION, Calibration, Capacity, CellPlan, Manifest, Result
 
 CAPACITY = "capacity"
 """The kind of cell whose repeats are probes of different loads."""
@@ -46,6 +46,7 @@ class Bundle:
     """A run: ``repeats`` in the order of cells, rounds and attempts; ``notes`` tell what is missing or unreadable.
 
     ``capacities``: by cell, what the search of a capacity cell came to; a cell whose search has not ended is not in it.
+    ``calibration``: what the generator can do on the machine of the run, None where nobody asked.
     """
 
     path: Path
@@ -53,6 +54,7 @@ class Bundle:
     repeats: tuple[Repeat, ...]
     notes: tuple[str, ...]
     capacities: dict[str, Capacity] = field(default_factory=dict)
+    calibration: Calibration | None = None
 
     @property
     def valid(self) -> tuple[Repeat, ...]:
@@ -107,8 +109,9 @@ def load(path: Path) -> Bundle:
     ids += sorted({repeat.result.cell for repeat in repeats} - set(ids))
     repeats.sort(key=lambda r: (ids.index(r.result.cell), r.result.round, r.result.attempt))
     capacities, untold = _capacities(path, repeats)
-    notes += [*untold, *_missing(manifest, repeats)]
-    return Bundle(path, _with_all_cells(manifest, repeats), tuple(repeats), tuple(notes), capacities)
+    calibration, damaged = _calibration(path)
+    notes += [*untold, *damaged, *_missing(manifest, repeats)]
+    return Bundle(path, _with_all_cells(manifest, repeats), tuple(repeats), tuple(notes), capacities, calibration)
 
 
 def timeseries(repeat: Repeat, columns: Sequence[str] = EVENT_COLUMNS) -> pd.DataFrame | None:
@@ -125,6 +128,19 @@ def timeseries(repeat: Repeat, columns: Sequence[str] = EVENT_COLUMNS) -> pd.Dat
     except (OSError, ValueError):  # pyarrow's ArrowInvalid is a ValueError
         return None
     return frame if {"second", "backlog"} <= set(frame.columns) else None
+
+
+def _calibration(path: Path) -> tuple[Calibration | None, list[str]]:
+    """Read what the generator can do, if the run asked; a damaged file is a note."""
+    file = path / "calibration.json"
+    if not file.is_file():
+        return None, []
+    try:
+        return _decode(file, Calibration), []
+    except SchemaVersionError:
+        raise
+    except BundleError as error:
+        return None, [str(error)]
 
 
 def _capacities(path: Path, repeats: Sequence[Repeat]) -> tuple[dict[str, Capacity], list[str]]:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from reports import formats
 from reports.bundle import Bundle
 from reports.cells import Cell
+from reports.sections import calibration
 from reports.sections.parts import Part, Section
 from reports.tables import account, soundness, table
 
@@ -31,6 +32,7 @@ def section(bundle: Bundle, cells: Sequence[Cell]) -> Section:
         *_void(bundle),
         _witness(cells),
         bounds,
+        calibration.part(bundle, cells),
     ]
     objective = {k: v for k, v in (bundle.manifest.matrix.objective or {}).items() if v is not None}
     if objective:

@@ -25,6 +25,9 @@ def test_the_smoke_matrix_accounts_for_every_event_and_is_reported(runs) -> None
     assert stages > 0
     assert (runs.run_dir / "cells" / steady["cell"] / "1" / "latency.hlog").is_file()
 
+    calibration = json.loads((runs.run_dir / "calibration.json").read_text())
+    assert len(calibration["stairs"]) == 10
+
     command = [sys.executable, "-m", "reports", str(runs.run_dir), "--latest", str(runs.folder / "latest.html")]
     reported = subprocess.run(command, cwd=runs.root, capture_output=True, text=True, check=False, timeout=100)
     assert reported.returncode == 0, reported.stderr
