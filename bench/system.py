@@ -31,6 +31,7 @@ from pipeline.topics import event_topics
 NICENESS = 10
 # What the harness has recorded where the code can: an older revision is measured without.
 _ONLY_RECORDED = ("PIPELINE_API_LOOP_LAG_PATH", "PIPELINE_WORKER_LOOP_LAG_PATH")
+_JOIN_WHEN = "PIPELINE_WORKER_JOIN_WHEN_PATH"  # older workers cannot wait, and are started when they may join
 _READY_TIMEOUT_S = 60.0
 _STOP_TIMEOUT_S = 30.0
 _POLL_S = 0.05
@@ -76,6 +77,7 @@ class System:
         self._logs.mkdir(exist_ok=True)
         self._folder = folder
         self._gate = folder / "workers-may-join"
+        self._workers_wait = code is None or _JOIN_WHEN in code.settings
         self.api: ChildProcess | None = None
         self.assignments: list[deliveries.Assignment | None] = []
         self.workers = [self._worker(number) for number in range(1, consumers + 1)]
@@ -114,9 +116,10 @@ class System:
             for_api = structs.replace(self.settings, api=recorded)
             self.api = self._process("api", ["-m", "pipeline", "api"], for_api)
             self.api.start()
-        for worker in self.workers:
+        waiting = self.workers if self._workers_wait else []
+        for worker in waiting:
             worker.start()
-        for worker in self.workers:
+        for worker in waiting:
             await asyncio.to_thread(worker.wait_for_line, _WAITS, max(0.0, deadline - time.monotonic()))
         while self.api is not None and not await asyncio.to_thread(_is_ready, self.url):
             self._expect_running(self.api, deadline, "take events")
@@ -125,6 +128,9 @@ class System:
     async def let_workers_join(self) -> None:
         """Let all workers join their group now; wait until each has, and every partition is assigned."""
         self._gate.touch()
+        if not self._workers_wait:
+            for worker in self.workers:
+                worker.start()
         topics = len(event_topics(self.settings.kafka))
         deadline = time.monotonic() + _READY_TIMEOUT_S
         while True:
@@ -193,7 +199,7 @@ class System:
         environment = child_environment(of_process)
         if self._code is None:
             return environment
-        for name in _ONLY_RECORDED:
+        for name in (*_ONLY_RECORDED, _JOIN_WHEN):
             if name not in self._code.settings:
                 environment.pop(name, None)
         return environment | {"PYTHONPATH": f"{self._code.folder}{os.pathsep}{environment['PYTHONPATH']}"}

@@ -93,8 +93,8 @@ def test_where_every_stair_holds_the_generator_can_do_at_least_that() -> None:
 
 
 def test_a_calibration_beside_other_programs_is_not_kept_for_later() -> None:
-    assert not calibration.is_disturbed(concluded(offering(others=0.1)), Bounds())
-    assert calibration.is_disturbed(concluded(offering(others=0.2)), Bounds())
+    assert not calibration.is_disturbed(concluded(offering(others=0.2)), Bounds())
+    assert calibration.is_disturbed(concluded(offering(others=0.3)), Bounds())
     assert calibration.is_disturbed(msgspec.structs.replace(concluded(offering()), disturbance=None), Bounds())
 
 
