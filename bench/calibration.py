@@ -44,6 +44,7 @@ _BEYOND = 1.25  # the last stair lies so far above what the first look suggests
 _LEAST_EVENTS_PER_S, _MOST_EVENTS_PER_S = 5_000.0, 2_000_000.0
 _UNSENT_AFTER_S = 0.5  # a load that is too high is not carried on into the stairs after it
 _SAMPLE_S = 0.02
+_DISTURBED_KEPT_S = 3_600.0
 _END_S = 20.0
 _NS = 1_000_000_000
 _ROOT = Path(__file__).resolve().parent.parent
@@ -82,14 +83,20 @@ def fingerprint(here: Environment, traffic: Traffic, bounds: Bounds) -> str:
     return hashlib.blake2b(msgspec.json.encode(told, order="sorted"), digest_size=12).hexdigest()
 
 
-def kept(cache: Path, wanted: str) -> Calibration | None:
-    """Give the calibration with the fingerprint ``wanted`` that an earlier run left in ``cache``, if there is one."""
+def kept(cache: Path, wanted: str, bounds: Bounds) -> Calibration | None:
+    """Give the calibration with the fingerprint ``wanted`` that an earlier run left in ``cache``, if there is one.
+
+    One that was made beside other programs is given for an hour: runs on a busy machine need not wait each time.
+    """
     path = cache / _FOLDER / f"{wanted}.json"
     try:
         found = msgspec.json.decode(path.read_bytes(), type=Calibration)
     except (OSError, msgspec.DecodeError):  # none, or one that was not written to its end
         return None
-    return found if (found.fingerprint, found.schema_version) == (wanted, SCHEMA_VERSION) else None
+    if (found.fingerprint, found.schema_version) != (wanted, SCHEMA_VERSION):
+        return None
+    age_s = time.time() - path.stat().st_mtime
+    return None if is_disturbed(found, bounds) and age_s > _DISTURBED_KEPT_S else found
 
 
 def keep(cache: Path, found: Calibration) -> None:
@@ -108,15 +115,14 @@ async def at_hand(
         RepeatError, ProcessFailedError: it could not be made.
     """
     wanted = fingerprint(environment.describe(), traffic, bounds)
-    found = kept(cache, wanted)
+    found = kept(cache, wanted, bounds)
     if found is None:
         on_progress("calibrating the generator against a server that keeps nothing: about 20 s, once on this machine")
         found = await calibrate(traffic, bounds, wanted, logs)
-        if is_disturbed(found, bounds):
-            on_progress("something else used the machine meanwhile: the next run calibrates the generator again")
-        else:
-            keep(cache, found)
+        keep(cache, found)
     on_progress(told(found))
+    if is_disturbed(found, bounds):
+        on_progress("something else used the machine when that was measured: an hour later it is measured again")
     return found
 
 

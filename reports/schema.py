@@ -320,8 +320,7 @@ class Calibration(Struct, frozen=True, kw_only=True):
 
     ``highest_events_per_s``: the highest load at which it kept to the bounds that are given beside it, None where it
     never did; ``beyond``: it kept to them at the highest load that was tried. ``cpu_s_per_100k_events``: at that load.
-    ``fingerprint``: of all that it depends on; a run on the same takes it over from the one before, unless
-    ``disturbance`` was more than the bound for it.
+    ``fingerprint``: of all that it depends on; a run on the same takes it over from the one before.
     """
 
     schema_version: int

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -92,10 +93,14 @@ def test_where_every_stair_holds_the_generator_can_do_at_least_that() -> None:
     assert "at least" in calibration.told(found)
 
 
-def test_a_calibration_beside_other_programs_is_not_kept_for_later() -> None:
-    assert not calibration.is_disturbed(concluded(offering(others=0.2)), Bounds())
-    assert calibration.is_disturbed(concluded(offering(others=0.3)), Bounds())
-    assert calibration.is_disturbed(msgspec.structs.replace(concluded(offering()), disturbance=None), Bounds())
+def test_a_calibration_beside_other_programs_is_made_anew_after_an_hour(tmp_path: Path) -> None:
+    quiet, beside = concluded(offering(others=0.2)), concluded(offering(others=0.3))
+    for found, later in ((quiet, quiet), (beside, None)):
+        calibration.keep(tmp_path, found)
+        assert calibration.kept(tmp_path, "print", Bounds()) == found
+        two_hours_ago_s = time.time() - 7_200
+        os.utime(tmp_path / "calibration" / "print.json", (two_hours_ago_s, two_hours_ago_s))
+        assert calibration.kept(tmp_path, "print", Bounds()) == later
 
 
 def test_what_matters_changes_the_fingerprint_and_nothing_else_does() -> None:
@@ -129,12 +134,12 @@ def test_the_fingerprint_follows_the_generator_s_code(monkeypatch, tmp_path: Pat
 
 def test_what_is_kept_is_found_again_under_its_fingerprint_alone(tmp_path: Path) -> None:
     found = msgspec.structs.replace(concluded(offering()), disturbance=Disturbance(0.01, 0.0))
-    assert calibration.kept(tmp_path, "print") is None
+    assert calibration.kept(tmp_path, "print", Bounds()) is None
     calibration.keep(tmp_path, found)
-    assert calibration.kept(tmp_path, "print") == found
-    assert calibration.kept(tmp_path, "another") is None
+    assert calibration.kept(tmp_path, "print", Bounds()) == found
+    assert calibration.kept(tmp_path, "another", Bounds()) is None
     (tmp_path / "calibration" / "print.json").write_text("{")
-    assert calibration.kept(tmp_path, "print") is None
+    assert calibration.kept(tmp_path, "print", Bounds()) is None
 
 
 async def test_the_null_sink_answers_as_the_api_does_however_requests_are_cut() -> None:
