@@ -42,6 +42,7 @@ def write_log(path: Path, epoch_unix_ns: int, measures: Mapping[str, Measure]) -
     ]
     intervals = [(second, tag, line) for tag, measure in measures.items() for second, line in _lines(tag, measure)]
     lines += [line for _, _, line in sorted(intervals)]
+    lines.append(f"#[End: {len(intervals)} intervals]")  # a log that was cut off lacks it
     path.write_text("\n".join(lines) + "\n", encoding="ascii")
 
 

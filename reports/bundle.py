@@ -101,6 +101,7 @@ def load(path: Path) -> Bundle:
             continue
         try:
             repeats.append(Repeat(folder, _decode(folder / "result.json", Result)))
+            notes += _damaged_tables(folder)
         except SchemaVersionError:
             raise
         except BundleError as error:
@@ -141,6 +142,17 @@ def _calibration(path: Path) -> tuple[Calibration | None, list[str]]:
         raise
     except BundleError as error:
         return None, [str(error)]
+
+
+def _damaged_tables(folder: Path) -> list[str]:
+    """Look at the ends of a repeat's Parquet files: one that is cut off has none."""
+    notes = []
+    for path in sorted(folder.glob("*.parquet")):
+        try:
+            pq.read_metadata(path)
+        except (OSError, ValueError) as error:  # pyarrow's ArrowInvalid is a ValueError
+            notes.append(f"{path} is damaged, and nothing is shown of it: {str(error).splitlines()[0]}")
+    return notes
 
 
 def _capacities(path: Path, repeats: Sequence[Repeat]) -> tuple[dict[str, Capacity], list[str]]:

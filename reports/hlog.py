@@ -2,7 +2,8 @@
 
 A line is ``Tag=NAME,start_s,interval_s,max,PAYLOAD``; the payload is a histogram of whole
 microseconds in HdrHistogram's compressed V2 encoding: base64 of a zlib stream, in it a header and the counts as
-ZigZag LEB128 numbers, a negative one a run of zeros. Lines with ``#`` and the legend are skipped.
+ZigZag LEB128 numbers, a negative one a run of zeros. Lines with ``#`` and the legend are skipped, except the last:
+``#[End: N intervals]`` tells a whole log from one that was cut off between two lines.
 
 A run has tens of thousands of such lines, and the library takes half a millisecond for each: here the numbers of
 all lines of a log are decoded together by numpy.
@@ -11,6 +12,7 @@ all lines of a log are decoded together by numpy.
 from __future__ import annotations
 
 import binascii
+import re
 import struct
 import zlib
 from collections.abc import Container, Iterable, Sequence
@@ -23,6 +25,7 @@ from numpy.typing import NDArray
 from reports.errors import BundleError
 
 _FIELDS_AFTER_TAG = 4
+_END = re.compile(r"#\[End: (\d+) intervals\]")
 _US_PER_MS = 1000.0
 _COMPRESSED_COOKIE, _COOKIE, _WORD_SIZE = 0x1C849304, 0x1C849303, 0xF0
 _OUTER = struct.Struct(">II")
@@ -73,9 +76,10 @@ class _Payload:
 def read(path: Path, tags: Container[str] | None = None) -> dict[str, Distribution]:
     """Give what the log at ``path`` holds of each tag (of ``tags`` if given), all its intervals added.
 
-    BundleError if a line of them is damaged.
+    BundleError if a line of them is damaged, or the log's end is missing.
     """
     payloads = []
+    intervals = 0
     try:
         lines = path.read_text(encoding="ascii").splitlines()
     except (OSError, UnicodeDecodeError) as error:
@@ -83,6 +87,7 @@ def read(path: Path, tags: Container[str] | None = None) -> dict[str, Distributi
     for number, line in enumerate(lines, start=1):
         if not line.startswith("Tag="):
             continue
+        intervals += 1
         tag, *fields = line.removeprefix("Tag=").split(",")
         if len(fields) != _FIELDS_AFTER_TAG:
             raise BundleError(
@@ -94,6 +99,9 @@ def read(path: Path, tags: Container[str] | None = None) -> dict[str, Distributi
             payloads.append(_unpack(tag, fields[-1]))
         except (ValueError, struct.error, zlib.error) as error:  # binascii's error is a ValueError
             raise BundleError(f"{path}, line {number}: no HdrHistogram in it ({error})") from error
+    told = sum(int(end[1]) for line in lines if (end := _END.fullmatch(line)))
+    if not lines or not _END.fullmatch(lines[-1]) or told != intervals:
+        raise BundleError(f"{path} is cut off: it holds {intervals} intervals, and no end that says so")
     try:
         return _by_tag(payloads)
     except ValueError as error:

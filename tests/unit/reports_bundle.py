@@ -393,6 +393,7 @@ def hlog(samples_us: dict[str, NDArray[np.float64]], weight: int = 1) -> str:
             histogram.record_value(int(value), int(count) * weight)
         payload = histogram.encode().decode()
         lines.append(f"Tag={tag},3.000,10.000,{histogram.get_max_value() / 1000:.3f},{payload}")
+    lines.append(f"#[End: {len(samples_us)} intervals]")
     return "\n".join(lines) + "\n"
 
 

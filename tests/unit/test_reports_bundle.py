@@ -76,10 +76,13 @@ def test_without_a_manifest_there_is_no_bundle(tmp_path: Path) -> None:
         bundle.load(tmp_path)
 
 
-def test_a_damaged_time_series_is_none(tmp_path: Path) -> None:
+def test_a_damaged_time_series_is_none_and_told(tmp_path: Path) -> None:
     run = write(tmp_path, Plan(DRAINS, rounds=1))
     (run / "cells/drain-c1/1/timeseries.parquet").write_bytes(b"PAR1 and no more")
-    first, second = bundle.load(run).repeats
+    read = bundle.load(run)
+    first, second = read.repeats
+    (note,) = read.notes
+    assert "drain-c1/1/timeseries.parquet is damaged" in note
     assert bundle.timeseries(first) is None
     assert bundle.timeseries(second) is not None
 

@@ -55,7 +55,7 @@ def test_what_is_read_is_what_the_library_reads(tmp_path: Path, lowest: int, dig
             one.record_value(value, int(rng.integers(1, 400)))
         expected.add(one)
         lines.append(f"Tag=write,1.000,1.000,0.000,{one.encode().decode()}\n")
-    (tmp_path / "a").write_text("".join(lines))
+    (tmp_path / "a").write_text("".join(lines) + "#[End: 3 intervals]\n")
     read = hlog.read(tmp_path / "a")["write"]
     # The iterator gives one object again and again: its numbers are taken at once.
     there = [(i.value_iterated_to, i.count_at_value_iterated_to) for i in expected.get_recorded_iterator()]
@@ -69,7 +69,8 @@ def test_other_tags_than_those_asked_for_are_not_decoded(tmp_path: Path) -> None
 
 
 def test_an_interval_without_values_adds_nothing(tmp_path: Path) -> None:
-    (tmp_path / "a").write_text(f"Tag=write,1,1,0,{HdrHistogram(1, 1000, 3).encode().decode()}\n")
+    line = f"Tag=write,1,1,0,{HdrHistogram(1, 1000, 3).encode().decode()}"
+    (tmp_path / "a").write_text(f"{line}\n#[End: 1 intervals]\n")
     assert hlog.read(tmp_path / "a") == {}
 
 
@@ -85,3 +86,13 @@ def test_a_damaged_line_is_named(tmp_path: Path, line: str) -> None:
     path.write_text(f"#[comment]\n{line}\n")
     with pytest.raises(BundleError, match="line 2"):
         hlog.read(path)
+
+
+def test_a_log_that_is_cut_off_between_two_lines_is_told(tmp_path: Path) -> None:
+    path = log(tmp_path / "a", {"write": [5.0], "response_time": [7.0]})
+    assert set(hlog.read(path)) == {"write", "response_time"}
+    lines = path.read_text().splitlines(keepends=True)
+    for kept in range(len(lines)):
+        path.write_text("".join(lines[:kept]))
+        with pytest.raises(BundleError, match="is cut off"):
+            hlog.read(path)
