@@ -72,10 +72,12 @@ def judge(
         compared=documents.compared,
         differing=documents.differing * (Detector.DIFFERING in looked_for),
     )
+    strangers = "_id " + ", ".join(documents.strangers) if documents.strangers else ""
+    unexplained = "; ".join(each for each in (strangers, _examples(offered, found & unsent)) if each)
     findings = [
         *_finding(audit.lost, "accepted and then lost", _examples(offered, lost)),
         *_finding(audit.stored_twice, "stored twice", _examples(offered, further > 0)),
-        *_finding(audit.foreign, "foreign: documents that no event of the run explains"),
+        *_finding(audit.foreign, "foreign: documents that no event of the run explains", unexplained),
         *_finding(audit.differing, "stored with other content than was sent", "; ".join(documents.differences)),
         *_finding(audit.dead_lettered, "dead-lettered", _examples(offered, dead)),
         *_finding(audit.undrained, "undrained: still in Kafka at the end", _examples(offered, undrained & ~found)),

@@ -44,7 +44,8 @@ _ABSENT = _Absent()
 class Documents:
     """``count_per_event``: documents found for each event, shape (events,); the rest are totals.
 
-    ``foreign``: documents that stand for no event of the run. ``differences``: a few of them, in words.
+    ``foreign``: documents that stand for no event of the run. ``strangers``: the ``_id`` of a few of them.
+    ``differences``: a few of those that differ, in words.
     """
 
     count_per_event: NDArray[np.int64]
@@ -53,6 +54,7 @@ class Documents:
     compared: int
     differing: int
     differences: tuple[str, ...]
+    strangers: tuple[str, ...] = ()
 
 
 def scan(mongo: Mongo, offered: Offered, expected: Expected, compare_share: float) -> Documents:
@@ -79,6 +81,7 @@ class _Tally:
         self._compared = 0
         self._differing = 0
         self._differences: list[str] = []
+        self._strangers: list[str] = []
 
     def take(self, batch: Batch) -> None:
         """Take the next documents."""
@@ -87,6 +90,8 @@ class _Tally:
             id_low[at] = id_low_of_props(_decoded(batch, at).get("props"))
         index = self._offered.index_of(id_low)
         self._indexes.append(index)
+        unknown = np.flatnonzero(index < 0)[: _MAX_EXAMPLES - len(self._strangers)]
+        self._strangers += [str(_decoded(batch, at).get("_id")) for at in unknown.tolist()]
         chosen = np.flatnonzero((index >= 0) & self._to_compare(id_low))
         self._compared += len(chosen)
         for at in self._unlike(batch, chosen, index).tolist():
@@ -107,6 +112,7 @@ class _Tally:
             compared=self._compared,
             differing=self._differing,
             differences=tuple(self._differences),
+            strangers=tuple(self._strangers),
         )
 
     def _to_compare(self, id_low: NDArray[np.uint64]) -> NDArray[np.bool_]:

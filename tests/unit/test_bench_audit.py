@@ -49,7 +49,7 @@ def write_deliveries(path: Path, *batches: list[int]) -> None:
     writer.close()
 
 
-def documents(counts: list[int], **changes: int) -> Documents:
+def documents(counts: list[int], **changes: object) -> Documents:
     array = np.array(counts, dtype=np.int64)
     return replace(Documents(array, sum(counts), 0, sum(counts), 0, ()), **changes)
 
@@ -85,10 +85,11 @@ def test_a_second_document_for_an_event_is_stored_twice(ten) -> None:
 
 
 def test_foreign_and_differing_documents_are_findings(ten) -> None:
-    found = documents([1] * 10, foreign=2, differing=1)
+    found = documents([1] * 10, foreign=2, differing=1, strangers=("a1", "b2"))
     verdict = audit.judge(ten[0], 10, ten[1], found, Leftovers(NONE, NONE))
     assert [each.split()[0] for each in verdict.findings] == ["2", "1"]
     assert verdict.audit.foreign == 2
+    assert verdict.findings[0].endswith("(_id a1, b2)")
 
 
 def test_dead_lettered_and_undrained_events_are_not_lost_but_found(ten) -> None:
@@ -114,10 +115,12 @@ def test_what_was_not_accepted_is_kept_apart(tmp_path: Path) -> None:
     write_deliveries(tmp_path / "worker-1.log", [0, 1, 3])
     delivered = deliveries.load([tmp_path / "worker-1.log"], [None])
     found = documents([1, 1, 0, 1, 1])
-    got = audit.judge(offered.load(tmp_path), 5, delivered, found, Leftovers(NONE, NONE)).audit
+    verdict = audit.judge(offered.load(tmp_path), 5, delivered, found, Leftovers(NONE, NONE))
+    got = verdict.audit
     assert (got.accepted, got.rejected, got.in_doubt, got.unsent) == (1, 2, 1, 1)
     assert (got.stored, got.stored_rejected, got.stored_in_doubt, got.lost) == (3, 1, 1, 0)
     assert got.foreign == 1  # the document of the event that was never sent
+    assert any("foreign" in each and each.endswith("(stream/sequence 0/4)") for each in verdict.findings)
 
 
 def test_a_ledger_that_tells_of_fewer_events_than_scheduled_is_no_sound_measurement(ten) -> None:

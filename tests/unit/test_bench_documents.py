@@ -147,7 +147,8 @@ def test_a_second_document_and_a_missing_one_are_seen_by_what_they_carry_and_not
 def test_a_document_that_carries_no_identity_of_the_run_is_foreign(identity: object) -> None:
     found = stored(spec_of())
     found[7]["props"]["tidemark"] = identity
-    assert scanned(spec_of(), found).foreign == 1
+    told = scanned(spec_of(), found)
+    assert (told.foreign, told.strangers) == (1, (str(found[7]["_id"]),))
 
 
 def test_documents_of_any_other_shape_are_foreign() -> None:
