@@ -127,7 +127,7 @@ class Bundle:
 
     def start_repeat(self, cell: str, round_number: int, attempt: int) -> Path:
         """Give an empty folder to work in, whatever an earlier try left there."""
-        partial = self._repeat(cell, round_number, attempt).with_name(_repeat_name(round_number, attempt) + _PARTIAL)
+        partial = self._repeat(cell, round_number, attempt).with_name(repeat_name(round_number, attempt) + _PARTIAL)
         shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir(parents=True)
         return partial
@@ -150,7 +150,7 @@ class Bundle:
         return _convert(_read_json(path), Capacity, path) if path.is_file() else None
 
     def _repeat(self, cell: str, round_number: int, attempt: int) -> Path:
-        return self.path / "cells" / cell / _repeat_name(round_number, attempt)
+        return self.path / "cells" / cell / repeat_name(round_number, attempt)
 
 
 def new_run_id(name: str) -> str:
@@ -202,7 +202,8 @@ def _column(values: Any) -> pa.Array:
     return pa.Array.from_buffers(pa.from_numpy_dtype(array.dtype), len(array), [None, pa.py_buffer(array)])
 
 
-def _repeat_name(round_number: int, attempt: int) -> str:
+def repeat_name(round_number: int, attempt: int) -> str:
+    """Give the name of a repeat's folder."""
     return str(round_number) if attempt == 1 else f"{round_number}.{attempt}"
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-FAULTS = Path(__file__).parent / "faults"
+FAULTS = ROOT / "bench" / "selftest" / "faults"
 
 
 class Runs:
@@ -28,15 +28,15 @@ class Runs:
             "PYTHONPATH": f"{FAULTS}{os.pathsep}{ROOT}",
         }
 
-    def start(self, *arguments: str, fault: str = "") -> subprocess.Popen[str]:
+    def start(self, *arguments: str, fault: dict | None = None) -> subprocess.Popen[str]:
         command = [sys.executable, "-m", "bench", *arguments]
-        environment = {**self.environment, "TIDEMARK_FAULT": fault}
+        environment = {**self.environment, "TIDEMARK_FAULT": json.dumps(fault or {})}
         output = (self.folder / "output.txt").open("a")
         # As a shell starts what runs in the background: without Ctrl-C.
         in_background = ["sh", "-c", "trap '' INT; exec \"$@\"", "sh", *command]
         return subprocess.Popen(in_background, cwd=ROOT, env=environment, stdout=output, stderr=output, text=True)
 
-    def run(self, *arguments: str, fault: str = "") -> int:
+    def run(self, *arguments: str, fault: dict | None = None) -> int:
         return self.start(*arguments, fault=fault).wait(timeout=200)  # a bound, no measurement
 
     def matrix(self, text: str) -> str:

@@ -1,0 +1,1 @@
+"""The harness tests itself: real runs with planted faults, each of which it has to see and to name."""

@@ -1,0 +1,1 @@
+"""Faults, and how Python gets them into a process: see sitecustomize.py."""

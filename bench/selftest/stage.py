@@ -1,0 +1,217 @@
+"""The stage: one Kafka and one MongoDB for all cases, and the bundles that their repeats go into."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import time
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import msgspec
+import numpy as np
+from msgspec import structs
+from numpy.typing import NDArray
+
+from bench import bundle, derive, detectors, repeat, sightings
+from bench.bundle import Bundle, Manifest
+from bench.cellspec import CellSpec
+from bench.detectors import Detectors
+from bench.environment import Environment
+from bench.matrix import Bounds
+from bench.progress import Display
+from bench.repeat import Measured, Repeat
+from bench.result import Result, Window
+from bench.selftest import checks, planting
+from bench.selftest.cases import OBJECTIVE, Case
+from bench.selftest.checks import STRICT, Check, Seen
+from bench.selftest.planting import Context
+from bench.servers import Servers
+from bench.system import settings_for
+from loadtest import _schedule
+
+_SEED = 1
+_SESSION_TIMEOUT_MS = 6_000  # the shortest that Kafka takes: a killed worker is missed sooner
+
+
+@dataclass(eq=False)
+class Book:
+    """A bundle under way, and the cells in it."""
+
+    bundle: Bundle
+    started_at: str
+    cells: list[CellSpec] = field(default_factory=list)
+
+    @classmethod
+    def create(cls, out: Path, name: str) -> Book:
+        """Make an empty bundle of that name in ``out``."""
+        return cls(bundle.create(out, name), bundle.now())
+
+    def folder_of(self, cell: CellSpec, attempt: int) -> Path:
+        """Give an empty folder for an attempt at ``cell``, in round 1."""
+        if cell not in self.cells:
+            self.cells.append(cell)
+        return self.bundle.start_repeat(cell.id, 1, attempt)
+
+    def finish(self, environment: Environment, servers: Servers) -> Path:
+        """Write the manifest and let go of the bundle; give its folder."""
+        self.bundle.write_manifest(
+            Manifest(
+                run_id=self.bundle.path.name,
+                status="complete",
+                command="python -m bench.selftest",
+                started_at=self.started_at,
+                finished_at=bundle.now(),
+                matrix={
+                    "name": "selftest",
+                    "text": "# the cases of the self-test: bench/selftest/cases.py\n",
+                    "rounds": 1,
+                    "seed": _SEED,
+                    "objective": msgspec.to_builtins(OBJECTIVE),
+                },
+                bounds=msgspec.to_builtins(Bounds()),
+                changed_bounds=[],
+                cells=[{"id": cell.id, "kind": cell.kind, "axes": cell.axes()} for cell in self.cells],
+                order=[(cell.id, 1) for cell in self.cells],
+                git_revision=environment.git_revision,
+                git_dirty=environment.git_dirty,
+                versions={**environment.versions, **servers.versions},
+                hardware=msgspec.to_builtins(environment.hardware),
+                kernel=environment.kernel,
+                servers="local",
+            )
+        )
+        self.bundle.close()
+        return self.bundle.path
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """One attempt at a case.
+
+    ``failed``: the checks that did, in words. ``unseeing``: checks that hold with their detector switched off too.
+    ``unplanted``: reasons for which it is void that nothing planted explains: the machine's.
+    """
+
+    attempt: int
+    result: Result
+    failed: tuple[str, ...]
+    unseeing: tuple[str, ...]
+    unplanted: tuple[str, ...]
+    numbers: tuple[str, ...]
+    twins: int
+    took_s: float
+
+    @property
+    def is_disturbed(self) -> bool:
+        """Whether the machine made it void."""
+        return bool(self.unplanted)
+
+
+class Stage:
+    """Runs cases, one after the other."""
+
+    def __init__(self, servers: Servers) -> None:
+        self._servers = servers
+        self._display = Display(plain=True)  # nothing begins on it, so it shows nothing
+        self._runs = int.from_bytes(os.urandom(2)) % bundle.RUN_NUMBERS
+
+    def attempt(self, case: Case, number: int, book: Book, twins: Book) -> Attempt:
+        """Run ``case`` once, into ``book``; the same evidence, judged with what it needs left out, into ``twins``."""
+        began_s = time.monotonic()
+        cell = structs.replace(case.cell, id=case.name)
+        to_run = self._repeat(case, cell, number)
+        folder = book.folder_of(cell, number)
+        mongo = settings_for(to_run.settings, cell, to_run.name).mongo
+        context = Context(folder, mongo, cell.warmup_s + cell.duration_s)
+        act = case.act
+        with planting.planted(case.fault, folder):
+            measured = asyncio.run(
+                repeat.measure(to_run, folder, self._display, None if act is None else lambda now: act(context, now))
+            )
+        result = repeat.judge(to_run, measured)
+        repeat.keep(to_run, measured, result, folder)
+        (folder / planting.TRIGGER).unlink(missing_ok=True)
+        final = book.bundle.finish_repeat(folder, result)
+        judged = _Judged(to_run, measured, context, _due_s(to_run), final)
+        seen = judged.with_all()
+        self._keep_twin(twins.folder_of(cell, number), twins, judged, case)
+        others = set(checks.unexpected(result, case.expected))
+        return Attempt(
+            attempt=number,
+            result=result,
+            failed=tuple(f"{each.what}: {wrong}" for each in case.all_checks if (wrong := each.wrong(seen))),
+            unseeing=tuple(each.what for each in case.all_checks if not each.wrong(judged.as_twin(each))),
+            unplanted=tuple(reason for reason in result.reasons if reason in others),
+            numbers=tuple(each.numbers(seen) for each in case.checks if each.numbers),
+            twins=len(case.all_checks),
+            took_s=time.monotonic() - began_s,
+        )
+
+    def _repeat(self, case: Case, cell: CellSpec, number: int) -> Repeat:
+        self._runs = (self._runs + 1) % bundle.RUN_NUMBERS
+        load = cell.offered_load if isinstance(cell.offered_load, float) else None
+        settings = self._servers.settings
+        worker = structs.replace(settings.worker, session_timeout_ms=_SESSION_TIMEOUT_MS)
+        return Repeat(
+            identity=derive.Identity(cell, 1, number, self._runs, bundle.now(), load),
+            name=f"selftest-{os.getpid()}-{self._runs}",
+            settings=structs.replace(settings, worker=worker),
+            server_pids=self._servers.pids,
+            traffic=case.traffic,
+            seed=_SEED,
+            bounds=Bounds(),
+            objective=case.objective,
+            arrivals="constant",
+            kafka_counters_url=self._servers.kafka_counters_url,
+        )
+
+    @staticmethod
+    def _keep_twin(folder: Path, twins: Book, judged: _Judged, case: Case) -> None:
+        """Put into ``folder`` what would be said without the detectors of the case's checks, and the repeat's files."""
+        left_out = frozenset(detector for each in case.checks for detector in each.without)
+        by = judged.repeat if left_out else replace(judged.repeat, bounds=STRICT)
+        for path in judged.folder.iterdir():
+            if path.is_file() and path.name != "result.json":
+                shutil.copy(path, folder)
+        twins.bundle.finish_repeat(folder, repeat.judge(by, judged.measured, detectors.ALL - left_out))
+
+
+@dataclass(frozen=True)
+class _Judged:
+    """The evidence of one repeat, to be judged again and again."""
+
+    repeat: Repeat
+    measured: Measured
+    context: Context
+    due_s: NDArray[np.float64]
+    folder: Path
+
+    def with_all(self) -> Seen:
+        """As any run judges it."""
+        return self._seen(self.repeat, frozenset())
+
+    def as_twin(self, check: Check) -> Seen:
+        """As the check's twin judges it."""
+        if not check.without:
+            return self._seen(replace(self.repeat, bounds=STRICT), frozenset())
+        return self._seen(self.repeat, check.without)
+
+    def _seen(self, of: Repeat, left_out: Detectors) -> Seen:
+        looked_for = detectors.ALL - left_out
+        result = repeat.judge(of, self.measured, looked_for)
+        window = result.window or Window(0.0, 0.0)
+        events = derive.events_of(self.measured.evidence, window, looked_for)
+        return Seen(of, result, events, self.context, self.due_s, self.folder)
+
+
+def _due_s(of: Repeat) -> NDArray[np.float64]:
+    """When every event of a steady repeat was due, those of the witness too: by the schedules alone."""
+    cell = of.identity.cell
+    if cell.kind != "steady":
+        return np.zeros(0)
+    spec, count = repeat.load_spec(of), cell.generator_processes
+    chunks = [chunk for index in range(count) for chunk in _schedule.requests(spec, index, count)]
+    due_ns = [np.repeat(chunk.intended_ns, chunk.events) for chunk in chunks]
+    return np.sort(np.concatenate([*due_ns, sightings.due_ns(spec)])) / 1e9
