@@ -12,6 +12,7 @@ from reports.schema import Capacity
 SUSTAINED, NOT_SUSTAINED, UNDETERMINED, VOID = "sustained", "not sustained", "undetermined", "void"
 VERDICTS = (SUSTAINED, NOT_SUSTAINED, UNDETERMINED, VOID)
 _WHOLE_SECONDS = re.compile(r"\b(\d+)000 ms\b")
+_LIMIT = re.compile(r"≤ \S+ m?s\b")
 _NONE_REJECTED = ", at most 0.0% rejected"
 
 
@@ -41,7 +42,8 @@ def objective(found: Capacity | None) -> str:
     if found is None:
         return ""
     told = found.objective.removesuffix(_NONE_REJECTED).replace("<=", "≤").replace(">=", "≥")
-    return _WHOLE_SECONDS.sub(r"\1 s", told)
+    told = _WHOLE_SECONDS.sub(r"\1 s", told)
+    return _LIMIT.sub(lambda found: formats.unbroken(found[0]), told)
 
 
 def objective_p99_ms(found: Capacity | None) -> float | None:

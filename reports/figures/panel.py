@@ -26,6 +26,8 @@ ROOM_ABOVE = 1.08
 """An axis from zero ends at this many times what it must show."""
 _UNITS_PER_INCH = 72
 _ROUND_STEPS = (1, 2, 2.5, 5, 10)
+_MOST_ROUNDS = 10
+"""Named one by one beside a small figure."""
 _LABEL_GAP = 0.062
 
 
@@ -156,11 +158,14 @@ def rows(drawn: Canvas, labels: Sequence[str], numbers: Sequence[str]) -> None:
 def rounds(repeats: Sequence[Repeat], width: float, height: float) -> Iterator[svg.Mark]:
     """Write the rounds (of a capacity cell: the probes) into the upper right corner, each in its line's colour."""
     x, y = width - 10.0, height - 12.0
+    name = "probe" if repeats and repeats[0].result.kind == CAPACITY else "round"
+    if len(repeats) > _MOST_ROUNDS:
+        yield svg.Text(x, y, f"{len(repeats)} {name}s", palette.MUTED, at_its_end=True)
+        return
     for index, repeat in reversed(list(enumerate(repeats))):
         number = str(repeat.result.round)
         yield svg.Text(x, y, number, series_colour(index), bold=True, at_its_end=True)
         x -= 8 + 7 * len(number)
-    name = "probe" if repeats and repeats[0].result.kind == CAPACITY else "round"
     yield svg.Text(x, y, name, palette.MUTED, at_its_end=True)
 
 

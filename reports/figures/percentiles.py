@@ -18,6 +18,7 @@ from reports.figures.panel import Panel
 from reports.tables import MEASURE_NAMES, measured
 
 _POINTS_PER_DECADE = 40
+_LETTER_WIDTH, _BEFORE_LABEL, _NARROWEST, _WIDEST = 6.4, 22, 92, 190
 _TICKS = (0.0, 0.5, 0.9, 0.99, 0.999, 0.9999, 0.99999)
 _MS_TICKS = (1, 2, 5)
 
@@ -52,7 +53,9 @@ def _span_ms(cell: Cell, measure: str) -> tuple[float, float]:
 
 def _panel(group: Sequence[Cell], measure: str, limits_ms: tuple[float, float], name: str) -> Panel:
     title = MEASURE_NAMES[measure]
-    with panel.canvas(margins=(50, 92, 30, 46)) as drawn:
+    longest = max(len(cell.label) for cell in group)
+    right = min(max(_NARROWEST, longest * _LETTER_WIDTH + _BEFORE_LABEL), _WIDEST)
+    with panel.canvas(margins=(50, right, 30, 46)) as drawn:
         frames, ends = [], []
         furthest = max(cell.largest_shares[measure] for cell in group)
         _scales(drawn.axes, furthest, limits_ms)

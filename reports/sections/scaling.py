@@ -102,7 +102,8 @@ def advised(bundle: Bundle, cells: Sequence[Cell]) -> Section:
 
 
 def _said(of: Advice) -> str:
-    return of.objective.replace("<=", "≤")
+    name, _, limit = of.objective.partition(" <= ")
+    return f"{name} {formats.unbroken(f'≤ {limit}')}"
 
 
 def _answers(given: Sequence[Advice]) -> Table:

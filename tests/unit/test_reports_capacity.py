@@ -40,6 +40,10 @@ def label(partitions: int, consumers: int) -> str:
     return axes.Naming(()).label({"partitions": partitions, "consumers": consumers})
 
 
+def breakable(text: str) -> str:
+    return text.replace("\u00a0", " ")
+
+
 def column(of: Table, head: str) -> list[str]:
     return [row[of.heads.index(head)] for row in of.rows]
 
@@ -72,14 +76,14 @@ def test_an_interval_without_a_bound_says_so(low: float | None, high: float | No
 )
 def test_an_objective_is_read_and_said_as_people_do(objective: str, p99_ms: float | None, said: str) -> None:
     told = found(objective=objective)
-    assert (searches.objective_p99_ms(told), searches.objective(told)) == (p99_ms, said)
+    assert (searches.objective_p99_ms(told), breakable(searches.objective(told))) == (p99_ms, said)
 
 
 def test_the_sentence_and_the_tiles_begin_with_what_was_found_sustained(run: Path) -> None:
     read = bundle.load(run)
     all_views = cells.of(read)
     judged = verdict.judge(read, all_views)
-    assert judged.sentence.startswith(
+    assert breakable(judged.sentence).startswith(
         "2 consumers on 4 partitions per topic sustain 23,100 events/s (95% interval 22,300 to 24,700) at p99 delivery "
         "latency ≤ 1 s; the fastest drain, 1 consumer on 3 partitions per topic, reached "
     )
