@@ -23,7 +23,7 @@ from typing import Any
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-SESSIONS = ("test", "lint", "types", "format", "micro", "lock")
+SESSIONS = ("test", "lint", "types", "format", "selftest", "micro", "lock")
 TOOLS = ("cat", "cmp", "cp", "cut", "dirname", "grep", "head", "readlink", "rm", "sed", "tail", "tee")
 
 TELL = """
