@@ -34,7 +34,11 @@ def to_json(bundle: Bundle, cells: Sequence[Cell], judged: Verdict) -> str:
         "cautions": list(judged.cautions),
         "sustainable_throughput": msgspec.to_builtins(judged.sustained.capacity if judged.sustained else None),
         "valid_repeats": sum(repeat.result.valid for repeat in bundle.repeats),
-        "void_attempts": sum(not repeat.result.valid for repeat in bundle.repeats),
+        "void_attempts": [
+            {"repeat": repeat.name, "reasons": list(repeat.result.reasons)}
+            for repeat in bundle.repeats
+            if not repeat.result.valid
+        ],
         "audit": msgspec.to_builtins(verdict.total([each for each in bundle.repeats if each.result.valid])),
         "cells": [_cell(cell) for cell in cells],
         "scaling": msgspec.to_builtins(scaling.of(cells)),

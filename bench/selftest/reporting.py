@@ -30,14 +30,14 @@ class Pages:
     def of(self, cell: str, attempt: int) -> Report:
         """Give what is said of one repeat (of round 1), as far as a reader finds it in the page."""
         name = f"{cell} round 1" + (f", attempt {attempt}" if attempt > 1 else "")
-        summary = self.summary or {"findings": [], "cells": []}
+        summary = self.summary or {"findings": [], "void_attempts": [], "cells": []}
         told = {html.unescape(text).strip() for text in re.findall(r">([^<]*)<", self.page)}
         findings = [each["finding"] for each in summary["findings"] if each["repeat"] == name]
         audits = {each["cell"]: each["audit"] for each in summary["cells"]}
-        void = f"{name} is void: "
+        reasons = [why for each in summary["void_attempts"] if each["repeat"] == name for why in each["reasons"]]
         return Report(
             findings=tuple(each for each in findings if f": {each}" in told),
-            reasons=tuple(text.removeprefix(void) for text in sorted(told) if text.startswith(void)),
+            reasons=tuple(each for each in reasons if any(each in text for text in told)),
             audit=audits.get(cell, {}),
         )
 

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from bench.detectors import Detector
-from bench.selftest import cases, stalls
+from bench.selftest import cases, reporting, stalls
 from bench.selftest.stalls import Counted, Stall
+from tests.unit.reports_bundle import Cell, Plan, write
 
 OFFERED, BASE_S, LIMIT_S = 2_000.0, 0.03, 0.5
 STALL = Stall(4.0, 5.0)
@@ -81,3 +83,16 @@ class TestCases:
         for case in cases.of(short=False):
             for pattern in case.expected:
                 re.compile(pattern)
+
+
+def test_the_page_is_read_for_what_it_tells_of_a_repeat(tmp_path: Path) -> None:
+    drain = Cell("drain-c1", "drain", {"consumers": 1})
+    run = write(tmp_path, Plan([drain], rounds=1, void={("drain-c1", 1): 1}, lost={("drain-c1", 1): 12}))
+    pages = reporting.write(run)
+    void, counting = (pages.of("drain-c1", attempt) for attempt in (1, 2))
+    assert [each.partition(":")[0] for each in void.reasons] == ["generator"]
+    assert "schedule delay p99 14.2 ms > 10 ms" in void.reasons[0]
+    assert counting.reasons == ()
+    assert counting.findings[0].startswith("12 accepted and then lost")
+    untold = reporting.Pages(pages.exit_code, pages.output, "", pages.summary)
+    assert untold.of("drain-c1", 1).reasons == untold.of("drain-c1", 2).findings == ()

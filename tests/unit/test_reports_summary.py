@@ -66,7 +66,7 @@ def test_json_tells_the_verdict_the_sums_and_each_cell(tmp_path: Path) -> None:
         2,
         "findings",
         4,
-        0,
+        [],
     )
     assert told["finding"].startswith("12 accepted events were lost")
     assert told["findings"][0]["repeat"] == "drain-c4 round 2"
