@@ -20,15 +20,22 @@ from pipeline.local.process import ChildProcess
 _ROOT = Path(__file__).resolve().parent.parent
 _START_S = 30.0
 _POLL_S = 0.05
-_GATE = "load-may-begin"
+GATE = "load-may-begin"
+"""The file in the generator's folder that it waits for."""
 
 
 def generator_process(
-    spec: LoadSpec, url: str, processes: int, folder: Path, *, unsent_after_s: float | None = None
+    spec: LoadSpec,
+    url: str,
+    processes: int,
+    folder: Path,
+    *,
+    unsent_after_s: float | None = None,
+    recorded: bool = True,
 ) -> ChildProcess:
     """Give the generator that offers ``spec`` to ``url``, not started yet; its ledgers go into ``folder``.
 
-    Once started it waits for :func:`begin`.
+    Once started it waits for :func:`begin`. ``recorded``: without, it keeps no ledger, and nothing tells the epoch.
     """
     traffic = folder / "logs" / "traffic.json"
     traffic.write_bytes(msgspec.json.encode(spec.traffic))
@@ -42,11 +49,12 @@ def generator_process(
         "--duration": repr(spec.duration_s),
         "--seed": str(spec.seed),
         "--run-number": str(spec.run),
-        "--ledger": str(folder),
         "--traffic": str(traffic),
-        "--begin-when": str(folder / _GATE),
+        "--begin-when": str(folder / GATE),
         "--spawn-rate": "1000",  # Locust would rather have less: its users then think, ours wait for the schedule
     }
+    if recorded:
+        options["--ledger"] = str(folder)
     if unsent_after_s is not None:
         options["--unsent-after"] = repr(unsent_after_s)
     if processes > 1:
@@ -61,7 +69,7 @@ async def begin(generator: ChildProcess, folder: Path) -> int:
     Raises:
         RepeatError: it wrote none in time, or ended before.
     """
-    gate = folder / _GATE
+    gate = folder / GATE
     gate.touch()
     deadline = time.monotonic() + _START_S
     while time.monotonic() < deadline and generator.running():

@@ -69,9 +69,21 @@ def settings_for(base: Settings, cell: CellSpec, name: str) -> Settings:
 class System:
     """API and workers of one repeat, as processes; start and stop each once."""
 
-    def __init__(self, for_repeat: Settings, consumers: int, folder: Path, code: Checkout | None = None) -> None:
-        """``folder``: where logs and deliveries logs go. ``code``: the checkout that is run, None for this one."""
+    def __init__(
+        self,
+        for_repeat: Settings,
+        consumers: int,
+        folder: Path,
+        code: Checkout | None = None,
+        *,
+        recorded: bool = True,
+    ) -> None:
+        """``folder``: where logs and deliveries logs go. ``code``: the checkout that is run, None for this one.
+
+        ``recorded``: without, the processes write neither deliveries nor the lag of their event loops down.
+        """
         self.settings = for_repeat
+        self._recorded = recorded
         self._code = code
         self._logs = folder / "logs"
         self._logs.mkdir(exist_ok=True)
@@ -97,6 +109,10 @@ class System:
         api = [self.api.pid] if self.api and self.api.running() else []
         return {"api": api, "worker": [each.pid for each in self.workers if each.running()]}
 
+    def is_working(self) -> bool:
+        """Whether there is a worker that runs."""
+        return any(worker.running() for worker in self.workers)
+
     async def provision(self) -> None:
         """Make topics, collection and indexes."""
         await provision.create_topics(self.settings.kafka)
@@ -112,8 +128,8 @@ class System:
         """Start API and workers all at once; wait until the API takes events and the workers could join their group."""
         deadline = time.monotonic() + _READY_TIMEOUT_S
         if with_api:
-            recorded = structs.replace(self.settings.api, loop_lag_path=str(self._folder / "loop-lag-api"))
-            for_api = structs.replace(self.settings, api=recorded)
+            api = structs.replace(self.settings.api, loop_lag_path=self._record("loop-lag-api"))
+            for_api = structs.replace(self.settings, api=api)
             self.api = self._process("api", ["-m", "pipeline", "api"], for_api)
             self.api.start()
         waiting = self.workers if self._workers_wait else []
@@ -127,10 +143,7 @@ class System:
 
     async def let_workers_join(self) -> None:
         """Let all workers join their group now; wait until each has, and every partition is assigned."""
-        self._gate.touch()
-        if not self._workers_wait:
-            for worker in self.workers:
-                worker.start()
+        self.open_gate()
         topics = len(event_topics(self.settings.kafka))
         deadline = time.monotonic() + _READY_TIMEOUT_S
         while True:
@@ -142,6 +155,13 @@ class System:
             for worker in self.workers:
                 self._expect_running(worker, deadline, "join the group")
             await asyncio.sleep(_POLL_S)
+
+    def open_gate(self) -> None:
+        """Let all workers join their group now."""
+        self._gate.touch()
+        if not self._workers_wait:
+            for worker in self.workers:
+                worker.start()
 
     def stop(self) -> list[str]:
         """Stop API, then workers; tell of every process that had ended by itself, or badly."""
@@ -172,14 +192,17 @@ class System:
             raise RepeatError(message)
 
     def _worker(self, number: int) -> ChildProcess:
-        recorded = structs.replace(
+        worker = structs.replace(
             self.settings.worker,
-            deliveries_path=str(self._deliveries_log(number)),
-            loop_lag_path=str(self._folder / "loop-lag-worker"),
+            deliveries_path=self._record(self._deliveries_log(number).name),
+            loop_lag_path=self._record("loop-lag-worker"),
             join_when_path=str(self._gate),
         )
-        for_worker = structs.replace(self.settings, worker=recorded)
+        for_worker = structs.replace(self.settings, worker=worker)
         return self._process(f"worker-{number}", ["-m", "pipeline", "worker"], for_worker)
+
+    def _record(self, name: str) -> str:
+        return str(self._folder / name) if self._recorded else ""
 
     def _deliveries_log(self, number: int) -> Path:
         return self._folder / f"worker-{number}.log"
