@@ -24,48 +24,13 @@ import pyarrow.parquet as pq
 from msgspec import Struct
 
 from bench.errors import BundleError
+from bench.manifest import Manifest
 from bench.result import SCHEMA_VERSION, Calibration, Capacity, Result
 
 _REPEAT = re.compile(r"^(\d+)(?:\.(\d+))?$")
 _Content = TypeVar("_Content", bound=Struct)  # Python 3.11 has no type parameters yet
 _PARTIAL = ".partial"
 RUN_NUMBERS = 1 << 14
-
-
-class Variant(Struct, frozen=True):
-    """What one run of an interleaved pair measures: its ``side``, base or new, and what sets it apart, as ``given``.
-
-    ``git_revision``: that of API and workers, where they are not the harness' own; ``settings``: what was set.
-    """
-
-    side: str
-    given: str
-    git_revision: str | None = None
-    settings: dict[str, str] = {}
-
-
-class Manifest(Struct, frozen=True, kw_only=True):
-    """What was asked for, with what, on what; ``manifest.json``."""
-
-    schema_version: int = SCHEMA_VERSION
-    run_id: str
-    status: str  # running, complete or interrupted
-    command: str
-    started_at: str
-    finished_at: str | None = None
-    matrix: dict[str, Any]
-    bounds: dict[str, Any]
-    changed_bounds: list[str]
-    cells: list[dict[str, Any]]
-    order: list[tuple[str, int]]
-    git_revision: str | None
-    git_dirty: bool | None
-    versions: dict[str, str]
-    hardware: dict[str, Any]
-    kernel: str
-    servers: str  # "local", or where they are
-    interleaved_with: str | None = None  # the other run of the pair
-    variant: Variant | None = None
 
 
 class Bundle:

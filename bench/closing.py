@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 
-from bench.progress import answer
 from bench.result import Capacity, Result
+from bench.words import answer
 
 MOST_FINDINGS = 10
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 
@@ -139,6 +140,24 @@ def result_of(
         negative_durations=clocks.counts,
         bounds_measured=measured,
         duration_s=happened.duration_s,
+    )
+
+
+def broken_down(identity: Identity, error: Exception, folder: Path) -> Result:
+    """Give the result of a repeat that could not be run to its end. ``folder``: the one that it was run in."""
+    told = f"{type(error).__name__}: {error}".replace(f"{folder}/", "")  # it will not be called so any more
+    return Result(
+        cell=identity.cell.id,
+        kind=identity.cell.kind,
+        axes=identity.cell.axes(),
+        round=identity.round,
+        attempt=identity.attempt,
+        run_number=identity.run_number,
+        started_at=identity.started_at,
+        valid=False,
+        reasons=["the repeat broke down before it could be measured"],
+        findings=[f"crash: {told}"],
+        offered_load_events_per_s=identity.offered_load_events_per_s,
     )
 
 

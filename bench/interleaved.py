@@ -16,11 +16,12 @@ from pathlib import Path
 
 from msgspec import structs
 
-from bench import bundle, checkout, matrix, plan, run, variants
-from bench.bundle import Bundle, Manifest, Variant
+from bench import bundle, checkout, manifest, matrix, plan, run, variants
+from bench.bundle import Bundle
 from bench.checkout import Checkout
 from bench.environment import Environment
 from bench.errors import BundleError
+from bench.manifest import Manifest, Variant
 from bench.matrix import Matrix
 from bench.plan import PlannedRepeat
 from bench.progress import Display
@@ -100,7 +101,7 @@ def execute(
         MissingPartError: Kafka, MongoDB or a revision cannot be had.
     """
     run_id = bundle.new_run_id(sides[0].matrix.name)
-    servers = "local" if local else run.where(sides[0].settings)
+    servers = "local" if local else manifest.where(sides[0].settings)
     order = order_of([side.matrix for side in sides])
     with contextlib.ExitStack() as stack:
         checkouts = [stack.enter_context(checkout.checked_out(side.variant.git_revision)) for side in sides]
@@ -109,9 +110,17 @@ def execute(
         runs = []
         for place, (side, into) in enumerate(zip(sides, bundles, strict=True)):
             own = tuple(planned for which, planned in order if which == place)
-            manifest = run.manifest_of(side.matrix, own, names[place], environment, servers, asked.command())
-            manifest = structs.replace(manifest, interleaved_with=names[1 - place], variant=side.variant)
-            runs.append(_run(into, manifest, side, own, display, local=local, code=checkouts[place]))
+            told = manifest.of(
+                side.matrix,
+                own,
+                run_id=names[place],
+                environment=environment,
+                servers=servers,
+                command=asked.command(),
+                started_at=bundle.now(),
+            )
+            told = structs.replace(told, interleaved_with=names[1 - place], variant=side.variant)
+            runs.append(_run(into, told, side, own, display, local=local, code=checkouts[place]))
         return _carry_out(runs, order)
 
 
@@ -159,13 +168,13 @@ def _side(variant: Variant, wanted: Matrix, environment: Mapping[str, str], base
     return Side(variant, own, settings)
 
 
-def _side_again(manifest: Manifest, base: Settings) -> Side:
+def _side_again(told: Manifest, base: Settings) -> Side:
     """Read a side from its manifest."""
-    if manifest.variant is None:
-        raise BundleError(f"{manifest.run_id} does not say which variant it measured: measure the pair again")
-    wanted = matrix.parse(manifest.matrix["text"], f"the matrix of {manifest.run_id}")
-    wanted = variants.with_rounds(wanted, manifest.matrix["rounds"])
-    return _side(manifest.variant, wanted, os.environ, base)
+    if told.variant is None:
+        raise BundleError(f"{told.run_id} does not say which variant it measured: measure the pair again")
+    wanted = matrix.parse(told.matrix["text"], f"the matrix of {told.run_id}")
+    wanted = variants.with_rounds(wanted, told.matrix["rounds"])
+    return _side(told.variant, wanted, os.environ, base)
 
 
 def _create(out_dir: Path, run_id: str) -> tuple[Bundle, Bundle]:
@@ -181,17 +190,17 @@ def _open(run_dir: Path) -> tuple[Bundle, Bundle]:
     """Take hold of both bundles of a pair, base first."""
     one = Bundle(run_dir)
     try:
-        manifest = one.read_manifest()
-        other = Bundle(_beside(run_dir, manifest))
+        told = one.read_manifest()
+        other = Bundle(_beside(run_dir, told))
     except BaseException:
         one.close()
         raise
-    is_base = manifest.variant is not None and manifest.variant.side == SIDES[0]
+    is_base = told.variant is not None and told.variant.side == SIDES[0]
     return (one, other) if is_base else (other, one)
 
 
-def _beside(run_dir: Path, manifest: Manifest) -> Path:
-    path = run_dir.parent / str(manifest.interleaved_with)
+def _beside(run_dir: Path, told: Manifest) -> Path:
+    path = run_dir.parent / str(told.interleaved_with)
     if not (path / "manifest.json").is_file():
         raise BundleError(f"{path} is not there, which {run_dir.name} was interleaved with: put it beside it")
     return path
@@ -199,7 +208,7 @@ def _beside(run_dir: Path, manifest: Manifest) -> Path:
 
 def _run(
     into: Bundle,
-    manifest: Manifest,
+    told: Manifest,
     side: Side,
     order: tuple[PlannedRepeat, ...],
     display: Display,
@@ -207,7 +216,7 @@ def _run(
     local: bool,
     code: Checkout | None,
 ) -> Run:
-    return Run(into, manifest, side.matrix, order, display, side.settings, local, code, side.variant.side)
+    return Run(into, told, side.matrix, order, display, side.settings, local, code, side.variant.side)
 
 
 def _carry_out(runs: Sequence[Run], order: Sequence[tuple[int, PlannedRepeat]]) -> tuple[Outcome, Outcome]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from statistics import fmean
 from typing import NamedTuple
 
@@ -58,15 +58,24 @@ def estimate_s(cell: CellSpec) -> float:
     """Give what a repeat of ``cell`` may take, in seconds, from nothing but its size."""
     if cell.kind == "drain":
         return _DRAIN_BASE_S + _DRAIN_S_PER_EVENT * cell.events
-    of_one_s = _STEADY_BASE_S + cell.warmup_s + cell.duration_s
-    return of_one_s * (_PROBES_SHARE * cell.max_probes if cell.kind == "capacity" else 1)
+    return _of_one_s(cell) * (_PROBES_SHARE * cell.max_probes if cell.kind == "capacity" else 1)
 
 
-def expected_s(repeats: Iterable[PlannedRepeat], measured: Iterable[tuple[CellSpec, float]] = ()) -> float:
+def _of_one_s(cell: CellSpec) -> float:
+    """Give what a steady repeat or a probe takes, in seconds."""
+    return _STEADY_BASE_S + cell.warmup_s + cell.duration_s
+
+
+def expected_s(
+    repeats: Iterable[PlannedRepeat],
+    measured: Iterable[tuple[CellSpec, float]] = (),
+    probed: Mapping[str, int] | None = None,
+) -> float:
     """Give what ``repeats`` will take together, in seconds, without the start of the servers.
 
     ``measured``: what repeats took so far, in seconds, each with its cell. A cell that is not among them is
     estimated, in proportion to how far the estimates were off for the cells of its kind that are.
+    ``probed``: how many probes each search, by its cell's name, has behind it; another is always to come.
     """
     of_cell: dict[str, list[float]] = {}
     of_kind: dict[str, list[float]] = {}
@@ -78,7 +87,10 @@ def expected_s(repeats: Iterable[PlannedRepeat], measured: Iterable[tuple[CellSp
         if cell.id in of_cell:
             total_s += fmean(of_cell[cell.id])
         else:
-            total_s += estimate_s(cell) * fmean(of_kind.get(cell.kind, [1.0]))
+            left_s = estimate_s(cell)
+            if cell.kind == "capacity" and probed:
+                left_s = max(_of_one_s(cell), left_s - _of_one_s(cell) * probed.get(cell.id, 0))
+            total_s += left_s * fmean(of_kind.get(cell.kind, [1.0]))
     return total_s
 
 

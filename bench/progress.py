@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections import deque
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -16,24 +16,15 @@ from rich.table import Table
 from rich.text import Text
 
 from bench.cellspec import CellSpec
+from bench.counting import Counting
 from bench.plan import PlannedRepeat, duration, expected_s
 from bench.result import Capacity, Result
+from bench.words import answer, outcome
 
 PLAIN_EVERY_S = 5.0
 _REFRESH_PER_S = 4.0
-_RATE_OVER_S = 3.0
 _LINES_BESIDE_CELLS = 10  # of the terminal's height, what is not the table of cells
 _FEWEST_CELLS_SHOWN = 3
-
-
-class _Counts(NamedTuple):
-    """Events since the repeat began, and when they were counted."""
-
-    at_s: float
-    offered: int
-    accepted: int
-    stored: int
-    backlog: int
 
 
 class _Marks(NamedTuple):
@@ -69,7 +60,7 @@ class Display:
         self._running: PlannedRepeat | None = None
         self._started_s = 0.0
         self._phase = ""
-        self._counts: deque[_Counts] = deque(maxlen=64)
+        self._counting = Counting(clock)
         self._last_line_s = float("-inf")
         self._live: Live | None = None
         self.run_dir: Path | None = None
@@ -100,7 +91,7 @@ class Display:
         self._running = planned
         self._started_s = self._clock()
         self._phase = ""
-        self._counts.clear()
+        self._counting.clear()
         if self._plain:
             self._print(f"{self._progress()} {planned.cell.id}, round {planned.round}: begins; {self._left()} left")
         self._show()
@@ -112,7 +103,7 @@ class Display:
 
     def live(self, offered: int, accepted: int, stored: int, backlog: int) -> None:
         """Tell how many events of the running repeat were offered, accepted and stored so far, and the backlog."""
-        self._counts.append(_Counts(self._clock(), offered, accepted, stored, backlog))
+        self._counting.count(offered, accepted, stored, backlog)
         self._plain_line()
 
     def repeat_finished(self, planned: PlannedRepeat, result: Result) -> None:
@@ -185,10 +176,11 @@ class Display:
         return f"[{len(self._order) - len(self._to_come())}/{len(self._order)}]"
 
     def _left(self) -> str:
-        left_s = expected_s(self._to_come(), self._measured)
+        probed = Counter(cell for cell, _ in self._results)
+        left_s = expected_s(self._to_come(), self._measured, probed)
         if self._running is not None:
             elapsed_s = self._clock() - self._started_s
-            left_s -= min(elapsed_s, expected_s([self._running], self._measured))
+            left_s -= min(elapsed_s, expected_s([self._running], self._measured, probed))
         return f"about {duration(left_s)}"
 
     def _print(self, text: str, style: str = "") -> None:
@@ -200,24 +192,8 @@ class Display:
         if not self._plain or self._running is None or now_s - self._last_line_s < PLAIN_EVERY_S:
             return
         self._last_line_s = now_s
-        self._print(f"    {self._phase}: {self._numbers()}" if self._counts else f"    {self._phase}")
-
-    def _numbers(self) -> str:
-        latest = self._counts[-1]
-        rate = self._stored_per_s()
-        return (
-            f"offered {latest.offered:,}  accepted {latest.accepted:,}  stored {latest.stored:,}"
-            f"  backlog {latest.backlog:,}" + (f"  ({rate:,.0f} stored/s)" if rate is not None else "")
-        )
-
-    def _stored_per_s(self) -> float | None:
-        """Events stored per second over the last few seconds, None as long as there is nothing to take it from."""
-        latest = self._counts[-1]
-        if self._clock() - latest.at_s > _RATE_OVER_S:
-            return None
-        recent = [counts for counts in self._counts if latest.at_s - counts.at_s <= _RATE_OVER_S]
-        elapsed_s = latest.at_s - recent[0].at_s
-        return (latest.stored - recent[0].stored) / elapsed_s if elapsed_s > 0 else None
+        numbers = self._counting.numbers()
+        self._print(f"    {self._phase}: {numbers}" if numbers else f"    {self._phase}")
 
     def _show(self) -> None:
         if self._plain or not self._order:
@@ -251,10 +227,8 @@ class Display:
             (self._running.cell.id, "bold cyan"),
             f", round {self._running.round}: {self._phase or 'begins'} ({elapsed})",
         )
-        return (
-            head,
-            Text(self._numbers() if self._counts else "no event counted yet", style="" if self._counts else "dim"),
-        )
+        numbers = self._counting.numbers()
+        return (head, Text(numbers) if numbers else Text("no event counted yet", style="dim"))
 
     def _cells(self) -> RenderableType:
         """A row a cell: a mark for each round, and what came out last. As many as fit, around the running one."""
@@ -304,35 +278,6 @@ class Display:
             return Text(answer(self._searched[cell.id]).partition(": ")[2], style="dim")
         results = [result for result in self._results.values() if result.cell == cell.id]
         return Text(outcome(results[-1]), style="dim") if results else Text("")
-
-
-def outcome(result: Result) -> str:
-    """Say in a few words what a repeat came to."""
-    if not result.valid and not result.findings:
-        return "void"
-    parts = []
-    if result.probe is not None:
-        parts.append(f"{result.probe.verdict} at {result.offered_load_events_per_s or 0.0:,.0f}/s")
-    if result.throughput_events_per_s is not None:
-        parts.append(f"{result.throughput_events_per_s:,.0f} events/s")
-    latency = result.delivery_latency_ms
-    if latency is not None and latency.p99 is not None:
-        parts.append(f"delivery latency p99 {latency.p99:,.1f} ms")
-    number = len(result.findings)
-    parts.append(f"{number} finding{'s' if number > 1 else ''}" if number else "nothing lost")
-    return ", ".join(parts)
-
-
-def answer(capacity: Capacity) -> str:
-    """Say in a line what a search came to."""
-    if capacity.sustainable_events_per_s is None:
-        return f"{capacity.cell}: no offered load was found sustained: {capacity.ended}"
-    low, high = capacity.low_events_per_s, capacity.high_events_per_s
-    interval = f"{low:,.0f} to {high:,.0f}" if low is not None and high is not None else "not bounded on both sides"
-    return (
-        f"{capacity.cell}: {capacity.sustainable_events_per_s:,.0f} events/s sustained with {capacity.objective} "
-        f"({capacity.confidence:.0%} interval of the limit: {interval}); {capacity.ended}"
-    )
 
 
 def _key(planned: PlannedRepeat) -> tuple[str, int]:

@@ -12,12 +12,13 @@ from typing import TypeVar
 import msgspec
 from msgspec import structs
 
-from bench import bundle, calibration, capacity, derive, matrix, plan, repeat, servers, session
-from bench.bundle import Bundle, Manifest
+from bench import bundle, calibration, capacity, derive, manifest, matrix, plan, repeat, servers, session
+from bench.bundle import Bundle
 from bench.cellspec import OfferedLoad
 from bench.checkout import Checkout
 from bench.environment import Environment
 from bench.errors import BundleError
+from bench.manifest import Manifest
 from bench.matrix import Matrix
 from bench.plan import PlannedRepeat
 from bench.progress import Display
@@ -60,43 +61,17 @@ def execute(
     """
     into = bundle.create(out_dir, bundle.new_run_id(wanted.name))
     order = plan.order(wanted)
-    manifest = manifest_of(wanted, order, into.path.name, environment, "local" if local else where(settings), command)
-    run = Run(into, manifest, wanted, order, display, settings, local)
-    return carry_out([run], [(run, planned) for planned in order])[0]
-
-
-def manifest_of(
-    wanted: Matrix, order: Sequence[PlannedRepeat], run_id: str, environment: Environment, servers: str, command: str
-) -> Manifest:
-    """Give the manifest of a run that begins."""
-    return Manifest(
-        run_id=run_id,
-        status="running",
+    told = manifest.of(
+        wanted,
+        order,
+        run_id=into.path.name,
+        environment=environment,
+        servers="local" if local else manifest.where(settings),
         command=command,
         started_at=bundle.now(),
-        matrix={
-            "name": wanted.name,
-            "text": wanted.text,
-            "rounds": wanted.rounds,
-            "seed": wanted.seed,
-            "objective": msgspec.to_builtins(wanted.objective),
-        },
-        bounds=msgspec.to_builtins(wanted.bounds),
-        changed_bounds=list(matrix.changed(wanted.bounds)),
-        cells=[{"id": cell.id, "kind": cell.kind, "axes": cell.axes()} for cell in wanted.cells],
-        order=[(each.cell.id, each.round) for each in order],
-        git_revision=environment.git_revision,
-        git_dirty=environment.git_dirty,
-        versions=dict(environment.versions),
-        hardware=msgspec.to_builtins(environment.hardware),
-        kernel=environment.kernel,
-        servers=servers,
     )
-
-
-def where(settings: Settings) -> str:
-    """Say where servers are that the run did not start."""
-    return f"{settings.kafka.bootstrap_servers} and {settings.mongo.uri}"
+    run = Run(into, told, wanted, order, display, settings, local)
+    return carry_out([run], [(run, planned) for planned in order])[0]
 
 
 def resume(run_dir: Path, *, display: Display, settings: Settings, local: bool) -> Outcome:
@@ -110,12 +85,12 @@ def resume(run_dir: Path, *, display: Display, settings: Settings, local: bool) 
         raise BundleError(f"{run_dir} holds no manifest.json: name the folder of a run, such as runs/<run id>")
     into = Bundle(run_dir)
     try:
-        manifest = into.read_manifest()
-        wanted = matrix.parse(manifest.matrix["text"], f"the matrix in {run_dir / 'manifest.json'}")
+        told = into.read_manifest()
+        wanted = matrix.parse(told.matrix["text"], f"the matrix in {run_dir / 'manifest.json'}")
     except BaseException:
         into.close()
         raise
-    run = Run(into, manifest, wanted, plan.order(wanted), display, settings, local)
+    run = Run(into, told, wanted, plan.order(wanted), display, settings, local)
     return carry_out([run], [(run, planned) for planned in run.order])[0]
 
 
@@ -276,7 +251,7 @@ async def _attempt(
     try:
         result = await repeat.run(to_run, folder, run.display)
     except Exception as error:  # noqa: BLE001 - whatever breaks one repeat is its result; the others go on
-        result = _failed(identity, error, folder)
+        result = derive.broken_down(identity, error, folder)
     run.bundle.finish_repeat(folder, result)
     run.display.repeat_finished(run.shown(planned), run.told(result))
 
@@ -287,23 +262,6 @@ def _on(started: Settings, settings: Settings) -> Settings:
         settings,
         kafka=structs.replace(settings.kafka, bootstrap_servers=started.kafka.bootstrap_servers),
         mongo=structs.replace(settings.mongo, uri=started.mongo.uri),
-    )
-
-
-def _failed(identity: derive.Identity, error: Exception, folder: Path) -> Result:
-    told = f"{type(error).__name__}: {error}".replace(f"{folder}/", "")  # it will not be called so any more
-    return Result(
-        cell=identity.cell.id,
-        kind=identity.cell.kind,
-        axes=identity.cell.axes(),
-        round=identity.round,
-        attempt=identity.attempt,
-        run_number=identity.run_number,
-        started_at=identity.started_at,
-        valid=False,
-        reasons=["the repeat broke down before it could be measured"],
-        findings=[f"crash: {told}"],
-        offered_load_events_per_s=identity.offered_load_events_per_s,
     )
 
 

@@ -11,9 +11,9 @@ import msgspec
 from msgspec import structs
 
 from bench import checkout
-from bench.bundle import Variant
 from bench.cellspec import AXES, CellSpec
 from bench.expansion import expand
+from bench.manifest import Variant
 from bench.matrix import MAX_REPEATS, Matrix, repeats
 from bench.problems import Problems
 from bench.system import settings_for

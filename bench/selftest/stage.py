@@ -15,10 +15,11 @@ from msgspec import structs
 from numpy.typing import NDArray
 
 from bench import bundle, derive, detectors, repeat, sightings
-from bench.bundle import Bundle, Manifest
+from bench.bundle import Bundle
 from bench.cellspec import CellSpec
 from bench.detectors import Detectors
 from bench.environment import Environment
+from bench.manifest import Manifest
 from bench.matrix import Bounds
 from bench.progress import Display
 from bench.repeat import Measured, Repeat
@@ -211,7 +212,7 @@ def _due_s(of: Repeat) -> NDArray[np.float64]:
     cell = of.identity.cell
     if cell.kind != "steady":
         return np.zeros(0)
-    spec, count = repeat.load_spec(of), cell.generator_processes
+    spec, count = of.load_spec, cell.generator_processes
     chunks = [chunk for index in range(count) for chunk in _schedule.requests(spec, index, count)]
     due_ns = [np.repeat(chunk.intended_ns, chunk.events) for chunk in chunks]
     return np.sort(np.concatenate([*due_ns, sightings.due_ns(spec)])) / 1e9

@@ -54,7 +54,7 @@ def wanted(servers) -> Repeat:
 
 def bytes_sent(wanted: Repeat, offered: Offered) -> int:
     """What the load's events take as JSON, which is what Kafka gets of them at least."""
-    spec = repeat.load_spec(wanted)
+    spec = wanted.load_spec
     content = Content(spec.traffic, spec.seed, spec.run)
     rows = offered.rows
     unix_ms = (rows["intended"] + offered.epoch_unix_ns) // 1_000_000

@@ -74,7 +74,7 @@ def test_the_witness_agrees_and_its_events_are_audited_as_all_others(to_run: Rep
     assert (result.witness.events, result.witness.disagreeing) == (12, 0)
     evidence = measured.evidence
     rows = evidence.audited.rows[evidence.audited.rows["stream"] == WITNESS_STREAM]
-    assert rows["intended"].tolist() == sightings.due_ns(repeat.load_spec(to_run)).tolist()
+    assert rows["intended"].tolist() == sightings.due_ns(to_run.load_spec).tolist()
     assert (rows["outcome"] == Outcome.ACCEPTED).all()
     audit = result.audit
     assert audit.offered == audit.stored_accepted == audit.compared == evidence.offered.events + len(rows)

@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 from msgspec import structs
 
-from bench import bundle, checkout, environment, interleaved, matrix, plan, run
+from bench import bundle, checkout, environment, interleaved, manifest, matrix, plan, run
 from bench.__main__ import main
-from bench.bundle import Variant
 from bench.errors import BundleError, MatrixError
 from bench.interleaved import Asked, Side
+from bench.manifest import Variant
 from bench.progress import Display
 from bench.result import Result
 from bench.system import System, settings_for
@@ -188,8 +188,16 @@ def begun(root: Path, side: Side, name: str) -> run.Run:
     """A run of a pair at its beginning."""
     into = bundle.create(root, f"{name}-{side.variant.side}")
     order = plan.order(side.matrix)
-    manifest = run.manifest_of(side.matrix, order, into.path.name, environment.describe(), "local", "command")
-    of = run.Run(into, manifest, side.matrix, order, Display(plain=True), side.settings, True, None, side.variant.side)
+    told = manifest.of(
+        side.matrix,
+        order,
+        run_id=into.path.name,
+        environment=environment.describe(),
+        servers="local",
+        command="command",
+        started_at=bundle.now(),
+    )
+    of = run.Run(into, told, side.matrix, order, Display(plain=True), side.settings, True, None, side.variant.side)
     of.write(status="running")
     return of
 

@@ -114,3 +114,13 @@ def test_searches_for_capacity_come_once_after_the_drains_and_all_else_of_round_
     assert searches == first_round[-3:]
     assert "24 cells x 5 rounds = 120 repeats and 3 searches for capacity" in described(full)
     assert plan.whole_s(full) <= 75 * 60
+
+
+def test_what_a_search_has_behind_it_is_not_to_come_and_another_probe_always_is() -> None:
+    search = [each for each in plan.order(matrix.load("full")) if each.cell.kind == "capacity"][:1]
+    (cell,) = (each.cell for each in search)
+    lefts = [plan.expected_s(search, probed={cell.id: number}) for number in (0, 1, 5, 100)]
+    one = lefts[0] - lefts[1]
+    assert one > cell.warmup_s + cell.duration_s
+    assert lefts[2] == pytest.approx(lefts[0] - 5 * one)
+    assert lefts[3] == pytest.approx(one)

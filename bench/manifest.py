@@ -1,0 +1,95 @@
+"""What a run says of itself: what was asked for, with what, on what; ``manifest.json``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+from msgspec import Struct
+
+from bench import matrix
+from bench.matrix import Matrix
+from bench.plan import PlannedRepeat
+from bench.result import SCHEMA_VERSION
+from pipeline.settings import Settings
+
+if TYPE_CHECKING:
+    from bench.environment import Environment
+
+
+class Variant(Struct, frozen=True):
+    """What one run of an interleaved pair measures: its ``side``, base or new, and what sets it apart, as ``given``.
+
+    ``git_revision``: that of API and workers, where they are not the harness' own; ``settings``: what was set.
+    """
+
+    side: str
+    given: str
+    git_revision: str | None = None
+    settings: dict[str, str] = {}
+
+
+class Manifest(Struct, frozen=True, kw_only=True):
+    """The content of ``manifest.json``."""
+
+    schema_version: int = SCHEMA_VERSION
+    run_id: str
+    status: str  # running, complete or interrupted
+    command: str
+    started_at: str
+    finished_at: str | None = None
+    matrix: dict[str, Any]
+    bounds: dict[str, Any]
+    changed_bounds: list[str]
+    cells: list[dict[str, Any]]
+    order: list[tuple[str, int]]
+    git_revision: str | None
+    git_dirty: bool | None
+    versions: dict[str, str]
+    hardware: dict[str, Any]
+    kernel: str
+    servers: str  # "local", or where they are
+    interleaved_with: str | None = None  # the other run of the pair
+    variant: Variant | None = None
+
+
+def of(
+    wanted: Matrix,
+    order: Sequence[PlannedRepeat],
+    *,
+    run_id: str,
+    environment: Environment,
+    servers: str,
+    command: str,
+    started_at: str,
+) -> Manifest:
+    """Give the manifest of a run that begins. ``servers``: "local", or :func:`where` they are."""
+    return Manifest(
+        run_id=run_id,
+        status="running",
+        command=command,
+        started_at=started_at,
+        matrix={
+            "name": wanted.name,
+            "text": wanted.text,
+            "rounds": wanted.rounds,
+            "seed": wanted.seed,
+            "objective": msgspec.to_builtins(wanted.objective),
+        },
+        bounds=msgspec.to_builtins(wanted.bounds),
+        changed_bounds=list(matrix.changed(wanted.bounds)),
+        cells=[{"id": cell.id, "kind": cell.kind, "axes": cell.axes()} for cell in wanted.cells],
+        order=[(each.cell.id, each.round) for each in order],
+        git_revision=environment.git_revision,
+        git_dirty=environment.git_dirty,
+        versions=dict(environment.versions),
+        hardware=msgspec.to_builtins(environment.hardware),
+        kernel=environment.kernel,
+        servers=servers,
+    )
+
+
+def where(settings: Settings) -> str:
+    """Say where servers are that the run did not start."""
+    return f"{settings.kafka.bootstrap_servers} and {settings.mongo.uri}"

@@ -1,0 +1,34 @@
+"""What came of a repeat or a search, in a line."""
+
+from __future__ import annotations
+
+from bench.result import Capacity, Result
+
+
+def outcome(result: Result) -> str:
+    """Say in a few words what a repeat came to."""
+    if not result.valid and not result.findings:
+        return "void"
+    parts = []
+    if result.probe is not None:
+        parts.append(f"{result.probe.verdict} at {result.offered_load_events_per_s or 0.0:,.0f}/s")
+    if result.throughput_events_per_s is not None:
+        parts.append(f"{result.throughput_events_per_s:,.0f} events/s")
+    latency = result.delivery_latency_ms
+    if latency is not None and latency.p99 is not None:
+        parts.append(f"delivery latency p99 {latency.p99:,.1f} ms")
+    number = len(result.findings)
+    parts.append(f"{number} finding{'s' if number > 1 else ''}" if number else "nothing lost")
+    return ", ".join(parts)
+
+
+def answer(capacity: Capacity) -> str:
+    """Say in a line what a search came to."""
+    if capacity.sustainable_events_per_s is None:
+        return f"{capacity.cell}: no offered load was found sustained: {capacity.ended}"
+    low, high = capacity.low_events_per_s, capacity.high_events_per_s
+    interval = f"{low:,.0f} to {high:,.0f}" if low is not None and high is not None else "not bounded on both sides"
+    return (
+        f"{capacity.cell}: {capacity.sustainable_events_per_s:,.0f} events/s sustained with {capacity.objective} "
+        f"({capacity.confidence:.0%} interval of the limit: {interval}); {capacity.ended}"
+    )
