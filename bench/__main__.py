@@ -76,7 +76,7 @@ def _run(chosen: argparse.Namespace) -> int:
             local=local,
             command=shlex.join(command),
         )
-    return _tell(chosen, display, outcome.run_dir, outcome.findings, outcome.void)
+    return _reported(chosen, outcome.run_dir, _tell(chosen, display, outcome))
 
 
 def _resume(chosen: argparse.Namespace) -> int:
@@ -86,10 +86,11 @@ def _resume(chosen: argparse.Namespace) -> int:
     run_dir = Path(chosen.run)
     if not run_dir.exists() and (Path(chosen.out) / chosen.run).is_dir():
         run_dir = Path(chosen.out) / chosen.run
-    with _display(chosen) as display:
-        if not interleaved.is_pair(run_dir):
+    if not interleaved.is_pair(run_dir):
+        with _display(chosen) as display:
             outcome = run.resume(run_dir, display=display, settings=base, local=local)
-            return _tell(chosen, display, outcome.run_dir, outcome.findings, outcome.void)
+        return _reported(chosen, outcome.run_dir, _tell(chosen, display, outcome))
+    with _display(chosen) as display:
         pair = interleaved.resume(run_dir, display=display, base=base, local=local)
     measured = _tell_pair(display, pair)
     display.note(f"compare them: python -m bench compare {pair[0].run_dir} {pair[1].run_dir}")
@@ -152,17 +153,25 @@ def _display(chosen: argparse.Namespace) -> Iterator[Display]:
             raise
 
 
-def _tell(chosen: argparse.Namespace, display: Display, run_dir: Path, findings: Sequence[str], void: int) -> int:
+def _tell(chosen: argparse.Namespace, display: Display, outcome: Outcome) -> int:
     """Say what came out and where it is; give the exit code."""
-    lines = ["", *closing(display.results, display.capacities, findings, void), f"run folder: {run_dir}"]
-    if chosen.run_dir_file:  # whoever asked for it goes on from there by itself
-        Path(chosen.run_dir_file).write_text(f"{run_dir}\n", encoding="utf-8")
-    else:
-        lines.append(f"its report: python -m reports {run_dir}")
+    lines = ["", *closing(display.results, display.capacities, outcome.findings, outcome.void)]
+    lines.append(f"run folder: {outcome.run_dir}")
+    if not chosen.report:
+        lines.append(f"its report: python -m reports {outcome.run_dir}")
     for line in lines:
         display.note(line)
     measured = any(result.valid for result in display.results)
-    return EXIT_DONE if measured and not findings else EXIT_FINDING
+    return EXIT_DONE if measured and not outcome.findings else EXIT_FINDING
+
+
+def _reported(chosen: argparse.Namespace, run_dir: Path, measured: int) -> int:
+    """Write the report where it was asked for; give the exit code of both, the worse one."""
+    if not chosen.report:
+        return measured
+    from reports.__main__ import main as write_report  # noqa: PLC0415 - it brings pandas and matplotlib
+
+    return max(measured, write_report([str(run_dir)]))
 
 
 def _tell_pair(display: Display, pair: Sequence[Outcome]) -> int:

@@ -159,11 +159,7 @@ def _share(text: str) -> float:
 def _add_common(parser: argparse.ArgumentParser, out_help: str) -> None:
     parser.add_argument("--out", metavar="DIR", default="runs", help=out_help)
     _add_plain_and_keep_data(parser)
-    parser.add_argument(
-        "--run-dir-file",
-        metavar="FILE",
-        help="when the run is complete, write the path of its folder to FILE, for scripts",
-    )
+    parser.add_argument("--report", action="store_true", help="write the report too when the run is complete")
 
 
 def _add_plain_and_keep_data(parser: argparse._ActionsContainer) -> None:

@@ -34,19 +34,11 @@ def tell(name, code=0):
     raise SystemExit(code)
 """
 BENCH = """
-import os, sys
-from tell import tell
-
-argv = sys.argv
-if "--run-dir-file" in argv and os.environ["BENCH_EXIT"] != "2":
-    open(argv[argv.index("--run-dir-file") + 1], "w").write("runs/the new one")
-tell("bench", int(os.environ["BENCH_EXIT"]))
-"""
-REPORTS = """
 import os
 from tell import tell
 
-tell("reports", int(os.environ.get("REPORTS_EXIT", "0")))
+print("pid", os.getpid())
+tell("bench", int(os.environ["BENCH_EXIT"]))
 """
 
 
@@ -81,7 +73,7 @@ def make_checkout(folder: Path) -> Path:
     checkout = folder / "a small checkout"
     for package, text in {
         "bench": BENCH,
-        "reports": REPORTS,
+        "reports": "from tell import tell\ntell('reports')\n",
         "pipeline": "from tell import tell\ntell('pipeline')\n",
         "loadtest": "from tell import tell\ntell('loadtest')\n",
     }.items():
@@ -206,48 +198,33 @@ class TestRunning:
 
 
 class TestBench:
-    def test_it_runs_the_quick_matrix_and_reports_on_the_new_run(self, checkout: Path) -> None:
-        done = run(checkout / "tidemark", "bench", BENCH_EXIT="0")
-        bench, reports = told(done)
-        assert (bench["argv"][0], bench["argv"][-1]) == ("run", "quick")
-        assert (reports["name"], reports["argv"]) == ("reports", ["runs/the new one"])
-        assert done.returncode == 0
-
     @pytest.mark.parametrize(
         ("given", "expected"),
         [
-            (["smoke"], ["run", "smoke"]),
-            (["--", "--out", "x y"], ["run", "quick", "--out", "x y"]),
-            (["my.toml", "--", "--out", "x y"], ["run", "my.toml", "--out", "x y"]),
-            (["--out", "x y"], ["run", "quick", "--out", "x y"]),
-            (["resume", "runs/a b", "--plain"], ["resume", "runs/a b", "--plain"]),
+            ([], ["run", "--report", "quick"]),
+            (["smoke"], ["run", "--report", "smoke"]),
+            (["--", "--out", "x y"], ["run", "--report", "quick", "--out", "x y"]),
+            (["my.toml", "--", "--out", "x y"], ["run", "--report", "my.toml", "--out", "x y"]),
+            (["--out", "x y"], ["run", "--report", "quick", "--out", "x y"]),
+            (["resume", "runs/a b", "--plain"], ["resume", "--report", "runs/a b", "--plain"]),
+            (["plan", "full"], ["plan", "full"]),
         ],
     )
     def test_arguments_go_to_bench(self, checkout: Path, given: list[str], expected: list[str]) -> None:
-        bench, reports = told(run(checkout / "tidemark", "bench", *given, BENCH_EXIT="0"))
-        assert reports["argv"] == ["runs/the new one"]
-        argv = bench["argv"]
-        at = argv.index("--run-dir-file")
-        assert argv[:at] + argv[at + 2 :] == expected
+        (bench,) = told(run(checkout / "tidemark", "bench", *given, BENCH_EXIT="0"))
+        assert (bench["name"], bench["argv"]) == ("bench", expected)
 
-    def test_a_plan_is_only_shown(self, checkout: Path) -> None:
-        (bench,) = told(run(checkout / "tidemark", "bench", "plan", "full", BENCH_EXIT="0"))
-        assert bench["argv"] == ["plan", "full"]
+    @pytest.mark.parametrize("code", [0, 1, 2, 3, 130])
+    def test_its_exit_code_is_the_bench_s(self, checkout: Path, code: int) -> None:
+        assert run(checkout / "tidemark", "bench", BENCH_EXIT=str(code)).returncode == code
 
-    @pytest.mark.parametrize(("bench", "reports"), [("1", "0"), ("0", "1"), ("1", "1")])
-    def test_a_finding_of_either_gives_exit_code_1(self, checkout: Path, bench: str, reports: str) -> None:
-        done = run(checkout / "tidemark", "bench", BENCH_EXIT=bench, REPORTS_EXIT=reports)
-        assert [each["name"] for each in told(done)] == ["bench", "reports"]
-        assert done.returncode == 1
-
-    @pytest.mark.parametrize("bench", [2, 3, 130])
-    def test_a_bench_that_did_not_end_gives_its_own_exit_code_and_no_report(self, checkout: Path, bench: int) -> None:
-        done = run(checkout / "tidemark", "bench", BENCH_EXIT=str(bench))
-        assert [each["name"] for each in told(done)] == ["bench"]
-        assert done.returncode == bench
-
-    def test_a_report_that_could_not_be_written_gives_its_own_exit_code(self, checkout: Path) -> None:
-        assert run(checkout / "tidemark", "bench", BENCH_EXIT="1", REPORTS_EXIT="3").returncode == 3
+    def test_a_signal_to_it_is_one_to_the_bench(self, checkout: Path) -> None:
+        command = [str(checkout / "tidemark"), "bench"]
+        with subprocess.Popen(
+            command, stdout=subprocess.PIPE, text=True, env={**os.environ, "BENCH_EXIT": "0"}
+        ) as shell:
+            output, _ = shell.communicate(timeout=100)
+        assert f"pid {shell.pid}\n" in output
 
     def test_it_leaves_nothing_beside_the_environment(self, checkout: Path) -> None:
         before = set((checkout / ".venv").iterdir())

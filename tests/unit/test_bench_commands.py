@@ -10,10 +10,13 @@ from pathlib import Path
 
 import pytest
 
+import reports.__main__
 from bench import __main__ as command
 from bench import matrix, plan
 from bench.progress import Display
 from bench.result import Result
+from bench.run import Outcome
+from tests.unit.reports_bundle import Cell, Plan, write
 
 ROOT = Path(__file__).parents[2]
 KAFKA, MONGO = "PIPELINE_KAFKA_BOOTSTRAP_SERVERS", "PIPELINE_MONGO_URI"
@@ -150,18 +153,34 @@ def display_of_a_run(*, valid: bool) -> Display:
 
 def test_a_run_without_a_valid_repeat_is_no_success(capsys: pytest.CaptureFixture[str]) -> None:
     chosen = command._parser().parse_args(["run", "smoke"])
-    assert command._tell(chosen, display_of_a_run(valid=False), Path("runs/one"), (), 1) == 1
+    assert command._tell(chosen, display_of_a_run(valid=False), Outcome(Path("runs/one"), (), 1)) == 1
     assert "no repeat is valid" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(("findings", "code"), [((), 0), (("drain-p1-c1, round 1: lost: 3 events",), 1)])
 def test_findings_are_printed_and_are_the_exit_code(
-    findings: tuple[str, ...], code: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    findings: tuple[str, ...], code: int, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    run_dir_file = tmp_path / "run"
-    chosen = command._parser().parse_args(["run", "smoke", "--run-dir-file", str(run_dir_file)])
-    assert command._tell(chosen, display_of_a_run(valid=True), Path("runs/one"), findings, 0) == code
+    chosen = command._parser().parse_args(["run", "smoke"])
+    assert command._tell(chosen, display_of_a_run(valid=True), Outcome(Path("runs/one"), findings, 0)) == code
     printed = capsys.readouterr().out
     assert "run folder: runs/one" in printed
+    assert "python -m reports runs/one" in printed
     assert ("lost: 3 events" in printed) is bool(findings)
-    assert run_dir_file.read_text() == "runs/one\n"
+
+
+@pytest.mark.parametrize(("lost", "measured", "code"), [(0, 0, 0), (0, 1, 1), (12, 0, 1)])
+def test_the_exit_code_is_the_worse_of_run_and_report(
+    lost: int, measured: int, code: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reports.__main__, "LATEST", tmp_path / "latest.html")  # the user's stays as it is
+    cell = Cell("drain-c1", "drain", {"consumers": 1})
+    run_dir = write(tmp_path, Plan([cell], rounds=2, lost={("drain-c1", 1): lost} if lost else {}))
+    chosen = command._parser().parse_args(["run", "smoke", "--report"])
+    assert command._reported(chosen, run_dir, measured) == code
+    assert (run_dir / "report.html").exists()
+
+
+def test_a_report_that_cannot_be_written_is_told_by_the_exit_code(tmp_path: Path) -> None:
+    chosen = command._parser().parse_args(["run", "smoke", "--report"])
+    assert command._reported(chosen, tmp_path / "nowhere", 1) == 2
