@@ -23,7 +23,7 @@ REACHING_AN_INDEX = ("UV_CACHE_DIR", "UV_DEFAULT_INDEX", "UV_HTTP_TIMEOUT", "UV_
 
 @nox.session
 def test(session: nox.Session) -> None:
-    """Run lint, types, imports and all tests, as CI does (--long: the slow ones too)."""
+    """Run lint, types, imports, all tests and the self-test, as CI does (--long: the slow ones too)."""
     chosen = list(session.posargs)
     marked = [] if "--long" in chosen else ["-m", "not slow"]
     pytest_arguments = [*marked, *(each for each in chosen if each != "--long")]
@@ -34,6 +34,7 @@ def test(session: nox.Session) -> None:
         "unit": lambda: _pytest(session, "tests/unit", *pytest_arguments),
         "integration": lambda: _pytest(session, "tests/integration", *pytest_arguments),
         "acceptance": lambda: _pytest(session, "tests/acceptance", *pytest_arguments),
+        "selftest": lambda: _selftest(session, *([] if "--long" in chosen else ["--short"])),
     }
     lines, failed = [], []
     for name, stage in stages.items():

@@ -25,8 +25,8 @@ _WIDTH = 200
 EXIT_PASSED, EXIT_FAILED, EXIT_CRASH, EXIT_INTERRUPTED = 0, 1, 3, 130
 _EPILOG = """
 examples:
-  python -m bench.selftest                        all cases, about ten minutes
-  python -m bench.selftest --short                those of CI, under four minutes
+  python -m bench.selftest                        all cases, about four minutes on two cores
+  python -m bench.selftest --short                those of CI, under three
   python -m bench.selftest --case stall-kafka     one case
 
 exit codes:
