@@ -163,7 +163,7 @@ def _capacity(sustained: Cell | None, cells: Sequence[Cell]) -> str:
             f"no load was found sustained in {formats.plural(len(searched), 'search', 'searches')}" if searched else ""
         )
     found = sustained.capacity
-    spread = f"{found.confidence:.0%} interval {searches.interval(found)}"
+    spread = f"{found.confidence:.0%} interval of the limit {searches.interval(found)}"
     sure = "" if found.confirmed else ", not confirmed"
     number = formats.rounded(found.sustainable_events_per_s)
     verb = "sustains" if sustained.sentence.startswith("1 ") else "sustain"

@@ -128,8 +128,8 @@ def _upright(axes: Axes, at: float, text: str, *, solid: bool) -> None:
     axes.axvline(at, color=colour.light, linewidth=1.1, linestyle="-" if solid else (0, (1.5, 2)), zorder=1.6)
     axes.annotate(
         text,
-        (at, 0),
-        (3 if solid else -3, 4),
+        (at, 0 if solid else 1),  # one at the foot, the other at the head: both may lie near each other
+        (3 if solid else -3, 4 if solid else -12),
         xycoords=axes.get_xaxis_transform(),
         textcoords="offset points",
         fontsize=11,

@@ -14,7 +14,8 @@ _WHAT = (
     "The highest offered load that a cell sustains. Sustained: accepted minus stored is, by its upper one-sided 95% "
     "bound, at most 2% of what is offered; the objective is met; no findings; valid. The load is searched by probes, "
     "each from clean state: a climb, a bisection, repeats at the answer, which confirm or lower it, and further ones "
-    "near it, which narrow its interval."
+    "near it, which narrow the interval. The answer held in every probe of it. The interval is for the limit, the load "
+    "that half of all probes hold: it may lie above the answer."
 )
 _HOW_DRAWN = (
     "Each mark is one probe; one on the upper edge had too few requests for its p99. Lines go through the middle probe "

@@ -31,7 +31,13 @@ def answers(cells: Sequence[Cell]) -> Table:
             ]
         )
     confidence = next((f"{cell.capacity.confidence:.0%} " for cell in cells if cell.capacity), "")
-    heads = ["partitions × consumers", "sustainable, events/s", f"{confidence}interval", "knee", "valid probes"]
+    heads = [
+        "partitions × consumers",
+        "sustainable, events/s",
+        f"{confidence}interval of the limit",
+        "knee",
+        "valid probes",
+    ]
     words = ["confirmed", "objective", "how the search ended"]
     return table([*heads, *words], rows, words=words)
 

@@ -84,8 +84,8 @@ def test_the_sentence_and_the_tiles_begin_with_what_was_found_sustained(run: Pat
     all_views = cells.of(read)
     judged = verdict.judge(read, all_views)
     assert breakable(judged.sentence).startswith(
-        "2 consumers on 4 partitions per topic sustain 23,100 events/s (95% interval 22,300 to 24,700) at p99 delivery "
-        "latency ≤ 1 s; the fastest drain, 1 consumer on 3 partitions per topic, reached "
+        "2 consumers on 4 partitions per topic sustain 23,100 events/s (95% interval of the limit 22,300 to 24,700) at "
+        "p99 delivery latency ≤ 1 s; the fastest drain, 1 consumer on 3 partitions per topic, reached "
     )
     assert f"Sustainable throughput not confirmed by repeats: {label(1, 1)}." in judged.cautions
     html = page.make(read, all_views, judged).html
@@ -101,7 +101,7 @@ def test_searches_that_found_nothing_say_so_first(tmp_path: Path) -> None:
 def test_the_answers_table_has_interval_confirmation_and_end(views: dict[str, View]) -> None:
     table = tables.answers(searched(views))
     assert column(table, "sustainable, events/s") == ["18,500", "23,100", "none found"]
-    assert column(table, "95% interval") == ["above 17,600", "22,300 to 24,700", "below 500"]
+    assert column(table, "95% interval of the limit") == ["above 17,600", "22,300 to 24,700", "below 500"]
     assert column(table, "confirmed") == ["no", "yes", formats.NOTHING]
     assert column(table, "how the search ended")[0] == "the cap of 14 probes was reached"
 
