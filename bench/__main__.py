@@ -121,7 +121,7 @@ def _interleave(chosen: argparse.Namespace) -> tuple[int, str, str]:
     base, local = _settings(chosen)
     asked = interleaved.Asked(chosen.ab, chosen.base, chosen.new, chosen.rounds)
     sides = interleaved.sides_of(asked, os.environ, base)
-    plan.refuse_above(sides[0].matrix, chosen.max_minutes and chosen.max_minutes / len(sides))
+    plan.refuse_above(sides[0].matrix, chosen.max_minutes, times=len(sides))
     with _display(chosen) as display:
         pair = interleaved.execute(
             asked,

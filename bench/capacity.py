@@ -18,7 +18,7 @@ from bench.result import Capacity, Result, is_finished
 from bench.search import Answer, ProbeOutcome, SearchSettings
 
 # How the reasons begin (bench/soundness.py): what the generator, and what the rest of the machine, made unsound.
-_GENERATOR, _LATE, _MACHINE = "generator: ", "generator: schedule delay", "machine: "
+_GENERATOR, _LATE, _MACHINE, _UNDRAINED = "generator: ", "generator: schedule delay", "machine: ", "drain: "
 _FAR_BEYOND = 2.0  # times what is allowed
 
 
@@ -98,11 +98,14 @@ def _is_too_much(result: Result) -> bool:
     """Say whether a void attempt shows all the same that its load was not sustained.
 
     A generator that sends late offers less, if anything: a system that refuses events then, or piles up far more of
-    them than it may, does not hold the load. (Delivery latency says nothing: it counts from the intended send.)
+    them than it may, does not hold the load. (Delivery latency says nothing: it counts from the intended send.) One
+    that cannot store what it took within the drain time-out does not either.
     """
     probe = result.probe
-    if probe is None or not all(each.startswith(_LATE) for each in result.reasons):
+    if probe is None or not all(each.startswith((_LATE, _UNDRAINED)) for each in result.reasons):
         return False
+    if any(each.startswith(_UNDRAINED) for each in result.reasons):
+        return True
     return result.audit.rejected > 0 or probe.deficit_events_per_s > _FAR_BEYOND * probe.allowed_events_per_s
 
 

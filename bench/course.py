@@ -99,11 +99,10 @@ class Course:
             if 0 < left_s <= _LOOK_S:
                 sample()
 
-    async def follow_drain(self, group: GroupWatch, *, timeout_s: float, working: Callable[[], bool]) -> None:
-        """Wait until the group has committed everything, nobody is ``working``, or ``timeout_s`` have passed."""
-        deadline = time.monotonic() + timeout_s
+    async def follow_drain(self, group: GroupWatch, *, deadline_s: float, working: Callable[[], bool]) -> None:
+        """Wait until the group has committed everything, nobody is ``working``, or it is ``deadline_s`` (monotonic)."""
         await self.look(group)
-        while not self.is_drained and time.monotonic() < deadline and working():
+        while not self.is_drained and time.monotonic() < deadline_s and working():
             await asyncio.sleep(_DRAIN_POLL_S)
             await self.look(group)
 

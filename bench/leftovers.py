@@ -73,8 +73,8 @@ class GroupWatch:
     async def position(self) -> GroupPosition:
         """Sum the end offsets and the committed offsets over all event topics."""
         partitions = await self.partitions(event_topics(self._kafka))
+        committed = await self.committed()  # first: what is committed meanwhile was written before
         written = await self._consumer.end_offsets(partitions)
-        committed = await self.committed()
         return GroupPosition(sum(written.values()), sum(committed.get(each, 0) for each in partitions))
 
     async def committed(self) -> Mapping[TopicPartition, int]:

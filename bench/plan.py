@@ -99,13 +99,13 @@ def whole_s(matrix: Matrix) -> float:
     return SERVERS_START_AND_STOP_S + expected_s(order(matrix))
 
 
-def refuse_above(matrix: Matrix, max_minutes: float | None) -> None:
-    """Refuse a matrix that takes longer than ``max_minutes``.
+def refuse_above(matrix: Matrix, max_minutes: float | None, *, times: int = 1) -> None:
+    """Refuse a matrix that takes longer than ``max_minutes``, run so many ``times``.
 
     Raises:
         UsageError: it does; the message says how long it takes and what to leave out.
     """
-    total_s = whole_s(matrix)
+    total_s = times * whole_s(matrix)
     if max_minutes is not None and total_s > 60 * max_minutes:
         raise UsageError(
             f"the matrix {matrix.name!r} takes about {duration(total_s)}, more than the {max_minutes:g} minutes of "

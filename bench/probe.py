@@ -36,9 +36,14 @@ class Watch:
     offered_load_events_per_s: float
     delivery_latency_p99_ms: float | None
     lost: str = ""
+    _straddles: bool = False
 
     def is_over(self, seen: Sequence[Seen]) -> bool:
-        """Judge what was seen so far, a look a second: it is lost, or its verdict is clear."""
+        """Judge what was seen so far, a look a second: it is lost, or its time is over.
+
+        Whether its verdict is clear is looked at once, at the end of its duration: were it asked again and again until
+        it is, chance would have as many tries.
+        """
         now_s = seen[-1].at_s
         watched_s = now_s - self.cell.warmup_s
         if watched_s < _LEAST_WATCHED_S:
@@ -49,7 +54,9 @@ class Watch:
                 forecast.lost(seen, window_s, self.offered_load_events_per_s, self.delivery_latency_p99_ms) or ""
             )
             return bool(self.lost)
-        return now_s >= most_s(self.cell) or self._is_clear(seen)
+        if not self._straddles:
+            self._straddles = not self._is_clear(seen)
+        return not self._straddles or now_s >= most_s(self.cell)
 
     def _is_clear(self, seen: Sequence[Seen]) -> bool:
         at_s = np.array([each.at_s for each in seen])

@@ -53,7 +53,10 @@ def batches(mongo: Mongo) -> Iterator[Batch]:
     """
     with (
         MongoClient[RawBSONDocument](
-            mongo.uri, serverSelectionTimeoutMS=mongo.timeout_ms, document_class=RawBSONDocument
+            mongo.uri,
+            serverSelectionTimeoutMS=mongo.timeout_ms,
+            socketTimeoutMS=mongo.timeout_ms,
+            document_class=RawBSONDocument,
         ) as client,
         client.start_session() as session,
         ThreadPoolExecutor(1) as pool,

@@ -218,10 +218,11 @@ async def _preload(system: System, spec: LoadSpec, events: int, folder: Path) ->
 
 async def _drain(system: System, group: GroupWatch, course: Course, witness: ChildProcess, timeout_s: float) -> None:
     """Wait until the load is stored, then what the witness had on its way; it looks once more, and ends."""
-    await course.follow_drain(group, timeout_s=timeout_s, working=system.is_working)
+    deadline_s = time.monotonic() + timeout_s
+    await course.follow_drain(group, deadline_s=deadline_s, working=system.is_working)
     if witness.pid:
         witness.stop()
-        await course.follow_drain(group, timeout_s=timeout_s, working=system.is_working)
+        await course.follow_drain(group, deadline_s=deadline_s, working=system.is_working)
 
 
 async def _collect(

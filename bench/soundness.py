@@ -101,7 +101,10 @@ def broken(
     if happened.generator_exit_code != 0:
         reasons.append(f"generator: it ended with exit code {happened.generator_exit_code}, see logs/generator.log")
     if not happened.drained:
-        reasons.append(f"drain: the backlog was not gone after {bounds.drain_timeout_s:g} s")
+        waited_s = happened.duration_s.get("drain", 0.0)
+        reasons.append(
+            f"drain: the backlog was not gone after {waited_s:.0f} s, of at most {bounds.drain_timeout_s:g} s"
+        )
     return reasons
 
 

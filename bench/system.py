@@ -121,7 +121,10 @@ class System:
     def drop_collection(self) -> None:
         """Remove what was stored."""
         mongo = self.settings.mongo
-        with MongoClient[dict[str, object]](mongo.uri, serverSelectionTimeoutMS=mongo.timeout_ms) as client:
+        bound_ms = mongo.timeout_ms
+        with MongoClient[dict[str, object]](
+            mongo.uri, serverSelectionTimeoutMS=bound_ms, socketTimeoutMS=bound_ms
+        ) as client:
             client[mongo.database].drop_collection(mongo.collection)
 
     async def start(self, *, with_api: bool) -> None:

@@ -186,6 +186,7 @@ _NEXT = {
     "api_process": ("api_processes", "each API process computes in one thread"),
     "generator_process": ("generator_processes", "the generator, and not the system, was the limit"),
     "harness_process": (None, "the harness itself was short of CPU: what observes disturbed"),
+    "witness_process": (None, "the witness was short of CPU: what observes disturbed"),
     "write_tickets": ("batch_max_events", "writers wait for one another in MongoDB: fewer and larger writes"),
     "journal": (
         "batch_max_events",

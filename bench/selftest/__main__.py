@@ -120,7 +120,8 @@ def _attempts(stage: Stage, case: Case, book: Book, twins: Book, console: Consol
         made.append(stage.attempt(case, len(made) + 1, book, twins))
         last = made[-1]
         again = f"void by the machine: {'; '.join(last.unplanted)}" if last.is_disturbed else ""
-        told = again or ("as it should be" if not (last.failed or last.unseeing) else "NOT as it should be")
+        fine = "as it should be" + (", beside a busy machine" if last.unplanted else "")
+        told = again or ("NOT as it should be" if last.failed or last.unseeing else fine)
         console.print(f"{case.name}: {told} ({last.took_s:.0f} s)", markup=False, soft_wrap=True)
     return made
 

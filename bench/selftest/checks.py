@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -24,6 +25,11 @@ from bench.selftest.stalls import Expected, Stall
 STRICT = Bounds(schedule_delay_p99_ms=1e-6, generator_cpu_share=1e-6, clock_drift_ms_per_s=1e-9)
 """No repeat keeps to these."""
 TOLERANCE = 0.1
+_LATE_BY_MACHINE = re.compile(
+    r"generator: schedule delay .* \(in the window other programs used (\d+)% of the machine's CPU, "
+    r"and its host took (\d+)%\)"
+)
+_MUCH_PERCENT = 15  # of the machine, taken by others: no wonder that a generator is late
 _MOST_OF_IT = 0.8
 _MS = 1_000_000
 
@@ -76,16 +82,20 @@ def said(among: Literal["findings", "reasons"], pattern: str, *without: Detector
 
 
 def nothing_else(expected: Sequence[str], *, is_void: bool) -> Check:
-    """Nothing is told but what one of the patterns ``expected`` matches, and the repeat is void if it should be."""
+    """Nothing is told but what one of the patterns ``expected`` matches, and the repeat is void if it should be.
+
+    That the generator was late beside others who took much of the machine is told rightly: it is no false alarm.
+    """
 
     def wrong(seen: Seen) -> str:
-        others = unexpected(seen.result, expected)
+        others = _surprising(unexpected(seen.result, expected))
         if others:
             return f"told besides: {others}"
-        return "" if seen.result.valid is not is_void else f"valid is {seen.result.valid}"
+        void = bool(_surprising(seen.result.reasons))
+        return "" if void is is_void else f"void is {void}"
 
     def wrong_in_report(report: Report) -> str:
-        others = _others([*report.findings, *report.reasons], expected)
+        others = _surprising(_others([*report.findings, *report.reasons], expected))
         return f"told besides in the report: {others}" if others else ""
 
     return Check("nothing else is told", frozenset(), wrong, wrong_in_report)
@@ -94,6 +104,12 @@ def nothing_else(expected: Sequence[str], *, is_void: bool) -> Check:
 def unexpected(result: Result, expected: Sequence[str]) -> list[str]:
     """Give the findings and reasons that none of the patterns matches."""
     return _others([*result.findings, *result.reasons], expected)
+
+
+def _surprising(texts: Sequence[str]) -> list[str]:
+    """Leave out that the generator was late because others took much of the machine."""
+    found = [(text, _LATE_BY_MACHINE.fullmatch(text)) for text in texts]
+    return [text for text, late in found if late is None or int(late[1]) + int(late[2]) < _MUCH_PERCENT]
 
 
 def _others(texts: Sequence[str], expected: Sequence[str]) -> list[str]:
@@ -198,6 +214,8 @@ class _Latencies:
     def is_explained(self) -> bool:
         """Whether the stall and its backlog explain what was measured."""
         least, most = (1 - TOLERANCE) * self.expected.late_low, (1 + TOLERANCE) * self.expected.late_high
+        if not math.isfinite(self.highest_s):  # it never caught up: then anything would do
+            return False
         return least <= self.late <= most and self.lowest_s <= self.longest_s <= self.highest_s
 
     def __str__(self) -> str:

@@ -155,7 +155,7 @@ def _count(mongo: Mongo, epoch_ns: int, end_s: float) -> Counted:
     """
     at_s: list[float] = []
     documents: list[int] = []
-    with MongoClient[dict[str, Any]](mongo.uri) as client:
+    with MongoClient[dict[str, Any]](mongo.uri, socketTimeoutMS=mongo.timeout_ms) as client:
         collection = client[mongo.database][mongo.collection]
         while not at_s or at_s[-1] < end_s:
             found = collection.estimated_document_count()

@@ -76,6 +76,7 @@ def refused_for_now(answer: Answer) -> bool:
     return answer.status == 503 and int(answer.headers["retry-after"]) >= 1 and answer.json["code"] == "unavailable"
 
 
+@pytest.mark.slow
 def test_it_starts_without_kafka_and_finds_it_later(stack: LocalStack, mine: Settings, tmp_path: Path) -> None:
     stack.kafka.kill()
     with running(mine, tmp_path, kafka=False) as api:
@@ -239,7 +240,7 @@ async def _tasks_over_outages(stack: LocalStack, settings: Settings, outages: in
     return more
 
 
-@pytest.mark.parametrize("publish_timeout_s", [PUBLISH_TIMEOUT_S, 20.0])
+@pytest.mark.parametrize("publish_timeout_s", [PUBLISH_TIMEOUT_S, pytest.param(20.0, marks=pytest.mark.slow)])
 def test_kafka_killed_under_load_loses_nothing_that_was_accepted(
     stack: LocalStack, mine: Settings, tmp_path: Path, publish_timeout_s: float
 ) -> None:

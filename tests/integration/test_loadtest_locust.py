@@ -39,7 +39,7 @@ def command(target: Target | None, *arguments: str) -> list[str]:
 def run(target: Target, *arguments: str, code: int = 0) -> str:
     """Run to the end without UI; gives what was printed."""
     done = subprocess.run(
-        command(target, "--headless", *arguments),
+        command(target, "--headless", "--spawn-rate", "1000", *arguments),
         cwd=ROOT,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -277,6 +277,7 @@ def test_hostile_requests_fail_with_anything_else() -> None:
     assert printed.count("to a request that deserves a 4xx") == 2
 
 
+@pytest.mark.slow
 def test_a_replay_sends_each_line_once_with_its_own_timestamp_and_ends(tmp_path: Path) -> None:
     file = tmp_path / "events.ndjson"
     lines = [
@@ -293,7 +294,7 @@ def test_a_replay_sends_each_line_once_with_its_own_timestamp_and_ends(tmp_path:
     assert [each["user_id"] for each in arrived] == [each["user_id"] for each in lines]
 
 
-@pytest.mark.parametrize("processes", [(), ("--processes", "2")])
+@pytest.mark.parametrize("processes", [(), pytest.param(("--processes", "2"), marks=pytest.mark.slow)])
 def test_sigterm_ends_a_test_with_a_whole_ledger(tmp_path: Path, processes: tuple[str, ...]) -> None:
     with Target() as target:
         locust = start("--headless", *processes, "--ledger", str(tmp_path), target=target)
@@ -326,6 +327,7 @@ def test_a_killed_generators_ledger_can_be_read(tmp_path: Path) -> None:
     assert set(events_with(ledger, Outcome.ACCEPTED)) <= set(target.tidemarks)
 
 
+@pytest.mark.slow
 def test_a_dead_worker_makes_the_test_not_whole(tmp_path: Path) -> None:
     port = str(free_port())
     with Target() as target:

@@ -42,7 +42,19 @@ def api_url(settings: Settings, tmp_path: Path) -> Iterator[str]:
 
 def locust(url: str, *arguments: str) -> str:
     done = subprocess.run(
-        [sys.executable, "-m", "locust", "-f", "loadtest", "--headless", "--host", url, *arguments],
+        [
+            sys.executable,
+            "-m",
+            "locust",
+            "-f",
+            "loadtest",
+            "--headless",
+            "--spawn-rate",
+            "1000",
+            "--host",
+            url,
+            *arguments,
+        ],
         cwd=ROOT,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -75,7 +87,7 @@ async def published(settings: Settings) -> list[tuple[bytes | None, bytes | None
         await consumer.stop()
 
 
-@pytest.mark.parametrize("processes", [(), ("--processes", "2")])
+@pytest.mark.parametrize("processes", [pytest.param((), marks=pytest.mark.slow), ("--processes", "2")])
 def test_kafka_holds_exactly_what_the_ledger_calls_accepted(
     settings: Settings, api_url: str, tmp_path: Path, processes: tuple[str, ...]
 ) -> None:

@@ -106,6 +106,7 @@ def test_it_says_what_runs_and_the_broker_says_it_in_its_log(stack: LocalStack) 
     assert int(stack.versions.java.partition(".")[0]) >= parts.MINIMUM_JAVA
 
 
+@pytest.mark.slow
 def test_kept_data_are_there_again_on_other_ports(tmp_path: Path) -> None:
     local = Local(data_dir=str(tmp_path / "data"), keep_data=True)
     with LocalStack(local, logs_dir=tmp_path / "logs") as first:
@@ -140,6 +141,7 @@ time.sleep(600)
 """
 
 
+@pytest.mark.slow
 def test_nothing_is_left_of_it_when_its_owner_is_killed(tmp_path: Path) -> None:
     owner = subprocess.Popen([sys.executable, "-c", STARTS_A_STACK, str(tmp_path)])
     try:

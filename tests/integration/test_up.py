@@ -157,6 +157,7 @@ async def test_a_message_of_another_producer_is_stored_too(settings: Settings, t
             wait_until(lambda: events.count_documents({"user_id": "123"}) == 1, "it was stored")
 
 
+@pytest.mark.slow
 def test_a_worker_that_dies_is_reported_and_started_again(settings: Settings, tmp_path: Path) -> None:
     with running(Up(tmp_path, on(settings), "--api-port", "0")) as up:
         url = up.wait_until_up()

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Self
 
+import pytest
 from msgspec import structs
 from pymongo.collection import Collection
 
@@ -122,6 +123,7 @@ def test_one_joins_and_leaves_and_one_is_killed(
         assert shared != everything
 
 
+@pytest.mark.slow
 def test_worker_that_was_thrown_out_of_its_group_rejoins_and_commits_nothing_it_lost(
     settings: Settings, kafka: Any, collection: Documents, start_worker: Start, wait_until: Wait, tmp_path: Path
 ) -> None:

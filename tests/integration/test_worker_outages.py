@@ -56,7 +56,14 @@ def acknowledged(path: Path) -> list[tuple[int, int]]:
     ]
 
 
-@pytest.mark.parametrize(("driver", "direction"), [("motor", "request"), ("motor", "reply"), ("pymongo", "reply")])
+@pytest.mark.parametrize(
+    ("driver", "direction"),
+    [
+        ("motor", "request"),
+        pytest.param("motor", "reply", marks=pytest.mark.slow),
+        pytest.param("pymongo", "reply", marks=pytest.mark.slow),
+    ],
+)
 def test_connection_to_mongodb_lost_in_the_middle_of_a_write(  # noqa: PLR0913, PLR0917  # fixtures
     settings: Settings,
     kafka: Any,

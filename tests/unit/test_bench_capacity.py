@@ -121,3 +121,11 @@ def test_a_late_generator_does_not_excuse_a_system_that_refuses_events() -> None
     assert isinstance(step, NextProbe)
     assert (step.number, step.load_events_per_s < 90_000.0) == (2, True)
     assert capacity.next_step(CELL, 90_000.0, [late]) == NextProbe(1, 90_000.0, "climb")
+
+
+def test_a_load_whose_backlog_is_not_gone_in_time_is_not_sustained_and_does_not_come_again() -> None:
+    reasons = ["drain: the backlog was not gone after 60 s, of at most 60 s"]
+    first = result_of(1, 4_000.0, "climb", 1, valid=False, reasons=reasons)
+    step = capacity.next_step(CELL, 4_000.0, [first])
+    assert isinstance(step, NextProbe)
+    assert (step.number, step.load_events_per_s < 4_000.0) == (2, True)

@@ -108,6 +108,8 @@ def test_a_load_between_is_watched_longer_but_not_for_ever() -> None:
     watch = Watch(CELL, LOAD, None)
     piling = [Seen(float(second), second * 1_000, round(second * 980 + 80 * np.sin(second))) for second in range(30)]
     assert not watch.is_over(piling[:16])
+    settled = [*piling[:16], *(Seen(float(second), second * 1_000, second * 1_000) for second in range(16, 24))]
+    assert not watch.is_over(settled)  # it is not asked again and again until it is clear
     assert watch.is_over(piling[:28])
     assert probe.most_s(CELL) == 26.0
 

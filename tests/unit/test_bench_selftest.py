@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from bench.detectors import Detector
-from bench.selftest import cases, reporting, stalls
+from bench.selftest import cases, checks, reporting, stalls
 from bench.selftest.stalls import Counted, Stall
 from tests.unit.reports_bundle import Cell, Plan, write
 
@@ -96,3 +96,14 @@ def test_the_page_is_read_for_what_it_tells_of_a_repeat(tmp_path: Path) -> None:
     assert counting.findings[0].startswith("12 accepted and then lost")
     untold = reporting.Pages(pages.exit_code, pages.output, "", pages.summary)
     assert untold.of("drain-c1", 1).reasons == untold.of("drain-c1", 2).findings == ()
+
+
+@pytest.mark.parametrize(("share", "surprising"), [(41, False), (15, False), (14, True)])
+def test_a_generator_that_is_late_beside_much_other_work_is_no_false_alarm(share: int, *, surprising: bool) -> None:
+    late = "generator: schedule delay p99 57.2 ms > 10 ms: the load was not the load intended"
+    blamed = f"{late} (in the window other programs used 0% of the machine's CPU, and its host took {share}%)"
+    assert bool(checks._surprising([blamed])) is surprising
+    assert checks._surprising([late, "clocks: the worker's clock is ahead"]) == [
+        late,
+        "clocks: the worker's clock is ahead",
+    ]

@@ -54,7 +54,8 @@ def test_attempts_are_counted_under_the_bound_that_their_reasons_name(run: Path)
         "generator: a process used 91% of a core > 80%: use more generator_processes": "generator_cpu_share",
         "generator: 12 events unsent > 0": "unsent",
         "clocks: wall and monotonic clock drifted 2.00 ms in a second > 1 ms: it was set": "clock_drift_ms_per_s",
-        "drain: the backlog was not gone after 60 s": "drain_timeout_s",
+        "drain: the backlog was not gone after 60 s, of at most 60 s": "drain_timeout_s",
+        "accounting: 990 of 1,000 documents were compared, 100% asked for": "compare_share",
         "machine: other programs used 9% of its CPU and its host took 21%, more than 15% together": "disturbed_share",
         "clocks: 4 events of the load were acknowledged before they were fetched (write), by up to 3.000 ms: a clock "
         "went back": "negative_duration_ms",
