@@ -135,11 +135,17 @@ def stages(events: EventDurations) -> Stages | None:
 
 
 def cohorts(events: EventDurations) -> list[Cohort]:
-    """Tell what the events around each percentile of delivery latency spent their time on (means, ms)."""
+    """Tell what the events around each percentile of delivery latency spent their time on (means, ms).
+
+    Only around those that may be told: with fewer requests beyond, the cohort would be one request's fate.
+    """
     if not len(events.delivery_latency):
         return []
+    told = percentiles(events.delivery_latency, events.request)
     found = []
     for name, (low, high) in COHORTS.items():
+        if getattr(told, name) is None:
+            continue
         bounds = np.quantile(events.delivery_latency, [low, high])
         inside = (events.delivery_latency >= bounds[0]) & (events.delivery_latency <= bounds[1])
         if inside.any():

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from msgspec import structs
 
-from bench import bundle, checkout, manifest, matrix, plan, run, variants
+from bench import bundle, checkout, environment, manifest, matrix, plan, run, variants
 from bench.bundle import Bundle
 from bench.checkout import Checkout
 from bench.environment import Environment
@@ -136,7 +136,8 @@ def resume(run_dir: Path, *, display: Display, base: Settings, local: bool) -> t
     """Go on with both runs of a pair, of which ``run_dir`` is one.
 
     Raises:
-        BundleError: the other is not beside it, or another process works on them.
+        BundleError: the other is not beside it, another process works on them, or they began with other code or on
+            another machine.
         MissingPartError: Kafka, MongoDB or a revision cannot be had.
     """
     with contextlib.ExitStack() as stack:
@@ -144,6 +145,9 @@ def resume(run_dir: Path, *, display: Display, base: Settings, local: bool) -> t
         for each in bundles:
             stack.callback(each.close)
         manifests = [each.read_manifest() for each in bundles]
+        here = environment.describe()
+        for told in manifests:
+            manifest.expect_the_same(told, here)
         sides = [_side_again(manifest, base) for manifest in manifests]
         checkouts = [stack.enter_context(checkout.checked_out(side.variant.git_revision)) for side in sides]
         order = order_of([side.matrix for side in sides])

@@ -9,6 +9,7 @@ import msgspec
 from msgspec import Struct
 
 from bench import matrix
+from bench.errors import BundleError
 from bench.matrix import Matrix
 from bench.plan import PlannedRepeat
 from bench.result import SCHEMA_VERSION
@@ -93,3 +94,20 @@ def of(
 def where(settings: Settings) -> str:
     """Say where servers are that the run did not start."""
     return f"{settings.kafka.bootstrap_servers} and {settings.mongo.uri}"
+
+
+def expect_the_same(began: Manifest, here: Environment) -> None:
+    """Refuse to go on with a run on other code or another machine: the bundle would say what is not so.
+
+    Raises:
+        BundleError: it began elsewhere; the message says where.
+    """
+    hardware = msgspec.to_builtins(here.hardware)
+    differing = (("revision", began.git_revision, here.git_revision), ("hardware", began.hardware, hardware))
+    for what, then, now in differing:
+        if then is not None and now is not None and then != now:
+            text = f"{began.run_id} began with the {what} {then}, and this is {now}"
+            raise BundleError(f"{text}: go on with it there, or begin a new run")
+    if began.git_dirty is False and here.git_dirty:
+        text = f"{began.run_id} began in a clean checkout, and this one has changes"
+        raise BundleError(f"{text}: put them aside (git stash), or begin a new run")

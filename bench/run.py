@@ -12,7 +12,7 @@ from typing import TypeVar
 import msgspec
 from msgspec import structs
 
-from bench import bundle, calibration, capacity, derive, manifest, matrix, plan, repeat, servers, session
+from bench import bundle, calibration, capacity, derive, environment, manifest, matrix, plan, repeat, servers, session
 from bench.bundle import Bundle
 from bench.cellspec import OfferedLoad
 from bench.checkout import Checkout
@@ -78,7 +78,8 @@ def resume(run_dir: Path, *, display: Display, settings: Settings, local: bool) 
     """Go on with a run that was interrupted: what is finished is not run again.
 
     Raises:
-        BundleError: there is no run in ``run_dir``, another process works on it, or it is of another schema.
+        BundleError: there is no run in ``run_dir``, another process works on it, it is of another schema, or it
+            began with other code or on another machine.
         MissingPartError: Kafka or MongoDB cannot be had.
     """
     if not (run_dir / "manifest.json").is_file():
@@ -86,6 +87,7 @@ def resume(run_dir: Path, *, display: Display, settings: Settings, local: bool) 
     into = Bundle(run_dir)
     try:
         told = into.read_manifest()
+        manifest.expect_the_same(told, environment.describe())
         wanted = matrix.parse(told.matrix["text"], f"the matrix in {run_dir / 'manifest.json'}")
     except BaseException:
         into.close()

@@ -55,7 +55,7 @@ def panels(cells: Sequence[Cell]) -> list[Panel]:
         around = [(cell, cohort) for cell in group for cohort in cell.cohorts if cohort.name == COHORT]
         if around:
             slow = [_steps(cell, cohort.stages_ms) for cell, cohort in around]
-            title = f"Mean of the events around {COHORT} of delivery latency"
+            title = f"Mean of the events around each repeat's {COHORT} of delivery latency"
             found.append(_panel(f"waterfall-{COHORT}{suffix}", title, slow))
     return found
 

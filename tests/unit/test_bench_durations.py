@@ -100,6 +100,13 @@ def test_the_record_timestamp_is_placed_by_the_clock_offset_of_its_moment() -> N
     assert moments.drift_max_ms_per_s() == 4.0
 
 
+def test_no_cohort_is_told_around_a_percentile_that_may_not_be() -> None:
+    requests = [(1, index, index, index + 1, Outcome.ACCEPTED) for index in range(150)]
+    events = [(index, index, index + 2, 2 * index + 40) for index in range(150)]
+    told = durations.cohorts(of_events(offered(*requests), delivered(*events), clock(0, 0), 10**12))
+    assert [each.name for each in told] == ["p50", "p90"]
+
+
 def test_a_percentile_needs_ten_requests_beyond_it() -> None:
     values = np.arange(1, 1_001, dtype=np.int64) * MS
     found = durations.percentiles(values)

@@ -1,0 +1,48 @@
+"""What a run says of itself, and whether it may be gone on with here."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from msgspec import structs
+
+from bench import bundle, environment, manifest, matrix, plan
+from bench.environment import Environment
+from bench.errors import BundleError
+from bench.manifest import Manifest
+
+HERE = structs.replace(environment.describe(), git_revision="a" * 40, git_dirty=False)
+
+
+def began(here: Environment) -> Manifest:
+    quick = matrix.load("quick")
+    return manifest.of(
+        quick,
+        plan.order(quick),
+        run_id="one",
+        environment=here,
+        servers="local",
+        command="python -m bench run quick",
+        started_at=bundle.now(),
+    )
+
+
+@pytest.mark.parametrize(
+    ("changed", "told"),
+    [
+        ({"git_revision": "b" * 40}, "one began with the revision aaaa"),
+        ({"git_dirty": True}, "one began in a clean checkout, and this one has changes"),
+        ({"hardware": structs.replace(HERE.hardware, cores=99)}, "one began with the hardware"),
+    ],
+)
+def test_a_run_is_gone_on_with_only_where_and_with_what_it_began(changed: dict[str, Any], told: str) -> None:
+    manifest.expect_the_same(began(HERE), HERE)
+    with pytest.raises(BundleError, match=told):
+        manifest.expect_the_same(began(HERE), structs.replace(HERE, **changed))
+
+
+def test_what_is_not_known_is_not_held_against_it() -> None:
+    unknown = structs.replace(HERE, git_revision=None, git_dirty=None)
+    manifest.expect_the_same(began(unknown), HERE)
+    manifest.expect_the_same(began(HERE), unknown)
