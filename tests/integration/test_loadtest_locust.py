@@ -313,6 +313,7 @@ def test_sigterm_ends_a_test_with_a_whole_ledger(tmp_path: Path, processes: tupl
     assert set(target.tidemarks) <= {each for ledger in found for each in events_with(ledger, *Outcome)}
 
 
+@pytest.mark.slow
 def test_a_killed_generators_ledger_can_be_read(tmp_path: Path) -> None:
     with Target() as target:
         locust = start("--headless", "--ledger", str(tmp_path), target=target)

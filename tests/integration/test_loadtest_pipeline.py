@@ -128,6 +128,7 @@ def test_the_api_refuses_every_hostile_request_and_publishes_none(settings: Sett
     assert asyncio.run(published(settings)) == []
 
 
+@pytest.mark.slow
 def test_a_replay_of_old_events_keeps_their_timestamps(settings: Settings, api_url: str, tmp_path: Path) -> None:
     file = tmp_path / "events.ndjson"
     lines = [

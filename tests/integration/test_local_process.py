@@ -145,6 +145,7 @@ def test_after_its_end_it_can_be_started_again(log: Path) -> None:
     assert log.read_text().count("here") == 2
 
 
+@pytest.mark.slow
 def test_nothing_outlives_a_parent_that_was_killed(parent: subprocess.Popen[bytes], tmp_path: Path) -> None:
     child_pid = int((tmp_path / "ready").read_text().split()[0])
     assert len(group_of(child_pid)) == 2

@@ -147,6 +147,7 @@ def test_worker_that_was_thrown_out_of_its_group_rejoins_and_commits_nothing_it_
     assert_stored_once(collection, 30_300)
 
 
+@pytest.mark.slow
 def test_more_workers_than_partitions_leave_one_idle_and_it_says_so(
     settings: Settings, start_worker: Start, wait_until: Wait, kafka: Any, collection: Documents, tmp_path: Path
 ) -> None:

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
+import pytest
 from aiokafka.admin import AIOKafkaAdminClient
 from bson import ObjectId
 from msgspec import structs
@@ -104,6 +105,7 @@ def test_each_message_among_good_ones_is_stored_or_dead_lettered(
         assert int(each.headers["offset"]) < kafka.ends()[int(each.headers["partition"])]
 
 
+@pytest.mark.slow
 def test_large_events_are_all_stored(
     settings: Settings, kafka: Any, collection: Documents, start_worker: Start, wait_until: Wait
 ) -> None:
@@ -155,6 +157,7 @@ def test_another_group_reads_everything_again(
     assert list(again.find(sort=[("_id", 1)])) == list(collection.find(sort=[("_id", 1)]))
 
 
+@pytest.mark.slow
 def test_topic_made_anew_is_read_from_its_start_and_its_events_are_others(
     settings: Settings, kafka: Any, collection: Documents, start_worker: Start, wait_until: Wait
 ) -> None:
