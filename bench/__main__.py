@@ -1,4 +1,4 @@
-"""``python -m bench``: plan a matrix, run it, go on with an interrupted run, compare two runs, ask one for advice."""
+"""``python -m bench``: plan and run a matrix, go on with a run, compare two, ask one for advice, measure ceilings."""
 
 from __future__ import annotations
 
@@ -66,6 +66,7 @@ def _run(chosen: argparse.Namespace) -> int:
     wanted = matrix.load(chosen.matrix, api=base.api)
     plan.refuse_above(wanted, chosen.max_minutes)
     command = ["python", "-m", "bench", "run", chosen.matrix, *(["--keep-data"] if chosen.keep_data else [])]
+    command += [] if chosen.ceilings == "auto" else ["--ceilings", chosen.ceilings]
     with _display(chosen) as display:
         outcome = run.execute(
             wanted,
@@ -75,6 +76,7 @@ def _run(chosen: argparse.Namespace) -> int:
             settings=base,
             local=local,
             command=shlex.join(command),
+            ceilings=chosen.ceilings,
         )
     return _reported(chosen, outcome.run_dir, _tell(chosen, display, outcome))
 
@@ -140,6 +142,14 @@ def _advise(chosen: argparse.Namespace) -> int:
     return planner.tell(chosen.run, Path(chosen.runs), chosen.target, chosen.objective, chosen.json)
 
 
+def _ceilings(chosen: argparse.Namespace) -> int:
+    from bench.ceilings import command  # noqa: PLC0415 - as above
+
+    base, local = _settings(chosen)
+    command.run(command.Wanted(chosen.rounds, chosen.matrix, chosen.json), base, local=local)
+    return EXIT_DONE
+
+
 @contextlib.contextmanager
 def _display(chosen: argparse.Namespace) -> Iterator[Display]:
     """A display for the run; where it is cut short, how to go on is the last that is said."""
@@ -200,7 +210,16 @@ def _settings(chosen: argparse.Namespace) -> tuple[Settings, bool]:
 
 
 def _parser() -> argparse.ArgumentParser:
-    return arguments.parser({"plan": _plan, "run": _run, "resume": _resume, "compare": _compare, "advise": _advise})
+    return arguments.parser(
+        {
+            "plan": _plan,
+            "run": _run,
+            "resume": _resume,
+            "compare": _compare,
+            "advise": _advise,
+            "ceilings": _ceilings,
+        }
+    )
 
 
 if __name__ == "__main__":

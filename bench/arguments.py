@@ -12,6 +12,7 @@ from pipeline import settings
 _MAX_MINUTES = "refuse a matrix that is expected to take longer"
 _VARIANT = "a git revision, NAME=VALUE, or . for the working tree"
 Command = Callable[[argparse.Namespace], int]
+_MOST_ROUNDS = 100
 KAFKA, MONGO = settings.PREFIX + "KAFKA_BOOTSTRAP_SERVERS", settings.PREFIX + "MONGO_URI"
 _MATRIX_HELP = "a TOML file, or the name of one that comes with Tidemark: {names}"
 _EXIT_CODES = f"""
@@ -34,6 +35,7 @@ examples:
   python -m bench run my-matrix.toml --out runs
   python -m bench resume runs/20261122-101500-quick
   python -m bench compare runs/20261122-101500-quick runs/20261122-111500-quick
+  python -m bench ceilings
 """,
     "plan": """
 examples:
@@ -73,6 +75,18 @@ It names the smallest configuration that the run shows to hold the target: the f
 API processes; docs/methodology.md says what proves it. The exit code is 1 where nothing that was measured holds it:
 then it says what to measure next, and what a fitted curve says beyond, marked as an extrapolation.
 """,
+    "ceilings": """
+examples:
+  python -m bench ceilings                        about three minutes on two cores
+  python -m bench ceilings --rounds 10 --json ceilings.json
+  python -m bench ceilings --matrix my-matrix.toml
+  PIPELINE_KAFKA_BOOTSTRAP_SERVERS=kafka:9092 PIPELINE_MONGO_URI=mongodb://db/?replicaSet=rs0 \\
+    python -m bench ceilings
+
+It runs bare loops (insert, consume, produce, an HTTP handler that does nothing, the traffic generator), interleaved,
+each for a bounded number of events. What comes out is kept for a day: a report says of each cell what share of its
+ceiling it reached. docs/methodology.md tells how.
+""",
 }
 
 
@@ -81,7 +95,7 @@ def parser(functions: Mapping[str, Command]) -> argparse.ArgumentParser:
     made = _described(
         argparse.ArgumentParser, "", "Measure the pipeline over a matrix of cells.", prog="python -m bench"
     )
-    commands = made.add_subparsers(title="commands", metavar="plan | run | resume | compare | advise", required=True)
+    commands = made.add_subparsers(title="commands", metavar=" | ".join(functions), required=True)
 
     names = ", ".join(matrix.shipped())
     planning = _described(
@@ -95,6 +109,13 @@ def parser(functions: Mapping[str, Command]) -> argparse.ArgumentParser:
     running.add_argument("matrix", metavar="MATRIX", help=_MATRIX_HELP.format(names=names))
     _add_max_minutes(running)
     _add_common(running, "the folder that gets the run's folder (default: runs)")
+    running.add_argument(
+        "--ceilings",
+        choices=("auto", "always", "never"),
+        default="auto",
+        help="what the bare loops reach here: kept figures or, in a run that is long enough, new ones (auto, the "
+        "default); new ones in any case; none",
+    )
     running.set_defaults(function=functions["run"])
 
     resuming = _described(
@@ -105,6 +126,7 @@ def parser(functions: Mapping[str, Command]) -> argparse.ArgumentParser:
     resuming.set_defaults(function=functions["resume"])
     _add_compare(commands).set_defaults(function=functions["compare"])
     _add_advise(commands).set_defaults(function=functions["advise"])
+    _add_ceilings(commands).set_defaults(function=functions["ceilings"])
     return made
 
 
@@ -149,6 +171,25 @@ def _add_advise(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
     advising.add_argument("--runs", metavar="DIR", default="runs", help="where runs are looked for (default: runs)")
     advising.add_argument("--json", metavar="FILE", type=Path, help="write the whole answer as JSON to FILE")
     return advising
+
+
+def _add_ceilings(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> argparse.ArgumentParser:
+    measuring = _described(
+        commands.add_parser, "ceilings", "Measure what the parts reach on this machine with nothing around them."
+    )
+    measuring.add_argument("--rounds", metavar="N", type=_rounds, default=3, help="of every loop (default: 3)")
+    traffic = "with the traffic of this matrix (default: the default traffic, that of quick and full)"
+    measuring.add_argument("--matrix", metavar="MATRIX", default="", help=traffic)
+    measuring.add_argument("--json", metavar="FILE", type=Path, help="write everything as JSON to FILE")
+    measuring.set_defaults(keep_data=False)
+    return measuring
+
+
+def _rounds(text: str) -> int:
+    """Read a number of rounds."""
+    if text.isdecimal() and 1 <= int(text) <= _MOST_ROUNDS:
+        return int(text)
+    raise argparse.ArgumentTypeError(f"{text!r} cannot be used: give a whole number from 1 to {_MOST_ROUNDS}")
 
 
 def _share(text: str) -> float:

@@ -23,6 +23,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from msgspec import Struct
 
+from bench.ceilings.result import Ceilings
 from bench.errors import BundleError
 from bench.manifest import Manifest
 from bench.result import SCHEMA_VERSION, Calibration, Capacity, Result
@@ -89,6 +90,15 @@ class Bundle:
         """Read what the generator can do on this machine, None as long as nobody knows."""
         path = self.path / "calibration.json"
         return _convert(_read_json(path), Calibration, path) if path.exists() else None
+
+    def write_ceilings(self, ceilings: Ceilings) -> None:
+        """Write what the bare loops come to on this machine."""
+        write_json(self.path / "ceilings.json", ceilings)
+
+    def read_ceilings(self) -> Ceilings | None:
+        """Read what the bare loops come to on this machine, None as long as nobody knows."""
+        path = self.path / "ceilings.json"
+        return _convert(_read_json(path), Ceilings, path) if path.exists() else None
 
     def start_repeat(self, cell: str, round_number: int, attempt: int) -> Path:
         """Give an empty folder to work in, whatever an earlier try left there."""

@@ -9,7 +9,6 @@ in the cache folder and made anew when any of these has changed.
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import shutil
 import tempfile
 import time
@@ -17,19 +16,18 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import msgspec
 import numpy as np
 import psutil
 from msgspec import structs
 from numpy.typing import NDArray
 
-from bench import bundle, durations, environment, nullsink, offered, usage
+from bench import bundle, durations, environment, keeping, nullsink, offered, usage
 from bench.environment import Environment
 from bench.errors import RepeatError
 from bench.generator import begin, generator_process
 from bench.matrix import Bounds
 from bench.offered import Offered
-from bench.result import SCHEMA_VERSION, Calibration, Stair
+from bench.result import Calibration, Stair
 from bench.sampling import Sample, Sampler
 from loadtest._ledger import Outcome
 from loadtest._spec import LoadSpec, ProfileShape, Traffic
@@ -44,7 +42,6 @@ _BEYOND = 1.25  # the last stair lies so far above what the first look suggests
 _LEAST_EVENTS_PER_S, _MOST_EVENTS_PER_S = 5_000.0, 2_000_000.0
 _UNSENT_AFTER_S = 0.5  # a load that is too high is not carried on into the stairs after it
 _SAMPLE_S = 0.02
-_DISTURBED_KEPT_S = 3_600.0
 _END_S = 20.0
 _NS = 1_000_000_000
 _ROOT = Path(__file__).resolve().parent.parent
@@ -68,42 +65,28 @@ class Offering:
 
 def fingerprint(here: Environment, traffic: Traffic, bounds: Bounds) -> str:
     """Give what a calibration depends on, as a checksum: machine, kernel, code, packages, traffic and bounds."""
-    code = hashlib.blake2b(digest_size=16)
-    for pattern in _CODE:
-        for path in sorted(_ROOT.glob(pattern)):
-            code.update(path.relative_to(_ROOT).as_posix().encode() + b"\0" + path.read_bytes() + b"\0")
     told = {
-        "hardware": here.hardware,
-        "kernel": here.kernel,
-        "versions": {name: here.versions.get(name) for name in _PACKAGES},
-        "code": code.hexdigest(),
         "traffic": traffic,
         "bounds": [bounds.schedule_delay_p99_ms, bounds.generator_cpu_share, bounds.unsent],
     }
-    return hashlib.blake2b(msgspec.json.encode(told, order="sorted"), digest_size=12).hexdigest()
+    return keeping.fingerprint(here, _PACKAGES, _ROOT, _CODE, told)
 
 
 def kept(cache: Path, wanted: str, bounds: Bounds) -> Calibration | None:
     """Give the calibration with the fingerprint ``wanted`` that an earlier run left in ``cache``, if there is one.
 
-    One that was made beside other programs is given for an hour: runs on a busy machine need not wait each time.
+    One that was made beside other programs is given for an hour.
     """
-    path = cache / _FOLDER / f"{wanted}.json"
-    try:
-        found = msgspec.json.decode(path.read_bytes(), type=Calibration)
-    except (OSError, msgspec.DecodeError):  # none, or one that was not written to its end
+    there = keeping.find(cache / _FOLDER, wanted, Calibration)
+    if there is None:
         return None
-    if (found.fingerprint, found.schema_version) != (wanted, SCHEMA_VERSION):
-        return None
-    age_s = time.time() - path.stat().st_mtime
-    return None if is_disturbed(found, bounds) and age_s > _DISTURBED_KEPT_S else found
+    found, age_s = there
+    return None if is_disturbed(found, bounds) and age_s > keeping.DISTURBED_KEPT_S else found
 
 
 def keep(cache: Path, found: Calibration) -> None:
     """Leave ``found`` in ``cache`` for later runs."""
-    folder = cache / _FOLDER
-    folder.mkdir(parents=True, exist_ok=True)
-    bundle.write_json(folder / f"{found.fingerprint}.json", found)
+    keeping.keep(cache / _FOLDER, found, found.fingerprint)
 
 
 async def at_hand(
@@ -128,8 +111,7 @@ async def at_hand(
 
 def is_disturbed(found: Calibration, bounds: Bounds) -> bool:
     """Say whether the machine had more to do beside it than a valid repeat may have."""
-    seen = found.disturbance
-    return seen is None or seen.other_programs + seen.stolen > bounds.disturbed_share
+    return keeping.is_disturbed(found.disturbance, bounds)
 
 
 def told(found: Calibration) -> str:

@@ -5,27 +5,26 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
 
 import msgspec
 from msgspec import structs
 
-from bench import bundle, calibration, capacity, derive, environment, manifest, matrix, plan, repeat, servers, session
+from bench import bundle, capacity, derive, environment, machine, manifest, matrix, plan, repeat, servers, session
 from bench.bundle import Bundle
 from bench.cellspec import OfferedLoad
 from bench.checkout import Checkout
 from bench.environment import Environment
 from bench.errors import BundleError
+from bench.machine import Choice
 from bench.manifest import Manifest
 from bench.matrix import Matrix
 from bench.plan import PlannedRepeat
 from bench.progress import Display
 from bench.result import MAX_ATTEMPTS, Capacity, Result, is_finished
 from bench.servers import Servers
-from pipeline.errors import TidemarkError
-from pipeline.local.jars import cache_folder
 from pipeline.settings import Settings
 
 _Told = TypeVar("_Told", Result, Capacity)
@@ -50,10 +49,11 @@ def execute(
     settings: Settings,
     local: bool,
     command: str,
+    ceilings: Choice = "auto",
 ) -> Outcome:
     """Run a matrix into a new bundle under ``out_dir``.
 
-    ``local``: on servers started for it; else on those of ``settings``.
+    ``local``: on servers started for it; else on those of ``settings``. ``ceilings``: where they come from.
 
     Raises:
         BundleError: the bundle cannot be made.
@@ -70,7 +70,7 @@ def execute(
         command=command,
         started_at=bundle.now(),
     )
-    run = Run(into, told, wanted, order, display, settings, local)
+    run = Run(into, told, wanted, order, display, settings, local, ceilings=ceilings)
     return carry_out([run], [(run, planned) for planned in order])[0]
 
 
@@ -100,7 +100,7 @@ def resume(run_dir: Path, *, display: Display, settings: Settings, local: bool) 
 class Run:
     """A run under way. ``code``: the checkout that API and workers run from, None for this one.
 
-    ``side``: what it is called where another run is made beside it, nothing else.
+    ``side``: what it is called where another run is made beside it, nothing else. ``ceilings``: where they come from.
     """
 
     bundle: Bundle
@@ -112,6 +112,7 @@ class Run:
     local: bool
     code: Checkout | None = None
     side: str = ""
+    ceilings: Choice = "auto"
 
     def attempts(self, planned: PlannedRepeat) -> list[Result]:
         """Give the finished attempts at one repeat."""
@@ -179,8 +180,10 @@ def _outcome(run: Run) -> Outcome:
 async def _all(runs: Sequence[Run], order: Sequence[Turn], started: Servers) -> None:
     """Run whatever is not finished, in the planned order; the searches together, where the first of them stands."""
     for run in runs:
-        if any(planned.cell.through_http for planned in run.order):
-            await _calibrate(run)
+        at = replace(started, settings=_on(started.settings, run.settings))
+        await machine.tell(
+            run.bundle, run.matrix, at, local=run.local, ceilings=run.ceilings, on_progress=run.display.note
+        )
     searches = [turn for turn in order if turn[1].cell.kind == "capacity"]
     for run, planned in order:
         if planned.cell.kind == "capacity":
@@ -188,19 +191,6 @@ async def _all(runs: Sequence[Run], order: Sequence[Turn], started: Servers) -> 
             continue
         while not _is_done(run, planned):
             await _attempt(run, planned, _events_per_s(planned.cell.offered_load, runs), started)
-
-
-async def _calibrate(run: Run) -> None:
-    """Let the bundle say what the generator can do here, as an earlier run on the same found it, or found now."""
-    if run.bundle.read_calibration() is not None:
-        return
-    cache, logs = cache_folder(run.settings.local.cache_dir), run.bundle.path / "logs"
-    try:
-        found = await calibration.at_hand(cache, run.matrix.traffic, run.matrix.bounds, logs, run.display.note)
-    except TidemarkError as error:  # the repeats do without: each holds its generator against the bounds
-        run.display.note(f"the generator could not be calibrated: {error}")
-    else:
-        run.bundle.write_calibration(found)
 
 
 async def _search(runs: Sequence[Run], searches: Sequence[Turn], started: Servers) -> None:

@@ -117,7 +117,7 @@ class Sampler:
         by_process = self._followed.usage()
         totals = {role: total(usages.values()) for role, usages in by_process.items()}
         cpu_s = {role: {pid: usage.cpu_s for pid, usage in usages.items()} for role, usages in by_process.items()}
-        self.samples.append(Sample(at_ns, offset_ns, totals, cpu_s, _machine()))
+        self.samples.append(Sample(at_ns, offset_ns, totals, cpu_s, machine()))
 
 
 def clock_offset() -> tuple[int, int]:
@@ -131,7 +131,8 @@ def clock_offset() -> tuple[int, int]:
     return best
 
 
-def _machine() -> Machine:
+def machine() -> Machine:
+    """Read what the machine has used since it started."""
     times = psutil.cpu_times()
     used = (getattr(times, name, 0.0) for name in ("user", "nice", "system", "irq", "softirq"))
     return Machine(sum(used), getattr(times, "steal", 0.0), _loopback_bytes())

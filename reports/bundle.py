@@ -15,6 +15,7 @@ import pandas as pd
 import pyarrow.parquet as pq
 from msgspec import Struct
 
+from reports.ceilings.schema import Ceilings
 from reports.errors import BundleError, NoRunError, SchemaVersionError
 from reports.schema import SCHEMA_VERSION, Calibration, Capacity, CellPlan, Manifest, Result
 
@@ -46,7 +47,8 @@ class Bundle:
     """A run: ``repeats`` in the order of cells, rounds and attempts; ``notes`` tell what is missing or unreadable.
 
     ``capacities``: by cell, what the search of a capacity cell came to; a cell whose search has not ended is not in it.
-    ``calibration``: what the generator can do on the machine of the run, None where nobody asked.
+    ``calibration``: what the generator can do on the machine of the run, ``ceilings``: what the bare loops reach there;
+    None where nobody asked.
     """
 
     path: Path
@@ -55,6 +57,7 @@ class Bundle:
     notes: tuple[str, ...]
     capacities: dict[str, Capacity] = field(default_factory=dict)
     calibration: Calibration | None = None
+    ceilings: Ceilings | None = None
 
     @property
     def valid(self) -> tuple[Repeat, ...]:
@@ -110,9 +113,11 @@ def load(path: Path) -> Bundle:
     ids += sorted({repeat.result.cell for repeat in repeats} - set(ids))
     repeats.sort(key=lambda r: (ids.index(r.result.cell), r.result.round, r.result.attempt))
     capacities, untold = _capacities(path, repeats)
-    calibration, damaged = _calibration(path)
-    notes += [*untold, *damaged, *_missing(manifest, repeats)]
-    return Bundle(path, _with_all_cells(manifest, repeats), tuple(repeats), tuple(notes), capacities, calibration)
+    calibration, damaged = _of_machine(path / "calibration.json", Calibration)
+    ceilings, also_damaged = _of_machine(path / "ceilings.json", Ceilings)
+    notes += [*untold, *damaged, *also_damaged, *_missing(manifest, repeats)]
+    whole = _with_all_cells(manifest, repeats)
+    return Bundle(path, whole, tuple(repeats), tuple(notes), capacities, calibration, ceilings)
 
 
 def timeseries(repeat: Repeat, columns: Sequence[str] = EVENT_COLUMNS) -> pd.DataFrame | None:
@@ -131,13 +136,12 @@ def timeseries(repeat: Repeat, columns: Sequence[str] = EVENT_COLUMNS) -> pd.Dat
     return frame if {"second", "backlog"} <= set(frame.columns) else None
 
 
-def _calibration(path: Path) -> tuple[Calibration | None, list[str]]:
-    """Read what the generator can do, if the run asked; a damaged file is a note."""
-    file = path / "calibration.json"
+def _of_machine(file: Path, kind: type[T]) -> tuple[T | None, list[str]]:
+    """Read what is known of the machine, if the run asked; a damaged file is a note."""
     if not file.is_file():
         return None, []
     try:
-        return _decode(file, Calibration), []
+        return _decode(file, kind), []
     except SchemaVersionError:
         raise
     except BundleError as error:

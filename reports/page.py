@@ -10,7 +10,7 @@ from reports import formats, rendering, searches, statistics, verdict
 from reports.bundle import CAPACITY, Bundle
 from reports.cells import Cell
 from reports.figures.panel import Panel
-from reports.sections import capacity, details, durations, limits, scaling, throughput, validity
+from reports.sections import capacity, ceilings, details, durations, limits, scaling, throughput, validity
 from reports.sections.parts import CellDetails, Section
 from reports.tables import Table, account, pairs, span
 from reports.verdict import Verdict
@@ -57,6 +57,7 @@ def make(bundle: Bundle, cells: Sequence[Cell], judged: Verdict) -> Page:
         durations.section(cells),
         durations.stages(cells),
         limits.section(bundle, by_kind),
+        ceilings.section(bundle, cells),
         scaling.section(cells),
         scaling.advised(bundle, cells),
         details.backlog(by_kind),

@@ -11,6 +11,7 @@ import pandas as pd
 
 from reports import advice, formats, scaling, statistics, verdict
 from reports.bundle import CAPACITY, Bundle, Repeat
+from reports.ceilings import shares
 from reports.cells import MEASURES, Cell
 from reports.schema import Probe
 from reports.tables import Table, account, capacity, span, table
@@ -43,8 +44,24 @@ def to_json(bundle: Bundle, cells: Sequence[Cell], judged: Verdict) -> str:
         "cells": [_cell(cell) for cell in cells],
         "scaling": msgspec.to_builtins(scaling.of(cells)),
         "advice": msgspec.to_builtins(advice.for_report(bundle, cells)),
+        "ceilings": _ceilings(bundle, cells),
     }
     return json.dumps(content, indent=1, ensure_ascii=False) + "\n"
+
+
+def _ceilings(bundle: Bundle, cells: Sequence[Cell]) -> dict[str, Any]:
+    """The account of shares, costs and bounds, with what each bare loop came to."""
+    found = bundle.ceilings
+    loops = [
+        {
+            "name": loop.name,
+            "events_per_s": msgspec.to_builtins(loop.events_per_s),
+            "cpu_s_per_100k_events": msgspec.to_builtins(loop.cpu_s_per_100k_events),
+        }
+        for loop in (found.loops if found else ())
+    ]
+    measured = {"measured_at": found.measured_at, "rounds": found.rounds} if found else {}
+    return {**measured, "loops": loops, **msgspec.to_builtins(shares.of(bundle, cells))}
 
 
 def to_markdown(bundle: Bundle, cells: Sequence[Cell], judged: Verdict) -> str:

@@ -35,7 +35,7 @@ def bench(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]
     )
 
 
-@pytest.mark.parametrize("of", [(), ("plan",), ("run",), ("resume",), ("advise",)])
+@pytest.mark.parametrize("of", [(), ("plan",), ("run",), ("resume",), ("advise",), ("ceilings",)])
 def test_help_has_examples_and_exit_codes(of: tuple[str, ...]) -> None:
     done = bench(*of, "--help")
     assert done.returncode == 0
@@ -86,6 +86,22 @@ def test_only_one_of_the_two_servers_is_bad_usage() -> None:
     done = bench("run", "smoke", **{KAFKA: "localhost:9092"})
     assert done.returncode == 2
     assert f"{KAFKA} is set and {MONGO} is not" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        (("--rounds", "0"), "give a whole number from 1 to 100"),
+        (("--rounds", "many"), "give a whole number from 1 to 100"),
+        (("--json", "no/such/folder/file.json"), "cannot be written: name a file in a folder that is there"),
+        (("--matrix", "quikc"), "did you mean 'quick'?"),
+    ],
+)
+def test_ceilings_refuses_what_it_cannot_use_before_it_measures(given: tuple[str, ...], words: str) -> None:
+    done = bench("ceilings", *given)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert words in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 def test_both_servers_from_a_settings_file_are_the_user_s_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

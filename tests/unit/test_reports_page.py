@@ -16,7 +16,7 @@ from tests.unit.reports_bundle import Cell, Plan, quick_cells, write
 
 DRAIN = Cell("drain-c1", "drain", {"consumers": 1})
 STEADY = Cell("steady-c1", "steady", {"consumers": 1})
-SECTIONS = ["audit", "throughput", "durations", "stages", "cpu", "scaling", "advice", "backlog", "cells"]
+SECTIONS = ["audit", "throughput", "durations", "stages", "cpu", "ceilings", "scaling", "advice", "backlog", "cells"]
 SECTIONS += ["environment", "again"]
 
 

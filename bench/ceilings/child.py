@@ -1,0 +1,51 @@
+"""One repeat of one bare loop, in a process of its own (``python -m bench.ceilings.child TASK``).
+
+The task is a file (:class:`bench.ceilings.task.Task`), the servers stand in the environment; the answer is written to
+the file that the task names, and exit code 0 says that it is whole.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from collections.abc import Awaitable, Callable, Sequence
+from pathlib import Path
+
+import msgspec
+import uvloop
+
+from bench.ceilings import consuming, inserting, loading, loops, producing
+from bench.ceilings.meter import Measured
+from bench.ceilings.task import Task
+from pipeline import settings
+from pipeline.errors import TidemarkError
+from pipeline.settings import Settings
+
+_MEASURE: dict[str, Callable[[Task, Settings], Awaitable[Measured]]] = {
+    loops.INSERT: inserting.measure,
+    loops.CONSUME: consuming.measure,
+    loops.PRODUCE: producing.measure,
+    loops.HANDLER: loading.measure,
+}
+
+
+async def _run(task: Task, told: Settings) -> Measured:
+    return await _MEASURE[task.loop.kind](task, told)
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Carry out the task in the file that is named; give the exit code."""
+    task = msgspec.json.decode(Path(arguments[0]).read_bytes(), type=Task)
+    try:
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            measured = runner.run(_run(task, settings.load(os.environ)))
+    except TidemarkError as error:
+        sys.stderr.write(f"{task.loop.name}: {error}\n")
+        return error.exit_code
+    task.result_path.write_bytes(msgspec.json.encode(measured))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

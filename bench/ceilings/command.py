@@ -1,0 +1,141 @@
+"""``python -m bench ceilings``: measure every bare loop on this machine, show what came out, keep it for later runs."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.console import Console, Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from bench import bundle, calibration, keeping, matrix, servers
+from bench import session as surroundings
+from bench.ceilings import freshness, loops, summary
+from bench.ceilings.freshness import Place
+from bench.ceilings.result import BareLoop, Ceilings, Interval
+from bench.ceilings.session import Asked
+from bench.environment import describe, with_servers
+from bench.matrix import Bounds
+from bench.plan import SERVERS_START_AND_STOP_S, duration
+from bench.result import Calibration
+from loadtest._spec import Traffic
+from pipeline.errors import TidemarkError, UsageError
+from pipeline.local.jars import cache_folder
+from pipeline.settings import Settings
+
+_NOTHING = "-"
+_CALIBRATION_S = 20.0
+_ROLES = ("client", "handler", "kafka", "mongodb", "generator")
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What the user asked for. ``matrix``: whose traffic is measured; empty: the default traffic."""
+
+    rounds: int
+    matrix: str = ""
+    json: Path | None = None
+
+
+def run(wanted: Wanted, base: Settings, *, local: bool) -> None:
+    """Measure, print, and write what came out as JSON if that is asked for.
+
+    Raises:
+        UsageError: the file cannot be written, or there is no such matrix.
+        MissingPartError: Kafka or MongoDB cannot be had.
+        TidemarkError: a loop could not be measured.
+    """
+    _refuse_unwritable(wanted.json)
+    given = matrix.load(wanted.matrix, api=base.api) if wanted.matrix else None
+    traffic, bounds = (given.traffic, given.bounds) if given else (Traffic(), Bounds())
+    console = Console(highlight=False)
+    logs = Path(tempfile.mkdtemp(prefix="tidemark-ceilings-"))
+    asked = Asked(loops.every(describe().hardware.cores), wanted.rounds, traffic)
+    about_s = wanted.rounds * loops.round_s(asked.loops) + _CALIBRATION_S + SERVERS_START_AND_STOP_S
+    console.print(f"{len(asked.loops)} bare loops in {wanted.rounds} rounds: about {duration(about_s)}")
+    with (
+        surroundings.logged(logs),
+        surroundings.terminate_like_interrupt(),
+        servers.at_hand(base, logs, console.print, local=local) as started,
+    ):
+        here = with_servers(describe(), started.versions)
+        place = Place(here, started, freshness.where(started.settings, local=local), traffic, bounds)
+        found = asyncio.run(_measure(asked, place, logs, console))
+    shutil.rmtree(logs, ignore_errors=True)  # where it failed they stay: the error names them
+    if wanted.json is not None:
+        bundle.write_json(wanted.json, found)
+    console.print(shown(found, bounds))
+
+
+async def _measure(asked: Asked, place: Place, logs: Path, console: Console) -> Ceilings:
+    cache = cache_folder(place.settings.local.cache_dir)
+    calibrated: Calibration | None = None
+    try:
+        calibrated = await calibration.at_hand(cache, place.traffic, place.bounds, logs, console.print)
+    except TidemarkError as error:
+        console.print(f"the generator could not be calibrated: {error}")
+    found = await freshness.measure(cache, place, asked, logs, console.print)
+    return summary.with_generator(found, calibrated)
+
+
+def shown(found: Ceilings, bounds: Bounds) -> RenderableType:
+    """Give the table of the loops, and what has to be known with it."""
+    roles = [role for role in _ROLES if any(role in loop.cpu_s_per_100k_events for loop in found.loops)]
+    table = Table.grid(padding=(0, 2, 0, 0))
+    heads = ["bare loop", "events/s", "95% t interval", *(f"{role} CPU-s" for role in roles), "p99 ms"]
+    table.add_row(*(Text(head, style="bold") for head in heads))
+    for loop in found.loops:
+        costs = [_rounded(loop.cpu_s_per_100k_events.get(role)) for role in roles]
+        cells = [loop.name, f"{loop.events_per_s.mean:,.0f}", _span(loop.events_per_s), *costs, _service_time(loop)]
+        table.add_row(*(Text(cell, no_wrap=True) for cell in cells))
+    return Group(Text(""), table, *(Text(line) for line in _remarks(found, bounds)))
+
+
+def _remarks(found: Ceilings, bounds: Bounds) -> Sequence[str]:
+    lines = [
+        "",
+        "events/s: geometric mean over the rounds; CPU-s: per 100k events; p99: of a request's service time, by round.",
+    ]
+    if found.servers != "local":
+        lines.append("Kafka and MongoDB are your own: what they used is not known.")
+    if keeping.is_disturbed(found.disturbance, bounds):
+        seen = found.disturbance
+        told = f"{seen.other_programs:.0%} by other programs, {seen.stolen:.0%} by its host" if seen else "by others"
+        lines.append(f"Caution: the machine was used beside the loops ({told}): they reach more when it is quiet.")
+    hours = freshness.FRESH_S / 3_600
+    lines.append(f"Kept for the runs of the next {hours:g} hours on this machine and these servers.")
+    return lines
+
+
+def _service_time(loop: BareLoop) -> str:
+    """Give p99 of each round, lowest and highest: percentiles are not averaged."""
+    told = [each.service_time_ms.p99 for each in loop.repeats if each.service_time_ms and each.service_time_ms.p99]
+    if not told:
+        return _NOTHING
+    low, high = f"{min(told):.1f}", f"{max(told):.1f}"
+    return low if low == high else f"{low} to {high}"
+
+
+def _span(interval: Interval) -> str:
+    if interval.low is None or interval.high is None:
+        return _NOTHING
+    return f"{interval.low:,.0f} to {interval.high:,.0f}"
+
+
+def _rounded(cost: Interval | None) -> str:
+    return _NOTHING if cost is None else f"{cost.mean:.2f}"
+
+
+def _refuse_unwritable(path: Path | None) -> None:
+    """Find out before minutes of measuring whether the file can be written."""
+    if path is None:
+        return
+    folder = path.parent
+    if path.is_dir() or not folder.is_dir() or not os.access(folder, os.W_OK):
+        raise UsageError(f"--json {path} cannot be written: name a file in a folder that is there and can be written")

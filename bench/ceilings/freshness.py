@@ -1,0 +1,120 @@
+"""Ceilings as they are kept: what they depend on, how long they count, and how new ones are measured and kept."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from aiokafka.errors import KafkaError
+from pymongo.errors import PyMongoError
+
+from bench import keeping
+from bench.ceilings import session, summary
+from bench.ceilings.result import Ceilings
+from bench.ceilings.session import Asked
+from bench.environment import Environment
+from bench.errors import RepeatError
+from bench.matrix import Bounds
+from bench.servers import Servers
+from loadtest._spec import Traffic
+from pipeline.settings import Settings
+
+FRESH_S = 24 * 3_600.0
+"""How long kept ceilings count; those that were measured beside other programs an hour."""
+ROUNDS = 3
+"""Of a session, unless something else is asked for."""
+_FOLDER = "ceilings"
+_ROOT = Path(__file__).resolve().parents[2]
+# The code that decides what a bare loop does and with what it is fed.
+_CODE = (
+    *(f"bench/ceilings/{name}.py" for name in ("child", "consuming", "handler", "inserting", "loading", "loops")),
+    *(f"bench/ceilings/{name}.py" for name in ("material", "meter", "producing", "session", "task")),
+    "bench/preload.py",
+    "loadtest/_content.py",
+    "loadtest/_sessions.py",
+    "pipeline/events.py",
+    "pipeline/provision.py",
+    "pipeline/store/*.py",
+    "pipeline/worker/mapping.py",
+)
+_PACKAGES = ("python", "aiokafka", "motor", "msgspec", "numpy", "pymongo", "sanic", "uvloop", "kafka", "mongod", "java")
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where ceilings are measured: machine, servers (``where``: "local", or their addresses), and what else counts.
+
+    ``here`` has the versions of the servers where they are known.
+    """
+
+    here: Environment
+    servers: Servers
+    where: str
+    traffic: Traffic
+    bounds: Bounds
+
+    @property
+    def settings(self) -> Settings:
+        """How the servers are reached."""
+        return self.servers.settings
+
+
+def fingerprint(place: Place) -> str:
+    """Give what ceilings depend on, as a checksum: machine, kernel, code, packages, servers and traffic."""
+    kafka, mongo, worker = place.settings.kafka, place.settings.mongo, place.settings.worker
+    told = {
+        "servers": place.where,
+        "traffic": place.traffic,
+        "settings": [
+            kafka.event_types,
+            kafka.generic_type,
+            kafka.replication_factor,
+            mongo.journal,
+            worker.fetch_min_bytes,
+            worker.fetch_max_wait_ms,
+            worker.max_partition_fetch_bytes,
+        ],
+    }
+    return keeping.fingerprint(place.here, _PACKAGES, _ROOT, _CODE, told)
+
+
+def kept(cache: Path, place: Place, wanted: Asked) -> Ceilings | None:
+    """Give fresh ceilings from ``cache``, with all loops and rounds of ``wanted`` at least; None if there are none."""
+    there = keeping.find(cache / _FOLDER, fingerprint(place), Ceilings)
+    if there is None:
+        return None
+    found, age_s = there
+    disturbed = keeping.is_disturbed(found.disturbance, place.bounds)
+    names = {loop.name for loop in found.loops}
+    fits = found.rounds >= wanted.rounds and all(loop.name in names for loop in wanted.loops)
+    return found if fits and age_s <= (keeping.DISTURBED_KEPT_S if disturbed else FRESH_S) else None
+
+
+async def measure(cache: Path, place: Place, asked: Asked, logs: Path, on_progress: Callable[[str], None]) -> Ceilings:
+    """Measure now, and leave what was found in ``cache``.
+
+    Raises:
+        TidemarkError: a loop could not be measured; the message says which.
+    """
+    began_s = time.monotonic()
+    try:
+        repeats = await session.measure(asked, place.servers, logs, on_progress)
+    except (KafkaError, PyMongoError, TimeoutError) as error:
+        raise RepeatError(f"the ceilings could not be measured: {type(error).__name__}: {error}") from error
+    found = summary.conclude(
+        asked,
+        repeats,
+        settings=place.settings,
+        fingerprint=fingerprint(place),
+        where=place.where,
+        took_s=time.monotonic() - began_s,
+    )
+    keeping.keep(cache / _FOLDER, found, found.fingerprint)
+    return found
+
+
+def where(settings: Settings, *, local: bool) -> str:
+    """Say where the servers are: "local" where they are started for the session."""
+    return "local" if local else f"{settings.kafka.bootstrap_servers} and {settings.mongo.shown_uri}"

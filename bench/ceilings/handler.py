@@ -1,0 +1,124 @@
+"""Sanic with handlers that do nothing: what HTTP costs before anything of ours happens.
+
+    python -m bench.ceilings.handler
+
+It listens on a free port of the loopback address, says which, and answers until it is told to end (SIGTERM). A single
+event is not even looked at; a batch is decoded and dropped.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import os
+import signal
+import socket
+import sys
+from pathlib import Path
+
+import msgspec
+import uvloop
+from msgspec import Struct
+from sanic import HTTPResponse, Request, Sanic
+from sanic.application.state import ApplicationServerInfo
+from sanic.config import Config
+from sanic.http.constants import HTTP
+
+from bench.system import NICENESS
+from loadtest._payload import BATCH_PATH, SINGLE_PATH
+from pipeline.events import Event
+from pipeline.ingest.answers import JSON, OK_BODY, App
+from pipeline.local.ports import HOST
+from pipeline.local.process import ChildProcess
+
+_READY = "null handler on "
+_READY_S = 30.0
+_BACKLOG = 1_024
+_GC_THRESHOLD = 50_000  # the API's
+_ROOT = Path(__file__).resolve().parents[2]
+
+
+class Batch(Struct):
+    """The body of a request with several events."""
+
+    events: list[Event]
+
+
+_decode = msgspec.json.Decoder(Batch).decode
+
+
+def null_handler(logs: Path) -> ChildProcess:
+    """Give the null handler, not started yet, as nice as the API in whose place it stands."""
+    return ChildProcess(
+        "null-handler",
+        [sys.executable, "-m", "bench.ceilings.handler"],
+        log_path=logs / "null-handler.log",
+        env=dict(os.environ),
+        cwd=_ROOT,
+        niceness=NICENESS,
+    )
+
+
+def url_of(handler: ChildProcess) -> str:
+    """Wait until ``handler``, just started, answers, and give its URL.
+
+    Raises:
+        ProcessFailedError: it ended, or does not answer in time.
+    """
+    return "http://" + handler.wait_for_line(_READY, _READY_S).removeprefix(_READY)
+
+
+def application() -> App:
+    """Give the application: both routes of the API, and nothing behind them."""
+    config = Config(env_prefix=None)
+    config.MOTD = False
+    config.ACCESS_LOG = False
+    app: App = Sanic("tidemark_ceiling", config=config, configure_logging=False)
+
+    async def single(_: Request) -> HTTPResponse:
+        return HTTPResponse(OK_BODY, 200, content_type=JSON)
+
+    async def batch(request: Request) -> HTTPResponse:
+        accepted = len(_decode(request.body).events)
+        return HTTPResponse(b'{"status":"ok","accepted":%d,"rejected":[]}' % accepted, 200, content_type=JSON)
+
+    app.add_route(single, SINGLE_PATH, methods=["POST"], name="single")
+    app.add_route(batch, BATCH_PATH, methods=["POST"], name="batch")
+    # Sanic looks here for the protocols that it should offer to switch to.
+    app.state.server_info.append(ApplicationServerInfo(settings={"version": HTTP.VERSION_1}))
+    return app
+
+
+async def _serve() -> None:
+    ended, loop = asyncio.Event(), asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, ended.set)
+    listener = socket.create_server((HOST, 0), backlog=_BACKLOG)
+    listener.setblocking(False)
+    os.environ["SANIC_IGNORE_PRODUCTION_WARNING"] = "1"  # a hint of Sanic's on a terminal, to be had no other way
+    server = await application().create_server(
+        sock=listener,
+        backlog=_BACKLOG,
+        return_asyncio_server=True,
+        asyncio_server_kwargs={"start_serving": False},
+    )
+    if server is None:
+        raise RuntimeError("Sanic gave no server")
+    await server.startup()  # type: ignore[no-untyped-call]
+    await server.start_serving()  # type: ignore[no-untyped-call]
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(_GC_THRESHOLD, 20, 50)
+    sys.stdout.write(f"{_READY}{HOST}:{listener.getsockname()[1]}\n")
+    sys.stdout.flush()
+    await ended.wait()
+
+
+def main() -> None:
+    """Answer until told to end."""
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(_serve())
+
+
+if __name__ == "__main__":
+    main()

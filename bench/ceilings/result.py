@@ -1,0 +1,75 @@
+"""What the bare loops came to: the content of ``ceilings.json`` (docs/bundle.md tells each field)."""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+from bench.result import SCHEMA_VERSION, Disturbance, Percentiles
+
+
+class Interval(Struct, frozen=True):
+    """Geometric mean of ``n`` repeats, and its two-sided 95% t interval on log values, None where n < 2."""
+
+    n: int
+    mean: float
+    low: float | None = None
+    high: float | None = None
+
+
+class LoopRepeat(Struct, frozen=True, kw_only=True):
+    """One repeat of one bare loop; ``place`` counts from 1 in the order of its round.
+
+    ``cpu_s_per_100k_events``: of ``client`` (the process of the loop) and, where they take part and are ours, of
+    ``handler``, ``kafka`` and ``mongodb``. ``service_time_ms``: of the loop's requests, None where it has none.
+    """
+
+    round: int
+    place: int
+    events: int
+    took_s: float
+    events_per_s: float
+    cpu_s_per_100k_events: dict[str, float]
+    service_time_ms: Percentiles | None = None
+    disturbance: Disturbance | None = None
+
+
+class BareLoop(Struct, frozen=True, kw_only=True):
+    """One bare loop over all its repeats."""
+
+    name: str
+    words: str
+    events_per_s: Interval
+    cpu_s_per_100k_events: dict[str, Interval]
+    repeats: list[LoopRepeat]
+
+
+class Conditions(Struct, frozen=True, kw_only=True):
+    """Under what the loops ran, as far as cells of a matrix may differ in it; ``partitions``: per topic."""
+
+    payload_bytes: int
+    visitor_share: float
+    partitions: int
+    write_concern: str
+    journal: bool
+    driver: str
+    acks: str
+    compression: str
+
+
+class Ceilings(Struct, frozen=True, kw_only=True):
+    """What the bare loops came to on this machine and these servers, interleaved over ``rounds``.
+
+    ``fingerprint``: of all that it depends on; a run on the same takes it over while it is fresh. ``servers``:
+    "local", or where they are. ``disturbance``: what others used of the machine, over all repeats.
+    """
+
+    schema_version: int = SCHEMA_VERSION
+    fingerprint: str
+    measured_at: str
+    took_s: float
+    rounds: int
+    seed: int
+    servers: str
+    conditions: Conditions
+    disturbance: Disturbance | None
+    loops: list[BareLoop]

@@ -1,0 +1,128 @@
+"""From the repeats of a session to its ceilings: geometric means with their intervals, and the order kept."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Mapping, Sequence
+
+from msgspec import structs
+from scipy import special
+
+from bench import bundle
+from bench.ceilings import loops
+from bench.ceilings.loops import Loop
+from bench.ceilings.result import BareLoop, Ceilings, Conditions, Interval, LoopRepeat
+from bench.ceilings.session import PARTITIONS, Asked
+from bench.cellspec import CellSpec
+from bench.result import Calibration, Disturbance
+from pipeline.settings import Settings
+
+_CONFIDENCE = 0.95
+_GENERATOR_WORDS = "one process of the generator against a server that keeps nothing, within its bounds"
+
+
+def interval(values: Sequence[float]) -> Interval:
+    """Give the geometric mean of ``values`` (at least one) and its t interval on log values.
+
+    Where one is 0, as the CPU time of a very short repeat may be, there are no logarithms: then it is the arithmetic
+    mean, without an interval.
+    """
+    n = len(values)
+    if min(values) <= 0:
+        return Interval(n, statistics.fmean(values))
+    logs = [math.log(value) for value in values]
+    centre = statistics.fmean(logs)
+    if n < 2:  # noqa: PLR2004 - a spread needs two
+        return Interval(n, math.exp(centre))
+    half = float(special.stdtrit(n - 1, (1 + _CONFIDENCE) / 2)) * statistics.stdev(logs) / math.sqrt(n)
+    return Interval(n, math.exp(centre), math.exp(centre - half), math.exp(centre + half))
+
+
+def conclude(
+    asked: Asked,
+    repeats: Mapping[str, Sequence[LoopRepeat]],
+    *,
+    settings: Settings,
+    fingerprint: str,
+    where: str,
+    took_s: float,
+) -> Ceilings:
+    """Say what a session came to. ``where``: "local", or where the servers are."""
+    return Ceilings(
+        fingerprint=fingerprint,
+        measured_at=bundle.now(),
+        took_s=took_s,
+        rounds=asked.rounds,
+        seed=asked.seed,
+        servers=where,
+        conditions=conditions(asked, settings),
+        disturbance=disturbance([each for of_loop in repeats.values() for each in of_loop]),
+        loops=[_bare_loop(loop, repeats[loop.name]) for loop in asked.loops],
+    )
+
+
+def conditions(asked: Asked, settings: Settings) -> Conditions:
+    """Say under what the loops run: a cell's defaults, but for the traffic."""
+    usual = CellSpec(id="", kind="drain")
+    return Conditions(
+        payload_bytes=asked.traffic.payload_bytes,
+        visitor_share=asked.traffic.visitor_share,
+        partitions=PARTITIONS,
+        write_concern=usual.write_concern,
+        journal=settings.mongo.journal,
+        driver=usual.driver,
+        acks="all",
+        compression="none",
+    )
+
+
+def disturbance(repeats: Sequence[LoopRepeat]) -> Disturbance | None:
+    """Give what others used of the machine over all ``repeats``, each by its length; None if no repeat tells."""
+    told = [(each.disturbance, each.took_s) for each in repeats if each.disturbance is not None]
+    whole_s = sum(took_s for _, took_s in told)
+    if not whole_s:
+        return None
+    return Disturbance(
+        sum(seen.other_programs * took_s for seen, took_s in told) / whole_s,
+        sum(seen.stolen * took_s for seen, took_s in told) / whole_s,
+    )
+
+
+def with_generator(found: Ceilings, calibration: Calibration | None) -> Ceilings:
+    """Add what the generator's calibration says as a loop of one repeat; nothing where it kept to no load."""
+    others = [loop for loop in found.loops if loop.name != loops.GENERATOR]
+    if calibration is None or calibration.highest_events_per_s is None:
+        return structs.replace(found, loops=others)
+    rate, cost = calibration.highest_events_per_s, calibration.cpu_s_per_100k_events
+    costs = {} if cost is None else {loops.GENERATOR: cost}
+    once = LoopRepeat(
+        round=1,
+        place=0,  # not in the order of any round
+        events=round(rate),
+        took_s=1.0,
+        events_per_s=rate,
+        cpu_s_per_100k_events=costs,
+        disturbance=calibration.disturbance,
+    )
+    generator = BareLoop(
+        name=loops.GENERATOR,
+        words=_GENERATOR_WORDS,
+        events_per_s=Interval(1, rate),
+        cpu_s_per_100k_events={role: Interval(1, cost) for role, cost in costs.items()},
+        repeats=[once],
+    )
+    return structs.replace(found, loops=[*others, generator])
+
+
+def _bare_loop(loop: Loop, repeats: Sequence[LoopRepeat]) -> BareLoop:
+    roles = list(dict.fromkeys(role for each in repeats for role in each.cpu_s_per_100k_events))
+    return BareLoop(
+        name=loop.name,
+        words=loop.words,
+        events_per_s=interval([each.events_per_s for each in repeats]),
+        cpu_s_per_100k_events={
+            role: interval([each.cpu_s_per_100k_events[role] for each in repeats]) for role in roles
+        },
+        repeats=list(repeats),
+    )

@@ -1,0 +1,89 @@
+"""What a run's bundle says of its machine, beside what it measures: the generator's calibration, and the ceilings."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Literal
+
+from bench import calibration, plan
+from bench.bundle import Bundle
+from bench.ceilings import freshness, loops, summary
+from bench.ceilings.freshness import Place
+from bench.ceilings.result import Ceilings
+from bench.ceilings.session import Asked
+from bench.environment import describe, with_servers
+from bench.matrix import Matrix
+from bench.servers import Servers
+from pipeline.errors import TidemarkError
+from pipeline.local.jars import cache_folder
+
+Choice = Literal["auto", "always", "never"]
+"""Of a run's ceilings: take kept ones or, if it is long enough, measure; measure in any case; do without."""
+SHARE_OF_A_RUN = 0.1
+"""Of what a run is expected to take, what it may spend on ceilings."""
+_HOW = "python -m bench ceilings"
+
+
+async def tell(
+    into: Bundle,
+    wanted: Matrix,
+    servers: Servers,
+    *,
+    local: bool,
+    ceilings: Choice,
+    on_progress: Callable[[str], None],
+) -> None:
+    """Let the bundle hold what can be known of the machine before the first repeat; what it holds already stays.
+
+    ``servers``: with the run's own settings. What cannot be had is told to ``on_progress``, and the run does without.
+    """
+    cache = cache_folder(servers.settings.local.cache_dir)
+    if any(cell.through_http for cell in wanted.cells) and into.read_calibration() is None:
+        await _calibrate(into, wanted, cache, on_progress)
+    if ceilings == "never" or into.read_ceilings() is not None:
+        return
+    here = with_servers(describe(), servers.versions)
+    place = Place(here, servers, freshness.where(servers.settings, local=local), wanted.traffic, wanted.bounds)
+    found = await _ceilings(into.path / "logs", wanted, place, cache, ceilings, on_progress)
+    if found is not None:
+        into.write_ceilings(summary.with_generator(found, into.read_calibration()))
+
+
+def rounds_of(run_s: float, a_round_s: float) -> int:
+    """Give how many rounds a run that takes ``run_s`` measures itself: what fits into its share, 0 if none does."""
+    return min(freshness.ROUNDS, int(SHARE_OF_A_RUN * run_s / a_round_s))
+
+
+async def _calibrate(into: Bundle, wanted: Matrix, cache: Path, on_progress: Callable[[str], None]) -> None:
+    """Find out what the generator can do here, or take what an earlier run on the same found."""
+    try:
+        found = await calibration.at_hand(cache, wanted.traffic, wanted.bounds, into.path / "logs", on_progress)
+    except TidemarkError as error:  # the repeats do without: each holds its generator against the bounds
+        on_progress(f"the generator could not be calibrated: {error}")
+    else:
+        into.write_calibration(found)
+
+
+async def _ceilings(
+    logs: Path, wanted: Matrix, place: Place, cache: Path, choice: Choice, on_progress: Callable[[str], None]
+) -> Ceilings | None:
+    """Give kept ceilings that are fresh and fit, else those that the run measures itself; None for a short run."""
+    needed = loops.needed({cell.kind for cell in wanted.cells}, place.here.hardware.cores)
+    a_round_s = loops.round_s(needed)
+    run_s = plan.expected_s(plan.order(wanted))
+    rounds = freshness.ROUNDS if choice == "always" else rounds_of(run_s, a_round_s)
+    asked = Asked(needed, max(1, rounds), wanted.traffic)
+    found = freshness.kept(cache, place, asked) if choice == "auto" else None
+    if found is not None:
+        on_progress(f"ceilings of this machine: those measured at {found.measured_at}")
+        return found
+    if not rounds:
+        on_progress(f"no fresh ceilings of this machine are kept, and this run is too short to measure them: {_HOW}")
+        return None
+    on_progress(f"measuring the ceilings of this machine: about {plan.duration(rounds * a_round_s)}, once a day")
+    try:
+        return await freshness.measure(cache, place, asked, logs, on_progress)
+    except TidemarkError as error:  # the report then shows no shares
+        on_progress(f"the ceilings could not be measured: {error}")
+        return None

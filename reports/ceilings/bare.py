@@ -1,0 +1,140 @@
+"""What the bare loops say together: how fast each part of the path can be, and what an event costs each role at least.
+
+The rules are those of docs/methodology.md ("Ceilings").
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from reports.ceilings.schema import BareLoop, Ceilings
+from reports.schema import CellPlan
+
+DRAIN, THROUGH_HTTP = "drain", "the whole path"
+PER = 100_000
+_CONDITIONS = ("payload_bytes", "write_concern", "acks", "compression")
+"""Axes that a ceiling depends on: it is none for a cell that differs in one of them."""
+
+
+class Part(NamedTuple):
+    """One part of the path: which it is, the bare loop that it rests on, and the events/s that it can do."""
+
+    name: str
+    loop: str
+    events_per_s: float
+
+
+def fits(found: Ceilings, plan: CellPlan) -> str:
+    """Say why the ceilings are none for a cell; nothing where they are."""
+    for name in _CONDITIONS:
+        measured, given = getattr(found.conditions, name), plan.axes.get(name)
+        if given is not None and given != measured:
+            return f"measured with {name} {measured}"
+    return ""
+
+
+def parts(found: Ceilings, plan: CellPlan, cores: float) -> tuple[Part, ...]:
+    """Give each part of the path of a cell of this plan that was measured, in the order of the path.
+
+    What runs in several processes is so many times as fast, as far as there are cores for them.
+    """
+    drain = plan.kind == DRAIN
+    told = [
+        *([] if drain else [_times(_generator(found), _processes(plan, "generator_processes", cores))]),
+        *([] if drain else [_times(_handler(found), _processes(plan, "api_processes", cores))]),
+        *([] if drain else [_times(_produce(found), _processes(plan, "api_processes", cores))]),
+        _times(_consume(found), _processes(plan, "consumers", cores)),
+        _insert(found),
+    ]
+    return tuple(part for part in told if part is not None)
+
+
+def costs(found: Ceilings, kind: str) -> dict[str, float]:
+    """Give what 100,000 events cost each role at least (CPU-s), over the loops that the path of a cell is made of.
+
+    Of loops that differ in their connections, the fastest counts. Empty where a loop of the path was not measured.
+    """
+    told = [(_fastest(found, "consume-decoded"), {"client": "worker", "kafka": "kafka"})]
+    told.append((_fastest(found, "insert-"), {"client": "worker", "mongodb": "mongodb"}))
+    summed: dict[str, float] = {}
+    if kind != DRAIN:
+        told.append((_fastest(found, "generator"), {"generator": "generator"}))
+        told.append((_fastest(found, "produce-batches-"), {"client": "api", "kafka": "kafka"}))
+        handler = _handler_cost(found)
+        if handler is None:
+            return {}
+        summed["api"] = handler
+    for loop, roles in told:
+        if loop is None:
+            return {}
+        for key, role in roles.items():
+            if key in loop.cpu_s_per_100k_events:
+                summed[role] = summed.get(role, 0.0) + loop.cpu_s_per_100k_events[key].mean
+    return summed
+
+
+def bound(cost: Mapping[str, float], cores: float) -> float | None:
+    """Give the events/s at which ``cores`` are used up by CPU-s per 100k events; None where nothing is known."""
+    whole = sum(cost.values())
+    return cores / whole * PER if whole > 0 and cores else None
+
+
+def _fastest(found: Ceilings, prefix: str) -> BareLoop | None:
+    loops = [loop for loop in found.loops if loop.name.startswith(prefix)]
+    return max(loops, key=lambda loop: loop.events_per_s.mean, default=None)
+
+
+def _times(part: Part | None, processes: float) -> Part | None:
+    return part._replace(events_per_s=part.events_per_s * processes) if part else None
+
+
+def _processes(plan: CellPlan, axis: str, cores: float) -> float:
+    """Give how many processes work at a time: those of the cell, but no more than there are cores."""
+    number = float(plan.axes.get(axis) or 1)
+    return min(number, max(cores, 1.0)) if cores else number
+
+
+def _generator(found: Ceilings) -> Part | None:
+    return _part("generator", _fastest(found, "generator"))
+
+
+def _produce(found: Ceilings) -> Part | None:
+    return _part("produce", _fastest(found, "produce-batches-"))
+
+
+def _consume(found: Ceilings) -> Part | None:
+    return _part("consume", _fastest(found, "consume-decoded"))
+
+
+def _insert(found: Ceilings) -> Part | None:
+    return _part("insert", _fastest(found, "insert-"))
+
+
+def _part(name: str, loop: BareLoop | None) -> Part | None:
+    return Part(name, loop.name, loop.events_per_s.mean) if loop else None
+
+
+def _handler(found: Ceilings) -> Part | None:
+    """Mix single events and batches as the traffic does: the time for an event is the mean of both times."""
+    both = _handlers(found)
+    if both is None:
+        return None
+    single, batches = both
+    share = found.conditions.visitor_share
+    rate = 1 / (share / single.events_per_s.mean + (1 - share) / batches.events_per_s.mean)
+    return Part("HTTP", f"{batches.name} and {share:.0%} {single.name}", rate)
+
+
+def _handler_cost(found: Ceilings) -> float | None:
+    both = _handlers(found)
+    if both is None or any("handler" not in loop.cpu_s_per_100k_events for loop in both):
+        return None
+    single, batches = (loop.cpu_s_per_100k_events["handler"].mean for loop in both)
+    share = found.conditions.visitor_share
+    return share * single + (1 - share) * batches
+
+
+def _handlers(found: Ceilings) -> tuple[BareLoop, BareLoop] | None:
+    single, batches = _fastest(found, "handler-single-"), _fastest(found, "handler-batches-")
+    return (single, batches) if single and batches else None

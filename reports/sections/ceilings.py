@@ -1,0 +1,83 @@
+"""How close each cell came to what the machine allows: its ceiling, what an event cost, and the bound in that."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from reports import formats
+from reports.bundle import Bundle
+from reports.ceilings import shares
+from reports.ceilings.bare import DRAIN
+from reports.ceilings.schema import Ceilings
+from reports.ceilings.shares import Account, Share
+from reports.cells import Cell
+from reports.sections.parts import Part, Section
+from reports.tables import ceilings as tables
+
+_FEW = 12
+_TITLE, _SHORT = "Ceilings and costs", "Ceilings"
+_NOT_MEASURED = (
+    "What the parts reach with nothing around them was not measured on this machine: python -m bench ceilings does, "
+    "and the reports of the next day's runs then say what share of it each cell reached."
+)
+_HOW = (
+    "A cell's ceiling is what the slowest part of its path does with nothing around it. A steady cell stores what it "
+    "is offered: its share says how much of the ceiling that was. The bound is where CPU-s per 100k events, as they "
+    "were, would use up all cores: cores / sum of costs."
+)
+_OWN_SERVERS = "Kafka and MongoDB are the user's own: the costs and bounds leave out what they used."
+
+
+def section(bundle: Bundle, cells: Sequence[Cell]) -> Section:
+    """Say it in a few sentences, with one row a cell behind them."""
+    told = shares.of(bundle, cells)
+    own = [_OWN_SERVERS] if bundle.manifest.servers not in ("", "local") else []
+    found = bundle.ceilings
+    words = [*(_measured(found, bundle) if found else [_NOT_MEASURED]), *_nearest(told, cells), *_least(told), _HOW]
+    table = tables.account(told, cells)
+    summary = "" if len(cells) <= _FEW else f"Ceiling, costs and bound of each of the {len(cells)} cells"
+    parts = [Part(words=(*words, *own)), Part(table=table, summary=summary)]
+    if found:
+        parts.append(Part(table=tables.loops(found), summary="The bare loops, with every repeat"))
+    return Section("ceilings", _TITLE, _SHORT, tuple(parts))
+
+
+def _measured(found: Ceilings, bundle: Bundle) -> list[str]:
+    """Say when and how the loops were measured, and whether the machine was quiet."""
+    rounds = formats.plural(found.rounds, "round")
+    words = [f"Bare loops, interleaved over {rounds}, measured at {formats.moment(found.measured_at)}."]
+    limit = bundle.manifest.bounds.get("disturbed_share")
+    if limit is not None and found.disturbance is not None and found.disturbance.total > limit:
+        used = formats.share(found.disturbance.total)
+        words.append(f"Caution: others used {used} of the machine meanwhile, so that ceilings are higher than this.")
+    return words
+
+
+def _nearest(told: Account, cells: Sequence[Cell]) -> list[str]:
+    """Name the cells that came nearest to their ceiling: the drain, and the one through the whole path."""
+    by_id = {cell.plan.id: cell for cell in cells}
+    words = []
+    for drains in (True, False):
+        group = [each for each in told.shares if (by_id[each.cell].plan.kind == DRAIN) == drains and each.share]
+        if not group:
+            continue
+        best = max(group, key=_of_ceiling)
+        label = by_id[best.cell].label_with_kind
+        ceiling = f"{formats.rounded(best.ceiling_events_per_s)} events/s ({best.part}, {best.loop})"
+        words.append(f"Nearest came {label}: {formats.share(best.share)} of its ceiling of {ceiling}.")
+    return words
+
+
+def _of_ceiling(each: Share) -> float:
+    return each.share or 0.0
+
+
+def _least(told: Account) -> list[str]:
+    """Say what the least costs come to."""
+    return [
+        f"By its bare loops, {'a drain' if least.kind == DRAIN else least.kind} costs at least "
+        f"{formats.rounded(least.whole_cpu_s_per_100k_events)} CPU-s per 100k events: on {formats.value(told.cores)} "
+        f"cores that allows {formats.rounded(least.bound_events_per_s)} events/s."
+        for least in told.least
+        if least.bound_events_per_s is not None
+    ]

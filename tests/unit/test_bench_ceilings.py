@@ -1,0 +1,412 @@
+"""The bare loops: which are measured, in which order, what they are fed with, and what their repeats come to."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import os
+import time
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import bson
+import msgspec
+import pytest
+from msgspec import structs
+
+from bench import machine, matrix, nullsink
+from bench.bundle import Bundle
+from bench.ceilings import command, freshness, loading, loops, material, meter, session, summary
+from bench.ceilings.freshness import Place
+from bench.ceilings.handler import application
+from bench.ceilings.meter import Measured, Meter, Reading
+from bench.ceilings.result import Ceilings, Interval, LoopRepeat
+from bench.ceilings.session import Asked
+from bench.ceilings.task import Task
+from bench.environment import Environment, Hardware
+from bench.errors import RepeatError
+from bench.matrix import Bounds
+from bench.result import Calibration, Disturbance
+from bench.sampling import Machine
+from bench.servers import Servers
+from loadtest._spec import Traffic
+from pipeline.errors import UsageError
+from pipeline.settings import Kafka, Settings
+
+HERE = Environment({"kafka": "4.3.1"}, Hardware("a processor", 2, 8 << 30), "Linux", "abc", git_dirty=False)
+DRAINS = loops.needed({"drain"}, 2)
+
+
+def place(**changes: object) -> Place:
+    return replace(Place(HERE, Servers(Settings(), {}, {}), "local", Traffic(), Bounds()), **changes)
+
+
+def repeats(rates: Sequence[float], others: float = 0.0) -> list[LoopRepeat]:
+    return [
+        LoopRepeat(
+            round=number,
+            place=1,
+            events=1_000,
+            took_s=1_000 / rate,
+            events_per_s=rate,
+            cpu_s_per_100k_events={"client": 0.5 * number},
+            disturbance=Disturbance(others, 0.0),
+        )
+        for number, rate in enumerate(rates, 1)
+    ]
+
+
+def found(wanted: Place, asked: Asked, others: float = 0.0) -> Ceilings:
+    of_loop = {loop.name: repeats([1_000.0, 2_000.0, 4_000.0][: asked.rounds], others) for loop in asked.loops}
+    prints = freshness.fingerprint(wanted)
+    return summary.conclude(
+        asked, of_loop, settings=wanted.settings, fingerprint=prints, where=wanted.where, took_s=1.0
+    )
+
+
+def keep(cache: Path, kept: Ceilings, age_s: float = 0.0) -> None:
+    freshness.keeping.keep(cache / "ceilings", kept, kept.fingerprint)
+    path = cache / "ceilings" / f"{kept.fingerprint}.json"
+    os.utime(path, (time.time() - age_s, time.time() - age_s))
+
+
+class TestWhichLoops:
+    def test_inserts_are_measured_with_as_many_connections_as_cores_where_there_are_more_than_two(self) -> None:
+        assert [loops.connections(cores) for cores in (1, 2, 4, 64)] == [(1, 2), (1, 2), (1, 2, 4), (1, 2, 16)]
+
+    def test_a_run_of_drains_needs_no_http_and_no_producer(self) -> None:
+        assert [loop.name for loop in DRAINS] == ["insert-1", "insert-2", "consume-decoded"]
+        whole = {loop.name for loop in loops.needed({"drain", "steady"}, 4)}
+        assert {"insert-4", "produce-batches-8", "handler-single-8", "handler-batches-8"} < whole
+        assert whole < {loop.name for loop in loops.every(4)}
+
+    def test_each_round_has_every_loop_once_in_an_order_of_its_own_that_the_seed_decides(self) -> None:
+        asked = Asked(loops.every(2), 4, Traffic(), seed=7)
+        names = [[loop.name for number, loop in session.order(asked) if number == each] for each in range(1, 5)]
+        assert all(sorted(of_round) == sorted(loop.name for loop in asked.loops) for of_round in names)
+        assert len({tuple(of_round) for of_round in names}) == 4
+        assert session.order(asked) == session.order(asked)
+        assert session.order(asked) != session.order(replace(asked, seed=8))
+
+
+class TestWhatRepeatsComeTo:
+    def test_the_interval_is_that_of_student_s_t_on_logarithms(self) -> None:
+        # 12.7062 and 4.3027 are the 97.5% points of t with 1 and 2 degrees of freedom in any table.
+        two = summary.interval([1.0, math.e**2])
+        assert two.mean == pytest.approx(math.e)
+        assert math.log(two.high or 0) - 1 == pytest.approx(12.7062 * math.sqrt(2) / math.sqrt(2), rel=1e-4)
+        three = summary.interval([1_000.0, 2_000.0, 4_000.0])
+        half = 4.3027 * math.log(2) / math.sqrt(3)
+        assert three == Interval(
+            3, pytest.approx(2_000.0), pytest.approx(2_000.0 * math.exp(-half), rel=1e-4), three.high
+        )
+        assert (three.low or 0) * (three.high or 0) == pytest.approx(2_000.0**2)
+
+    def test_one_repeat_has_no_interval_and_no_cpu_time_no_logarithm(self) -> None:
+        assert summary.interval([5.0]) == Interval(1, pytest.approx(5.0), None, None)
+        assert summary.interval([0.0, 1.0]) == Interval(2, 0.5, None, None)
+
+    def test_every_repeat_is_kept_and_cost_has_an_interval_too(self) -> None:
+        asked = Asked(DRAINS, 3, Traffic())
+        whole = found(place(), asked)
+        assert [loop.name for loop in whole.loops] == [loop.name for loop in asked.loops]
+        assert [each.events_per_s for each in whole.loops[0].repeats] == [1_000.0, 2_000.0, 4_000.0]
+        assert whole.loops[0].cpu_s_per_100k_events["client"].mean == pytest.approx((0.5 * 1.0 * 1.5) ** (1 / 3))
+        assert msgspec.json.decode(msgspec.json.encode(whole), type=Ceilings) == whole
+
+    def test_long_repeats_weigh_more_in_what_others_used(self) -> None:
+        long, short = repeats([100.0], others=0.1)[0], repeats([1_000.0], others=0.4)[0]
+        assert summary.disturbance([long, short]) == Disturbance(pytest.approx((10 * 0.1 + 1 * 0.4) / 11), 0.0)
+        assert summary.disturbance([structs.replace(long, disturbance=None)]) is None
+
+    def test_the_generator_s_calibration_stands_among_the_loops_once(self) -> None:
+        calibrated = Calibration(
+            fingerprint="abc",
+            measured_at="2026-11-22T21:00:00Z",
+            took_s=18.0,
+            highest_events_per_s=40_000.0,
+            beyond=False,
+            cpu_s_per_100k_events=0.8,
+            schedule_delay_p99_ms=10.0,
+            generator_cpu_share=0.8,
+            disturbance=None,
+            stairs=[],
+        )
+        bare = found(place(), Asked(DRAINS, 3, Traffic()))
+        once = summary.with_generator(bare, calibrated)
+        assert once.loops[-1].events_per_s == Interval(1, 40_000.0)
+        assert once.loops[-1].cpu_s_per_100k_events == {"generator": Interval(1, 0.8)}
+        assert summary.with_generator(once, calibrated) == once
+        assert summary.with_generator(once, None) == bare
+        assert summary.with_generator(bare, structs.replace(calibrated, highest_events_per_s=None)) == bare
+
+
+class TestTheMeter:
+    def test_what_lies_between_two_readings(self) -> None:
+        cores = os.cpu_count() or 1
+        before = Reading(0, {"client": 1.0, "kafka": 5.0}, Machine(100.0, 1.0))
+        after = Reading(2_000_000_000, {"client": 2.5, "kafka": 5.5}, Machine(102.5, 1.2))
+        seen = meter.measured(before, after, 1_000)
+        assert (seen.events, seen.took_s) == (1_000, 2.0)
+        assert seen.cpu_s == {"client": 1.5, "kafka": 0.5}
+        there_s = 2.0 * cores
+        assert seen.disturbance == Disturbance(pytest.approx(0.5 / there_s), pytest.approx(0.2 / there_s))
+
+    def test_cpu_time_of_this_process_and_of_others_grows(self) -> None:
+        reader = Meter({"harness": [os.getppid()]})
+        before = reader.read()
+        until_s = time.process_time() + 0.05
+        while time.process_time() < until_s:
+            pass
+        seen = meter.measured(before, reader.read(), 1)
+        assert 0.05 <= seen.cpu_s["client"] < 5.0
+        assert seen.cpu_s["harness"] >= 0.0
+
+    def test_a_process_that_is_not_there_is_told(self) -> None:
+        with pytest.raises(RepeatError, match="has ended"):
+            Meter({"kafka": [2**22 + 1]})
+
+    def test_a_repeat_names_the_servers_of_its_loop_alone(self) -> None:
+        seen = Measured(
+            events=50_000,
+            took_s=2.0,
+            cpu_s={"client": 1.0, "kafka": 0.25, "mongodb": 9.0, "harness": 9.0},
+            service_time_ms=None,
+            disturbance=Disturbance(0.0, 0.0),
+        )
+        consume = next(loop for loop in loops.every(2) if loop.kind == loops.CONSUME)
+        repeat = session._told(consume, 2, 3, seen)
+        assert (repeat.round, repeat.place, repeat.events_per_s) == (2, 3, 25_000.0)
+        assert repeat.cpu_s_per_100k_events == {"client": 2.0, "kafka": 0.5}
+
+
+class TestTheMaterial:
+    def test_documents_are_those_of_a_worker(self) -> None:
+        batches = material.document_batches(Traffic(), 4_500, 2_000)
+        assert [len(batch) for batch in batches] == [2_000, 2_000, 500]
+        document = batches[0][0]
+        assert list(document) == ["_id", "event_type", "user_id", "props", "timestamp"]
+        assert "tidemark" in document["props"]
+        assert len({each["_id"] for batch in batches for each in batch}) == 4_500
+        assert len(bson.encode(document)) > 200
+
+    def test_large_events_make_small_batches_and_fewer_of_them(self) -> None:
+        large = Traffic(payload_bytes=60_000)
+        assert material.fitting(400_000, large) == 256 * 1024 * 1024 // 60_000
+        assert material.fitting(400_000, Traffic()) == 400_000
+        bounded = material.bounded(large)
+        assert bounded.table_events == material.fitting(400_000, large)
+        assert material.bounded(Traffic()) == Traffic()
+        few = structs.replace(large, table_events=64)
+        assert [len(batch) for batch in material.document_batches(few, 200, 2_000)] == [139, 61]
+
+    def test_requests_hold_events_with_the_topic_and_key_that_the_api_would_give_them(self) -> None:
+        kafka = Kafka(topic_prefix="t.")
+        requests = material.requests(Traffic(), 250, 100, kafka)
+        assert [len(request) for request in requests] == [100, 100, 50]
+        for message in requests[0]:
+            event = msgspec.json.decode(message.value)
+            known = event["event"] if event["event"] in kafka.event_types else "generic"
+            assert (message.topic, message.key) == (f"t.{known}", event["user_id"].encode())
+
+    def test_http_requests_are_whole(self) -> None:
+        for batch, path in ((1, b"/track"), (3, b"/track/batch")):
+            head, _, body = material.http_requests(Traffic(), 2, batch, "here:1")[1].partition(b"\r\n\r\n")
+            assert head.startswith(b"POST " + path + b" HTTP/1.1\r\nHost: here:1\r\n")
+            assert f"Content-Length: {len(body)}".encode() in head
+            assert body.count(b'"event_id"') == batch
+
+
+@asynccontextmanager
+async def listening(protocol: type[asyncio.Protocol]) -> AsyncIterator[str]:
+    server = await asyncio.get_running_loop().create_server(protocol, "127.0.0.1", 0)
+    async with server:
+        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+
+
+def task_of(url: str, batch: int, longest_s: float = 20.0) -> Task:
+    loop = next(each for each in loops.every(2) if each.kind == loops.HANDLER and each.batch == batch)
+    small = structs.replace(loop, events=200 * batch, warm_up=50 * batch)
+    return Task(loop=small, traffic=Traffic(), pids={}, longest_s=longest_s, result="", url=url)
+
+
+class Cutting(asyncio.Protocol):
+    """Answers in pieces, and each answer has another length."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = transport
+        self.answered = 0
+
+    def data_received(self, _: bytes) -> None:
+        self.answered += 1
+        body = b"x" * (self.answered % 7)
+        answer = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body)
+        for at in range(0, len(answer), 9):
+            self.transport.write(answer[at : at + 9])
+
+
+class Refusing(Cutting):
+    """Answers that it cannot."""
+
+    def data_received(self, _: bytes) -> None:
+        self.transport.write(b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n")
+
+
+class Closing(Cutting):
+    """Closes instead of an answer."""
+
+    def data_received(self, _: bytes) -> None:
+        self.transport.close()
+
+
+class Silent(Cutting):
+    """Never answers."""
+
+    def data_received(self, _: bytes) -> None:
+        pass
+
+
+class TestTheClient:
+    @pytest.mark.parametrize("batch", [1, 100])
+    @pytest.mark.parametrize("server", [nullsink.Connection, Cutting])
+    async def test_it_counts_as_many_answers_as_it_is_told_after_the_warm_up(self, server, batch: int) -> None:
+        async with listening(server) as url:
+            seen = await loading.measure(task_of(url, batch), Settings())
+        assert seen.events == 200 * batch
+        assert seen.took_s > 0
+        assert seen.service_time_ms is not None
+        assert 0 < (seen.service_time_ms.p50 or 0) <= (seen.service_time_ms.max or 0)
+        assert seen.service_time_ms.p99 is None  # 200 requests have no 10 beyond it
+
+    @pytest.mark.parametrize(
+        ("server", "words"), [(Refusing, "answered HTTP/1.1 503"), (Closing, "closed a connection")]
+    )
+    async def test_what_is_no_answer_ends_it(self, server, words: str) -> None:
+        async with listening(server) as url:
+            with pytest.raises(RepeatError, match=words):
+                await loading.measure(task_of(url, 1), Settings())
+
+    async def test_a_server_that_does_not_answer_is_not_waited_for_without_end(self) -> None:
+        async with listening(Silent) as url:
+            with pytest.raises(RepeatError, match="does not answer"):
+                await loading.measure(task_of(url, 1, longest_s=0.1), Settings())
+
+
+def test_the_null_handler_has_the_api_s_two_routes_and_no_other() -> None:
+    app = application()
+    assert {route.path for route in app.router.routes} == {"track", "track/batch"}
+
+
+class TestWhatIsKept:
+    def test_what_matters_changes_the_fingerprint_and_nothing_else_does(self) -> None:
+        same = freshness.fingerprint(place())
+        changed = structs.replace
+        far = Settings(kafka=Kafka(bootstrap_servers="far:9092"))
+        assert freshness.fingerprint(place(bounds=Bounds(unsent=3))) == same
+        assert freshness.fingerprint(place(here=changed(HERE, git_revision="def"))) == same
+        assert freshness.fingerprint(place(servers=Servers(far, {"kafka": [1]}, {}))) == same  # another port each time
+        others = [
+            freshness.fingerprint(place(here=changed(HERE, versions={"kafka": "4.4.0"}))),
+            freshness.fingerprint(place(here=changed(HERE, kernel="Linux, newer"))),
+            freshness.fingerprint(place(where="far:9092 and mongodb://db")),
+            freshness.fingerprint(place(traffic=Traffic(payload_bytes=1_024))),
+        ]
+        assert len({same, *others}) == 5
+
+    def test_every_part_of_the_fingerprinted_code_is_there(self) -> None:
+        assert [pattern for pattern in freshness._CODE if not list(freshness._ROOT.glob(pattern))] == []
+
+    def test_servers_of_the_user_s_own_are_named_without_the_password(self) -> None:
+        told = Settings(mongo=structs.replace(Settings().mongo, uri="mongodb://me:secret@db/"))
+        assert freshness.where(told, local=False) == "localhost:9092 and mongodb://me:***@db/"
+        assert freshness.where(told, local=True) == "local"
+
+    def test_they_are_fresh_for_a_day_and_for_an_hour_if_the_machine_was_not_quiet(self, tmp_path: Path) -> None:
+        asked = Asked(DRAINS, 3, Traffic())
+        for others, age_s, fresh in ((0.0, 23.9, True), (0.0, 24.1, False), (0.3, 0.9, True), (0.3, 1.1, False)):
+            there = found(place(), asked, others)
+            keep(tmp_path, there, age_s * 3_600)
+            assert freshness.kept(tmp_path, place(), asked) == (there if fresh else None)
+
+    def test_they_count_only_with_all_loops_and_rounds_that_are_wanted(self, tmp_path: Path) -> None:
+        there = found(place(), Asked(DRAINS, 2, Traffic()))
+        assert freshness.kept(tmp_path, place(), Asked(DRAINS, 1, Traffic())) is None
+        keep(tmp_path, there)
+        assert freshness.kept(tmp_path, place(), Asked(DRAINS[:1], 1, Traffic())) == there
+        assert freshness.kept(tmp_path, place(), Asked(DRAINS, 3, Traffic())) is None
+        assert freshness.kept(tmp_path, place(), Asked(loops.every(2), 2, Traffic())) is None
+        assert freshness.kept(tmp_path, place(traffic=Traffic(users=5)), Asked(DRAINS, 1, Traffic())) is None
+
+
+class TestWhatARunDoes:
+    """Nothing is measured here: where that would be next, the test fails."""
+
+    @pytest.fixture(autouse=True)
+    def _unmeasured(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        async def measured(*_: object) -> Ceilings:
+            raise RepeatError("it was going to measure")
+
+        monkeypatch.setattr(freshness, "measure", measured)
+        monkeypatch.setattr(machine, "with_servers", lambda *_: HERE)
+
+    def tell(self, cache: Path, into: Path, name: str = "smoke", choice: machine.Choice = "auto") -> tuple[Bundle, str]:
+        wanted = matrix.load(name)
+        drains = structs.replace(wanted, cells=tuple(cell for cell in wanted.cells if not cell.through_http))
+        base = Settings(local=structs.replace(Settings().local, cache_dir=str(cache)))
+        into.mkdir()
+        bundle, said = Bundle(into), []
+        told = machine.tell(bundle, drains, Servers(base, {}, {}), local=True, ceilings=choice, on_progress=said.append)
+        asyncio.run(told)
+        return bundle, "\n".join(said)
+
+    def test_a_short_run_takes_what_is_kept_and_measures_nothing(self, tmp_path: Path) -> None:
+        bundle, said = self.tell(tmp_path, tmp_path / "one")
+        assert (bundle.read_ceilings(), "python -m bench ceilings" in said) == (None, True)
+        there = found(place(), Asked(DRAINS, 1, Traffic()))
+        keep(tmp_path, there)
+        bundle, said = self.tell(tmp_path, tmp_path / "two")
+        assert bundle.read_ceilings() == there
+        assert there.measured_at in said
+
+    def test_a_long_run_measures_and_goes_on_where_that_fails(self, tmp_path: Path) -> None:
+        keep(tmp_path, found(place(), Asked(DRAINS, 1, Traffic())))  # of too few rounds for it
+        bundle, said = self.tell(tmp_path, tmp_path / "run", "full")
+        assert "about" in said
+        assert "could not be measured: it was going to measure" in said
+        assert bundle.read_ceilings() is None
+
+    def test_the_user_may_have_them_measured_in_any_case_or_not_at_all(self, tmp_path: Path) -> None:
+        keep(tmp_path, found(place(), Asked(loops.every(2), 3, Traffic())))
+        _, said = self.tell(tmp_path, tmp_path / "always", choice="always")
+        assert "it was going to measure" in said
+        bundle, said = self.tell(tmp_path, tmp_path / "never", choice="never")
+        assert (bundle.read_ceilings(), said) == (None, "")
+
+    def test_a_tenth_of_the_run_and_three_rounds_are_the_most(self) -> None:
+        assert [machine.rounds_of(run_s, 30.0) for run_s in (40, 299, 300, 650, 3_600)] == [0, 0, 1, 2, 3]
+
+    def test_smoke_never_measures_by_itself_and_full_measures_three_rounds(self) -> None:
+        for name, rounds in (("smoke", 0), ("full", 3)):
+            wanted = matrix.load(name)
+            needed = loops.needed({cell.kind for cell in wanted.cells}, 2)
+            expected_s = machine.plan.expected_s(machine.plan.order(wanted))
+            assert machine.rounds_of(expected_s, loops.round_s(needed)) == rounds
+
+
+class TestTheTable:
+    def test_it_has_a_row_a_loop_and_says_what_has_to_be_known(self, capsys: pytest.CaptureFixture[str]) -> None:
+        told = structs.replace(found(place(), Asked(loops.every(2), 3, Traffic()), others=0.4), servers="far")
+        command.Console(width=150).print(command.shown(told, Bounds()))
+        text = capsys.readouterr().out
+        for loop in loops.every(2):
+            assert f"{loop.name} " in text
+        assert "2,000" in text
+        assert "Caution: the machine was used beside the loops (40% by other programs" in text
+        assert "Kafka and MongoDB are your own" in text
+
+    def test_a_file_that_cannot_be_written_is_refused_before_anything_is_measured(self, tmp_path: Path) -> None:
+        for path in (tmp_path, tmp_path / "none" / "file.json"):
+            with pytest.raises(UsageError, match="cannot be written"):
+                command.run(command.Wanted(1, json=path), Settings(), local=True)
