@@ -18,6 +18,7 @@ from bench import bundle, calibration, keeping, matrix, servers
 from bench import session as surroundings
 from bench.ceilings import freshness, loops, summary
 from bench.ceilings.freshness import Place
+from bench.ceilings.meter import CLIENT
 from bench.ceilings.result import BareLoop, Ceilings, Interval
 from bench.ceilings.session import Asked
 from bench.environment import describe, with_servers
@@ -31,7 +32,7 @@ from pipeline.settings import Settings
 
 _NOTHING = "-"
 _CALIBRATION_S = 20.0
-_ROLES = ("client", "handler", "kafka", "mongodb", "generator")
+_HEADS = ("bare loop", "events/s", "95% interval", "CPU-s", "and of", "p99, ms")
 
 
 @dataclass(frozen=True)
@@ -59,6 +60,7 @@ def run(wanted: Wanted, base: Settings, *, local: bool) -> None:
     asked = Asked(loops.every(describe().hardware.cores), wanted.rounds, traffic)
     about_s = wanted.rounds * loops.round_s(asked.loops) + _CALIBRATION_S + SERVERS_START_AND_STOP_S
     console.print(f"{len(asked.loops)} bare loops in {wanted.rounds} rounds: about {duration(about_s)}")
+    console.print("(in brackets: CPU-s per 100k events)")
     with (
         surroundings.logged(logs),
         surroundings.terminate_like_interrupt(),
@@ -85,22 +87,30 @@ async def _measure(asked: Asked, place: Place, logs: Path, console: Console) -> 
 
 
 def shown(found: Ceilings, bounds: Bounds) -> RenderableType:
-    """Give the table of the loops, and what has to be known with it."""
-    roles = [role for role in _ROLES if any(role in loop.cpu_s_per_100k_events for loop in found.loops)]
+    """Give the table of the loops, 80 columns wide, and what has to be known with it."""
     table = Table.grid(padding=(0, 2, 0, 0))
-    heads = ["bare loop", "events/s", "95% t interval", *(f"{role} CPU-s" for role in roles), "p99 ms"]
-    table.add_row(*(Text(head, style="bold") for head in heads))
+    table.add_row(*(Text(head, style="bold") for head in _HEADS))
     for loop in found.loops:
-        costs = [_rounded(loop.cpu_s_per_100k_events.get(role)) for role in roles]
-        cells = [loop.name, f"{loop.events_per_s.mean:,.0f}", _span(loop.events_per_s), *costs, _service_time(loop)]
+        client, other = _costs(loop)
+        rate = f"{loop.events_per_s.mean:,.0f}"
+        cells = [loop.name, rate, _span(loop.events_per_s), client, other, _service_time(loop)]
         table.add_row(*(Text(cell, no_wrap=True) for cell in cells))
     return Group(Text(""), table, *(Text(line) for line in _remarks(found, bounds)))
+
+
+def _costs(loop: BareLoop) -> tuple[str, str]:
+    """Give what the loop's own process used, and what the one server that it works with did, by name."""
+    told = dict(loop.cpu_s_per_100k_events)
+    client = told.pop(CLIENT, None) or told.pop(loops.GENERATOR, None)
+    other = ", ".join(f"{role} {cost.mean:.2f}" for role, cost in told.items())
+    return f"{client.mean:.2f}" if client else _NOTHING, other or _NOTHING
 
 
 def _remarks(found: Ceilings, bounds: Bounds) -> Sequence[str]:
     lines = [
         "",
-        "events/s: geometric mean over the rounds; CPU-s: per 100k events; p99: of a request's service time, by round.",
+        "events/s: geometric mean over the rounds, with its 95% t interval. CPU-s: per 100k events, of the loop's own",
+        "process and of what it works with. p99: of the service time of a request, lowest to highest round.",
     ]
     if found.servers != "local":
         lines.append("Kafka and MongoDB are your own: what they used is not known.")
@@ -125,11 +135,13 @@ def _service_time(loop: BareLoop) -> str:
 def _span(interval: Interval) -> str:
     if interval.low is None or interval.high is None:
         return _NOTHING
-    return f"{interval.low:,.0f} to {interval.high:,.0f}"
+    return f"{_thousands(interval.low)} to {_thousands(interval.high)}"
 
 
-def _rounded(cost: Interval | None) -> str:
-    return _NOTHING if cost is None else f"{cost.mean:.2f}"
+def _thousands(rate: float) -> str:
+    """Give a rate in thousands: 7.03k, 45.3k, 387k."""
+    thousands = rate / 1_000
+    return f"{thousands:.{max(0, 3 - len(str(int(thousands))))}f}k"
 
 
 def _refuse_unwritable(path: Path | None) -> None:

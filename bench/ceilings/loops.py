@@ -88,7 +88,7 @@ def _insert(number: int) -> Loop:
         f"insert of prebuilt batches, {number} under way",
         _INSERT_EVENTS,
         2 * INSERT_BATCH_EVENTS * number,
-        7.0,
+        6.0,
         connections=number,
         batch=INSERT_BATCH_EVENTS,
     )
@@ -96,7 +96,7 @@ def _insert(number: int) -> Loop:
 
 def _consume(*, decoded: bool) -> Loop:
     name, told = ("consume-decoded", "decoded by msgspec") if decoded else ("consume-bytes", "bytes only")
-    return Loop(name, CONSUME, f"aiokafka getmany, {told}", _CONSUME_EVENTS, 50_000, 5.0, decoded=decoded)
+    return Loop(name, CONSUME, f"aiokafka getmany, {told}", _CONSUME_EVENTS, 50_000, 4.0, decoded=decoded)
 
 
 def _produce(number: int) -> Loop:
@@ -106,7 +106,7 @@ def _produce(number: int) -> Loop:
         f"aiokafka, keyed batches, {number} requests of {REQUEST_EVENTS} events in hand",
         _BATCHES_EVENTS,
         10_000,
-        7.0,
+        4.0,
         connections=number,
         batch=REQUEST_EVENTS,
     )
@@ -123,7 +123,7 @@ def _handler(batch: int, number: int) -> Loop:
         f"Sanic, {told}, {number} connections",
         requests * batch,
         requests // 10 * batch,
-        5.0,
+        4.0,
         connections=number,
         batch=batch,
     )

@@ -25,8 +25,8 @@ from pipeline.settings import Settings
 from pipeline.topics import event_topics
 
 _BATCH_BYTES = 512 * 1024
-_SENDS_IN_HAND = 1_000
-_SENDS_AT_ONCE = 50
+_SENDS_IN_HAND = 2_000
+_SENDS_AT_ONCE = 100
 _ANSWER_S = 30.0
 _MAX_KEYS = 65_536
 _partitioner = DefaultPartitioner()

@@ -239,4 +239,4 @@ def _told(loop: Loop, number: int, place: int, measured: Measured) -> LoopRepeat
 
 def _in_words(repeat: LoopRepeat) -> str:
     costs = ", ".join(f"{role} {cost:.2f}" for role, cost in repeat.cpu_s_per_100k_events.items())
-    return f"{repeat.events_per_s:,.0f} events/s ({costs} CPU-s per 100k events)"
+    return f"{repeat.events_per_s:,.0f} events/s ({costs})"

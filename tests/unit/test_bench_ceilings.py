@@ -398,13 +398,24 @@ class TestWhatARunDoes:
 class TestTheTable:
     def test_it_has_a_row_a_loop_and_says_what_has_to_be_known(self, capsys: pytest.CaptureFixture[str]) -> None:
         told = structs.replace(found(place(), Asked(loops.every(2), 3, Traffic()), others=0.4), servers="far")
-        command.Console(width=150).print(command.shown(told, Bounds()))
+        command.Console(width=80).print(command.shown(told, Bounds()))
         text = capsys.readouterr().out
+        assert "…" not in text
         for loop in loops.every(2):
             assert f"{loop.name} " in text
         assert "2,000" in text
-        assert "Caution: the machine was used beside the loops (40% by other programs" in text
-        assert "Kafka and MongoDB are your own" in text
+        words = " ".join(text.split())
+        assert "Caution: the machine was used beside the loops (40% by other programs" in words
+        assert "Kafka and MongoDB are your own" in words
+
+    def test_rates_are_told_with_three_digits(self) -> None:
+        assert [command._thousands(rate) for rate in (703.0, 7_026.0, 45_259.0, 387_130.0, 1_387_130.0)] == [
+            "0.70k",
+            "7.03k",
+            "45.3k",
+            "387k",
+            "1387k",
+        ]
 
     def test_a_file_that_cannot_be_written_is_refused_before_anything_is_measured(self, tmp_path: Path) -> None:
         for path in (tmp_path, tmp_path / "none" / "file.json"):
