@@ -146,7 +146,8 @@ def _ceilings(chosen: argparse.Namespace) -> int:
     from bench.ceilings import command  # noqa: PLC0415 - as above
 
     base, local = _settings(chosen)
-    command.run(command.Wanted(chosen.rounds, chosen.matrix, chosen.json), base, local=local)
+    wanted = command.Wanted(chosen.rounds, chosen.matrix, chosen.parts, chosen.only, chosen.json)
+    command.run(wanted, base, local=local)
     return EXIT_DONE
 
 

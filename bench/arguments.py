@@ -79,6 +79,8 @@ then it says what to measure next, and what a fitted curve says beyond, marked a
 examples:
   python -m bench ceilings                        about three minutes on two cores
   python -m bench ceilings --rounds 10 --json ceilings.json
+  python -m bench ceilings --rounds 10 --parts    worker, API and generator too: how close they come, about 20 minutes
+  python -m bench ceilings --rounds 10 --parts --only worker-1,insert-1,insert-2
   python -m bench ceilings --matrix my-matrix.toml
   PIPELINE_KAFKA_BOOTSTRAP_SERVERS=kafka:9092 PIPELINE_MONGO_URI=mongodb://db/?replicaSet=rs0 \\
     python -m bench ceilings
@@ -111,10 +113,10 @@ def parser(functions: Mapping[str, Command]) -> argparse.ArgumentParser:
     _add_common(running, "the folder that gets the run's folder (default: runs)")
     running.add_argument(
         "--ceilings",
-        choices=("auto", "always", "never"),
+        choices=("auto", "always", "parts", "never"),
         default="auto",
         help="what the bare loops reach here: kept figures or, in a run that is long enough, new ones (auto, the "
-        "default); new ones in any case; none",
+        "default); new ones in any case; new ones, with our own parts beside them in ten rounds; none",
     )
     running.set_defaults(function=functions["run"])
 
@@ -180,9 +182,18 @@ def _add_ceilings(commands: argparse._SubParsersAction[argparse.ArgumentParser])
     measuring.add_argument("--rounds", metavar="N", type=_rounds, default=3, help="of every loop (default: 3)")
     traffic = "with the traffic of this matrix (default: the default traffic, that of quick and full)"
     measuring.add_argument("--matrix", metavar="MATRIX", default="", help=traffic)
+    parts = "measure worker, API and generator too, next to the loops that they are held against"
+    measuring.add_argument("--parts", action="store_true", help=parts)
+    only = "these loops and parts alone, by name, separated by commas"
+    measuring.add_argument("--only", metavar="NAMES", type=_names, default=(), help=only)
     measuring.add_argument("--json", metavar="FILE", type=Path, help="write everything as JSON to FILE")
     measuring.set_defaults(keep_data=False)
     return measuring
+
+
+def _names(text: str) -> tuple[str, ...]:
+    """Read names that are separated by commas."""
+    return tuple(name for name in (each.strip() for each in text.split(",")) if name)
 
 
 def _rounds(text: str) -> int:

@@ -140,7 +140,7 @@ async def calibrate(traffic: Traffic, bounds: Bounds, wanted: str, logs: Path) -
         sink.start()
         url = await asyncio.to_thread(nullsink.url_of, sink)
         first = structs.replace(_FIRST_LOOK, traffic=traffic)
-        look = await _offer(first, url, folder / "look", sink.pid)
+        look = await offer(first, url, folder / "look", sink.pid)
         top = _top(first, look, bounds)
         staircase = LoadSpec(
             offered_load_events_per_s=top,
@@ -149,7 +149,7 @@ async def calibrate(traffic: Traffic, bounds: Bounds, wanted: str, logs: Path) -
             duration_s=_STAIRS * _STAIR_S,
             traffic=traffic,
         )
-        seen = await _offer(staircase, url, folder / "stairs", sink.pid)
+        seen = await offer(staircase, url, folder / "stairs", sink.pid)
     finally:
         sink.stop()
         shutil.rmtree(folder, ignore_errors=True)
@@ -192,7 +192,7 @@ def stairs_of(seen: Offering, top: float, bounds: Bounds) -> list[Stair]:
         start_ns, end_ns = round(number * _STAIR_S * _NS), round((number + 1) * _STAIR_S * _NS)
         inside = rows[(rows["intended"] >= start_ns) & (rows["intended"] < end_ns)]
         delay = durations.of_requests(seen.offered, start_ns, end_ns).schedule_delay
-        cpu_s = _cpu_s(seen, start_ns, end_ns)
+        cpu_s = cpu_s_between(seen, start_ns, end_ns)
         events = int(inside["count"].sum())
         unsent = int(inside["count"][inside["outcome"] == Outcome.UNSENT].sum())
         failed = int(inside["count"][inside["outcome"] != Outcome.ACCEPTED].sum()) - unsent
@@ -216,12 +216,12 @@ def stairs_of(seen: Offering, top: float, bounds: Bounds) -> list[Stair]:
 def _top(spec: LoadSpec, look: Offering, bounds: Bounds) -> float:
     """Give the load of the last stair: beyond what the first look's share of a core suggests."""
     start_ns, end_ns = round(_SETTLED_S * _NS), round(spec.duration_s * _NS)
-    share = _cpu_s(look, start_ns, end_ns) * _NS / (end_ns - start_ns)
+    share = cpu_s_between(look, start_ns, end_ns) * _NS / (end_ns - start_ns)
     suggested = spec.offered_load_events_per_s * bounds.generator_cpu_share / max(share, 1e-3)
     return round(min(max(_BEYOND * suggested, _LEAST_EVENTS_PER_S), _MOST_EVENTS_PER_S), -3)
 
 
-def _cpu_s(seen: Offering, start_ns: int, end_ns: int) -> float:
+def cpu_s_between(seen: Offering, start_ns: int, end_ns: int) -> float:
     """Give the CPU time used between two moments after the epoch."""
     at_ns = seen.at_ns - seen.offered.epoch_monotonic_ns
     return float(np.interp(end_ns, at_ns, seen.cpu_s) - np.interp(start_ns, at_ns, seen.cpu_s))
@@ -232,8 +232,12 @@ def _made(logs: Path) -> Path:
     return Path(tempfile.mkdtemp(prefix="calibration-", dir=logs))
 
 
-async def _offer(spec: LoadSpec, url: str, folder: Path, sink_pid: int) -> Offering:
-    """Have one generator process offer ``spec`` to the null sink at ``url``."""
+async def offer(spec: LoadSpec, url: str, folder: Path, sink_pid: int) -> Offering:
+    """Have one generator process offer ``spec`` to the null sink at ``url``; ``folder`` is made.
+
+    Raises:
+        RepeatError: the generator did not do what it should.
+    """
     (folder / "logs").mkdir(parents=True)
     generator = generator_process(spec, url, 1, folder, unsent_after_s=_UNSENT_AFTER_S)
     # The sink stands in the API's place.

@@ -8,7 +8,7 @@ from typing import Literal
 
 from bench import calibration, plan
 from bench.bundle import Bundle
-from bench.ceilings import freshness, loops, summary
+from bench.ceilings import freshness, loops, summary, targets
 from bench.ceilings.freshness import Place
 from bench.ceilings.result import Ceilings
 from bench.ceilings.session import Asked
@@ -18,10 +18,12 @@ from bench.servers import Servers
 from pipeline.errors import TidemarkError
 from pipeline.local.jars import cache_folder
 
-Choice = Literal["auto", "always", "never"]
-"""Of a run's ceilings: take kept ones or, if it is long enough, measure; measure in any case; do without."""
+Choice = Literal["auto", "always", "parts", "never"]
+"""Of a run's ceilings: take kept ones or, if it is long enough, measure; measure in any case; our own parts too, in as
+many rounds as a target needs; do without."""
 SHARE_OF_A_RUN = 0.1
 """Of what a run is expected to take, what it may spend on ceilings."""
+_ROUNDS = {"always": freshness.ROUNDS, "parts": targets.FEWEST_PAIRS}
 _HOW = "python -m bench ceilings"
 
 
@@ -70,9 +72,11 @@ async def _ceilings(
 ) -> Ceilings | None:
     """Give kept ceilings that are fresh and fit, else those that the run measures itself; None for a short run."""
     needed = loops.needed({cell.kind for cell in wanted.cells}, place.here.hardware.cores)
+    if choice == "parts":
+        needed = (*loops.every(place.here.hardware.cores), *loops.parts())
     a_round_s = loops.round_s(needed)
     run_s = plan.expected_s(plan.order(wanted))
-    rounds = freshness.ROUNDS if choice == "always" else rounds_of(run_s, a_round_s)
+    rounds = _ROUNDS.get(choice) or rounds_of(run_s, a_round_s)
     asked = Asked(needed, max(1, rounds), wanted.traffic)
     found = freshness.kept(cache, place, asked) if choice == "auto" else None
     if found is not None:
@@ -81,7 +85,7 @@ async def _ceilings(
     if not rounds:
         on_progress(f"no fresh ceilings of this machine are kept, and this run is too short to measure them: {_HOW}")
         return None
-    on_progress(f"measuring the ceilings of this machine: about {plan.duration(rounds * a_round_s)}, once a day")
+    on_progress(f"measuring the ceilings of this machine: about {plan.duration(rounds * a_round_s)}")
     try:
         return await freshness.measure(cache, place, asked, logs, on_progress)
     except TidemarkError as error:  # the report then shows no shares

@@ -58,10 +58,11 @@ def _ceilings(bundle: Bundle, cells: Sequence[Cell]) -> dict[str, Any]:
             "events_per_s": msgspec.to_builtins(loop.events_per_s),
             "cpu_s_per_100k_events": msgspec.to_builtins(loop.cpu_s_per_100k_events),
         }
-        for loop in (found.loops if found else ())
+        for loop in ((*found.loops, *found.parts) if found else ())
     ]
     measured = {"measured_at": found.measured_at, "rounds": found.rounds} if found else {}
-    return {**measured, "loops": loops, **msgspec.to_builtins(shares.of(bundle, cells))}
+    held = msgspec.to_builtins(found.held if found else ())
+    return {**measured, "loops": loops, "held": held, **msgspec.to_builtins(shares.of(bundle, cells))}
 
 
 def to_markdown(bundle: Bundle, cells: Sequence[Cell], judged: Verdict) -> str:

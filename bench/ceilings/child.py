@@ -27,6 +27,7 @@ _MEASURE: dict[str, Callable[[Task, Settings], Awaitable[Measured]]] = {
     loops.CONSUME: consuming.measure,
     loops.PRODUCE: producing.measure,
     loops.HANDLER: loading.measure,
+    loops.API: loading.measure,
 }
 
 

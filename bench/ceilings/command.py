@@ -16,10 +16,11 @@ from rich.text import Text
 
 from bench import bundle, calibration, keeping, matrix, servers
 from bench import session as surroundings
-from bench.ceilings import freshness, loops, summary
+from bench.ceilings import freshness, loops, summary, targets
 from bench.ceilings.freshness import Place
+from bench.ceilings.loops import Loop
 from bench.ceilings.meter import CLIENT
-from bench.ceilings.result import BareLoop, Ceilings, Interval
+from bench.ceilings.result import BareLoop, Ceilings, Held, Interval
 from bench.ceilings.session import Asked
 from bench.environment import describe, with_servers
 from bench.matrix import Bounds
@@ -37,10 +38,15 @@ _HEADS = ("bare loop", "events/s", "95% interval", "CPU-s", "and of", "p99, ms")
 
 @dataclass(frozen=True)
 class Wanted:
-    """What the user asked for. ``matrix``: whose traffic is measured; empty: the default traffic."""
+    """What the user asked for. ``matrix``: whose traffic is measured; empty: the default traffic.
+
+    ``parts``: our own parts too. ``only``: the names of the loops and parts to measure; empty: all.
+    """
 
     rounds: int
     matrix: str = ""
+    parts: bool = False
+    only: tuple[str, ...] = ()
     json: Path | None = None
 
 
@@ -57,9 +63,10 @@ def run(wanted: Wanted, base: Settings, *, local: bool) -> None:
     traffic, bounds = (given.traffic, given.bounds) if given else (Traffic(), Bounds())
     console = Console(highlight=False)
     logs = Path(tempfile.mkdtemp(prefix="tidemark-ceilings-"))
-    asked = Asked(loops.every(describe().hardware.cores), wanted.rounds, traffic)
+    asked = Asked(_chosen(wanted), wanted.rounds, traffic)
     about_s = wanted.rounds * loops.round_s(asked.loops) + _CALIBRATION_S + SERVERS_START_AND_STOP_S
-    console.print(f"{len(asked.loops)} bare loops in {wanted.rounds} rounds: about {duration(about_s)}")
+    what = "bare loops and parts" if wanted.parts else "bare loops"
+    console.print(f"{len(asked.loops)} {what} in {wanted.rounds} rounds: about {duration(about_s)}")
     console.print("(in brackets: CPU-s per 100k events)")
     with (
         surroundings.logged(logs),
@@ -68,40 +75,79 @@ def run(wanted: Wanted, base: Settings, *, local: bool) -> None:
     ):
         here = with_servers(describe(), started.versions)
         place = Place(here, started, freshness.where(started.settings, local=local), traffic, bounds)
-        found = asyncio.run(_measure(asked, place, logs, console))
+        found = asyncio.run(_measure(asked, place, logs, console, keep=not wanted.only))
     shutil.rmtree(logs, ignore_errors=True)  # where it failed they stay: the error names them
     if wanted.json is not None:
         bundle.write_json(wanted.json, found)
     console.print(shown(found, bounds))
 
 
-async def _measure(asked: Asked, place: Place, logs: Path, console: Console) -> Ceilings:
+async def _measure(asked: Asked, place: Place, logs: Path, console: Console, *, keep: bool) -> Ceilings:
     cache = cache_folder(place.settings.local.cache_dir)
     calibrated: Calibration | None = None
     try:
         calibrated = await calibration.at_hand(cache, place.traffic, place.bounds, logs, console.print)
     except TidemarkError as error:
         console.print(f"the generator could not be calibrated: {error}")
-    found = await freshness.measure(cache, place, asked, logs, console.print)
+    found = await freshness.measure(cache, place, asked, logs, console.print, keep=keep)
     return summary.with_generator(found, calibrated)
+
+
+def _chosen(wanted: Wanted) -> tuple[Loop, ...]:
+    """Give the loops that were asked for; raises UsageError where there is none of a name."""
+    every = loops.every(describe().hardware.cores) + (loops.parts() if wanted.parts else ())
+    unknown = [name for name in wanted.only if name not in {loop.name for loop in every}]
+    if unknown:
+        names = ", ".join(loop.name for loop in every)
+        hint = "" if wanted.parts else "; with --parts those of our own parts too"
+        raise UsageError(f"--only {unknown[0]}: there is none of this name: choose from {names}{hint}")
+    return tuple(loop for loop in every if not wanted.only or loop.name in wanted.only)
 
 
 def shown(found: Ceilings, bounds: Bounds) -> RenderableType:
     """Give the table of the loops, 80 columns wide, and what has to be known with it."""
     table = Table.grid(padding=(0, 2, 0, 0))
     table.add_row(*(Text(head, style="bold") for head in _HEADS))
-    for loop in found.loops:
+    for loop in [*found.loops, *found.parts]:
         client, other = _costs(loop)
         rate = f"{loop.events_per_s.mean:,.0f}"
         cells = [loop.name, rate, _span(loop.events_per_s), client, other, _service_time(loop)]
-        table.add_row(*(Text(cell, no_wrap=True) for cell in cells))
-    return Group(Text(""), table, *(Text(line) for line in _remarks(found, bounds)))
+        table.add_row(*(Text(cell) for cell in cells))
+    return Group(Text(""), table, *(Text(line) for line in _remarks(found, bounds)), *_held(found.held))
+
+
+def _held(held: Sequence[Held]) -> list[RenderableType]:
+    """Give a row for each target of a part: what it came to, its bounds, what was wanted, and whether it is met."""
+    if not held:
+        return []
+    table = Table.grid(padding=(0, 2, 0, 0))
+    table.add_row(*(Text(head, style="bold") for head in ("part", "against", "ratio", "bounds", "wanted", "")))
+    for each in held:
+        against = each.against or _limit(each)
+        ratio = _NOTHING if each.ratio is None else f"{each.ratio:.3f}"
+        span = _NOTHING if each.low is None or each.high is None else f"{each.low:.3f} {each.high:.3f}"
+        wanted = f"{'>=' if each.side == 'at least' else '<='} {each.share:g}"
+        verdict = Text(each.verdict, style={"met": "green", "not met": "red"}.get(each.verdict, "yellow"))
+        cells = [f"{each.part}: {each.quantity}", against, ratio, span, wanted]
+        table.add_row(*(Text(cell) for cell in cells), verdict)
+    words = (
+        "ratio: geometric mean of the rounds' pairs, with its one-sided 95% bounds; a target is met when the bound "
+        f"of at least {targets.FEWEST_PAIRS} pairs clears it."
+    )
+    return [Text(""), table, Text(""), Text(words)]
+
+
+def _limit(held: Held) -> str:
+    return f"{held.pairs[0].against:,g}" if held.pairs else _NOTHING
 
 
 def _costs(loop: BareLoop) -> tuple[str, str]:
     """Give what the loop's own process used, and what the one server that it works with did, by name."""
     told = dict(loop.cpu_s_per_100k_events)
+    parts = [told.pop(role) for role in (loops.WORKER, loops.API) if role in told]
     client = told.pop(CLIENT, None) or told.pop(loops.GENERATOR, None)
+    if parts:  # of a part its own, not that of what loads it
+        client = parts[0]
     other = ", ".join(f"{role} {cost.mean:.2f}" for role, cost in told.items())
     return f"{client.mean:.2f}" if client else _NOTHING, other or _NOTHING
 

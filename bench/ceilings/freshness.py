@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from aiokafka.errors import KafkaError
+from msgspec import structs
 from pymongo.errors import PyMongoError
 
 from bench import keeping
@@ -92,8 +93,10 @@ def kept(cache: Path, place: Place, wanted: Asked) -> Ceilings | None:
     return found if fits and age_s <= (keeping.DISTURBED_KEPT_S if disturbed else FRESH_S) else None
 
 
-async def measure(cache: Path, place: Place, asked: Asked, logs: Path, on_progress: Callable[[str], None]) -> Ceilings:
-    """Measure now, and leave what was found in ``cache``.
+async def measure(
+    cache: Path, place: Place, asked: Asked, logs: Path, on_progress: Callable[[str], None], *, keep: bool = True
+) -> Ceilings:
+    """Measure now, and leave what was found in ``cache`` if it is to be kept.
 
     Raises:
         TidemarkError: a loop could not be measured; the message says which.
@@ -111,7 +114,9 @@ async def measure(cache: Path, place: Place, asked: Asked, logs: Path, on_progre
         where=place.where,
         took_s=time.monotonic() - began_s,
     )
-    keeping.keep(cache / _FOLDER, found, found.fingerprint)
+    # The parts are our own code: they are measured anew whenever they are asked for.
+    if keep:
+        keeping.keep(cache / _FOLDER, structs.replace(found, parts=[], held=[]), found.fingerprint)
     return found
 
 

@@ -1,25 +1,31 @@
-"""The bare loops: what each does, how many events it takes, and which of them a run needs."""
+"""The bare loops, and the parts of ours that are held against them: what each does, and which of them a run needs."""
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from typing import Final, Literal
 
 from msgspec import Struct
 
-Kind = Literal["insert", "consume", "produce", "handler"]
+Kind = Literal["insert", "consume", "produce", "handler", "worker", "api", "generator"]
 
 INSERT: Final = "insert"
 CONSUME: Final = "consume"
 PRODUCE: Final = "produce"
 HANDLER: Final = "handler"
-SERVERS: dict[str, tuple[str, ...]] = {
-    INSERT: ("mongodb",),
-    CONSUME: ("kafka",),
-    PRODUCE: ("kafka",),
-    HANDLER: ("handler",),
+WORKER: Final = "worker"
+API: Final = "api"
+OFFERING: Final = "generator"
+ROLES: dict[str, tuple[str, ...]] = {
+    INSERT: ("client", "mongodb"),
+    CONSUME: ("client", "kafka"),
+    PRODUCE: ("client", "kafka"),
+    HANDLER: ("client", "handler"),
+    WORKER: ("worker", "kafka", "mongodb"),
+    API: ("client", "api", "kafka"),
+    OFFERING: ("generator",),
 }
-"""Whose CPU counts beside the client's, by the kind of loop."""
+"""Whose CPU is told, by the kind of loop; the client is the process of the loop itself."""
 
 INSERT_BATCH_EVENTS = 2_000
 REQUEST_EVENTS = 100
@@ -31,13 +37,17 @@ GENERATOR = "generator"
 _MOST_CONNECTIONS = 16
 _INSERT_EVENTS, _CONSUME_EVENTS, _SEND_EVENTS, _BATCHES_EVENTS = 100_000, 400_000, 100_000, 200_000
 _SINGLE_REQUESTS, _BATCH_REQUESTS = 10_000, 5_000
+_DRAIN_EVENTS, _API_SINGLE_REQUESTS, _API_BATCH_REQUESTS = 300_000, 8_000, 3_000
+_OFFER_S, _OFFER_WARM_UP_S = 5.0, 1.0
 
 
 class Loop(Struct, frozen=True):
-    """One bare loop. ``events``: counted in a repeat, at most; ``warm_up``: before them, not counted.
+    """One bare loop, or one part of ours.
 
-    ``connections``: inserts under way, or requests in hand. ``batch``: events of one of these. ``decoded``: events
-    are decoded too. ``about_s``: what a repeat takes, start and clean-up included, on two cores.
+    ``events``: counted in a repeat, at most; ``warm_up``: before them, not counted. ``connections``: inserts under way,
+    requests in hand, or workers. ``batch``: events of one insert or request. ``decoded``: events are decoded too.
+    ``pooled``: events of several requests share a batch. ``offered_load_events_per_s``: what a generator offers.
+    ``about_s``: what a repeat takes, start and clean-up included, on two cores.
     """
 
     name: str
@@ -49,6 +59,8 @@ class Loop(Struct, frozen=True):
     connections: int = 1
     batch: int = 1
     decoded: bool = False
+    pooled: bool = False
+    offered_load_events_per_s: float = 0.0
 
 
 def every(cores: int) -> tuple[Loop, ...]:
@@ -58,16 +70,41 @@ def every(cores: int) -> tuple[Loop, ...]:
         _consume(decoded=False),
         _consume(decoded=True),
         Loop("produce-single", PRODUCE, "aiokafka, one send an event", _SEND_EVENTS, 5_000, 5.0),
-        *(_produce(number) for number in (8, 64)),
+        *(_produce(number, pooled=pooled) for pooled in (False, True) for number in (8, 64)),
         *(_handler(batch, number) for batch in (1, REQUEST_EVENTS) for number in (8, 64)),
     )
+
+
+def parts() -> tuple[Loop, ...]:
+    """Give the parts of ours: worker, API and generator, each as it runs in a cell, with everything that it records."""
+    return (
+        *(_worker(number) for number in (1, 2)),
+        *(_api(batch, number) for batch in (1, REQUEST_EVENTS) for number in (8, 64)),
+        _offering("generator-105k", 105_000, REQUEST_EVENTS),
+        _offering("generator-50k", 50_000, REQUEST_EVENTS),
+        _offering("generator-3k-single", 3_000, 1),
+    )
+
+
+def together(loops: Sequence[Loop]) -> tuple[tuple[Loop, ...], ...]:
+    """Put those into groups that are held against each other, to be measured one right after the other."""
+    groups: dict[str, list[Loop]] = {}
+    for loop in loops:
+        groups.setdefault(_task_of(loop), []).append(loop)
+    return tuple(map(tuple, groups.values()))
+
+
+def _task_of(loop: Loop) -> str:
+    if loop.kind in (INSERT, WORKER):
+        return "store"
+    return f"take requests of {loop.batch}" if loop.kind in (PRODUCE, HANDLER, API) else loop.kind
 
 
 def needed(kinds: Collection[str], cores: int) -> tuple[Loop, ...]:
     """Give the loops that the ceilings of cells of these ``kinds`` rest on: a drain's need no HTTP and no producer."""
     names = {_insert(number).name for number in connections(cores)} | {"consume-decoded"}
     if any(kind != "drain" for kind in kinds):
-        names |= {"produce-batches-8", "produce-batches-64", "handler-single-8", "handler-batches-8"}
+        names |= {"produce-pooled-8", "produce-pooled-64", "handler-single-8", "handler-batches-8"}
     return tuple(loop for loop in every(cores) if loop.name in names)
 
 
@@ -99,16 +136,18 @@ def _consume(*, decoded: bool) -> Loop:
     return Loop(name, CONSUME, f"aiokafka getmany, {told}", _CONSUME_EVENTS, 50_000, 4.0, decoded=decoded)
 
 
-def _produce(number: int) -> Loop:
+def _produce(number: int, *, pooled: bool) -> Loop:
+    name, told = ("pooled", "pooled over") if pooled else ("requests", "of each of")
     return Loop(
-        f"produce-batches-{number}",
+        f"produce-{name}-{number}",
         PRODUCE,
-        f"aiokafka, keyed batches, {number} requests of {REQUEST_EVENTS} events in hand",
+        f"aiokafka, keyed batches {told} {number} requests of {REQUEST_EVENTS} events in hand",
         _BATCHES_EVENTS,
         10_000,
         4.0,
         connections=number,
         batch=REQUEST_EVENTS,
+        pooled=pooled,
     )
 
 
@@ -126,4 +165,47 @@ def _handler(batch: int, number: int) -> Loop:
         4.0,
         connections=number,
         batch=batch,
+    )
+
+
+def _worker(number: int) -> Loop:
+    return Loop(
+        f"worker-{number}",
+        WORKER,
+        f"a drain by {number} worker{'s' if number > 1 else ''}",
+        _DRAIN_EVENTS,
+        _DRAIN_EVENTS // 10,
+        14.0,
+        connections=number,
+        batch=INSERT_BATCH_EVENTS,
+    )
+
+
+def _api(batch: int, number: int) -> Loop:
+    if batch == 1:
+        name, told, requests = "single", "one event a request", _API_SINGLE_REQUESTS
+    else:
+        name, told, requests = "batches", f"{batch} events a request", _API_BATCH_REQUESTS
+    return Loop(
+        f"api-{name}-{number}",
+        API,
+        f"the API, {told}, {number} connections",
+        requests * batch,
+        requests // 5 * batch,
+        9.0,
+        connections=number,
+        batch=batch,
+    )
+
+
+def _offering(name: str, events_per_s: float, batch: int) -> Loop:
+    return Loop(
+        name,
+        OFFERING,
+        f"the generator, {events_per_s:,.0f} events/s in requests of {batch}, against a server that keeps nothing",
+        int(events_per_s * (_OFFER_S - _OFFER_WARM_UP_S)),
+        int(events_per_s * _OFFER_WARM_UP_S),
+        10.0,
+        batch=batch,
+        offered_load_events_per_s=events_per_s,
     )

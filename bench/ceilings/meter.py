@@ -28,12 +28,17 @@ class Reading:
 
 
 class Measured(Struct, frozen=True, kw_only=True):
-    """What one repeat of a loop came to; ``cpu_s``: of the client and of each role that was followed."""
+    """What one repeat of a loop came to; ``cpu_s``: of the client and of each role that was followed.
+
+    ``memory_mb``: of the largest process of a part, at the end of its window. None: not of this kind of loop.
+    """
 
     events: int
     took_s: float
     cpu_s: dict[str, float]
-    service_time_ms: Percentiles | None
+    service_time_ms: Percentiles | None = None
+    schedule_delay_ms: Percentiles | None = None
+    memory_mb: float | None = None
     disturbance: Disturbance
 
 

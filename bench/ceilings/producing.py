@@ -1,7 +1,8 @@
 """The bare producers: aiokafka with one send an event, and with a keyed batch for each partition.
 
-Both keep the settings that the API gives its producer. In batches, events are grouped by the producer's own partitioner
-over the requests that are in hand, as the API does it: half of these are on their way while the other half is grouped.
+Both keep the settings that the API gives its producer. In batches, events are grouped by the producer's own
+partitioner: those of each request by themselves, or pooled over the requests that are in hand, as the API does it,
+so that half of these are on their way while the other half is grouped.
 """
 
 from __future__ import annotations
@@ -9,7 +10,8 @@ from __future__ import annotations
 import asyncio
 import functools
 import time
-from collections.abc import Awaitable, Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -18,6 +20,7 @@ from aiokafka.partitioner import DefaultPartitioner
 
 from bench import durations
 from bench.ceilings import material, meter
+from bench.ceilings.loops import Loop
 from bench.ceilings.material import Message
 from bench.ceilings.meter import Measured, Meter
 from bench.ceilings.task import Deadline, Task
@@ -31,6 +34,7 @@ _ANSWER_S = 30.0
 _MAX_KEYS = 65_536
 _partitioner = DefaultPartitioner()
 Request = list[Message]
+_Produce = Callable[[Sequence[Request], Deadline], Awaitable[tuple[int, list[int]]]]
 
 
 async def measure(task: Task, settings: Settings) -> Measured:
@@ -54,7 +58,7 @@ async def measure(task: Task, settings: Settings) -> Measured:
     await producer.start()
     try:
         await producer.client.set_topics(event_topics(kafka))
-        produce = _Batches(producer, settings, loop.connections).produce if loop.batch > 1 else _Sends(producer).produce
+        produce = _way(producer, settings, loop)
         await produce(requests[:first], Deadline(task.longest_s))
         material.settle()
         reader = Meter(task.pids)
@@ -65,6 +69,12 @@ async def measure(task: Task, settings: Settings) -> Measured:
         await asyncio.wait_for(producer.stop(), _ANSWER_S)
     service_time_ms = durations.percentiles(np.array(took_ns, dtype=np.int64)) if took_ns else None
     return meter.measured(before, after, events, service_time_ms)
+
+
+def _way(producer: AIOKafkaProducer, settings: Settings, loop: Loop) -> _Produce:
+    if loop.batch == 1:
+        return _Sends(producer).produce
+    return (_Pooled if loop.pooled else _Requests)(producer, settings, loop.connections).produce
 
 
 class _Sends:
@@ -96,15 +106,47 @@ class _Sends:
 
 
 class _Batches:
-    """A batch for each partition, of half the requests in hand, while the other half is on its way."""
+    """Makes and sends a batch for each partition."""
 
     def __init__(self, producer: AIOKafkaProducer, settings: Settings, in_hand: int) -> None:
         self._producer = producer
-        self._at_once = max(1, in_hand // 2)
+        self._in_hand = in_hand
+        self._turns: defaultdict[tuple[str, int], asyncio.Lock] = defaultdict(asyncio.Lock)
         cluster = producer.client.cluster
         self._partitions = {
             topic: tuple(cluster.partitions_for_topic(topic) or ()) for topic in event_topics(settings.kafka)
         }
+
+    async def _send(self, part: Sequence[Request]) -> list[Awaitable[object]]:
+        """Group the events of some requests by partition and hand a batch of each over; give what acknowledges them."""
+        create, partitions = self._producer.create_batch, self._partitions
+        now_ms = time.time_ns() // 1_000_000
+        open_: dict[tuple[str, int], Any] = {}
+        full: list[tuple[tuple[str, int], Any]] = []
+        for request in part:
+            for message in request:
+                to = (message.topic, _partition(message.key, partitions[message.topic]))
+                batch = open_.get(to)
+                if batch is None:
+                    batch = open_[to] = create()
+                if batch.append(timestamp=now_ms, key=message.key, value=message.value) is None:
+                    full.append((to, batch))
+                    batch = open_[to] = create()
+                    batch.append(timestamp=now_ms, key=message.key, value=message.value)
+        handed_over = [self._hand_over(to, batch) for to, batch in [*full, *open_.items()]]
+        return await asyncio.gather(*handed_over)
+
+    async def _hand_over(self, to: tuple[str, int], batch: Any) -> Awaitable[object]:
+        """Give a batch to the producer, which takes one of a partition at a time; give what acknowledges it."""
+        topic, partition = to
+        batch.close()
+        async with self._turns[to]:  # first come, first served: the producer itself would let any of those who wait
+            acknowledged: Awaitable[object] = await self._producer.send_batch(batch, topic, partition=partition)
+            return acknowledged
+
+
+class _Pooled(_Batches):
+    """Batches of half the requests in hand, while those of the other half are on their way."""
 
     async def produce(self, requests: Sequence[Request], deadline: Deadline) -> tuple[int, list[int]]:
         """Send request after request; give how many events were acknowledged, and what each request took (ns)."""
@@ -127,30 +169,31 @@ class _Batches:
         return events, took_ns
 
     def _parts(self, requests: Sequence[Request]) -> Iterator[Sequence[Request]]:
-        for first in range(0, len(requests), self._at_once):
-            yield requests[first : first + self._at_once]
+        at_once = max(1, self._in_hand // 2)
+        for first in range(0, len(requests), at_once):
+            yield requests[first : first + at_once]
 
-    async def _send(self, part: Sequence[Request]) -> list[Awaitable[object]]:
-        """Group the events of some requests by partition and hand a batch of each over; give what acknowledges them."""
-        create, partitions = self._producer.create_batch, self._partitions
-        now_ms = time.time_ns() // 1_000_000
-        open_: dict[tuple[str, int], Any] = {}
-        full: list[tuple[tuple[str, int], Any]] = []
-        for request in part:
-            for message in request:
-                to = (message.topic, _partition(message.key, partitions[message.topic]))
-                batch = open_.get(to)
-                if batch is None:
-                    batch = open_[to] = create()
-                if batch.append(timestamp=now_ms, key=message.key, value=message.value) is None:
-                    full.append((to, batch))
-                    batch = open_[to] = create()
-                    batch.append(timestamp=now_ms, key=message.key, value=message.value)
-        acknowledgements = []
-        for (topic, partition), batch in [*full, *open_.items()]:
-            batch.close()
-            acknowledgements.append(await self._producer.send_batch(batch, topic, partition=partition))
-        return acknowledgements
+
+class _Requests(_Batches):
+    """Batches of one request each, so many requests in hand at a time."""
+
+    async def produce(self, requests: Sequence[Request], deadline: Deadline) -> tuple[int, list[int]]:
+        """Send request after request; give how many events were acknowledged, and what each request took (ns)."""
+        took_ns: list[int] = []
+        left = iter(requests)
+
+        async def one_after_the_other() -> int:
+            events = 0
+            for request in left:  # all of them take from the same
+                began_ns = time.monotonic_ns()
+                await _acknowledged(await self._send([request]))
+                took_ns.append(time.monotonic_ns() - began_ns)
+                events += len(request)
+                if deadline.passed:
+                    break
+            return events
+
+        return sum(await asyncio.gather(*(one_after_the_other() for _ in range(self._in_hand)))), took_ns
 
 
 async def _acknowledged(waiting: Sequence[Awaitable[object]]) -> None:

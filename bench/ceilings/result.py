@@ -20,7 +20,9 @@ class LoopRepeat(Struct, frozen=True, kw_only=True):
     """One repeat of one bare loop; ``place`` counts from 1 in the order of its round.
 
     ``cpu_s_per_100k_events``: of ``client`` (the process of the loop) and, where they take part and are ours, of
-    ``handler``, ``kafka`` and ``mongodb``. ``service_time_ms``: of the loop's requests, None where it has none.
+    ``handler``, ``kafka`` and ``mongodb``; of a part also of ``worker``, ``api`` or ``generator``. ``service_time_ms``:
+    of the loop's requests, ``schedule_delay_ms``: of the generator's, ``memory_mb``: of a worker's process at the end.
+    None where it has none.
     """
 
     round: int
@@ -30,6 +32,8 @@ class LoopRepeat(Struct, frozen=True, kw_only=True):
     events_per_s: float
     cpu_s_per_100k_events: dict[str, float]
     service_time_ms: Percentiles | None = None
+    schedule_delay_ms: Percentiles | None = None
+    memory_mb: float | None = None
     disturbance: Disturbance | None = None
 
 
@@ -56,11 +60,42 @@ class Conditions(Struct, frozen=True, kw_only=True):
     compression: str
 
 
+class Pair(Struct, frozen=True):
+    """A part's figure and what it is held against, of one round, in the same unit; ``ratio`` of the two."""
+
+    round: int
+    value: float
+    against: float
+    ratio: float
+
+
+class Held(Struct, frozen=True, kw_only=True):
+    """A part held against a bare loop, or where ``against`` is empty against a limit: all pairs, and what they show.
+
+    ``quantity`` is to be ``side`` ("at least", "at most") ``share`` of the loop's plus ``spare``. ``ratio``: geometric
+    mean, with its one-sided 95% bounds ``low`` and ``high``. ``verdict``: "met", "not met" or "cannot tell".
+    """
+
+    name: str
+    part: str
+    against: str
+    quantity: str
+    side: str
+    share: float
+    spare: float
+    ratio: float | None
+    low: float | None
+    high: float | None
+    verdict: str
+    pairs: list[Pair]
+
+
 class Ceilings(Struct, frozen=True, kw_only=True):
     """What the bare loops came to on this machine and these servers, interleaved over ``rounds``.
 
     ``fingerprint``: of all that it depends on; a run on the same takes it over while it is fresh. ``servers``:
-    "local", or where they are. ``disturbance``: what others used of the machine, over all repeats.
+    "local", or where they are. ``disturbance``: what others used of the machine, over all repeats. ``parts``, ``held``:
+    our own parts, where they were measured beside the loops, and how close they come.
     """
 
     schema_version: int = SCHEMA_VERSION
@@ -73,3 +108,5 @@ class Ceilings(Struct, frozen=True, kw_only=True):
     conditions: Conditions
     disturbance: Disturbance | None
     loops: list[BareLoop]
+    parts: list[BareLoop] = []
+    held: list[Held] = []

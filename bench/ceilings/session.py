@@ -1,4 +1,7 @@
-"""A session: every bare loop once in each round, in an order of its own, each repeat in a process of its own."""
+"""A session: every bare loop, and part of ours, once in each round, in an order of its own.
+
+Each repeat of a bare loop is a process of its own; a part of ours is the processes that a cell has of it.
+"""
 
 from __future__ import annotations
 
@@ -21,9 +24,9 @@ from msgspec import structs
 from pymongo import MongoClient
 from pymongo.errors import PyMongoError
 
-from bench.ceilings import handler, loops, material
+from bench.ceilings import handler, loops, material, parts
 from bench.ceilings.loops import Loop
-from bench.ceilings.meter import CLIENT, Measured
+from bench.ceilings.meter import Measured
 from bench.ceilings.result import LoopRepeat
 from bench.ceilings.task import Task
 from bench.cellspec import CellSpec
@@ -60,9 +63,9 @@ def order(asked: Asked) -> tuple[tuple[int, Loop], ...]:
     """Give every repeat as (round, loop), in the order that they are measured."""
     planned: list[tuple[int, Loop]] = []
     for number in range(1, asked.rounds + 1):
-        of_round = list(asked.loops)
-        random.Random(f"{asked.seed}/{number}").shuffle(of_round)  # noqa: S311 - an order, and no secret
-        planned += [(number, loop) for loop in of_round]
+        chance = random.Random(f"{asked.seed}/{number}")  # noqa: S311 - an order, and no secret
+        groups = [chance.sample(group, len(group)) for group in loops.together(asked.loops)]
+        planned += [(number, loop) for group in chance.sample(groups, len(groups)) for loop in group]
     return tuple(planned)
 
 
@@ -129,6 +132,8 @@ class _Bench:
         if loop.kind == loops.PRODUCE:
             async with _topics(fresh):
                 return await self._run(loop, fresh, self._traffic)
+        if loop.kind in (loops.WORKER, loops.API, loops.OFFERING):
+            return await self._part(loop, fresh)
         answering = handler.null_handler(self._logs)
         try:
             answering.start()
@@ -136,6 +141,17 @@ class _Bench:
             return await self._run(loop, fresh, self._traffic, url, {"handler": [answering.pid]})
         finally:
             answering.stop()
+
+    async def _part(self, loop: Loop, fresh: Settings) -> Measured:
+        """Measure a part of ours, as it is in a cell."""
+        folder = self._folder / f"{loop.name}-{self._repeats}"
+        folder.mkdir()
+        if loop.kind == loops.WORKER:
+            return await parts.drain(loop, fresh, self._even, folder, self._servers.pids, 3 * loops.LONGEST_S)
+        if loop.kind == loops.OFFERING:
+            return await parts.offering(loop, self._traffic, folder)
+        async with parts.api(fresh, folder) as system:
+            return await self._run(loop, fresh, self._traffic, system.url, {"api": system.pids()["api"]})
 
     def _settings(self, name: str) -> Settings:
         return settings_for(self._servers.settings, _CELL, f"{self._name}-{name}")
@@ -165,8 +181,8 @@ class _Bench:
             [sys.executable, "-m", "bench.ceilings.child", path],
             env=child_environment(settings),
             log_path=self._logs / f"{loop.name}.log",
-            # What loads the null handler stands in the generator's place, all others in a worker's or the API's.
-            niceness=0 if loop.kind == loops.HANDLER else NICENESS,
+            # What loads a server stands in the generator's place, all others in a worker's or the API's.
+            niceness=0 if loop.kind in (loops.HANDLER, loops.API) else NICENESS,
         )
         try:
             process.start()
@@ -221,8 +237,7 @@ def _drop(settings: Settings) -> None:
 
 
 def _told(loop: Loop, number: int, place: int, measured: Measured) -> LoopRepeat:
-    """Give a repeat as the result has it: CPU of the client and of the servers that the loop uses, if they are ours."""
-    counted = (CLIENT, *loops.SERVERS[loop.kind])
+    """Give a repeat as the result has it: CPU of the roles that the loop uses, if they are ours."""
     return LoopRepeat(
         round=number,
         place=place,
@@ -230,9 +245,13 @@ def _told(loop: Loop, number: int, place: int, measured: Measured) -> LoopRepeat
         took_s=measured.took_s,
         events_per_s=measured.events / measured.took_s,
         cpu_s_per_100k_events={
-            role: measured.cpu_s[role] / measured.events * _PER_100K for role in counted if role in measured.cpu_s
+            role: measured.cpu_s[role] / measured.events * _PER_100K
+            for role in loops.ROLES[loop.kind]
+            if role in measured.cpu_s
         },
         service_time_ms=measured.service_time_ms,
+        schedule_delay_ms=measured.schedule_delay_ms,
+        memory_mb=measured.memory_mb,
         disturbance=measured.disturbance,
     )
 

@@ -10,7 +10,7 @@ from msgspec import structs
 from scipy import special
 
 from bench import bundle
-from bench.ceilings import loops
+from bench.ceilings import loops, targets
 from bench.ceilings.loops import Loop
 from bench.ceilings.result import BareLoop, Ceilings, Conditions, Interval, LoopRepeat
 from bench.ceilings.session import PARTITIONS, Asked
@@ -48,7 +48,9 @@ def conclude(
     where: str,
     took_s: float,
 ) -> Ceilings:
-    """Say what a session came to. ``where``: "local", or where the servers are."""
+    """Say what a session came to: loops, and parts apart from them. ``where``: "local", or where the servers are."""
+    told = [_bare_loop(loop, repeats[loop.name]) for loop in asked.loops]
+    names = {part.name for part in loops.parts()}
     return Ceilings(
         fingerprint=fingerprint,
         measured_at=bundle.now(),
@@ -58,7 +60,9 @@ def conclude(
         servers=where,
         conditions=conditions(asked, settings),
         disturbance=disturbance([each for of_loop in repeats.values() for each in of_loop]),
-        loops=[_bare_loop(loop, repeats[loop.name]) for loop in asked.loops],
+        loops=[loop for loop in told if loop.name not in names],
+        parts=[loop for loop in told if loop.name in names],
+        held=targets.held(repeats),
     )
 
 

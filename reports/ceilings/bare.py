@@ -60,7 +60,7 @@ def costs(found: Ceilings, kind: str) -> dict[str, float]:
     summed: dict[str, float] = {}
     if kind != DRAIN:
         told.append((_fastest(found, "generator"), {"generator": "generator"}))
-        told.append((_fastest(found, "produce-batches-"), {"client": "api", "kafka": "kafka"}))
+        told.append((_fastest(found, "produce-pooled-"), {"client": "api", "kafka": "kafka"}))
         handler = _handler_cost(found)
         if handler is None:
             return {}
@@ -100,7 +100,7 @@ def _generator(found: Ceilings) -> Part | None:
 
 
 def _produce(found: Ceilings) -> Part | None:
-    return _part("produce", _fastest(found, "produce-batches-"))
+    return _part("produce", _fastest(found, "produce-pooled-"))
 
 
 def _consume(found: Ceilings) -> Part | None:

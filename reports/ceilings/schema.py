@@ -7,14 +7,16 @@ from msgspec import Struct
 from reports.schema import Disturbance, Percentiles
 from reports.statistics import Interval
 
-__all__ = ["BareLoop", "Ceilings", "Conditions", "Interval", "LoopRepeat"]
+__all__ = ["BareLoop", "Ceilings", "Conditions", "Held", "Interval", "LoopRepeat", "Pair"]
 
 
 class LoopRepeat(Struct, frozen=True, kw_only=True):
     """One repeat of one bare loop; ``place`` counts from 1 in the order of its round.
 
     ``cpu_s_per_100k_events``: of ``client`` (the process of the loop) and, where they take part and are the run's, of
-    ``handler``, ``kafka`` and ``mongodb``. ``service_time_ms``: of the loop's requests, None where it has none.
+    ``handler``, ``kafka`` and ``mongodb``; of a part of ours also of ``worker``, ``api`` or ``generator``.
+    ``service_time_ms``: of the loop's requests, ``schedule_delay_ms``: of the generator's, ``memory_mb``: of a worker.
+    None where it has none.
     """
 
     round: int
@@ -24,6 +26,8 @@ class LoopRepeat(Struct, frozen=True, kw_only=True):
     events_per_s: float
     cpu_s_per_100k_events: dict[str, float] = {}
     service_time_ms: Percentiles | None = None
+    schedule_delay_ms: Percentiles | None = None
+    memory_mb: float | None = None
     disturbance: Disturbance | None = None
 
 
@@ -50,10 +54,41 @@ class Conditions(Struct, frozen=True, kw_only=True):
     compression: str
 
 
+class Pair(Struct, frozen=True):
+    """A part's figure and what it is held against, of one round, in the same unit; ``ratio`` of the two."""
+
+    round: int
+    value: float
+    against: float
+    ratio: float
+
+
+class Held(Struct, frozen=True, kw_only=True):
+    """A part held against a bare loop, or where ``against`` is empty against a limit: all pairs, and what they show.
+
+    ``quantity`` is to be ``side`` ("at least", "at most") ``share`` of the loop's plus ``spare``. ``ratio``: geometric
+    mean, with its one-sided 95% bounds ``low`` and ``high``. ``verdict``: "met", "not met" or "cannot tell".
+    """
+
+    name: str
+    part: str
+    against: str = ""
+    quantity: str
+    side: str
+    share: float
+    spare: float = 0.0
+    ratio: float | None = None
+    low: float | None = None
+    high: float | None = None
+    verdict: str = ""
+    pairs: tuple[Pair, ...] = ()
+
+
 class Ceilings(Struct, frozen=True, kw_only=True):
     """ceilings.json: what the bare loops came to on the machine and the servers of the run.
 
     ``servers``: "local", or where they are. ``disturbance``: what others used of the machine, over all repeats.
+    ``parts``, ``held``: our own parts, where they were measured beside the loops, and how close they come.
     """
 
     schema_version: int
@@ -66,3 +101,5 @@ class Ceilings(Struct, frozen=True, kw_only=True):
     conditions: Conditions
     disturbance: Disturbance | None = None
     loops: tuple[BareLoop, ...] = ()
+    parts: tuple[BareLoop, ...] = ()
+    held: tuple[Held, ...] = ()

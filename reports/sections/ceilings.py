@@ -25,6 +25,10 @@ _HOW = (
     "is offered: its share says how much of the ceiling that was. The bound is where CPU-s per 100k events, as they "
     "were, would use up all cores: cores / sum of costs."
 )
+_HELD = (
+    "Ratio: geometric mean of the pairs of each round, measured next to each other, with its one-sided 95% bounds. A "
+    "target is met when the bound of at least 10 pairs clears it."
+)
 _OWN_SERVERS = "Kafka and MongoDB are the user's own: the costs and bounds leave out what they used."
 
 
@@ -34,12 +38,26 @@ def section(bundle: Bundle, cells: Sequence[Cell]) -> Section:
     own = [_OWN_SERVERS] if bundle.manifest.servers not in ("", "local") else []
     found = bundle.ceilings
     words = [*(_measured(found, bundle) if found else [_NOT_MEASURED]), *_nearest(told, cells), *_least(told), _HOW]
+    words += _held(found) if found and found.held else []
     table = tables.account(told, cells)
     summary = "" if len(cells) <= _FEW else f"Ceiling, costs and bound of each of the {len(cells)} cells"
     parts = [Part(words=(*words, *own)), Part(table=table, summary=summary)]
+    if found and found.held:
+        parts.append(Part(words=(_HELD,), table=tables.held(found)))
     if found:
-        parts.append(Part(table=tables.loops(found), summary="The bare loops, with every repeat"))
+        what = "The bare loops and our parts" if found.parts else "The bare loops"
+        parts.append(Part(table=tables.loops(found), summary=f"{what}, with every repeat"))
     return Section("ceilings", _TITLE, _SHORT, tuple(parts))
+
+
+def _held(found: Ceilings) -> list[str]:
+    """Say how many of the targets were met."""
+    verdicts = [each.verdict for each in found.held]
+    told = [
+        f"{verdicts.count(verdict)} {verdict}" for verdict in ("met", "not met", "cannot tell") if verdict in verdicts
+    ]
+    targets = formats.plural(len(verdicts), "target")
+    return [f"Our own parts, each alone beside the bare loop that it is held against: {targets}, {', '.join(told)}."]
 
 
 def _measured(found: Ceilings, bundle: Bundle) -> list[str]:

@@ -10,7 +10,7 @@ from reports.ceilings.shares import Account, Share
 from reports.cells import ROLES, Cell
 from reports.tables import Table, span, table
 
-_LOOP_ROLES = ("client", "handler", "kafka", "mongodb", "generator")
+_LOOP_ROLES = ("client", "handler", "generator", "api", "worker", "kafka", "mongodb")
 
 
 def account(told: Account, cells: Sequence[Cell]) -> Table:
@@ -38,10 +38,11 @@ def account(told: Account, cells: Sequence[Cell]) -> Table:
 
 
 def loops(found: Ceilings) -> Table:
-    """One row a bare loop, with every repeat."""
-    roles = [role for role in _LOOP_ROLES if any(role in loop.cpu_s_per_100k_events for loop in found.loops)]
+    """One row a bare loop, and one a part of ours where they were measured, with every repeat."""
+    every = (*found.loops, *found.parts)
+    roles = [role for role in _LOOP_ROLES if any(role in loop.cpu_s_per_100k_events for loop in every)]
     rows = []
-    for loop in found.loops:
+    for loop in every:
         told = [loop.cpu_s_per_100k_events.get(role) for role in roles]
         costs = [formats.rounded(cost.mean if cost else None) for cost in told]
         each = "; ".join(formats.rounded(repeat.events_per_s) for repeat in loop.repeats)
@@ -50,6 +51,26 @@ def loops(found: Ceilings) -> Table:
     heads = ["bare loop", "what it does", "events/s", "95% t interval", *(f"{role}, CPU-s" for role in roles)]
     last = ["service time p99, ms", "each round, events/s"]
     return table([*heads, *last], rows, text=2, words=("each round, events/s",))
+
+
+def held(found: Ceilings) -> Table:
+    """One row a target: a part of ours, what it is held against, the ratio with its bounds, and every pair."""
+    rows = []
+    for each in found.held:
+        limit = formats.rounded(each.pairs[0].against) if each.pairs else formats.NOTHING
+        against = each.against or f"{limit} {each.quantity}"
+        spare = f" + {formats.rounded(each.spare)}" if each.spare else ""
+        wanted = f"{'≥' if each.side == 'at least' else '≤'} {formats.value(each.share)}"
+        pairs = "; ".join(f"{formats.rounded(pair.value)} / {formats.rounded(pair.against)}" for pair in each.pairs)
+        ratios = [_ratio(ratio) for ratio in (each.ratio, each.low, each.high)]
+        rows.append([each.name, each.quantity, f"{each.part} / {against}{spare}", *ratios, wanted, each.verdict, pairs])
+    heads = ["part", "quantity", "pair", "ratio", "lower bound", "upper bound", "wanted", "target", "every pair"]
+    missed = [at for at, each in enumerate(found.held) if each.verdict == "not met"]
+    return table(heads, rows, text=3, words=("wanted", "target", "every pair"), marked=missed)
+
+
+def _ratio(ratio: float | None) -> str:
+    return formats.NOTHING if ratio is None else f"{ratio:.3f}"
 
 
 def _reached(each: Share) -> list[str]:

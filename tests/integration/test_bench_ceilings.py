@@ -18,13 +18,16 @@ from loadtest._spec import Traffic
 from pipeline import provision
 from pipeline.settings import Settings
 
-EVENTS = {"insert-2": 20_000, "consume-decoded": 60_000, "produce-single": 6_000, "produce-batches-8": 40_000}
+EVENTS = {"insert-2": 20_000, "consume-decoded": 60_000, "produce-single": 6_000, "produce-pooled-8": 40_000}
 EVENTS |= {"handler-batches-8": 20_000}
+PARTS = {"worker-2": 20_000, "api-batches-8": 20_000, "generator-50k": 10_000}
 
 
 def small(name: str) -> loops.Loop:
-    loop = next(each for each in loops.every(2) if each.name == name)
-    return structs.replace(loop, events=EVENTS[name], warm_up=min(loop.warm_up, EVENTS[name] // 5))
+    loop = next(each for each in (*loops.every(2), *loops.parts()) if each.name == name)
+    events = (EVENTS | PARTS)[name]
+    rate = min(loop.offered_load_events_per_s, 5_000.0)
+    return structs.replace(loop, events=events, warm_up=min(loop.warm_up, events // 5), offered_load_events_per_s=rate)
 
 
 @pytest.fixture
@@ -69,6 +72,26 @@ def test_every_kind_of_loop_measures_its_events_and_leaves_nothing(ours: Servers
     assert (asyncio.run(topics(ours)), collections(ours)) == (set(), set())
     assert children() == before
     assert not list((tmp_path / "logs").glob("ceilings-*"))
+
+
+def test_our_parts_are_measured_alone_as_they_are_in_a_cell_and_leave_nothing(ours: Servers, tmp_path: Path) -> None:
+    before = children()
+    asked = Asked(tuple(small(name) for name in PARTS), 1, Traffic())
+    found = asyncio.run(session.measure(asked, ours, tmp_path / "logs", print))
+    [worker], [api], [generator] = (found[name] for name in PARTS)
+    # From the warm-up until 90%, in whole batches of which the first comes with the warm-up.
+    assert 0.3 * PARTS["worker-2"] <= worker.events <= PARTS["worker-2"]
+    assert worker.cpu_s_per_100k_events["worker"] > 0
+    assert worker.memory_mb is not None
+    assert 10 < worker.memory_mb < 1_000
+    assert 0.75 * PARTS["api-batches-8"] <= api.events <= 1.05 * PARTS["api-batches-8"]
+    assert api.cpu_s_per_100k_events["api"] > 0
+    assert api.service_time_ms is not None
+    assert 0.5 * PARTS["generator-50k"] <= generator.events <= 1.5 * PARTS["generator-50k"]  # a Poisson process
+    assert generator.cpu_s_per_100k_events["generator"] > 0
+    assert generator.schedule_delay_ms is not None
+    assert (asyncio.run(topics(ours)), collections(ours)) == (set(), set())
+    assert children() == before
 
 
 def test_a_loop_that_fails_is_named_with_its_words_and_leaves_nothing(ours: Servers, tmp_path: Path) -> None:

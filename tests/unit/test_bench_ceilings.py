@@ -18,17 +18,17 @@ from msgspec import structs
 
 from bench import machine, matrix, nullsink
 from bench.bundle import Bundle
-from bench.ceilings import command, freshness, loading, loops, material, meter, session, summary
+from bench.ceilings import command, freshness, loading, loops, material, meter, session, summary, targets
 from bench.ceilings.freshness import Place
 from bench.ceilings.handler import application
 from bench.ceilings.meter import Measured, Meter, Reading
-from bench.ceilings.result import Ceilings, Interval, LoopRepeat
+from bench.ceilings.result import Ceilings, Held, Interval, LoopRepeat
 from bench.ceilings.session import Asked
 from bench.ceilings.task import Task
 from bench.environment import Environment, Hardware
 from bench.errors import RepeatError
 from bench.matrix import Bounds
-from bench.result import Calibration, Disturbance
+from bench.result import Calibration, Disturbance, Percentiles
 from bench.sampling import Machine
 from bench.servers import Servers
 from loadtest._spec import Traffic
@@ -79,7 +79,7 @@ class TestWhichLoops:
     def test_a_run_of_drains_needs_no_http_and_no_producer(self) -> None:
         assert [loop.name for loop in DRAINS] == ["insert-1", "insert-2", "consume-decoded"]
         whole = {loop.name for loop in loops.needed({"drain", "steady"}, 4)}
-        assert {"insert-4", "produce-batches-8", "handler-single-8", "handler-batches-8"} < whole
+        assert {"insert-4", "produce-pooled-8", "handler-single-8", "handler-batches-8"} < whole
         assert whole < {loop.name for loop in loops.every(4)}
 
     def test_each_round_has_every_loop_once_in_an_order_of_its_own_that_the_seed_decides(self) -> None:
@@ -89,6 +89,83 @@ class TestWhichLoops:
         assert len({tuple(of_round) for of_round in names}) == 4
         assert session.order(asked) == session.order(asked)
         assert session.order(asked) != session.order(replace(asked, seed=8))
+
+    def test_parts_are_measured_right_beside_what_they_are_held_against(self) -> None:
+        asked = Asked((*loops.every(2), *loops.parts()), 3, Traffic())
+        for number in range(1, 4):
+            names = [loop.name for of_round, loop in session.order(asked) if of_round == number]
+            store = [names.index(name) for name in ("insert-1", "insert-2", "worker-1", "worker-2")]
+            assert max(store) - min(store) == 3
+            for target in targets.TARGETS:
+                assert all(abs(names.index(target.part) - names.index(each)) < 8 for each in target.against)
+
+    def test_a_part_that_is_not_there_is_refused_by_name(self) -> None:
+        with pytest.raises(UsageError, match=r"--only worker-1: .*with --parts"):
+            command._chosen(command.Wanted(rounds=1, only=("worker-1",)))
+        chosen = command._chosen(command.Wanted(rounds=1, parts=True, only=("worker-1", "insert-2")))
+        assert [loop.name for loop in chosen] == ["insert-2", "worker-1"]
+
+
+def target_of(name: str) -> Held:
+    """Hold a worker whose rates are those of ``name`` against inserts at 1,000/s; what it came to for the drain."""
+    rates = {
+        "met": [970.0, 960.0, 980.0, 965.0, 975.0] * 2,
+        "few": [970.0, 960.0, 980.0, 965.0, 975.0],
+        "missed": [900.0, 890.0, 910.0, 895.0, 905.0] * 2,
+        "noisy": [700.0, 1_300.0] * 5,
+    }[name]
+    faster, slower = [1_000.0] * len(rates), [400.0] * (len(rates) - 1) + [1_100.0]
+    measured = {"worker-1": repeats(rates), "insert-1": repeats(slower), "insert-2": repeats(faster)}
+    return next(held for held in targets.held(measured) if held.quantity == "events/s")
+
+
+class TestTargets:
+    def test_the_bound_of_ten_pairs_has_to_clear_it(self) -> None:
+        verdicts = {name: target_of(name).verdict for name in ("met", "few", "missed", "noisy")}
+        assert verdicts == {"met": "met", "few": "cannot tell", "missed": "not met", "noisy": "cannot tell"}
+
+    def test_bounds_are_one_sided_on_logarithms(self) -> None:
+        told = target_of("met")
+        logs = [math.log(pair.ratio) for pair in told.pairs]
+        centre = sum(logs) / 10
+        spread = math.sqrt(sum((each - centre) ** 2 for each in logs) / 9)
+        half = 1.8331 * spread / math.sqrt(10)  # the 95% point of t with 9 degrees of freedom in any table
+        assert told.ratio == pytest.approx(math.exp(centre))
+        assert (told.low, told.high) == (
+            pytest.approx(math.exp(centre - half), rel=1e-5),
+            pytest.approx(math.exp(centre + half), rel=1e-5),
+        )
+
+    def test_it_is_held_against_the_loop_that_is_faster_over_all_rounds_and_every_pair_is_kept(self) -> None:
+        told = target_of("met")
+        assert told.against == "insert-2"
+        assert [pair.against for pair in told.pairs] == [1_000.0] * 10
+        assert [pair.round for pair in told.pairs] == list(range(1, 11))
+
+    def test_an_upper_limit_has_its_spare_added_and_one_without_a_loop_its_limit(self) -> None:
+        def timed(p99_ms: float) -> list[LoopRepeat]:
+            return [structs.replace(each, service_time_ms=Percentiles(p99=p99_ms)) for each in repeats([100.0] * 10)]
+
+        loops_ = {"api-batches-8": timed(59.0), "produce-requests-8": timed(40.0), "api-batches-64": timed(260.0)}
+        by_part = {held.part: held for held in targets.held(loops_) if held.quantity == "service time p99, ms"}
+        assert by_part["api-batches-8"].pairs[0].against == 60.0
+        assert by_part["api-batches-8"].verdict == "met"
+        assert (by_part["api-batches-64"].pairs[0].against, by_part["api-batches-64"].verdict) == (250.0, "not met")
+
+    def test_what_was_not_measured_is_not_judged(self) -> None:
+        alone = targets.held({"worker-1": repeats([1.0])})
+        assert targets.held({"worker-1": repeats([1.0]), "insert-1": repeats([1.0])}) == alone
+        assert {held.quantity for held in alone} == {
+            "CPU-s per 100k events",
+            "MB",
+        }
+
+    def test_every_target_names_loops_and_parts_that_there_are(self) -> None:
+        loops_, parts = {loop.name for loop in loops.every(2)}, {loop.name for loop in loops.parts()}
+        for target in targets.TARGETS:
+            assert target.part in parts
+            assert set(target.against) <= loops_ | parts
+            assert bool(target.against) != bool(target.limit)
 
 
 class TestWhatRepeatsComeTo:

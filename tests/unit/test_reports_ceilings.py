@@ -34,8 +34,8 @@ LOOPS = {
     "consume-bytes": (314_000, {"client": 0.31, "kafka": 0.1}),
     "consume-decoded": (30_000, {"client": 0.5, "kafka": 0.2}),
     "produce-single": (63_000, {"client": 1.6, "kafka": 0.3}),
-    "produce-batches-8": (100_000, {"client": 0.8, "kafka": 0.3}),
-    "produce-batches-64": (120_000, {"client": 0.7, "kafka": 0.25}),
+    "produce-pooled-8": (100_000, {"client": 0.8, "kafka": 0.3}),
+    "produce-pooled-64": (120_000, {"client": 0.7, "kafka": 0.25}),
     "handler-single-8": (5_000, {"client": 5.0, "handler": 16.0}),
     "handler-batches-8": (300_000, {"client": 0.1, "handler": 0.3}),
     "generator": (90_000, {"generator": 0.6}),
@@ -187,6 +187,36 @@ class TestTheReport:
         assert "Caution" not in words
         assert made.parts[2].table is not None
         assert [row[0] for row in made.parts[2].table.rows] == list(LOOPS)
+
+    def test_parts_are_told_with_every_pair_and_those_that_missed_are_marked(self, tmp_path: Path) -> None:
+        held = {
+            "name": "a worker drains",
+            "part": "worker-1",
+            "against": "insert-2",
+            "quantity": "events/s",
+            "side": "at least",
+            "share": 0.95,
+            "ratio": 0.9,
+            "low": 0.88,
+            "high": 0.92,
+            "verdict": "not met",
+            "pairs": [{"round": 1, "value": 45_000.0, "against": 50_000.0, "ratio": 0.9}],
+        }
+        parts = [loop("worker-1", 45_000.0, {"worker": 1.1, "mongodb": 2.0})]
+        read = run_of(tmp_path, USUAL, parts=parts, held=[held, held | {"verdict": "met"}])
+        made = section.section(read, cells.of(read))
+        assert "2 targets, 1 met, 1 not met" in " ".join(made.parts[0].words)
+        told = made.parts[2].table
+        assert told is not None
+        assert told.marked == {0}
+        assert told.rows[0][2:6] == ("worker-1 / insert-2", "0.900", "0.880", "0.920")
+        assert told.rows[0][-1] == "45,000 / 50,000"
+        every = made.parts[3].table
+        assert every is not None
+        assert every.rows[-1][0] == "worker-1"
+        views = cells.of(read)
+        as_json = json.loads(summary.to_json(read, views, verdict.judge(read, views)))["ceilings"]
+        assert [each["verdict"] for each in as_json["held"]] == ["not met", "met"]
 
     def test_a_machine_that_was_not_quiet_is_told(self, tmp_path: Path) -> None:
         read = run_of(tmp_path, USUAL, disturbance={"other_programs": 0.3, "stolen": 0.1})

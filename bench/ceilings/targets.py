@@ -1,0 +1,216 @@
+"""How close our parts come to the bare loops: ratios of pairs measured next to each other, held against targets.
+
+The rule is method.md's for a target: it is met when the one-sided 95% bound of the geometric mean of at least ten
+interleaved pairs clears it. Every pair is kept.
+"""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Mapping, Sequence
+from typing import Literal
+
+from msgspec import Struct
+from scipy import special
+
+from bench.ceilings.result import Held, LoopRepeat, Pair
+
+FEWEST_PAIRS = 10
+_CONFIDENCE = 0.95
+
+Quantity = Literal["events/s", "CPU-s per 100k events", "service time p99, ms", "schedule delay p99, ms", "MB"]
+
+
+class Target(Struct, frozen=True, kw_only=True):
+    """What a part is to reach: at least or at most ``share`` of the same quantity of the best of the loops ``against``.
+
+    Without such loops, of ``limit``, in the quantity's unit. ``spare``: what is added to the loop's figure before.
+    ``role``: whose CPU.
+    """
+
+    name: str
+    part: str
+    quantity: Quantity
+    side: Literal["at least", "at most"]
+    share: float = 1.0
+    against: tuple[str, ...] = ()
+    limit: float = 0.0
+    spare: float = 0.0
+    role: str = ""
+
+
+TARGETS = (
+    Target(
+        name="a worker drains",
+        part="worker-1",
+        quantity="events/s",
+        side="at least",
+        share=0.95,
+        against=("insert-1", "insert-2"),
+    ),
+    Target(
+        name="a worker's own CPU",
+        part="worker-1",
+        quantity="CPU-s per 100k events",
+        role="worker",
+        side="at most",
+        limit=1.05,
+    ),
+    Target(name="a worker's memory", part="worker-1", quantity="MB", side="at most", limit=200.0),
+    Target(
+        name="two workers drain",
+        part="worker-2",
+        quantity="events/s",
+        side="at least",
+        share=0.9,
+        against=("worker-1",),
+    ),
+    Target(
+        name="the API takes batches, 8 connections",
+        part="api-batches-8",
+        quantity="events/s",
+        side="at least",
+        share=0.85,
+        against=("produce-requests-8",),
+    ),
+    Target(
+        name="and answers them",
+        part="api-batches-8",
+        quantity="service time p99, ms",
+        side="at most",
+        against=("produce-requests-8",),
+        spare=20.0,
+    ),
+    Target(
+        name="the API takes batches, 64 connections",
+        part="api-batches-64",
+        quantity="events/s",
+        side="at least",
+        share=0.95,
+        against=("api-batches-8",),
+    ),
+    Target(
+        name="and answers them",
+        part="api-batches-64",
+        quantity="service time p99, ms",
+        side="at most",
+        limit=250.0,
+    ),
+    Target(
+        name="the API takes single events",
+        part="api-single-64",
+        quantity="events/s",
+        side="at least",
+        share=0.75,
+        against=("handler-single-64",),
+    ),
+    Target(
+        name="the generator offers batches",
+        part="generator-105k",
+        quantity="events/s",
+        side="at least",
+        limit=100_000.0,
+    ),
+    Target(
+        name="the generator's own CPU",
+        part="generator-105k",
+        quantity="CPU-s per 100k events",
+        role="generator",
+        side="at most",
+        limit=0.6,
+    ),
+    Target(
+        name="the generator is on time at half of that",
+        part="generator-50k",
+        quantity="schedule delay p99, ms",
+        side="at most",
+        limit=5.0,
+    ),
+    Target(
+        name="the generator offers single events",
+        part="generator-3k-single",
+        quantity="events/s",
+        side="at least",
+        share=0.99,
+        limit=3_000.0,
+    ),
+)
+
+
+def held(repeats: Mapping[str, Sequence[LoopRepeat]]) -> list[Held]:
+    """Hold every part that was measured against its targets; those of which a loop is missing are left out.
+
+    ``repeats``: by the name of the loop or part, in the order of the rounds.
+    """
+    return [_held(target, repeats) for target in TARGETS if _is_measured(target, repeats)]
+
+
+def _is_measured(target: Target, repeats: Mapping[str, Sequence[LoopRepeat]]) -> bool:
+    return target.part in repeats and all(name in repeats for name in target.against)
+
+
+def _held(target: Target, repeats: Mapping[str, Sequence[LoopRepeat]]) -> Held:
+    against = max(target.against, key=lambda name: _fast(repeats[name]), default="")
+    pairs = []
+    for at, ours in enumerate(repeats[target.part]):
+        value = _value(ours, target)
+        theirs = _value(repeats[against][at], target) if against else target.limit
+        if value and theirs:
+            pairs.append(Pair(ours.round, value, theirs + target.spare, value / (theirs + target.spare)))
+    ratio, low, high = _bounds([pair.ratio for pair in pairs])
+    return Held(
+        name=target.name,
+        part=target.part,
+        against=against,
+        quantity=target.quantity,
+        side=target.side,
+        share=target.share,
+        spare=target.spare,
+        ratio=ratio,
+        low=low,
+        high=high,
+        verdict=_verdict(target, low, high, len(pairs)),
+        pairs=pairs,
+    )
+
+
+def _fast(repeats: Sequence[LoopRepeat]) -> float:
+    return statistics.fmean(math.log(each.events_per_s) for each in repeats)
+
+
+def _value(repeat: LoopRepeat, target: Target) -> float | None:
+    """Give the target's quantity of one repeat; None where it was not told."""
+    p99 = {"service time p99, ms": repeat.service_time_ms, "schedule delay p99, ms": repeat.schedule_delay_ms}
+    if target.quantity in p99:
+        told = p99[target.quantity]
+        return told.p99 if told else None
+    if target.quantity == "MB":
+        return repeat.memory_mb
+    if target.quantity == "events/s":
+        return repeat.events_per_s
+    return repeat.cpu_s_per_100k_events.get(target.role)
+
+
+def _bounds(ratios: Sequence[float]) -> tuple[float | None, float | None, float | None]:
+    """Give the geometric mean of ``ratios`` and its one-sided 95% bounds, lower and upper; None where unknown."""
+    if not ratios:
+        return None, None, None
+    logs = [math.log(ratio) for ratio in ratios]
+    centre, n = statistics.fmean(logs), len(logs)
+    if n < 2:  # noqa: PLR2004 - a spread needs two
+        return math.exp(centre), None, None
+    half = float(special.stdtrit(n - 1, _CONFIDENCE)) * statistics.stdev(logs) / math.sqrt(n)
+    return math.exp(centre), math.exp(centre - half), math.exp(centre + half)
+
+
+def _verdict(target: Target, low: float | None, high: float | None, pairs: int) -> str:
+    """Say whether the target is met; where neither that nor its contrary is shown, it cannot be told."""
+    if low is None or high is None:
+        return "cannot tell"
+    met, missed = (low >= target.share, high < target.share)
+    if target.side == "at most":
+        met, missed = (high <= target.share, low > target.share)
+    if missed:
+        return "not met"
+    return "met" if met and pairs >= FEWEST_PAIRS else "cannot tell"
