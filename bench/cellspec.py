@@ -82,6 +82,7 @@ class CellSpec(Struct, frozen=True):
     driver: Driver = "motor"
     key_skew: float = Traffic().key_skew
     payload_bytes: int = Traffic().payload_bytes
+    visitor_share: float = Traffic().visitor_share
     event_mix: EventMix | None = None
     offered_load: float | OfferedLoad | None = None
     generator_processes: int = 1
@@ -131,6 +132,7 @@ AXES: dict[str, Axis] = {
     "driver": Axis("", _ALL, Driver, "'motor' or 'pymongo'"),
     "key_skew": Axis("skew", _ALL, Annotated[float, Meta(ge=0, le=1)], "a share, 0 to 1"),
     "payload_bytes": Axis("size", _ALL, Annotated[int, Meta(ge=0, le=60_000)], "whole bytes, 0 to 60000"),
+    "visitor_share": Axis("single", _THROUGH_HTTP, Annotated[float, Meta(ge=0, le=1)], "a share, 0 to 1"),
     "event_mix": Axis(
         "mix", _ALL, dict[Name, Annotated[float, Meta(ge=0)]], "event types and weights, { page_view = 3, ... }"
     ),

@@ -30,7 +30,7 @@ _SIZES: dict[str, tuple[tuple[Kind, ...], Any, str]] = {
         Rate | OfferedLoad,
         "events/s above 0, or { share_of_drain = 0.25, at_least = 1000 } with a share above 0 and up to 2",
     ),
-    "objective": (("capacity",), Objective, "a table, such as { delivery_latency_p99_ms = 1000 }"),
+    "objective": (("steady", "capacity"), Objective, "a table, such as { delivery_latency_p99_ms = 1000 }"),
     "max_probes": (("capacity",), Annotated[int, Meta(ge=4, le=100)], "a whole number, 4 to 100"),
 }
 _BLOCK_KEYS = ("kind", "axes", "fixed", *_SIZES, "offered_load")
@@ -195,7 +195,12 @@ def _size(block: _Block) -> int:
 def _combinations(block: _Block, traffic: Traffic) -> Iterator[CellSpec]:
     """Every combination, the last axis of the list of axes changing fastest."""
     base = CellSpec(
-        id="", kind=block.kind, key_skew=traffic.key_skew, payload_bytes=traffic.payload_bytes, **block.sizes
+        id="",
+        kind=block.kind,
+        key_skew=traffic.key_skew,
+        payload_bytes=traffic.payload_bytes,
+        visitor_share=traffic.visitor_share,
+        **block.sizes,
     )
     names = [name for name in AXES if name in block.values]
     for combination in itertools.product(*(block.values[name] for name in names)):

@@ -20,6 +20,8 @@ def spec_of(identity: Identity, traffic: Traffic, seed: int, arrivals: Arrivals)
         changes["payload_bytes"] = cell.payload_bytes
     if cell.key_skew is not None:
         changes["key_skew"] = cell.key_skew
+    if cell.through_http:
+        changes["visitor_share"] = cell.visitor_share
     if cell.event_mix is not None:
         changes["event_mix"] = cell.event_mix
     elif cell.kind == "drain":

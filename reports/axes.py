@@ -18,6 +18,7 @@ _TITLES = {
     "batch_max_events": "batch size, events",
     "linger_ms": "linger, ms",
     "payload_bytes": "payload, bytes",
+    "visitor_share": "share of single events",
     "offered_load": "offered load, events/s",
     "generator_processes": "generator processes",
 }
@@ -29,6 +30,7 @@ _WORDS = {
     "write_concern": "w {}",
     "key_skew": "skew {}",
     "payload_bytes": "{} B",
+    "visitor_share": "singles {}",
     "offered_load": "{}/s",
     "generator_processes": "{} generators",
     "driver": "{}",

@@ -42,7 +42,7 @@ def parts(found: Ceilings, plan: CellPlan, cores: float) -> tuple[Part, ...]:
     drain = plan.kind == DRAIN
     told = [
         *([] if drain else [_times(_generator(found), _processes(plan, "generator_processes", cores))]),
-        *([] if drain else [_times(_handler(found), _processes(plan, "api_processes", cores))]),
+        *([] if drain else [_times(_handler(found, _single(found, plan)), _processes(plan, "api_processes", cores))]),
         *([] if drain else [_times(_produce(found), _processes(plan, "api_processes", cores))]),
         _times(_consume(found), _processes(plan, "consumers", cores)),
         _insert(found),
@@ -115,13 +115,18 @@ def _part(name: str, loop: BareLoop | None) -> Part | None:
     return Part(name, loop.name, loop.events_per_s.mean) if loop else None
 
 
-def _handler(found: Ceilings) -> Part | None:
+def _single(found: Ceilings, plan: CellPlan) -> float:
+    """Give the share of events that come one a request in a cell."""
+    share = plan.axes.get("visitor_share")
+    return found.conditions.visitor_share if share is None else float(share)
+
+
+def _handler(found: Ceilings, share: float) -> Part | None:
     """Mix single events and batches as the traffic does: the time for an event is the mean of both times."""
     both = _handlers(found)
     if both is None:
         return None
     single, batches = both
-    share = found.conditions.visitor_share
     rate = 1 / (share / single.events_per_s.mean + (1 - share) / batches.events_per_s.mean)
     return Part("HTTP", f"{batches.name} and {share:.0%} {single.name}", rate)
 

@@ -109,7 +109,7 @@ def test_a_cell_s_name_tells_what_is_not_the_default_and_depends_on_nothing_else
     assert cell_id(structs.replace(steady, offered_load=2_500.0)) == "steady-p3-c1-at2500"
 
 
-@pytest.mark.parametrize("name", ["smoke", "quick", "full", "axes", "noise", "scaling"])
+@pytest.mark.parametrize("name", ["smoke", "quick", "full", "axes", "noise", "scaling", "wall"])
 def test_the_shipped_matrices_can_be_run(name: str) -> None:
     shipped = matrix.load(name)
     assert shipped.name == name
@@ -125,6 +125,12 @@ def test_quick_is_what_the_method_wants() -> None:
         (partitions, consumers) for partitions in (1, 3) for consumers in (1, 2, 4)
     }
     assert {cell.offered_load for cell in quick.cells if cell.kind == "steady"} == {OfferedLoad(0.5, 1_000)}
+
+
+def test_a_steady_cell_may_have_an_objective_of_its_own() -> None:
+    own = '[[cells]]\nkind = "steady"\noffered_load = 100\nobjective = { delivery_latency_p99_ms = 25 }'
+    parsed = matrix.parse(f'name = "mine"\n{own}\n[objective]\nrejected_share = 0.5', "mine.toml")
+    assert parsed.objective_of(parsed.cells[0]) == Objective(delivery_latency_p99_ms=25)
 
 
 def test_a_search_has_an_objective_of_its_own_the_matrix_s_or_the_default() -> None:

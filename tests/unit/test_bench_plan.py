@@ -97,7 +97,7 @@ def test_the_plan_shows_cells_order_and_time() -> None:
         assert text.count(f"{cell.id} ") == 4  # its row, and once a round
     assert "cells that offer a share of what a drain reached come after the drains in round 1" in text
     assert "120,000 events" in text
-    assert "offered_load 50% of the slowest drain" in text
+    assert "offered_load 50% of the slowest drain" in " ".join(text.split())
 
 
 def test_the_plan_tells_changed_bounds_and_what_is_special_about_a_cell() -> None:
