@@ -80,6 +80,9 @@ def run(wanted: Wanted, base: Settings, *, local: bool) -> None:
     if wanted.json is not None:
         bundle.write_json(wanted.json, found)
     console.print(shown(found, bounds))
+    if not wanted.only:
+        hours = freshness.FRESH_S / 3_600
+        console.print(f"The loops are kept for runs of the next {hours:g} hours on this machine and these servers.")
 
 
 async def _measure(asked: Asked, place: Place, logs: Path, console: Console, *, keep: bool) -> Ceilings:
@@ -112,7 +115,7 @@ def shown(found: Ceilings, bounds: Bounds) -> RenderableType:
         client, other = _costs(loop)
         rate = f"{loop.events_per_s.mean:,.0f}"
         cells = [loop.name, rate, _span(loop.events_per_s), client, other, _service_time(loop)]
-        table.add_row(*(Text(cell) for cell in cells))
+        table.add_row(*(Text(cell, overflow="fold") for cell in cells))
     return Group(Text(""), table, *(Text(line) for line in _remarks(found, bounds)), *_held(found.held))
 
 
@@ -129,7 +132,7 @@ def _held(held: Sequence[Held]) -> list[RenderableType]:
         wanted = f"{'>=' if each.side == 'at least' else '<='} {each.share:g}"
         verdict = Text(each.verdict, style={"met": "green", "not met": "red"}.get(each.verdict, "yellow"))
         cells = [f"{each.part}: {each.quantity}", against, ratio, span, wanted]
-        table.add_row(*(Text(cell) for cell in cells), verdict)
+        table.add_row(*(Text(cell, overflow="fold") for cell in cells), verdict)
     words = (
         "ratio: geometric mean of the rounds' pairs, with its one-sided 95% bounds; a target is met when the bound "
         f"of at least {targets.FEWEST_PAIRS} pairs clears it."
@@ -153,19 +156,17 @@ def _costs(loop: BareLoop) -> tuple[str, str]:
 
 
 def _remarks(found: Ceilings, bounds: Bounds) -> Sequence[str]:
-    lines = [
-        "",
-        "events/s: geometric mean over the rounds, with its 95% t interval. CPU-s: per 100k events, of the loop's own",
-        "process and of what it works with. p99: of the service time of a request, lowest to highest round.",
-    ]
+    how = (
+        "events/s: geometric mean over the rounds, with its 95% t interval. CPU-s: per 100k events, of the loop's own "
+        "process and of what it works with. p99: of the service time of a request, lowest to highest round."
+    )
+    lines = ["", how]
     if found.servers != "local":
         lines.append("Kafka and MongoDB are your own: what they used is not known.")
     if keeping.is_disturbed(found.disturbance, bounds):
         seen = found.disturbance
         told = f"{seen.other_programs:.0%} by other programs, {seen.stolen:.0%} by its host" if seen else "by others"
         lines.append(f"Caution: the machine was used beside the loops ({told}): they reach more when it is quiet.")
-    hours = freshness.FRESH_S / 3_600
-    lines.append(f"Kept for the runs of the next {hours:g} hours on this machine and these servers.")
     return lines
 
 

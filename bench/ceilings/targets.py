@@ -75,7 +75,7 @@ TARGETS = (
         against=("produce-requests-8",),
     ),
     Target(
-        name="and answers them",
+        name="the API answers batches, 8 connections",
         part="api-batches-8",
         quantity="service time p99, ms",
         side="at most",
@@ -91,7 +91,7 @@ TARGETS = (
         against=("api-batches-8",),
     ),
     Target(
-        name="and answers them",
+        name="the API answers batches, 64 connections",
         part="api-batches-64",
         quantity="service time p99, ms",
         side="at most",

@@ -38,12 +38,16 @@ def section(bundle: Bundle, cells: Sequence[Cell]) -> Section:
     own = [_OWN_SERVERS] if bundle.manifest.servers not in ("", "local") else []
     found = bundle.ceilings
     words = [*(_measured(found, bundle) if found else [_NOT_MEASURED]), *_nearest(told, cells), *_least(told), _HOW]
-    words += _held(found) if found and found.held else []
-    table = tables.account(told, cells)
-    summary = "" if len(cells) <= _FEW else f"Ceiling, costs and bound of each of the {len(cells)} cells"
-    parts = [Part(words=(*words, *own)), Part(table=table, summary=summary)]
+    few = len(cells) <= _FEW
+    every = f"of each of the {len(cells)} cells"
+    parts = [
+        Part(words=(*words, *own)),
+        Part(table=tables.reached(told, cells), summary="" if few else f"Ceiling and bound {every}"),
+        Part(table=tables.costs(told, cells), summary="" if few else f"Where each CPU-second went, {every}"),
+    ]
     if found and found.held:
-        parts.append(Part(words=(_HELD,), table=tables.held(found)))
+        parts.append(Part(words=(*_held(found), _HELD), table=tables.held(found)))
+        parts.append(Part(table=tables.pairs(found), summary="Every pair"))
     if found:
         what = "The bare loops and our parts" if found.parts else "The bare loops"
         parts.append(Part(table=tables.loops(found), summary=f"{what}, with every repeat"))

@@ -5,36 +5,54 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from reports import formats, names
-from reports.ceilings.schema import BareLoop, Ceilings
-from reports.ceilings.shares import Account, Share
+from reports.ceilings.schema import BareLoop, Ceilings, Held
+from reports.ceilings.shares import Account
 from reports.cells import ROLES, Cell
 from reports.tables import Table, span, table
 
 _LOOP_ROLES = ("client", "handler", "generator", "api", "worker", "kafka", "mongodb")
 
 
-def account(told: Account, cells: Sequence[Cell]) -> Table:
-    """One row a cell: what it stored of its ceiling, CPU-s per 100k events by role, and the bound that these imply.
+def reached(told: Account, cells: Sequence[Cell]) -> Table:
+    """One row a cell: what it stored, of its ceiling and of the bound that its own costs imply."""
+    labels = _labels(cells)
+    rows = []
+    for each in told.shares:
+        slowest = f"{each.part} ({each.loop})" if each.part else each.why_none
+        ceiling = [formats.rounded(each.ceiling_events_per_s), slowest, formats.share(each.share)]
+        bound = [formats.rounded(each.bound_events_per_s), formats.share(each.share_of_bound)]
+        rows.append([labels[each.cell], formats.rounded(each.stored_events_per_s), *ceiling, *bound])
+    heads = ["cell", "stored, events/s", "ceiling, events/s", "of its slowest part", "reached"]
+    return table([*heads, "bound by costs, events/s", "reached"], rows, words=("of its slowest part",))
 
-    Below stand, stressed, the least costs: those of the bare loops.
-    """
-    costs = [each.cpu_s_per_100k_events for each in told.shares] + [each.cpu_s_per_100k_events for each in told.least]
-    roles = sorted({role for cost in costs for role in cost}, key=_place)
-    labels = {cell.plan.id: cell.label_with_kind for cell in cells}
+
+def costs(told: Account, cells: Sequence[Cell]) -> Table:
+    """One row a cell: CPU-s per 100k stored events by role; below, the least that there are: those of the bare loops."""
+    every = [each.cpu_s_per_100k_events for each in told.shares]
+    every += [each.cpu_s_per_100k_events for each in told.least]
+    roles = sorted({role for cost in every for role in cost}, key=_place)
+    labels = _labels(cells)
     rows = [
-        [labels[each.cell], *_reached(each), *_costs(each.cpu_s_per_100k_events, roles), *_implied(each)]
+        [
+            labels[each.cell],
+            *_costs(each.cpu_s_per_100k_events, roles),
+            formats.rounded(each.whole_cpu_s_per_100k_events),
+        ]
         for each in told.shares
     ]
-    for least in told.least:
-        bound = formats.rounded(least.bound_events_per_s)
-        nothing = [formats.NOTHING] * 4
-        whole = formats.rounded(least.whole_cpu_s_per_100k_events)
-        row = [f"bare loops, {least.kind}", *nothing, *_costs(least.cpu_s_per_100k_events, roles), whole]
-        rows.append([*row, bound, formats.NOTHING])
-    heads = ["cell", "stored, events/s", "ceiling, events/s", "of its ceiling", "slowest part"]
-    heads += [*(f"{names.role(role)}, CPU-s" for role in roles), "all, CPU-s", "bound, events/s", "of the bound"]
-    stressed = range(len(told.shares), len(rows))
-    return table(heads, rows, words=("slowest part",), marked=stressed)
+    rows += [
+        [
+            f"bare loops, {least.kind}",
+            *_costs(least.cpu_s_per_100k_events, roles),
+            formats.rounded(least.whole_cpu_s_per_100k_events),
+        ]
+        for least in told.least
+    ]
+    return table(["CPU-s per 100k events", *map(names.role, roles), "all"], rows)
+
+
+def _labels(cells: Sequence[Cell]) -> dict[str, str]:
+    return {cell.plan.id: cell.label_with_kind for cell in cells}
 
 
 def loops(found: Ceilings) -> Table:
@@ -54,37 +72,40 @@ def loops(found: Ceilings) -> Table:
 
 
 def held(found: Ceilings) -> Table:
-    """One row a target: a part of ours, what it is held against, the ratio with its bounds, and every pair."""
+    """One row a target: a part of ours, what it is held against, the ratio with its bounds, and the verdict."""
     rows = []
     for each in found.held:
-        limit = formats.rounded(each.pairs[0].against) if each.pairs else formats.NOTHING
-        against = each.against or f"{limit} {each.quantity}"
-        spare = f" + {formats.rounded(each.spare)}" if each.spare else ""
         wanted = f"{'≥' if each.side == 'at least' else '≤'} {formats.value(each.share)}"
-        pairs = "; ".join(f"{formats.rounded(pair.value)} / {formats.rounded(pair.against)}" for pair in each.pairs)
         ratios = [_ratio(ratio) for ratio in (each.ratio, each.low, each.high)]
-        rows.append([each.name, each.quantity, f"{each.part} / {against}{spare}", *ratios, wanted, each.verdict, pairs])
-    heads = ["part", "quantity", "pair", "ratio", "lower bound", "upper bound", "wanted", "target", "every pair"]
+        rows.append([each.name, f"{each.part} / {_against(each)}", *ratios, wanted, each.verdict])
+    heads = ["part", "pair", "ratio", "lower bound", "upper bound", "wanted", "target"]
     missed = [at for at, each in enumerate(found.held) if each.verdict == "not met"]
-    return table(heads, rows, text=3, words=("wanted", "target", "every pair"), marked=missed)
+    return table(heads, rows, text=2, words=("wanted", "target"), marked=missed)
+
+
+def pairs(found: Ceilings) -> Table:
+    """One row a target, with every pair of its rounds."""
+    rows = [
+        [
+            each.name,
+            each.quantity,
+            "; ".join(f"{formats.rounded(pair.value)} / {formats.rounded(pair.against)}" for pair in each.pairs),
+        ]
+        for each in found.held
+    ]
+    return table(["part", "quantity", "every pair"], rows, text=3)
+
+
+def _against(each: Held) -> str:
+    """Say what a part is held against: a loop, with what is spared, or a limit."""
+    if each.against:
+        return each.against + (f" + {formats.rounded(each.spare)}" if each.spare else "")
+    limit = formats.rounded(each.pairs[0].against) if each.pairs else formats.NOTHING
+    return f"{limit} {each.quantity}"
 
 
 def _ratio(ratio: float | None) -> str:
     return formats.NOTHING if ratio is None else f"{ratio:.3f}"
-
-
-def _reached(each: Share) -> list[str]:
-    slowest = f"{each.part} ({each.loop})" if each.part else each.why_none
-    stored, ceiling = formats.rounded(each.stored_events_per_s), formats.rounded(each.ceiling_events_per_s)
-    return [stored, ceiling, formats.share(each.share), slowest]
-
-
-def _implied(each: Share) -> list[str]:
-    return [
-        formats.rounded(each.whole_cpu_s_per_100k_events),
-        formats.rounded(each.bound_events_per_s),
-        formats.share(each.share_of_bound),
-    ]
 
 
 def _costs(cost: dict[str, float], roles: Sequence[str]) -> list[str]:

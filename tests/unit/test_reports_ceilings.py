@@ -171,11 +171,11 @@ class TestTheReport:
         assert drain.bound_events_per_s == pytest.approx(read.manifest.hardware.cores / whole * 100_000)
         # What the bound says is how much of the machine was used.
         assert drain.share_of_bound == pytest.approx(sum(views[0].cores.values()) / read.manifest.hardware.cores)
-        table = tables.account(shares.of(read, views), views)
-        assert [row[0] for row in table.rows][2:] == ["bare loops, drain", "bare loops, the whole path"]
-        assert table.marked == {2, 3}
-        assert all(len(row) == len(table.heads) for row in table.rows)
-        assert "consume (consume-decoded)" in table.rows[0]
+        reached, costs = (make(shares.of(read, views), views) for make in (tables.reached, tables.costs))
+        assert reached.rows[0][3] == "consume (consume-decoded)"
+        assert [row[0] for row in costs.rows][2:] == ["bare loops, drain", "bare loops, the whole path"]
+        assert costs.rows[0][-1] == formats.rounded(whole)
+        assert all(len(row) == len(table.heads) for table in (reached, costs) for row in table.rows)
 
     def test_the_section_says_which_cell_came_nearest_and_what_the_loops_allow(self, tmp_path: Path) -> None:
         read = run_of(tmp_path, USUAL)
@@ -185,8 +185,8 @@ class TestTheReport:
         assert "of its ceiling of 30,000 events/s (consume, consume-decoded)" in words
         assert "a drain costs at least 3.70 CPU-s per 100k events: on 2 cores that allows 54,100 events/s" in words
         assert "Caution" not in words
-        assert made.parts[2].table is not None
-        assert [row[0] for row in made.parts[2].table.rows] == list(LOOPS)
+        assert made.parts[3].table is not None
+        assert [row[0] for row in made.parts[3].table.rows] == list(LOOPS)
 
     def test_parts_are_told_with_every_pair_and_those_that_missed_are_marked(self, tmp_path: Path) -> None:
         held = {
@@ -205,13 +205,14 @@ class TestTheReport:
         parts = [loop("worker-1", 45_000.0, {"worker": 1.1, "mongodb": 2.0})]
         read = run_of(tmp_path, USUAL, parts=parts, held=[held, held | {"verdict": "met"}])
         made = section.section(read, cells.of(read))
-        assert "2 targets, 1 met, 1 not met" in " ".join(made.parts[0].words)
-        told = made.parts[2].table
+        assert "2 targets, 1 met, 1 not met" in " ".join(made.parts[3].words)
+        told, pairs = made.parts[3].table, made.parts[4].table
         assert told is not None
         assert told.marked == {0}
-        assert told.rows[0][2:6] == ("worker-1 / insert-2", "0.900", "0.880", "0.920")
-        assert told.rows[0][-1] == "45,000 / 50,000"
-        every = made.parts[3].table
+        assert told.rows[0][1:5] == ("worker-1 / insert-2", "0.900", "0.880", "0.920")
+        assert pairs is not None
+        assert pairs.rows[0][-1] == "45,000 / 50,000"
+        every = made.parts[5].table
         assert every is not None
         assert every.rows[-1][0] == "worker-1"
         views = cells.of(read)
@@ -228,7 +229,7 @@ class TestTheReport:
         assert "python -m bench ceilings" in made.parts[0].words[0]
         table = made.parts[1].table
         assert table is not None
-        assert [row[2:5] for row in table.rows] == [(formats.NOTHING, formats.NOTHING, "not measured")] * 2
+        assert [row[2:5] for row in table.rows] == [(formats.NOTHING, "not measured", formats.NOTHING)] * 2
         assert all(row[-1].endswith("%") for row in table.rows)
 
     def test_summary_json_has_loops_shares_and_least_costs(self, tmp_path: Path) -> None:
