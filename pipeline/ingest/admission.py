@@ -3,9 +3,17 @@
 Bytes count from the moment that a body's first ones are read; events from the moment that they
 are handed to Kafka; both until Kafka has answered for the last event of the request, or the
 producer that held them was given up. That a client stopped waiting frees nothing.
+
+Where there is no room, a request waits for it, for a moment and in the order of arrival: its
+connection is not read meanwhile, so that what a client goes on sending stays in the kernel's
+buffers and its own. No more can wait than there are connections, and what waits holds no more
+than the bytes that were admitted.
 """
 
 from __future__ import annotations
+
+import asyncio
+from collections import deque
 
 from pipeline.errors import UnavailableError
 
@@ -29,6 +37,13 @@ class Admission:
         self.size_bytes = 0
         self._shared = shared
         self._by_client: dict[str, tuple[int, int]] = {}
+        self._waiting: deque[_Waiting] = deque()
+        self._letting_in = False
+
+    @property
+    def waiting(self) -> int:
+        """How many requests wait for room."""
+        return len(self._waiting)
 
     @property
     def clients(self) -> int:
@@ -46,18 +61,82 @@ class Admission:
             UnavailableError: the bound on events or on bytes would be passed.
             ShareExceededError: the client's share would be.
         """
-        if (events > 0 and self.events + events > self.max_events) or (
-            size_bytes > 0 and self.size_bytes + size_bytes > self.max_bytes
-        ):
-            message = (
-                f"too much in flight: {self.events} events and {self.size_bytes} bytes "
-                f"of {self.max_events} and {self.max_bytes}; try again in {RETRY_AFTER_S} s"
-            )
-            raise UnavailableError(message, RETRY_AFTER_S)
+        if not self._has_room(events, size_bytes):
+            raise self._full()
         if self._shared:
             self._change_share(client, events, size_bytes)
         self.events += events
         self.size_bytes += size_bytes
+        if self._waiting and (events < 0 or size_bytes < 0):
+            self._let_in()
+
+    async def wait(self, hold: Hold, events: int, size_bytes: int, timeout_s: float) -> None:
+        """Have ``hold`` hold this in place of what it holds, once there is room and all who came before are in.
+
+        Raises:
+            UnavailableError: that was not so within ``timeout_s``.
+            ShareExceededError: the client's share would be passed; that is not waited for.
+        """
+        if not self._waiting and self._has_room(events - hold.events, size_bytes - hold.size_bytes):
+            hold.exchange(events, size_bytes)
+            return
+        loop = asyncio.get_running_loop()
+        waiting = _Waiting(hold, events, size_bytes, loop.create_future())
+        self._waiting.append(waiting)
+        timer = loop.call_later(timeout_s, self._give_up, waiting)
+        try:
+            failure = await waiting.answer
+        finally:
+            timer.cancel()
+            if waiting in self._waiting:  # the client has gone
+                self._waiting.remove(waiting)
+                self._let_in()
+        if failure is not None:
+            raise failure
+
+    def _let_in(self) -> None:
+        """Let those in that wait, the first come first, until there is no room for the next."""
+        if self._letting_in:
+            return  # one who is let in gives bytes back as well: that is seen below
+        self._letting_in = True
+        try:
+            self._let_in_order()
+        finally:
+            self._letting_in = False
+
+    def _let_in_order(self) -> None:
+        while self._waiting:
+            first = self._waiting[0]
+            hold = first.hold
+            if not self._has_room(first.events - hold.events, first.size_bytes - hold.size_bytes):
+                return
+            self._waiting.popleft()
+            try:
+                hold.exchange(first.events, first.size_bytes)
+            except UnavailableError as error:
+                first.tell(error)
+            else:
+                first.tell(None)
+
+    def _give_up(self, waiting: _Waiting) -> None:
+        """End a wait that took too long."""
+        if waiting in self._waiting:
+            self._waiting.remove(waiting)
+            waiting.tell(self._full())
+            self._let_in()  # it may have been what the others waited behind
+
+    def _has_room(self, events: int, size_bytes: int) -> bool:
+        return not (
+            (events > 0 and self.events + events > self.max_events)
+            or (size_bytes > 0 and self.size_bytes + size_bytes > self.max_bytes)
+        )
+
+    def _full(self) -> UnavailableError:
+        message = (
+            f"too much in flight: {self.events} events and {self.size_bytes} bytes "
+            f"of {self.max_events} and {self.max_bytes}; try again in {RETRY_AFTER_S} s"
+        )
+        return UnavailableError(message, RETRY_AFTER_S)
 
     def _change_share(self, client: str, events: int, size_bytes: int) -> None:
         held_events, held_bytes = self._by_client.get(client, (0, 0))
@@ -71,6 +150,24 @@ class Admission:
             self._by_client[client] = new_events, new_bytes
         else:
             self._by_client.pop(client, None)
+
+
+class _Waiting:
+    """A request that waits for room, and what it is told in the end: None, or why there is none."""
+
+    __slots__ = ("answer", "events", "hold", "size_bytes")
+
+    def __init__(
+        self, hold: Hold, events: int, size_bytes: int, answer: asyncio.Future[UnavailableError | None]
+    ) -> None:
+        self.hold = hold
+        self.events = events
+        self.size_bytes = size_bytes
+        self.answer = answer
+
+    def tell(self, failure: UnavailableError | None) -> None:
+        if not self.answer.done():
+            self.answer.set_result(failure)
 
 
 class Hold:
@@ -95,6 +192,10 @@ class Hold:
         """Hold ``events`` and ``size_bytes`` in place of what is held; raises what :meth:`Admission.change` does."""
         self._admission.change(self._client, events - self.events, size_bytes - self.size_bytes)
         self.events, self.size_bytes = events, size_bytes
+
+    async def admit(self, events: int, size_bytes: int, timeout_s: float) -> None:
+        """As :meth:`exchange`, except that room is waited for; raises what :meth:`Admission.wait` does."""
+        await self._admission.wait(self, events, size_bytes, timeout_s)
 
     def release(self) -> None:
         """Give everything back; once more is nothing."""

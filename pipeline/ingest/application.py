@@ -43,7 +43,8 @@ def _config(api: Api) -> Config:
     config.REQUEST_MAX_SIZE = api.max_body_bytes
     config.REQUEST_TIMEOUT = api.request_timeout_s  # type: ignore[assignment]  # any number of seconds will do
     # The last resort: the handlers' own bounds are tighter.
-    config.RESPONSE_TIMEOUT = api.request_timeout_s + api.publish_timeout_s + _SPARE_S  # type: ignore[assignment]
+    longest_s = api.request_timeout_s + 2 * api.room_timeout_s + api.publish_timeout_s + _SPARE_S
+    config.RESPONSE_TIMEOUT = longest_s  # type: ignore[assignment]
     return config
 
 

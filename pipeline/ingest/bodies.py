@@ -6,6 +6,7 @@ import asyncio
 import zlib
 from typing import Any
 
+from msgspec import Struct
 from sanic import Request
 from sanic.exceptions import PayloadTooLarge, SanicException
 
@@ -20,9 +21,19 @@ _DISCARD_S = 1.0
 _DISCARD_BYTES = 8 * 1024 * 1024
 
 
-async def read_body(
-    request: Request, hold: Hold, *, max_bytes: int, max_decompressed_bytes: int, timeout_s: float
-) -> bytes:
+class BodyLimits(Struct, frozen=True):
+    """Bounds of a route's bodies: of their bytes, before and after decompression, and of the time for them.
+
+    ``timeout_s``: for reading one. ``room_timeout_s``: how long one waits before it is read while too many are in hand.
+    """
+
+    max_bytes: int
+    max_decompressed_bytes: int
+    timeout_s: float
+    room_timeout_s: float
+
+
+async def read_body(request: Request, hold: Hold, limits: BodyLimits) -> bytes:
     """Give the decompressed body of ``request``; what is being read counts in ``hold``.
 
     Raises:
@@ -37,21 +48,24 @@ async def read_body(
     if content_type not in CONTENT_TYPES:
         message = f"Content-Type {content_type[:100]!r}: send application/json or text/plain"
         raise RefusedError(415, "unsupported_media_type", message)
-    if stream.request_bytes > max_bytes:
-        raise too_large(max_bytes)
+    if stream.request_bytes > limits.max_bytes:
+        raise too_large(limits.max_bytes)
+    # Nothing of it counts yet, and what there is of it waits in the connection's own small buffer.
+    await hold.admit(0, min(stream.request_bytes, len(stream.recv_buffer)), limits.room_timeout_s)
     if stream.request_body is True and len(stream.recv_buffer) >= stream.request_bytes_left:
-        data = await _read(request, hold, max_bytes)  # all is there: nothing to wait for, no timer
+        data = await _read(request, hold, limits.max_bytes)  # all is there: nothing to wait for, no timer
     else:
         try:
-            async with asyncio.timeout(timeout_s):
-                data = await _read(request, hold, max_bytes)
+            async with asyncio.timeout(limits.timeout_s):
+                data = await _read(request, hold, limits.max_bytes)
         except TimeoutError as error:
             _abandon(request)
-            raise RefusedError(408, "request_timeout", f"the body was not there within {timeout_s:g} s") from error
+            message = f"the body was not there within {limits.timeout_s:g} s"
+            raise RefusedError(408, "request_timeout", message) from error
     if encoding == "gzip":
-        return gunzip(data, max_decompressed_bytes)
-    if len(data) > max_decompressed_bytes:
-        raise too_large(max_decompressed_bytes)
+        return gunzip(data, limits.max_decompressed_bytes)
+    if len(data) > limits.max_decompressed_bytes:
+        raise too_large(limits.max_decompressed_bytes)
     return data
 
 
@@ -113,8 +127,9 @@ async def _read(request: Request, hold: Hold, max_bytes: int) -> bytes:
         while stream.request_body:
             data = await stream.read()
             if data:
-                hold.grow(len(data))
                 size_bytes += len(data)
+                if size_bytes > hold.size_bytes:
+                    hold.grow(size_bytes - hold.size_bytes)
                 if size_bytes > max_bytes:
                     raise too_large(max_bytes)
                 parts.append(data)

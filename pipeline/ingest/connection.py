@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import functools
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable
 
 from aiokafka import AIOKafkaProducer
+from aiokafka.cluster import ClusterMetadata
 from aiokafka.errors import KafkaConnectionError, KafkaError
 from aiokafka.partitioner import DefaultPartitioner
 from aiokafka.structs import TopicPartition
 
 from pipeline.errors import UnavailableError
-from pipeline.ingest.outlet import Outlet
-from pipeline.ingest.submission import Record, Submission
+from pipeline.ingest.admission import Hold
+from pipeline.ingest.outlet import Batch, Outlet, Queue
+from pipeline.ingest.submission import Records, Submission
 from pipeline.settings import Settings
 from pipeline.topics import event_topics
 
@@ -32,6 +33,27 @@ _log = logging.getLogger(__name__)
 _partitioner = DefaultPartitioner()
 
 
+class _Keys(dict[str, tuple[bytes, Queue]]):
+    """For one topic, of each user met: the key of their records, and the queue of the partition that it decides.
+
+    The partition is the one that aiokafka's partitioner (the Java client's murmur2) gives, which costs 2 to 6 us.
+    """
+
+    def __init__(self, topic: str, partitions: tuple[int, ...], queue_to: Callable[[TopicPartition], Queue]) -> None:
+        super().__init__()
+        self.partitions = partitions
+        self._topic = topic
+        self._queue_to = queue_to
+
+    def __missing__(self, user: str) -> tuple[bytes, Queue]:
+        key = user.encode()
+        chosen: int = _partitioner(key, self.partitions, self.partitions)
+        if len(self) >= _MAX_KEYS:
+            self.clear()
+        found = self[user] = key, self._queue_to(TopicPartition(self._topic, chosen))
+        return found
+
+
 class Connection:
     """A started producer and its outlets, until one of these fails."""
 
@@ -41,26 +63,34 @@ class Connection:
         self._api = settings.api
         self._topics = event_topics(settings.kafka)
         self._cluster = producer.client.cluster
+        self._cluster.add_listener(self._learn)
+        self._keys: dict[str, _Keys] = {}  # of each topic that is there
         self._outlets: dict[int, Outlet] = {}  # of each broker
-        self._outlet_to: dict[TopicPartition, Outlet] = {}
+        self._queues: dict[TopicPartition, Queue] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._asking: asyncio.Task[None] | None = None
         self._failed: asyncio.Future[BaseException] = asyncio.get_running_loop().create_future()
 
-    def publish(self, submission: Submission, records: Sequence[Record], timestamp_ms: int) -> None:
-        """Queue the records of ``submission``; those whose topic is missing fail at once."""
-        partitions: dict[str, tuple[int, ...]] = {}
-        for record in records:
-            of_topic = partitions.get(record.topic)
+    def publish(self, records: Records, timestamp_ms: int, hold: Hold) -> Submission:
+        """Queue ``records``, ``hold`` with them; those whose topic is missing fail at once."""
+        keys = self._keys
+        batches: list[Batch | str] = []  # for a record whose topic is missing, that topic
+        for topic, user, message in zip(records.topics, records.users, records.messages, strict=True):
+            of_topic = keys.get(topic)
             if of_topic is None:
-                of_topic = partitions[record.topic] = self._partitions(record.topic)
-            if of_topic:
-                to = TopicPartition(record.topic, _partition(record.key, of_topic))
-                outlet = self._outlet_to.get(to) or self._outlet(to)
-                outlet.add(to, submission, record, timestamp_ms)
+                of_topic = self._keys_of(topic)
+                if of_topic is None:
+                    batches.append(topic)
+                    continue
+            key, queue = of_topic[user]
+            batches.append(queue.add(key, message, timestamp_ms))
+        submission = Submission(batches, hold, asyncio.get_running_loop())
+        for batch in set(batches):
+            if isinstance(batch, Batch):
+                batch.submissions.append(submission)
             else:
-                self.missing_topics()
-                submission.settle((record.place,), self.missing_topic(record.topic))
+                submission.settle(batch, self.missing_topic(batch))
+        return submission
 
     def missing_topics(self) -> tuple[str, ...]:
         """The topics of the settings that Kafka does not have, as far as is known; asks it again, but not now."""
@@ -105,17 +135,36 @@ class Connection:
         # In the order of a set of small integers, as the producer itself would list them.
         return tuple(self._cluster.partitions_for_topic(topic) or ())
 
-    def _outlet(self, to: TopicPartition) -> Outlet:
-        """The outlet to the broker that leads a partition now; should another lead it later, it still will do."""
-        leader = self._cluster.leader_for_partition(to)
-        outlet = self._outlets.get(leader)
-        if outlet is None:
-            timeout_s, linger_s = self._api.publish_timeout_s, self._api.linger_ms / 1000
-            outlet = self._outlets[leader] = Outlet(self._producer, linger_s=linger_s, timeout_s=timeout_s)
-            task = asyncio.create_task(outlet.run(), name=f"outlet to broker {leader}")
-            self._tasks.add(task)
-            task.add_done_callback(self._outlet_ended)
-        self._outlet_to[to] = outlet
+    def _keys_of(self, topic: str) -> _Keys | None:
+        """The keys of a topic that was not met yet; None where Kafka does not have it."""
+        partitions = self._partitions(topic)
+        if not partitions:
+            self.missing_topics()
+            return None
+        keys = self._keys[topic] = _Keys(topic, partitions, self._queue_to)
+        return keys
+
+    def _learn(self, _: ClusterMetadata) -> None:
+        """Forget the keys of a topic whose partitions are others by now."""
+        for topic, keys in tuple(self._keys.items()):
+            if keys.partitions != self._partitions(topic):
+                del self._keys[topic]
+
+    def _queue_to(self, to: TopicPartition) -> Queue:
+        """The queue of a partition, at the broker that leads it now; should another later, it still will do."""
+        queue = self._queues.get(to)
+        if queue is None:
+            leader = self._cluster.leader_for_partition(to)
+            outlet = self._outlets.get(leader) or self._outlet(leader)
+            queue = self._queues[to] = outlet.queue(to)
+        return queue
+
+    def _outlet(self, leader: int) -> Outlet:
+        timeout_s, linger_s = self._api.publish_timeout_s, self._api.linger_ms / 1000
+        outlet = self._outlets[leader] = Outlet(self._producer, linger_s=linger_s, timeout_s=timeout_s)
+        task = asyncio.create_task(outlet.run(), name=f"outlet to broker {leader}")
+        self._tasks.add(task)
+        task.add_done_callback(self._outlet_ended)
         return outlet
 
     def _outlet_ended(self, task: asyncio.Task[None]) -> None:
@@ -180,10 +229,3 @@ async def _drop(producer: AIOKafkaProducer) -> None:
     if sender is not None and sender.done() and not sender.cancelled():
         sender.exception()  # whatever it died of: it was told to
     producer._closed = True  # noqa: SLF001  # or its finaliser complains
-
-
-@functools.lru_cache(maxsize=_MAX_KEYS)
-def _partition(key: bytes, partitions: tuple[int, ...]) -> int:
-    """The partition that aiokafka's partitioner (the Java client's murmur2) gives ``key``; it costs 2 to 6 us."""
-    chosen: int = _partitioner(key, partitions, partitions)
-    return chosen

@@ -36,6 +36,9 @@ class IngestMetrics:
         )
         self.in_flight_events = self._gauge("tidemark_api_in_flight_events", "Events on their way to Kafka")
         self.in_flight_bytes = self._gauge("tidemark_api_in_flight_bytes", "Bytes of bodies and events in hand")
+        self.waiting = self._gauge(
+            "tidemark_api_waiting_requests", "Requests that wait for room among what is in flight"
+        )
         self.connected = self._gauge("tidemark_api_kafka_connected", "Processes that are connected to Kafka")
         self.processes = self._gauge("tidemark_api_processes", "Processes that answer")
         self.processes.set(1)
@@ -53,6 +56,7 @@ class IngestMetrics:
         """Set the gauges to what is in flight now."""
         self.in_flight_events.set(admission.events)
         self.in_flight_bytes.set(admission.size_bytes)
+        self.waiting.set(admission.waiting)
         self.connected.set(publisher.connected)
 
     def text(self) -> bytes:

@@ -15,7 +15,7 @@ from typing import Protocol
 from aiokafka.errors import KafkaError
 from aiokafka.structs import RecordMetadata, TopicPartition
 
-from pipeline.ingest.submission import Record, Submission
+from pipeline.ingest.submission import Submission
 
 Acknowledgement = asyncio.Future[RecordMetadata | None]
 
@@ -41,30 +41,49 @@ class Producer(Protocol):
 
 
 class Batch:
-    """Records for one partition, and which events of which submissions they are."""
+    """Records for one partition, and the submissions that they are of."""
 
-    __slots__ = ("builder", "parts")
+    __slots__ = ("append", "builder", "submissions")
 
     def __init__(self, builder: BatchBuilder) -> None:
         """An empty batch."""
         self.builder = builder
-        self.parts: list[tuple[Submission, list[int]]] = []
-
-    def add(self, submission: Submission, record: Record, timestamp_ms: int) -> bool:
-        """Add ``record``; False when the batch is full."""
-        if self.builder.append(timestamp=timestamp_ms, key=record.key, value=record.value) is None:
-            return False
-        if self.parts and self.parts[-1][0] is submission:
-            self.parts[-1][1].append(record.place)
-        else:
-            self.parts.append((submission, [record.place]))
-        return True
+        self.append = builder.append
+        self.submissions: list[Submission] = []
 
     def settle(self, failure: str | None) -> None:
         """Tell every submission what became of its events in this batch; only the first time counts."""
-        parts, self.parts = self.parts, []
-        for submission, places in parts:
-            submission.settle(places, failure)
+        submissions, self.submissions = self.submissions, []
+        for submission in submissions:
+            submission.settle(self, failure)
+
+
+class Queue:
+    """What waits for one partition: batches that are full, and last the one that is being filled."""
+
+    __slots__ = ("_outlet", "batches", "filling", "to")
+
+    def __init__(self, outlet: Outlet, to: TopicPartition) -> None:
+        """Made by :meth:`Outlet.queue`."""
+        self._outlet = outlet
+        self.to = to
+        self.batches: deque[Batch] = deque()
+        self.filling: Batch | None = None
+
+    def add(self, key: bytes, value: bytes, timestamp_ms: int) -> Batch:
+        """Queue one record and give its batch. Never waits: admission bounds what all queues together hold."""
+        batch = self.filling
+        if batch is None or batch.append(timestamp=timestamp_ms, key=key, value=value) is None:
+            batch = self.filling = self._outlet.begin(self)
+            batch.append(timestamp=timestamp_ms, key=key, value=value)
+        return batch
+
+    def take(self) -> Batch:
+        """Take the oldest batch out."""
+        batch = self.batches.popleft()
+        if not self.batches:
+            self.filling = None
+        return batch
 
 
 class Outlet:
@@ -75,27 +94,28 @@ class Outlet:
         self._producer = producer
         self._linger_s = linger_s
         self._timeout_s = timeout_s
-        self._queues: dict[TopicPartition, deque[Batch]] = {}
+        self._waiting: list[Queue] = []  # those that hold something
         self._sent: list[Batch] = []
         self._arrived = asyncio.Event()
         self._filled = asyncio.Event()
         self.idle = asyncio.Event()  # nothing is queued, or sent and not yet acknowledged
         self.idle.set()
 
-    def add(self, to: TopicPartition, submission: Submission, record: Record, timestamp_ms: int) -> None:
-        """Queue one record. Never waits: admission bounds what all queues together hold."""
-        queue = self._queues.get(to)
-        if queue is None:
-            queue = self._queues[to] = deque()
+    def queue(self, to: TopicPartition) -> Queue:
+        """Give a queue for one partition; one each."""
+        return Queue(self, to)
+
+    def begin(self, queue: Queue) -> Batch:
+        """Put another batch into ``queue``, to be filled."""
+        if queue.batches:
+            self._filled.set()
+        else:
+            self._waiting.append(queue)
             self._arrived.set()
             self.idle.clear()
-        elif queue[-1].add(submission, record, timestamp_ms):
-            return
-        else:
-            self._filled.set()
         batch = Batch(self._producer.create_batch())
-        batch.add(submission, record, timestamp_ms)
-        queue.append(batch)
+        queue.batches.append(batch)
+        return batch
 
     async def run(self) -> None:
         """Send round after round, until a batch fails.
@@ -110,24 +130,25 @@ class Outlet:
             if self._linger_s and not self._filled.is_set():
                 await self._linger()
             await self._round()
-            if not self._queues:
+            if not self._waiting:
                 self.idle.set()
 
     def fail(self, failure: str) -> None:
         """Settle all that is queued, or sent and not acknowledged, as failed."""
         for batch in self._sent:
             batch.settle(failure)
-        for queue in self._queues.values():
-            for batch in queue:
-                batch.settle(failure)
-        self._queues.clear()
+        for queue in self._waiting:
+            while queue.batches:
+                queue.take().settle(failure)
+        self._waiting.clear()
         self.idle.set()
 
     async def _round(self) -> None:
         acknowledgements = []
-        for to, batch in self._take():
+        taken = self._take()
+        self._sent = [batch for _, batch in taken]  # before anything is awaited: what ends that must find them all
+        for to, batch in taken:
             batch.builder.close()
-            self._sent.append(batch)
             try:
                 acknowledged = await self._producer.send_batch(batch.builder, to.topic, partition=to.partition)
             except KafkaError as error:  # not handed over: nothing of it was counted or sent
@@ -145,10 +166,10 @@ class Outlet:
 
     def _take(self) -> list[tuple[TopicPartition, Batch]]:
         """Take the oldest batch of every partition out of the queues."""
-        taken = [(to, queue.popleft()) for to, queue in self._queues.items()]
-        self._queues = {to: queue for to, queue in self._queues.items() if queue}
+        taken = [(queue.to, queue.take()) for queue in self._waiting]
+        self._waiting = [queue for queue in self._waiting if queue.batches]
         self._filled.clear()
-        if not self._queues:
+        if not self._waiting:
             self._arrived.clear()
         return taken
 

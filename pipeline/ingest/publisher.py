@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Sequence
 
 from aiokafka.errors import KafkaError
 
 from pipeline.errors import UnavailableError
 from pipeline.ingest.admission import Hold
 from pipeline.ingest.connection import RETRY_AFTER_S, Connection, connect
-from pipeline.ingest.submission import Record, Submission
+from pipeline.ingest.submission import Records, Submission
 from pipeline.settings import Settings
 
 _RETRY_PAUSE_S = 0.5
@@ -61,7 +60,7 @@ class Publisher:
         """Whether events are taken at this moment, as far as is known."""
         return self._connection is not None
 
-    def publish(self, records: Sequence[Record], timestamp_ms: int, hold: Hold) -> Submission:
+    def publish(self, records: Records, timestamp_ms: int, hold: Hold) -> Submission:
         """Queue ``records`` with ``timestamp_ms`` as their time in Kafka; ``hold`` belongs to the submission then.
 
         Raises:
@@ -69,9 +68,7 @@ class Publisher:
         """
         if self._connection is None:
             raise UnavailableError(self._reason, RETRY_AFTER_S)
-        submission = Submission(records, hold, asyncio.get_running_loop())
-        self._connection.publish(submission, records, timestamp_ms)
-        return submission
+        return self._connection.publish(records, timestamp_ms, hold)
 
     async def check(self) -> None:
         """Return where Kafka answers and has the topics; asks at most once a second, for 2 s at most.

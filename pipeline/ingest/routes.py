@@ -11,22 +11,16 @@ from msgspec import Struct
 from sanic import HTTPResponse, Request
 
 from pipeline.errors import InvalidEventError, UnavailableError
-from pipeline.events import complete, message_of, read_event
 from pipeline.ingest import answers
 from pipeline.ingest.access import Access
 from pipeline.ingest.admission import Admission, Hold, ShareExceededError
 from pipeline.ingest.answers import BatchAnswer, RefusedError, Rejected
-from pipeline.ingest.batches import BatchReader
-from pipeline.ingest.bodies import discard_body, read_body
+from pipeline.ingest.bodies import BodyLimits, discard_body, read_body
 from pipeline.ingest.connection import RETRY_AFTER_S
 from pipeline.ingest.metrics import IngestMetrics
 from pipeline.ingest.publisher import Publisher
-from pipeline.ingest.submission import Record, Submission
+from pipeline.ingest.reading import EventReader
 from pipeline.settings import Settings
-from pipeline.topics import topic_of
-
-MAX_RECORD_BYTES = 900_000
-"""Of one event in Kafka. A broker's own default limit is 1 MiB, and JSON may grow when it is written anew."""
 
 Handler = Callable[[Request], Coroutine[Any, Any, HTTPResponse]]
 
@@ -44,29 +38,26 @@ class Parts(Struct, frozen=True):
 def track(parts: Parts) -> Handler:
     """Give the handler of ``POST /track``."""
     api = parts.settings.api
-    topics = _Topics(parts.settings)
+    reader = EventReader(parts.settings)
+    limits = BodyLimits(
+        max_bytes=min(api.max_event_bytes, api.max_body_bytes),
+        max_decompressed_bytes=api.max_event_bytes,
+        timeout_s=api.request_timeout_s,
+        room_timeout_s=api.room_timeout_s,
+    )
 
     async def one(request: Request, hold: Hold) -> HTTPResponse:
-        body = await read_body(
-            request,
-            hold,
-            max_bytes=min(api.max_event_bytes, api.max_body_bytes),
-            max_decompressed_bytes=api.max_event_bytes,
-            timeout_s=api.request_timeout_s,
-        )
+        body = await read_body(request, hold, limits)
         received_ms = time.time_ns() // 1_000_000
-        event = read_event(body)
-        complete(event, received_ms)
-        event_id = event.event_id or ""
-        record = Record(0, topics[event.event], event.user_id.encode(), _bounded(message_of(event)))
+        event_id, records = reader.one(body, received_ms)
         try:
-            hold.exchange(1, len(record.key) + len(record.value))
-            submission = parts.publisher.publish((record,), received_ms, hold)
-            failure = await _failure(submission, api.publish_timeout_s)
+            await hold.admit(1, records.size_bytes, api.room_timeout_s)
+            submission = parts.publisher.publish(records, received_ms, hold)
         except UnavailableError as error:
             raise _refusal(error, event_id) from error
-        if failure is not None:
-            raise _refusal(failure, event_id)
+        if not await submission.wait(api.publish_timeout_s) or submission.failures:
+            why = submission.failed(_in_doubt(api.publish_timeout_s))[0]
+            raise _refusal(UnavailableError(why, RETRY_AFTER_S), event_id)
         parts.metrics.accepted.inc()
         return answers.accepted(event_id)
 
@@ -76,53 +67,31 @@ def track(parts: Parts) -> Handler:
 def track_batch(parts: Parts) -> Handler:
     """Give the handler of ``POST /track/batch``."""
     api = parts.settings.api
-    topics = _Topics(parts.settings)
-    reader = BatchReader(api.max_batch_events)
+    reader = EventReader(parts.settings)
+    limits = BodyLimits(
+        max_bytes=api.max_body_bytes,
+        max_decompressed_bytes=api.max_decompressed_bytes,
+        timeout_s=api.request_timeout_s,
+        room_timeout_s=api.room_timeout_s,
+    )
 
     async def batch(request: Request, hold: Hold) -> HTTPResponse:
-        body = await read_body(
-            request,
-            hold,
-            max_bytes=api.max_body_bytes,
-            max_decompressed_bytes=api.max_decompressed_bytes,
-            timeout_s=api.request_timeout_s,
-        )
+        body = await read_body(request, hold, limits)
         received_ms = time.time_ns() // 1_000_000
-        records: list[Record] = []
-        rejected: list[Rejected] = []
-        for place, data in enumerate(reader.split(body)):
-            try:
-                if len(memoryview(data)) > api.max_event_bytes:
-                    raise _too_large(api.max_event_bytes)
-                event = read_event(data)
-                complete(event, received_ms)
-                record = Record(place, topics[event.event], event.user_id.encode(), _bounded(message_of(event)))
-            except InvalidEventError as error:
-                rejected.append(Rejected(place, error.code, str(error)))
-            else:
-                records.append(record)
-        unavailable = 0
-        if records:
-            hold.exchange(len(records), sum(len(record.key) + len(record.value) for record in records))
-            submission = parts.publisher.publish(records, received_ms, hold)
-            failures = await _failures(submission, api.publish_timeout_s)
-            unavailable = len(failures)
-            rejected.extend(failures)
-            rejected.sort(key=_index)
-        return _batch_answer(parts.metrics, len(records) - unavailable, unavailable, rejected)
+        taken = reader.batch(body, received_ms)
+        rejected = taken.rejected
+        failures: dict[int, str] = {}
+        if taken.places:
+            await hold.admit(len(taken.places), taken.records.size_bytes, api.room_timeout_s)
+            submission = parts.publisher.publish(taken.records, received_ms, hold)
+            await submission.wait(api.publish_timeout_s)
+            failures = submission.failed(_in_doubt(api.publish_timeout_s))
+            if failures:
+                failed = (Rejected(taken.places[at], "unavailable", why) for at, why in failures.items())
+                rejected = sorted([*rejected, *failed], key=_index)
+        return _batch_answer(parts.metrics, len(taken.places) - len(failures), len(failures), rejected)
 
     return _answered("/track/batch", parts, batch)
-
-
-class _Topics(dict[str, str]):
-    """The topic of each event type; the settings' own types are looked up, all others are generic."""
-
-    def __init__(self, settings: Settings) -> None:
-        super().__init__({each: topic_of(each, settings.kafka) for each in settings.kafka.event_types})
-        self._generic = topic_of(settings.kafka.generic_type, settings.kafka)
-
-    def __missing__(self, event_type: str) -> str:
-        return self._generic
 
 
 def _answered(route: str, parts: Parts, handle: Callable[[Request, Hold], Awaitable[HTTPResponse]]) -> Handler:
@@ -171,24 +140,6 @@ def _refusal(error: UnavailableError, event_id: str | None) -> RefusedError:
     return refused
 
 
-async def _failure(submission: Submission, timeout_s: float) -> UnavailableError | None:
-    """Why the one event of ``submission`` is not acknowledged; None where it is."""
-    if not await submission.wait(timeout_s):
-        return UnavailableError(_in_doubt(timeout_s), RETRY_AFTER_S)
-    failure = submission.failures.get(0)
-    return None if failure is None else UnavailableError(failure, RETRY_AFTER_S)
-
-
-async def _failures(submission: Submission, timeout_s: float) -> list[Rejected]:
-    """Those of the events of ``submission`` that are not acknowledged, and why."""
-    if not await submission.wait(timeout_s):
-        in_doubt = _in_doubt(timeout_s)
-        failed = {**submission.failures, **dict.fromkeys(submission.pending, in_doubt)}
-    else:
-        failed = submission.failures
-    return [Rejected(place, "unavailable", why) for place, why in failed.items()]
-
-
 def _batch_answer(metrics: IngestMetrics, accepted: int, unavailable: int, rejected: list[Rejected]) -> HTTPResponse:
     if accepted:
         metrics.accepted.inc(accepted)
@@ -197,16 +148,6 @@ def _batch_answer(metrics: IngestMetrics, accepted: int, unavailable: int, rejec
     if unavailable and not accepted:
         return answers.batch(BatchAnswer("error", 0, rejected), 503, RETRY_AFTER_S)
     return answers.batch(BatchAnswer("ok", accepted, rejected), 200, None)
-
-
-def _bounded(message: bytes) -> bytes:
-    if len(message) > MAX_RECORD_BYTES:
-        raise _too_large(MAX_RECORD_BYTES)
-    return message
-
-
-def _too_large(max_bytes: int) -> InvalidEventError:
-    return InvalidEventError("event_too_large", f"the event is larger than {max_bytes} bytes")
 
 
 def _in_doubt(timeout_s: float) -> str:

@@ -3,40 +3,49 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Hashable, Sequence
+
+from msgspec import Struct
 
 from pipeline.ingest.admission import Hold
 
 
-class Record(NamedTuple):
-    """One event as Kafka takes it; ``place`` is its index in the request."""
+class Records(Struct, frozen=True, gc=False):
+    """The events of a request as Kafka takes them: of each, at the same place, its topic, its user and its message."""
 
-    place: int
-    topic: str
-    key: bytes
-    value: bytes
+    topics: Sequence[str]
+    users: Sequence[str]
+    messages: Sequence[bytes]
+
+    @property
+    def size_bytes(self) -> int:
+        """About how many bytes they are, keys and messages."""
+        return sum(map(len, self.users)) + sum(map(len, self.messages))
 
 
 class Submission:
-    """Waits until Kafka has answered for every event of a request, and holds their admission so long."""
+    """Waits until Kafka has answered for every event of a request, and holds their admission so long.
 
-    __slots__ = ("_hold", "_loop", "_settled", "failures", "pending")
+    Kafka answers for whole batches. So what is kept of an event is which batch it went into.
+    """
 
-    def __init__(self, records: Sequence[Record], hold: Hold, loop: asyncio.AbstractEventLoop) -> None:
-        """``hold`` is the submission's from now on: released with the last event, whoever still waits."""
-        self.pending: set[int] = {record.place for record in records}
-        self.failures: dict[int, str] = {}
+    __slots__ = ("_batches", "_hold", "_loop", "_settled", "failures", "pending")
+
+    def __init__(self, batches: Sequence[Hashable], hold: Hold, loop: asyncio.AbstractEventLoop) -> None:
+        """``batches``: of each event, in their order. ``hold`` is the submission's, released with the last batch."""
+        self._batches = batches
+        self.pending = set(batches)
+        self.failures: dict[Hashable, str] = {}
         self._settled: asyncio.Future[None] = loop.create_future()
         self._loop = loop
         self._hold = hold
         hold.lent = True
 
-    def settle(self, places: Sequence[int], failure: str | None) -> None:
-        """Take Kafka's answer for these events: acknowledged, or why not."""
-        self.pending.difference_update(places)
+    def settle(self, batch: Hashable, failure: str | None) -> None:
+        """Take Kafka's answer for the events in ``batch``: acknowledged, or why not."""
+        self.pending.discard(batch)
         if failure is not None:
-            self.failures.update(dict.fromkeys(places, failure))
+            self.failures[batch] = failure
         if not self.pending:
             self._hold.release()
             self._wake()
@@ -50,6 +59,13 @@ class Submission:
             finally:
                 timer.cancel()
         return not self.pending
+
+    def failed(self, in_doubt: str) -> dict[int, str]:
+        """Give the events, by their place, that are not acknowledged, and why: ``in_doubt`` where none is known."""
+        if not self.failures and not self.pending:
+            return {}
+        why = {**dict.fromkeys(self.pending, in_doubt), **self.failures}
+        return {place: why[batch] for place, batch in enumerate(self._batches) if batch in why}
 
     def _wake(self) -> None:
         if not self._settled.done():

@@ -16,7 +16,7 @@ from pipeline import provision
 from pipeline.errors import UnavailableError
 from pipeline.ingest.admission import Admission
 from pipeline.ingest.publisher import Publisher
-from pipeline.ingest.submission import Record
+from pipeline.ingest.submission import Records
 from pipeline.local.stack import LocalStack
 from pipeline.settings import Kafka, Local, Settings
 from tests.integration.ingest_api import (
@@ -202,13 +202,13 @@ async def _tasks_over_outages(stack: LocalStack, settings: Settings, outages: in
     admission = Admission(1_000, 1_000_000, shared=False)
     publisher = Publisher(settings)
     running_on = asyncio.create_task(publisher.run())
-    record = Record(0, f"{settings.kafka.topic_prefix}page_view", b"key", b"{}")
+    records = Records((f"{settings.kafka.topic_prefix}page_view",), ("key",), (b"{}",))
 
     async def publish() -> bool:
         hold = admission.open("")
         hold.exchange(1, 5)
         try:
-            submission = publisher.publish((record,), 1, hold)
+            submission = publisher.publish(records, 1, hold)
         except UnavailableError:
             hold.release()
             return False

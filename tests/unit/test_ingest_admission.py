@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from pipeline.errors import UnavailableError
 from pipeline.ingest.admission import Admission, Hold, ShareExceededError
-from pipeline.ingest.submission import Record, Submission
+from pipeline.ingest.submission import Submission
 
 
 def test_bytes_that_are_read_become_events_on_their_way() -> None:
@@ -95,40 +95,107 @@ def test_what_is_held_is_always_the_sum_and_within_the_bounds(steps: list[tuple[
     assert admission.clients == 0
 
 
+async def test_a_request_waits_for_room_and_gets_it_in_the_order_of_arrival() -> None:
+    admission = Admission(10, 100, shared=False)
+    first = admission.open("")
+    first.exchange(10, 10)
+    holds = [admission.open("") for _ in range(3)]
+    waiting = [asyncio.create_task(hold.admit(events, 1, 60)) for hold, events in zip(holds, (6, 5, 1), strict=True)]
+    await asyncio.sleep(0)
+    assert admission.waiting == 3
+    first.release()
+    await waiting[0]
+    assert (admission.events, admission.waiting) == (6, 2)  # the last has to wait for the one before it
+    holds[0].release()
+    await asyncio.gather(*waiting)
+    assert (admission.events, admission.size_bytes, admission.waiting) == (6, 2, 0)
+
+
+async def test_a_wait_for_room_ends_and_lets_those_behind_it_in() -> None:
+    admission = Admission(10, 100, shared=False)
+    admission.open("").exchange(8, 10)
+    large, small = admission.open(""), admission.open("")
+    refused = asyncio.create_task(large.admit(3, 1, 0.01))
+    admitted = asyncio.create_task(small.admit(2, 1, 60))
+    with pytest.raises(UnavailableError, match="too much in flight"):
+        await refused
+    await admitted
+    assert (admission.events, large.events, small.events, admission.waiting) == (10, 0, 2, 0)
+
+
+async def test_a_client_that_goes_away_while_it_waits_takes_nothing() -> None:
+    admission = Admission(10, 100, shared=False)
+    full, gone, next_ = admission.open(""), admission.open(""), admission.open("")
+    full.exchange(9, 10)
+    waiting = asyncio.create_task(gone.admit(5, 1, 60))
+    behind = asyncio.create_task(next_.admit(1, 1, 60))
+    await asyncio.sleep(0)
+    waiting.cancel()
+    await behind
+    assert (admission.events, gone.events, next_.events, admission.waiting) == (10, 0, 1, 0)
+
+
+async def test_a_thousand_that_wait_are_let_in_at_once_when_all_give_bytes_back() -> None:
+    admission = Admission(2_000, 10_000, shared=False)
+    full = admission.open("")
+    full.exchange(2_000, 0)
+    holds = [admission.open("") for _ in range(2_000)]
+    for hold in holds:
+        hold.grow(5)
+    waiting = [asyncio.create_task(hold.admit(1, 1, 60)) for hold in holds]
+    await asyncio.sleep(0)
+    full.release()
+    await asyncio.gather(*waiting)
+    assert (admission.events, admission.size_bytes) == (2_000, 2_000)
+
+
+async def test_a_client_over_its_share_is_told_at_once() -> None:
+    admission = Admission(100, 1000, shared=True)
+    admission.open("loud").exchange(75, 10)
+    with pytest.raises(ShareExceededError):
+        await admission.open("loud").admit(1, 1, 60)
+
+
 async def test_giving_up_waiting_frees_nothing_before_kafka_has_answered() -> None:
     admission = Admission(10, 100, shared=False)
-    submission = submitted(admission, events=2)
+    submission = submitted(admission, "one", "two")
     assert not await submission.wait(0.01)
-    assert (admission.events, submission.pending) == (2, {0, 1})
-    submission.settle((0,), None)
+    assert (admission.events, submission.pending) == (2, {"one", "two"})
+    submission.settle("one", None)
     assert admission.events == 2
-    submission.settle((1,), "gone")
+    submission.settle("two", "gone")
     assert admission.events == 0
-    assert submission.failures == {1: "gone"}
+    assert submission.failed("in doubt") == {1: "gone"}
 
 
 async def test_a_client_that_goes_away_frees_nothing_either() -> None:
     admission = Admission(10, 100, shared=False)
-    submission = submitted(admission, events=1)
+    submission = submitted(admission, "one")
     waiting = asyncio.create_task(submission.wait(60))
     await asyncio.sleep(0)
     waiting.cancel()
     await asyncio.gather(waiting, return_exceptions=True)
     assert admission.events == 1
-    submission.settle((0,), None)
+    submission.settle("one", None)
     assert admission.events == 0
 
 
-async def test_the_wait_ends_with_the_last_event() -> None:
-    submission = submitted(Admission(10, 100, shared=False), events=2)
-    asyncio.get_running_loop().call_later(0.01, submission.settle, (0, 1), None)
+async def test_the_wait_ends_with_the_last_batch() -> None:
+    submission = submitted(Admission(10, 100, shared=False), "one", "one")
+    asyncio.get_running_loop().call_later(0.01, submission.settle, "one", None)
     assert await submission.wait(60)
     assert await submission.wait(60)  # once more is no wait at all
-    assert not submission.failures
+    assert submission.failed("in doubt") == {}
 
 
-def submitted(admission: Admission, events: int) -> Submission:
+async def test_each_event_has_the_fate_of_its_batch() -> None:
+    submission = submitted(Admission(10, 100, shared=False), "a", "b", "a", "c", "b")
+    submission.settle("a", "gone")
+    submission.settle("c", None)
+    assert submission.failed("in doubt") == {0: "gone", 1: "in doubt", 2: "gone", 4: "in doubt"}
+
+
+def submitted(admission: Admission, *batches: str) -> Submission:
     hold: Hold = admission.open("")
-    hold.exchange(events, 10)
-    records = [Record(place, "topic", b"key", b"value") for place in range(events)]
-    return Submission(records, hold, asyncio.get_running_loop())
+    hold.exchange(len(batches), 10)
+    return Submission(batches, hold, asyncio.get_running_loop())
