@@ -8,7 +8,7 @@ from typing import Literal
 
 from bench import calibration, plan
 from bench.bundle import Bundle
-from bench.ceilings import freshness, loops, summary, targets
+from bench.ceilings import freshness, loops, pinning, summary, targets
 from bench.ceilings.freshness import Place
 from bench.ceilings.result import Ceilings
 from bench.ceilings.session import Asked
@@ -73,7 +73,8 @@ async def _ceilings(
     """Give kept ceilings that are fresh and fit, else those that the run measures itself; None for a short run."""
     needed = loops.needed({cell.kind for cell in wanted.cells}, place.here.hardware.cores)
     if choice == "parts":
-        needed = (*loops.every(place.here.hardware.cores), *loops.parts())
+        apart = place.where == "local" and pinning.possible()
+        needed = (*loops.every(place.here.hardware.cores), *loops.parts(apart=apart))
     a_round_s = loops.round_s(needed)
     run_s = plan.expected_s(plan.order(wanted))
     rounds = _ROUNDS.get(choice) or rounds_of(run_s, a_round_s)

@@ -16,7 +16,7 @@ from rich.text import Text
 
 from bench import bundle, calibration, keeping, matrix, servers
 from bench import session as surroundings
-from bench.ceilings import freshness, loops, summary, targets
+from bench.ceilings import freshness, loops, pinning, summary, targets
 from bench.ceilings.freshness import Place
 from bench.ceilings.loops import Loop
 from bench.ceilings.meter import CLIENT
@@ -63,7 +63,7 @@ def run(wanted: Wanted, base: Settings, *, local: bool) -> None:
     traffic, bounds = (given.traffic, given.bounds) if given else (Traffic(), Bounds())
     console = Console(highlight=False)
     logs = Path(tempfile.mkdtemp(prefix="tidemark-ceilings-"))
-    asked = Asked(_chosen(wanted), wanted.rounds, traffic)
+    asked = Asked(_chosen(wanted, apart=local and pinning.possible()), wanted.rounds, traffic)
     about_s = wanted.rounds * loops.round_s(asked.loops) + _CALIBRATION_S + SERVERS_START_AND_STOP_S
     what = "bare loops and parts" if wanted.parts else "bare loops"
     console.print(f"{len(asked.loops)} {what} in {wanted.rounds} rounds: about {duration(about_s)}")
@@ -96,9 +96,9 @@ async def _measure(asked: Asked, place: Place, logs: Path, console: Console, *, 
     return summary.with_generator(found, calibrated)
 
 
-def _chosen(wanted: Wanted) -> tuple[Loop, ...]:
+def _chosen(wanted: Wanted, *, apart: bool) -> tuple[Loop, ...]:
     """Give the loops that were asked for; raises UsageError where there is none of a name."""
-    every = loops.every(describe().hardware.cores) + (loops.parts() if wanted.parts else ())
+    every = loops.every(describe().hardware.cores) + (loops.parts(apart=apart) if wanted.parts else ())
     unknown = [name for name in wanted.only if name not in {loop.name for loop in every}]
     if unknown:
         names = ", ".join(loop.name for loop in every)

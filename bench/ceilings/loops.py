@@ -46,8 +46,9 @@ class Loop(Struct, frozen=True):
 
     ``events``: counted in a repeat, at most; ``warm_up``: before them, not counted. ``connections``: inserts under way,
     requests in hand, or workers. ``batch``: events of one insert or request. ``decoded``: events are decoded too.
-    ``pooled``: events of several requests share a batch. ``offered_load_events_per_s``: what a generator offers.
-    ``about_s``: what a repeat takes, start and clean-up included, on two cores.
+    ``pooled``: events of several requests share a batch. ``apart``: workers have a core of their own, servers another.
+    ``offered_load_events_per_s``: what a generator offers. ``about_s``: what a repeat takes, start and clean-up
+    included, on two cores.
     """
 
     name: str
@@ -60,6 +61,7 @@ class Loop(Struct, frozen=True):
     batch: int = 1
     decoded: bool = False
     pooled: bool = False
+    apart: bool = False
     offered_load_events_per_s: float = 0.0
 
 
@@ -75,10 +77,14 @@ def every(cores: int) -> tuple[Loop, ...]:
     )
 
 
-def parts() -> tuple[Loop, ...]:
-    """Give the parts of ours: worker, API and generator, each as it runs in a cell, with everything that it records."""
+def parts(*, apart: bool) -> tuple[Loop, ...]:
+    """Give the parts of ours: worker, API and generator, each as it runs in a cell, with everything that it records.
+
+    ``apart``: also workers on a core of their own, which takes servers of ours and a system that can pin them.
+    """
     return (
         *(_worker(number) for number in (1, 2)),
+        *(_worker(number, apart=True) for number in ((1, 2) if apart else ())),
         *(_api(batch, number) for batch in (1, REQUEST_EVENTS) for number in (8, 64)),
         _offering("generator-105k", 105_000, REQUEST_EVENTS),
         _offering("generator-50k", 50_000, REQUEST_EVENTS),
@@ -168,16 +174,18 @@ def _handler(batch: int, number: int) -> Loop:
     )
 
 
-def _worker(number: int) -> Loop:
+def _worker(number: int, *, apart: bool = False) -> Loop:
+    told = f"a drain by {number} worker{'s' if number > 1 else ''}"
     return Loop(
-        f"worker-{number}",
+        f"worker-{number}{'-apart' if apart else ''}",
         WORKER,
-        f"a drain by {number} worker{'s' if number > 1 else ''}",
+        f"{told}, on one core, Kafka and MongoDB on another" if apart else told,
         _DRAIN_EVENTS,
         _DRAIN_EVENTS // 10,
         14.0,
         connections=number,
         batch=INSERT_BATCH_EVENTS,
+        apart=apart,
     )
 
 

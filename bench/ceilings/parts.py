@@ -17,7 +17,7 @@ import psutil
 from msgspec import structs
 
 from bench import calibration, deliveries, durations, nullsink, usage
-from bench.ceilings import material, meter
+from bench.ceilings import material, meter, pinning
 from bench.ceilings.loops import Loop
 from bench.ceilings.meter import Measured, Meter, Reading
 from bench.errors import RepeatError
@@ -51,10 +51,12 @@ async def drain(
         await preload(settings.kafka, spec, events, folder / "ledger-0.log")
         workers = system.pids()["worker"]
         reader = Meter({**pids, "worker": workers})
-        await system.let_workers_join()
-        deadline_s = time.monotonic() + longest_s
-        before = await _when_delivered(system, loop.warm_up * events // loop.events, reader, deadline_s)
-        after = await _when_delivered(system, int(_STORED_SHARE * events), reader, deadline_s)
+        servers = [pid for of_role in pids.values() for pid in of_role]
+        with pinning.apart(servers, workers) if loop.apart else contextlib.nullcontext():
+            await system.let_workers_join()
+            deadline_s = time.monotonic() + longest_s
+            before = await _when_delivered(system, loop.warm_up * events // loop.events, reader, deadline_s)
+            after = await _when_delivered(system, int(_STORED_SHARE * events), reader, deadline_s)
         memory = max(psutil.Process(pid).memory_info().rss for pid in workers)
         found = meter.measured(before, after, _delivered(system, before, after))
     return structs.replace(found, memory_mb=memory / 1e6)

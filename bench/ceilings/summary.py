@@ -50,7 +50,7 @@ def conclude(
 ) -> Ceilings:
     """Say what a session came to: loops, and parts apart from them. ``where``: "local", or where the servers are."""
     told = [_bare_loop(loop, repeats[loop.name]) for loop in asked.loops]
-    names = {part.name for part in loops.parts()}
+    names = {part.name for part in loops.parts(apart=True)}
     return Ceilings(
         fingerprint=fingerprint,
         measured_at=bundle.now(),

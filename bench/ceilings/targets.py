@@ -18,6 +18,7 @@ from bench.ceilings.result import Held, LoopRepeat, Pair
 
 FEWEST_PAIRS = 10
 _CONFIDENCE = 0.95
+_PER_100K = 100_000
 
 Quantity = Literal["events/s", "CPU-s per 100k events", "service time p99, ms", "schedule delay p99, ms", "MB"]
 
@@ -26,7 +27,8 @@ class Target(Struct, frozen=True, kw_only=True):
     """What a part is to reach: at least or at most ``share`` of the same quantity of the best of the loops ``against``.
 
     Without such loops, of ``limit``, in the quantity's unit. ``spare``: what is added to the loop's figure before.
-    ``role``: whose CPU.
+    ``role``: whose CPU. ``planned``: not the loop's own events/s, but those that its costs imply for workers and
+    servers that have a core each.
     """
 
     name: str
@@ -38,6 +40,7 @@ class Target(Struct, frozen=True, kw_only=True):
     limit: float = 0.0
     spare: float = 0.0
     role: str = ""
+    planned: bool = False
 
 
 TARGETS = (
@@ -65,6 +68,18 @@ TARGETS = (
         side="at least",
         share=0.9,
         against=("worker-1",),
+    ),
+    *(
+        Target(
+            name=f"{words} on a core of their own, as the costs imply",
+            part=part,
+            quantity="events/s",
+            side="at least",
+            share=0.9,
+            against=("worker-1",),
+            planned=True,
+        )
+        for words, part in (("one worker", "worker-1-apart"), ("two workers", "worker-2-apart"))
     ),
     Target(
         name="the API takes batches, 8 connections",
@@ -155,7 +170,7 @@ def _held(target: Target, repeats: Mapping[str, Sequence[LoopRepeat]]) -> Held:
     pairs = []
     for at, ours in enumerate(repeats[target.part]):
         value = _value(ours, target)
-        theirs = _value(repeats[against][at], target) if against else target.limit
+        theirs = _theirs(repeats[against][at], target) if against else target.limit
         if value and theirs:
             pairs.append(Pair(ours.round, value, theirs + target.spare, value / (theirs + target.spare)))
     ratio, low, high = _bounds([pair.ratio for pair in pairs])
@@ -177,6 +192,15 @@ def _held(target: Target, repeats: Mapping[str, Sequence[LoopRepeat]]) -> Held:
 
 def _fast(repeats: Sequence[LoopRepeat]) -> float:
     return statistics.fmean(math.log(each.events_per_s) for each in repeats)
+
+
+def _theirs(repeat: LoopRepeat, target: Target) -> float | None:
+    if not target.planned:
+        return _value(repeat, target)
+    costs = repeat.cpu_s_per_100k_events
+    if not {"kafka", "mongodb", "worker"} <= costs.keys():
+        return None
+    return _PER_100K / max(costs["kafka"] + costs["mongodb"], costs["worker"])
 
 
 def _value(repeat: LoopRepeat, target: Target) -> float | None:

@@ -27,7 +27,7 @@ def reached(told: Account, cells: Sequence[Cell]) -> Table:
 
 
 def costs(told: Account, cells: Sequence[Cell]) -> Table:
-    """One row a cell: CPU-s per 100k stored events by role; below, the least that there are: those of the bare loops."""
+    """One row a cell: CPU-s per 100k stored events by role; below, the least there are: those of the bare loops."""
     every = [each.cpu_s_per_100k_events for each in told.shares]
     every += [each.cpu_s_per_100k_events for each in told.least]
     roles = sorted({role for cost in every for role in cost}, key=_place)

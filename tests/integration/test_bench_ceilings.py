@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from pathlib import Path
 
 import psutil
@@ -20,11 +21,11 @@ from pipeline.settings import Settings
 
 EVENTS = {"insert-2": 20_000, "consume-decoded": 60_000, "produce-single": 6_000, "produce-pooled-8": 40_000}
 EVENTS |= {"handler-batches-8": 20_000}
-PARTS = {"worker-2": 20_000, "api-batches-8": 20_000, "generator-50k": 10_000}
+PARTS = {"worker-1": 20_000, "worker-2-apart": 20_000, "api-batches-8": 20_000, "generator-50k": 10_000}
 
 
 def small(name: str) -> loops.Loop:
-    loop = next(each for each in (*loops.every(2), *loops.parts()) if each.name == name)
+    loop = next(each for each in (*loops.every(2), *loops.parts(apart=True)) if each.name == name)
     events = (EVENTS | PARTS)[name]
     rate = min(loop.offered_load_events_per_s, 5_000.0)
     return structs.replace(loop, events=events, warm_up=min(loop.warm_up, events // 5), offered_load_events_per_s=rate)
@@ -78,9 +79,12 @@ def test_our_parts_are_measured_alone_as_they_are_in_a_cell_and_leave_nothing(ou
     before = children()
     asked = Asked(tuple(small(name) for name in PARTS), 1, Traffic())
     found = asyncio.run(session.measure(asked, ours, tmp_path / "logs", print))
-    [worker], [api], [generator] = (found[name] for name in PARTS)
+    [worker], [beside], [api], [generator] = (found[name] for name in PARTS)
     # From the warm-up until 90%, in whole batches of which the first comes with the warm-up.
-    assert 0.3 * PARTS["worker-2"] <= worker.events <= PARTS["worker-2"]
+    for drained in (worker, beside):
+        assert 0.3 * PARTS["worker-1"] <= drained.events <= PARTS["worker-1"]
+    for pid in (pid for of_role in ours.pids.values() for pid in of_role):
+        assert os.sched_getaffinity(pid) == os.sched_getaffinity(0)
     assert worker.cpu_s_per_100k_events["worker"] > 0
     assert worker.memory_mb is not None
     assert 10 < worker.memory_mb < 1_000

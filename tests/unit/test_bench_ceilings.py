@@ -91,18 +91,18 @@ class TestWhichLoops:
         assert session.order(asked) != session.order(replace(asked, seed=8))
 
     def test_parts_are_measured_right_beside_what_they_are_held_against(self) -> None:
-        asked = Asked((*loops.every(2), *loops.parts()), 3, Traffic())
+        asked = Asked((*loops.every(2), *loops.parts(apart=True)), 3, Traffic())
         for number in range(1, 4):
             names = [loop.name for of_round, loop in session.order(asked) if of_round == number]
-            store = [names.index(name) for name in ("insert-1", "insert-2", "worker-1", "worker-2")]
-            assert max(store) - min(store) == 3
+            store = [names.index(name) for name in ("insert-1", "insert-2", "worker-1", "worker-1-apart")]
+            assert max(store) - min(store) <= 5
             for target in targets.TARGETS:
                 assert all(abs(names.index(target.part) - names.index(each)) < 8 for each in target.against)
 
     def test_a_part_that_is_not_there_is_refused_by_name(self) -> None:
         with pytest.raises(UsageError, match=r"--only worker-1: .*with --parts"):
-            command._chosen(command.Wanted(rounds=1, only=("worker-1",)))
-        chosen = command._chosen(command.Wanted(rounds=1, parts=True, only=("worker-1", "insert-2")))
+            command._chosen(command.Wanted(rounds=1, only=("worker-1",)), apart=True)
+        chosen = command._chosen(command.Wanted(rounds=1, parts=True, only=("worker-1", "insert-2")), apart=True)
         assert [loop.name for loop in chosen] == ["insert-2", "worker-1"]
 
 
@@ -152,6 +152,15 @@ class TestTargets:
         assert by_part["api-batches-8"].verdict == "met"
         assert (by_part["api-batches-64"].pairs[0].against, by_part["api-batches-64"].verdict) == (250.0, "not met")
 
+    def test_workers_on_a_core_of_their_own_are_held_against_what_the_costs_imply(self) -> None:
+        costs = {"worker": 0.9, "kafka": 0.2, "mongodb": 1.8}
+        mixed = [structs.replace(each, cpu_s_per_100k_events=costs) for each in repeats([60_000.0] * 10)]
+        apart = {
+            held.part: held for held in targets.held({"worker-1": mixed, "worker-1-apart": repeats([48_000.0] * 10)})
+        }
+        [pair, *_] = apart["worker-1-apart"].pairs
+        assert (pair.against, pair.ratio) == (pytest.approx(50_000.0), pytest.approx(0.96))
+
     def test_what_was_not_measured_is_not_judged(self) -> None:
         alone = targets.held({"worker-1": repeats([1.0])})
         assert targets.held({"worker-1": repeats([1.0]), "insert-1": repeats([1.0])}) == alone
@@ -161,7 +170,7 @@ class TestTargets:
         }
 
     def test_every_target_names_loops_and_parts_that_there_are(self) -> None:
-        loops_, parts = {loop.name for loop in loops.every(2)}, {loop.name for loop in loops.parts()}
+        loops_, parts = {loop.name for loop in loops.every(2)}, {loop.name for loop in loops.parts(apart=True)}
         for target in targets.TARGETS:
             assert target.part in parts
             assert set(target.against) <= loops_ | parts
