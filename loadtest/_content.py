@@ -1,12 +1,13 @@
 """What each event says: a pure function of who it is and when it is due.
 
 The sender encodes with it, the audit compares with it. A seeded table holds the events' beginnings,
-encoded already; only the identity, the timestamp and the id are filled in for each event.
+encoded already; only the identity, the timestamp and the id are filled in for each event (:mod:`loadtest._strip`).
 """
 
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -16,17 +17,13 @@ from numpy.typing import NDArray
 
 from loadtest import _identity, _sessions
 from loadtest._spec import Traffic
+from loadtest._strip import Strip, alike, tail_bytes
 
-# An event: its beginning, identity, timestamp, and the id, of which the last 12 bits of its second group, all
-# of its third and its last differ from event to event. Doubled signs are filled in event by event.
-_EVENT = b'%%b%%d},"timestamp":"%b","event_id":"%b-7%%03x-%04x-%%012x"}'
-# Lengths of what is filled in, for the filling: identity, timestamp and id, with what stands between.
-_TAIL_BYTES = 19 + len(b'},"timestamp":"2025-11-26T12:00:00.000Z","event_id":""}') + 36
+# An event's length behind its beginning, with an identity of the most digits.
+_TAIL_BYTES = tail_bytes(len(str(_identity.pack(_identity.MAX_RUN, 0, 0))))
 _FILLING_BYTES = len(b'"filling":"",')
 # Spreads the streams' beginnings over the table: 2 to the power of 32 divided by the golden ratio.
 _SPREAD = 2_654_435_769
-_RAND_A = 0xFFF
-_LOW_48 = (1 << 48) - 1
 # Tables that are kept, so that whoever asks for the same events again need not wait for them.
 _TABLES_KEPT = 4
 _KEPT_UP_TO_BYTES = 1 << 25
@@ -35,12 +32,13 @@ _KEPT_UP_TO_BYTES = 1 << 25
 class Table(NamedTuple):
     """What events are made of, by their *place*: who does what, how much filling there is, and their JSON's beginning.
 
-    A beginning is an event up to where its identity stands.
+    A beginning is an event up to where its identity stands; ``lengths`` are the beginnings' in bytes.
     """
 
     steps: list[_sessions.Step]
     filling_bytes: list[int]
     beginnings: list[bytes]
+    lengths: NDArray[np.int64]
 
 
 class Content:
@@ -51,7 +49,6 @@ class Content:
         self._run = run
         small = traffic.table_events * traffic.payload_bytes <= _KEPT_UP_TO_BYTES
         self.table = _kept_table(traffic, seed) if small else _table(traffic, seed)
-        self._beginnings = self.table.beginnings
 
     def encode(self, stream: int, sequence: int, unix_ms: int) -> bytes:
         """Give one event as JSON."""
@@ -59,17 +56,25 @@ class Content:
 
     def encode_many(self, stream: int, first: int, count: int, unix_ms: int) -> list[bytes]:
         """Give ``count`` events from sequence ``first`` on, each as JSON, all due at ``unix_ms``."""
+        stamp = timestamp(unix_ms)
+        encoded: list[bytes] = []
+        while len(encoded) < count:
+            encoded += self.strip(stream, first + len(encoded), count - len(encoded)).each(unix_ms, stamp)
+        return encoded
+
+    def strip(self, stream: int, first: int, count: int) -> Strip:
+        """Give events from sequence ``first`` on, to be dated: ``count``, or fewer where a strip has to end.
+
+        Raises:
+            ValueError: run, stream or sequence have more bits than they may.
+        """
         packed = _identity.pack(self._run, stream, first)
         _identity.pack(self._run, stream, first + count - 1)
-        event = _EVENT % (_stamp(unix_ms), _id_head(unix_ms), _identity.id_low(packed) >> 48)
-        at = (stream * _SPREAD + first) % len(self._beginnings)
-        beginnings = self._beginnings[at : at + count]
-        while len(beginnings) < count:
-            beginnings += self._beginnings[: count - len(beginnings)]
-        return [
-            event % (beginning, number, number & _RAND_A, number & _LOW_48)
-            for number, beginning in enumerate(beginnings, packed)
-        ]
+        beginnings, lengths = self.table.beginnings, self.table.lengths
+        at = (stream * _SPREAD + first) % len(beginnings)
+        # It ends where the table begins anew, and where the numbers get a digit more.
+        count = min(alike(packed, count), len(beginnings) - at)
+        return Strip(beginnings[at : at + count], lengths[at : at + count], first, packed)
 
     def encode_batch(self, stream: int, first: int, count: int, unix_ms: int) -> bytes:
         """Give the body of one request to ``/track/batch``."""
@@ -77,7 +82,7 @@ class Content:
 
     def places(self, streams: NDArray[np.int64], sequences: NDArray[np.int64]) -> NDArray[np.int64]:
         """Give the places in the table of the events that have these streams and sequences, in their shape."""
-        return (streams * _SPREAD + sequences) % len(self._beginnings)
+        return (streams * _SPREAD + sequences) % len(self.table.beginnings)
 
     def event(self, stream: int, sequence: int, unix_ms: int) -> dict[str, Any]:
         """Give one event as it was sent, decoded."""
@@ -85,42 +90,33 @@ class Content:
         return event
 
 
-def batch_body(events: list[bytes]) -> bytes:
-    """Give the body that ``/track/batch`` takes: ``{"events": [...]}``."""
-    return b'{"events":[' + b",".join(events) + b"]}"
+def batch_body(events: Sequence[bytes | memoryview]) -> bytes:
+    """Give the body that ``/track/batch`` takes: ``{"events": [...]}``; each may be several events, commas between."""
+    return b"".join((b'{"events":[', b",".join(events), b"]}"))
 
 
-def timestamp(unix_ms: int) -> str:
+def timestamp(unix_ms: int) -> bytes:
     """Give ISO 8601 in UTC with milliseconds, the form that events carry."""
-    return _stamp(unix_ms).decode()
+    unix_s, ms = divmod(unix_ms, 1000)
+    return b"%b.%03dZ" % (_second(unix_s), ms)
 
 
 def _table(traffic: Traffic, seed: int) -> Table:
-    table = Table(list(_sessions.steps(traffic, seed)), [], [])
-    for step in table.steps:
+    steps, fillings, beginnings = list(_sessions.steps(traffic, seed)), [], []
+    for step in steps:
         props = {"url": step.url, "ref": step.ref}
         text = msgspec.json.encode({"event": step.event_type, "user_id": step.user_id, "props": props})[:-2] + b","
         missing = traffic.payload_bytes - len(text) - len(b'"tidemark":') - _TAIL_BYTES - _FILLING_BYTES
         filling = b'"filling":"' + b"x" * missing + b'",' if missing > 0 else b""
-        table.filling_bytes.append(max(missing, 0))
-        table.beginnings.append(text + filling + b'"tidemark":')
-    return table
+        fillings.append(max(missing, 0))
+        beginnings.append(text + filling + b'"tidemark":')
+    lengths = np.fromiter(map(len, beginnings), dtype=np.int64, count=len(beginnings))
+    return Table(steps, fillings, beginnings, lengths)
 
 
 _kept_table = lru_cache(_TABLES_KEPT)(_table)
 
 
 @lru_cache(maxsize=16)
-def _second(unix_s: int) -> str:
-    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(unix_s))
-
-
-def _stamp(unix_ms: int) -> bytes:
-    unix_s, ms = divmod(unix_ms, 1000)
-    return f"{_second(unix_s)}.{ms:03d}Z".encode()
-
-
-def _id_head(unix_ms: int) -> bytes:
-    """The first two groups of a UUIDv7: its 48 bits of time."""
-    head = b"%012x" % (unix_ms & _LOW_48)
-    return head[:8] + b"-" + head[8:]
+def _second(unix_s: int) -> bytes:
+    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(unix_s)).encode()

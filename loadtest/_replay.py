@@ -109,7 +109,7 @@ class ReplayContent:
         event["user_id"] = str(event["user_id"])
         event["props"] = {**(event.get("props") or {}), "tidemark": packed}
         if event.get("timestamp") is None:
-            event["timestamp"] = timestamp(unix_ms)
+            event["timestamp"] = timestamp(unix_ms).decode()
         event["event_id"] = _identity.event_id(unix_ms, packed)
         return event
 

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
 from loadtest import _hostile, _replay
-from loadtest._content import Content, batch_body
+from loadtest._content import Content, batch_body, timestamp
 from loadtest._payload import BATCH_PATH, JSON_HEADERS, SINGLE_PATH, Payload, Source
 from loadtest._spec import LoadSpec
 from pipeline.errors import UsageError
+
+# So much of the load is made at once; what is due meanwhile waits for it.
+_STRIP_EVENTS = 1_024
+_STRIP_BYTES = 1 << 18
 
 
 class Events(Protocol):
@@ -24,8 +29,37 @@ class Events(Protocol):
         ...  # pragma: no cover - a protocol's body never runs
 
 
-class EventSource:
-    """Requests of well-formed events, one by one or in batches."""
+class TableSource:
+    """Requests of events from the table, one by one or in batches; the cheapest in the order of their sequences.
+
+    Events are made ahead, a strip of them at a time, but for their moment.
+    """
+
+    def __init__(self, content: Content, stream: int) -> None:
+        """``stream``: the number of the process that sends them."""
+        self._content = content
+        self._stream = stream
+        mean_bytes = max(1, int(content.table.lengths.mean()))
+        self._strip_events = min(_STRIP_EVENTS, max(1, _STRIP_BYTES // mean_bytes))
+        self._strip = content.strip(stream, 0, 1)
+
+    def payload(self, first: int, events: int, unix_ms: int, *, batch: bool) -> Payload:
+        """Give the request with ``events`` events from sequence ``first`` on, due at ``unix_ms``."""
+        stamp = timestamp(unix_ms)
+        pieces = []
+        at, end = first, first + events
+        while at < end:
+            strip = self._strip
+            if not strip.first <= at < strip.end:
+                strip = self._strip = self._content.strip(self._stream, at, self._strip_events)
+            upto = min(end, strip.end)
+            pieces.append(strip.dated(at, upto, unix_ms, stamp))
+            at = upto
+        return _payload(pieces, batch=batch)
+
+
+class ReplaySource:
+    """Requests of a file's events."""
 
     def __init__(self, events: Events, stream: int) -> None:
         """``stream``: the number of the process that sends them."""
@@ -34,10 +68,7 @@ class EventSource:
 
     def payload(self, first: int, events: int, unix_ms: int, *, batch: bool) -> Payload:
         """Give the request with ``events`` events from sequence ``first`` on, due at ``unix_ms``."""
-        encoded = self._events.encode_many(self._stream, first, events, unix_ms)
-        if batch:
-            return Payload(BATCH_PATH, JSON_HEADERS, batch_body(encoded), BATCH_PATH)
-        return Payload(SINGLE_PATH, JSON_HEADERS, encoded[0], SINGLE_PATH)
+        return _payload(self._events.encode_many(self._stream, first, events, unix_ms), batch=batch)
 
 
 class HostileSource:
@@ -74,4 +105,11 @@ def source_of(spec: LoadSpec, index: int, count: int) -> Source:
     """Give what process ``index`` of ``count`` sends; raises UsageError as :func:`events_of`."""
     if spec.scenario == "hostile":
         return HostileSource(index)
-    return EventSource(events_of(spec, count), index)
+    events = events_of(spec, count)
+    return TableSource(events, index) if isinstance(events, Content) else ReplaySource(events, index)
+
+
+def _payload(events: Sequence[bytes | memoryview], *, batch: bool) -> Payload:
+    if batch:
+        return Payload(BATCH_PATH, JSON_HEADERS, batch_body(events), BATCH_PATH)
+    return Payload(SINGLE_PATH, JSON_HEADERS, bytes(events[0]), SINGLE_PATH)
