@@ -11,7 +11,7 @@ from functools import lru_cache
 
 import msgspec
 
-from loadtest._payload import BATCH_PATH, JSON_HEADERS, SINGLE_PATH, Payload
+from loadtest._payload import BATCH_PATH, JSON_HEADERS, SINGLE_PATH, Headers, Payload
 from loadtest._spec import MAX_BATCH_EVENTS
 
 # Above the API's bounds on one event, on a body, and on a decompressed body (pipeline.settings.Api).
@@ -21,7 +21,7 @@ _LARGE_DECOMPRESSED_BYTES = 20 * 1024 * 1024
 # The costly cases come rarely, or they would load the network and not the API.
 _LARGE_BODY_EVERY = 499
 
-_GZIP_HEADERS = {**JSON_HEADERS, "Content-Encoding": "gzip"}
+_GZIP_HEADERS = (*JSON_HEADERS, ("Content-Encoding", "gzip"))
 
 
 def _event(**fields: object) -> bytes:
@@ -65,8 +65,8 @@ def _gzip_bomb() -> bytes:
 
 
 # Name, path, headers, and the body made when it is first needed.
-_SPECIAL: tuple[tuple[str, str, dict[str, str], Callable[[], bytes]], ...] = (
-    ("type not JSON", SINGLE_PATH, {"Content-Type": "image/png"}, _event),
+_SPECIAL: tuple[tuple[str, str, Headers, Callable[[], bytes]], ...] = (
+    ("type not JSON", SINGLE_PATH, (("Content-Type", "image/png"),), _event),
     ("gzip that is none", SINGLE_PATH, _GZIP_HEADERS, _event),
     ("gzip that swells", SINGLE_PATH, _GZIP_HEADERS, _gzip_bomb),
 )

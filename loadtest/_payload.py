@@ -6,14 +6,15 @@ from typing import NamedTuple, Protocol
 
 SINGLE_PATH = "/track"
 BATCH_PATH = "/track/batch"
-JSON_HEADERS = {"Content-Type": "application/json"}
+Headers = tuple[tuple[str, str], ...]
+JSON_HEADERS: Headers = (("Content-Type", "application/json"),)
 
 
 class Payload(NamedTuple):
     """One request's path, headers and body; ``name`` is what Locust's statistics call it."""
 
     path: str
-    headers: dict[str, str]
+    headers: Headers
     body: bytes
     name: str
 

@@ -1,22 +1,28 @@
 """HTTP as the generator needs it: one POST, one answer or none, and never the same POST twice.
 
-It is geventhttpclient's plain client, the one below Locust's FastHttpUser: that follows redirects and takes
-its own times, and here neither is wanted. The client sends again on a broken connection only what is
-idempotent, which a POST is not, and looks whether the server has closed an idle connection before it uses it.
+Nothing is followed and nothing is sent again: a connection that the server has closed while it was idle is
+seen before it is used, and whatever goes wrong after the first byte leaves the request in doubt.
 """
 
 from __future__ import annotations
 
+import re
+from functools import lru_cache
+from urllib.parse import urlsplit
+
 import gevent
-from geventhttpclient import HTTPClient
-from geventhttpclient.response import HTTPParseError
-from geventhttpclient.url import URL
 
 from loadtest._answer import Answer, answer_of
-from loadtest._payload import BATCH_PATH, Payload
-from pipeline.errors import UsageError
+from loadtest._connection import Address, Connection, tls_context
+from loadtest._payload import BATCH_PATH, Headers, Payload
+from loadtest._response import Response, ResponseError
+from pipeline.errors import SettingError, UsageError
 
-MAX_CONNECTIONS = 512
+MAX_CONNECTIONS = 512  # as many as there can be senders
+_URL = re.compile(r"https?://[\x21-\x7e]+")
+_HEADER_VALUE = re.compile(r"[\x20-\x7e]*")
+_DEFAULT_PORTS = {"http": 80, "https": 443}
+_HEADS_KEPT = 64
 
 
 class Transport:
@@ -26,45 +32,76 @@ class Transport:
         """``host`` is a URL such as ``http://localhost:8000``, ``timeout_s`` bounds one request as a whole.
 
         Raises:
-            UsageError: ``host`` is no such URL.
+            UsageError: ``host`` is no such URL, or ``write_key`` cannot be a header.
         """
-        if not host.startswith(("http://", "https://")) or not URL(host).host:
-            raise UsageError(f"--host {host!r} cannot be used: it is a URL such as http://localhost:8000")
-        self._url = URL(host)
-        self._prefix = self._url.path.rstrip("/")
+        if not _HEADER_VALUE.fullmatch(write_key):
+            raise SettingError("--write-key", "...", "it has characters that no HTTP header may have")
+        self._address, authority, prefix = _target(host)
         self._timeout_s = timeout_s
-        self._headers = {"X-Write-Key": write_key} if write_key else {}
-        self._client = self._connect()
+        self._idle: list[Connection] = []
+        self._is_closed = False
+        key = f"X-Write-Key: {write_key}\r\n" if write_key else ""
+
+        @lru_cache(_HEADS_KEPT)
+        def head(path: str, headers: Headers) -> bytes:
+            lines = "".join(f"{name}: {value}\r\n" for name, value in headers)
+            first = f"POST {prefix}{path} HTTP/1.1\r\nHost: {authority}\r\nUser-Agent: tidemark\r\n"
+            return f"{first}{key}{lines}Content-Length: ".encode("ascii")
+
+        self._head = head
 
     def send(self, payload: Payload) -> Answer:
         """Send one request and wait for its answer."""
-        client = self._client
+        body = payload.body
+        request = b"%b%d\r\n\r\n%b" % (self._head(payload.path, payload.headers), len(body), body)
         try:
             with gevent.Timeout(self._timeout_s):
-                response = client.request(
-                    "POST", self._prefix + payload.path, body=payload.body, headers=payload.headers
-                )
-                body = response.read()
+                response = self._exchange(request)
         except gevent.Timeout:
-            # Interrupted in the middle of sending, the client may have lost count of its connections.
-            if client is self._client:
-                client.close()
-                self._client = self._connect()
             return Answer(status=0, error=f"no answer within {self._timeout_s:g} s")
-        except (OSError, HTTPParseError) as error:
+        except (OSError, ResponseError) as error:
             return Answer(status=0, error=f"no answer: {type(error).__name__}")
-        return answer_of(response.status_code, body, batch=payload.path == BATCH_PATH)
+        return answer_of(response.status, response.body, batch=payload.path == BATCH_PATH)
 
     def close(self) -> None:
         """Close idle connections now, the others when their answer is there."""
-        self._client.close()
+        self._is_closed = True
+        while self._idle:
+            self._idle.pop().close()
 
-    def _connect(self) -> HTTPClient:
-        # The client's own time-outs are for single steps; they stand above ours, which is for the whole.
-        return HTTPClient.from_url(
-            self._url,
-            headers=self._headers,
-            concurrency=MAX_CONNECTIONS,
-            connection_timeout=2 * self._timeout_s,
-            network_timeout=2 * self._timeout_s,
-        )
+    def _exchange(self, request: bytes) -> Response:
+        connection = self._connection()
+        keeps_alive = False
+        try:
+            response = connection.exchange(request)
+            keeps_alive = response.keeps_alive
+        finally:
+            if keeps_alive and not self._is_closed:
+                self._idle.append(connection)
+            else:
+                connection.close()
+        return response
+
+    def _connection(self) -> Connection:
+        while self._idle:
+            connection = self._idle.pop()
+            if connection.is_usable():
+                return connection
+            connection.close()
+        return Connection(self._address)
+
+
+def _target(host: str) -> tuple[Address, str, str]:
+    """Where ``host`` is, what the Host header calls it, and what its paths begin with."""
+    problem = UsageError(f"--host {host!r} cannot be used: it is a URL such as http://localhost:8000")
+    try:
+        url = urlsplit(host)
+        port = url.port
+    except ValueError as error:
+        raise problem from error
+    if not _URL.fullmatch(host) or not url.hostname:
+        raise problem
+    context = tls_context() if url.scheme == "https" else None
+    address = Address(url.hostname, port or _DEFAULT_PORTS[url.scheme], context)
+    name = f"[{url.hostname}]" if ":" in url.hostname else url.hostname
+    return address, f"{name}:{port}" if port else name, url.path.rstrip("/")

@@ -46,7 +46,7 @@ class Source:
 
     def payload(self, first: int, events: int, unix_ms: int, *, batch: bool) -> Payload:
         self._clock.now_ns += self._build_ms * NS_PER_MS
-        return Payload("/track", {}, f"{first} {events} {unix_ms} {batch}".encode(), "request")
+        return Payload("/track", (), f"{first} {events} {unix_ms} {batch}".encode(), "request")
 
 
 class Report:

@@ -33,10 +33,10 @@ def test_no_single_one_is_an_event_within_the_apis_bounds(name: str) -> None:
 
 def _refused(payload: Payload) -> bool:
     api = Api()
-    if payload.headers["Content-Type"] != "application/json":
+    if dict(payload.headers)["Content-Type"] != "application/json":
         return True
     body = payload.body
-    if payload.headers.get("Content-Encoding") == "gzip":
+    if dict(payload.headers).get("Content-Encoding") == "gzip":
         try:
             body = gzip.decompress(body)
         except gzip.BadGzipFile:
