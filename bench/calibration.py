@@ -47,7 +47,7 @@ _NS = 1_000_000_000
 _ROOT = Path(__file__).resolve().parent.parent
 # The code that decides what a generator can do, and the server that it is calibrated against.
 _CODE = ("loadtest/*.py", "bench/nullsink.py", "bench/calibration.py")
-_PACKAGES = ("python", "gevent", "locust", "msgspec", "numpy", "uvloop")
+_PACKAGES = ("python", "gevent", "httptools", "locust", "msgspec", "numpy", "uvloop")
 
 
 @dataclass(frozen=True)
@@ -247,8 +247,9 @@ async def offer(spec: LoadSpec, url: str, folder: Path, sink_pid: int) -> Offeri
         generator.start()
         await begin(generator, folder)
         cpu_times = await _watch(generator, time.monotonic() + spec.duration_s + _END_S)
-        if generator.returncode != 0:
-            code = generator.returncode
+        # Gone from the list of processes is a moment earlier than its exit code is known.
+        code = await asyncio.to_thread(generator.wait, _END_S)
+        if code != 0:
             raise RepeatError(f"the generator ended its calibration with exit code {code}; {generator.last_words()}")
         sampler.stop()
         at_ns, cpu_s = zip(*cpu_times, strict=True)

@@ -17,6 +17,7 @@ from msgspec import Struct
 PACKAGES = (
     "aiokafka",
     "gevent",
+    "httptools",
     "hdrhistogram",
     "locust",
     "motor",
