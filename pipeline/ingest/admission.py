@@ -77,8 +77,7 @@ class Admission:
             UnavailableError: that was not so within ``timeout_s``.
             ShareExceededError: the client's share would be passed; that is not waited for.
         """
-        if not self._waiting and self._has_room(events - hold.events, size_bytes - hold.size_bytes):
-            hold.exchange(events, size_bytes)
+        if self.take_at_once(hold, events, size_bytes):
             return
         loop = asyncio.get_running_loop()
         waiting = _Waiting(hold, events, size_bytes, loop.create_future())
@@ -93,6 +92,17 @@ class Admission:
                 self._let_in()
         if failure is not None:
             raise failure
+
+    def take_at_once(self, hold: Hold, events: int, size_bytes: int) -> bool:
+        """Have ``hold`` hold this in place of what it holds if that needs no wait; say whether it is so.
+
+        Raises:
+            ShareExceededError: the client's share would be passed.
+        """
+        if self._waiting or not self._has_room(events - hold.events, size_bytes - hold.size_bytes):
+            return False
+        hold.exchange(events, size_bytes)
+        return True
 
     def _let_in(self) -> None:
         """Let those in that wait, the first come first, until there is no room for the next."""
@@ -196,6 +206,10 @@ class Hold:
     async def admit(self, events: int, size_bytes: int, timeout_s: float) -> None:
         """As :meth:`exchange`, except that room is waited for; raises what :meth:`Admission.wait` does."""
         await self._admission.wait(self, events, size_bytes, timeout_s)
+
+    def admit_at_once(self, events: int, size_bytes: int) -> bool:
+        """Whether there is room and nobody waits for it: then it is taken, as by :meth:`exchange`."""
+        return self._admission.take_at_once(self, events, size_bytes)
 
     def release(self) -> None:
         """Give everything back; once more is nothing."""

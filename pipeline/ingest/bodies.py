@@ -51,7 +51,9 @@ async def read_body(request: Request, hold: Hold, limits: BodyLimits) -> bytes:
     if stream.request_bytes > limits.max_bytes:
         raise too_large(limits.max_bytes)
     # Nothing of it counts yet, and what there is of it waits in the connection's own small buffer.
-    await hold.admit(0, min(stream.request_bytes, len(stream.recv_buffer)), limits.room_timeout_s)
+    there_bytes = min(stream.request_bytes, len(stream.recv_buffer))
+    if not hold.admit_at_once(0, there_bytes):
+        await hold.admit(0, there_bytes, limits.room_timeout_s)
     if stream.request_body is True and len(stream.recv_buffer) >= stream.request_bytes_left:
         data = await _read(request, hold, limits.max_bytes)  # all is there: nothing to wait for, no timer
     else:

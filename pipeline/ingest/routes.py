@@ -51,7 +51,8 @@ def track(parts: Parts) -> Handler:
         received_ms = time.time_ns() // 1_000_000
         event_id, records = reader.one(body, received_ms)
         try:
-            await hold.admit(1, records.size_bytes, api.room_timeout_s)
+            if not hold.admit_at_once(1, records.size_bytes):
+                await hold.admit(1, records.size_bytes, api.room_timeout_s)
             submission = parts.publisher.publish(records, received_ms, hold)
         except UnavailableError as error:
             raise _refusal(error, event_id) from error
