@@ -296,6 +296,32 @@ def test_every_one_of_500_requests_at_once_is_in_kafka_once(api: Running, shared
     assert len({record.value for record in found}) == len(found) == 500
 
 
+def test_heads_that_come_again_are_taken_as_the_first_time(api: Running) -> None:
+    plain = request("/track", msgspec.json.encode(SEED_EVENT))
+    longer = request("/track", msgspec.json.encode({**SEED_EVENT, "event_id": "once-more"}))
+    wrong = request("/track", b'{"event":1}')
+    with connect(api) as wire:
+        for data, status in ((plain, 200), (longer, 200), (plain, 200), (wrong, 400), (longer, 200), (plain, 200)):
+            wire.sendall(data)
+            assert read_answer(wire).status == status
+        wire.sendall(longer + plain[:20])  # the next one's beginning comes with it
+        assert read_answer(wire).headers["x-event-id"] == "once-more"
+        wire.sendall(plain[20:])
+        assert read_answer(wire).status == 200
+    for _ in range(2):
+        with connect(api) as wire:
+            wire.sendall(request("/track", msgspec.json.encode(SEED_EVENT), {"Connection": "close"}))
+            assert read_answer(wire).headers["connection"] == "close"
+            assert wire.recv(1) == b""
+    for key in ("Transfer-Encoding", "Expect"):
+        for _ in range(2):
+            body = b"%x\r\n%b\r\n0\r\n\r\n" % (len(plain), plain) if key == "Transfer-Encoding" else plain
+            value = "chunked" if key == "Transfer-Encoding" else "100-continue"
+            with connect(api) as wire:
+                wire.sendall(request("/track", body, {key: value}, length=key == "Expect"))
+                assert read_answer(wire).status == (400 if key == "Transfer-Encoding" else 100)
+
+
 def test_clients_that_go_away_leave_nothing_in_flight(api: Running) -> None:
     for cut in (30, 120, None):
         for _ in range(20):

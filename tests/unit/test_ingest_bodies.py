@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.ingest import protocol
-from pipeline.ingest.answers import RefusedError, header_text
+from pipeline.ingest.answers import Answer, RefusedError, header_text
 from pipeline.ingest.batches import BatchReader
 from pipeline.ingest.bodies import gunzip
 
@@ -93,6 +93,17 @@ def test_no_text_of_a_client_can_end_a_header(text: str) -> None:
     assert written.isascii()
     assert written.isprintable()
     assert " " not in written
+
+
+def test_a_header_that_would_end_early_is_cleaned() -> None:
+    answer = Answer(b"{}", 200, {"vary": "origin", "access-control-allow-origin": "http://a\nset-cookie: x"})
+    sent = dict(answer.processed_headers)
+    assert sent[b"access-control-allow-origin"] == b"http://aset-cookie: x"
+    assert sent[b"content-type"] == b"application/json"
+    assert dict(Answer(b"{}", 200, {"vary": "origin"}).processed_headers) == {
+        b"content-type": b"application/json",
+        b"vary": b"origin",
+    }
 
 
 def test_an_id_as_most_are_is_written_as_it_is() -> None:
