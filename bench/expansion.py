@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated, Any, NamedTuple, get_args
 
 import msgspec
-from aiokafka import codec
 from msgspec import Meta
 
 from bench.cellspec import AXES, CellSpec, Compression, Kind, Objective, OfferedLoad, Rate, cell_id
@@ -37,13 +36,6 @@ _BLOCK_KEYS = ("kind", "axes", "fixed", *_SIZES, "offered_load")
 LEAST_PROBE_S = 10.0  # five blocks of two seconds: fewer tell nothing of how a rate varies
 _SIZES_OF_A_PROBE: dict[str, Any] = {"duration_s": 14.0, "start_load": OfferedLoad(share_of_drain=0.25)}
 _DURABILITY = ("acks", "write_concern")
-_CODECS: dict[Compression, Callable[[], bool]] = {
-    "none": lambda: True,
-    "gzip": codec.has_gzip,
-    "snappy": codec.has_snappy,
-    "lz4": codec.has_lz4,
-    "zstd": codec.has_zstd,
-}
 
 
 class _Block(NamedTuple):
@@ -231,6 +223,15 @@ def _refuse_unequal_durability(problems: Problems, placed: Sequence[_Placed]) ->
                 problems.add(path, f"{text}: durability is equal in all cells, unless it is under axes")
 
 
+def _is_installed(compression: Compression) -> bool:
+    """Whether the producer can compress so on this machine."""
+    if compression == "none":
+        return True
+    from aiokafka import codec  # noqa: PLC0415 - only here, so that `plan` and `--help` start without it
+
+    return bool(getattr(codec, f"has_{compression}")())
+
+
 def _refuse_impossible(problems: Problems, placed: _Placed, traffic: Traffic, api: Api) -> None:
     cell, block = placed
     if cell.kind == "drain":
@@ -239,7 +240,7 @@ def _refuse_impossible(problems: Problems, placed: _Placed, traffic: Traffic, ap
             text = f"events = {cell.events} is too few for {cell.id}: at least {needed}"
             problems.add((*block.path, "events"), f"{text}, {BATCHES_PER_CONSUMER} batches for each consumer")
         return
-    if not _CODECS[cell.compression]():
+    if not _is_installed(cell.compression):
         path = (*block.path, "axes" if "compression" in block.varied else "fixed", "compression")
         text = f"compression = {cell.compression!r} needs a codec that is not installed here"
         problems.add(path, f"{text}: install cramjam, or use 'none' or 'gzip'")

@@ -22,7 +22,9 @@ Choice = Literal["auto", "always", "parts", "never"]
 """Of a run's ceilings: take kept ones or, if it is long enough, measure; measure in any case; our own parts too, in as
 many rounds as a target needs; do without."""
 SHARE_OF_A_RUN = 0.1
-"""Of what a run is expected to take, what it may spend on ceilings."""
+"""Of what a run is expected to take, what it may spend on ceilings, once it has a round of them..."""
+SHARE_OF_FIRST_ROUND = 0.2
+"""...and on that first round."""
 _ROUNDS = {"always": freshness.ROUNDS, "parts": targets.FEWEST_PAIRS}
 _HOW = "python -m bench ceilings"
 
@@ -54,7 +56,9 @@ async def tell(
 
 def rounds_of(run_s: float, a_round_s: float) -> int:
     """Give how many rounds a run that takes ``run_s`` measures itself: what fits into its share, 0 if none does."""
-    return min(freshness.ROUNDS, int(SHARE_OF_A_RUN * run_s / a_round_s))
+    if a_round_s > SHARE_OF_FIRST_ROUND * run_s:
+        return 0
+    return max(1, min(freshness.ROUNDS, int(SHARE_OF_A_RUN * run_s / a_round_s)))
 
 
 async def _calibrate(into: Bundle, wanted: Matrix, cache: Path, on_progress: Callable[[str], None]) -> None:

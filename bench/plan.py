@@ -19,9 +19,9 @@ from pipeline.errors import UsageError
 # What a repeat takes before anything is known, on two cores with all parts on them: topics, processes and
 # group at the start, processes and files at the end, and by event what is written, drained and audited.
 # Measured durations take their place as soon as there are any.
-_DRAIN_BASE_S = 6.0
-_DRAIN_S_PER_EVENT = 58e-6
-_STEADY_BASE_S = 11.0
+_DRAIN_BASE_S = 2.0
+_DRAIN_S_PER_EVENT = 30e-6
+_STEADY_BASE_S = 5.0
 _PROBES_SHARE = 0.8  # of a search's most probes, what it takes
 SERVERS_START_AND_STOP_S = 12.0
 

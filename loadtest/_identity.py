@@ -8,9 +8,6 @@ these 64 bits. So a ledger, a deliveries log and a stored document join by one n
 
 from typing import NamedTuple
 
-import numpy as np
-from numpy.typing import NDArray
-
 RUN_BITS = 14
 STREAM_BITS = 12
 SEQUENCE_BITS = 36
@@ -76,15 +73,3 @@ def event_id(unix_ms: int, packed: int) -> str:
     head = f"{unix_ms & _LOW_48:012x}"
     tail = f"{low:016x}"
     return f"{head[:8]}-{head[8:]}-7{packed & _RAND_A:03x}-{tail[:4]}-{tail[4:]}"
-
-
-def id_low_array(run: int, stream: int, first: int, count: int) -> NDArray[np.uint64]:
-    """Give :func:`id_low` of ``count`` consecutive sequences from ``first`` on, as one array.
-
-    Raises:
-        ValueError: a part, or the last sequence, has more bits than it may.
-    """
-    base = id_low(pack(run, stream, first))
-    if count:
-        pack(run, stream, first + count - 1)
-    return np.uint64(base) + np.arange(count, dtype=np.uint64)

@@ -12,9 +12,9 @@ from bench.leftovers import Leftovers
 from bench.offered import ROW, Offered
 from bench.sampling import ROLES, ClockSamples, Sample, Usage
 from bench.sightings import SIGHTING
-from loadtest import _identity
 from loadtest._identity import WITNESS_STREAM
 from loadtest._ledger import NO_TIME, Outcome
+from tests.unit.identities import id_low_array
 
 MS, S = 1_000_000, 1_000_000_000
 RUN = 3
@@ -81,8 +81,8 @@ def _offered(rows: NDArray[np.void]) -> Offered:
 
 def _deliveries(sent: NDArray[np.int64], stored: NDArray[np.int64], api: Clock, worker: Clock) -> Deliveries:
     rows = np.zeros(len(sent), dtype=DELIVERY)
-    rows["id_low"][:LOAD] = _identity.id_low_array(RUN, 0, 0, LOAD)
-    rows["id_low"][LOAD:] = _identity.id_low_array(RUN, WITNESS_STREAM, 0, WITNESS)
+    rows["id_low"][:LOAD] = id_low_array(RUN, 0, 0, LOAD)
+    rows["id_low"][LOAD:] = id_low_array(RUN, WITNESS_STREAM, 0, WITNESS)
     rows["record_timestamp_ms"] = (WALL_NS + api.stamp(sent + 2 * MS)) // MS
     rows["fetched_ns"], rows["acknowledged_ns"] = worker.stamp(sent + 10 * MS), worker.stamp(stored)
     return Deliveries(rows, (Consumer("worker-1", {"events_page_view": (0,)}, len(rows)),))

@@ -20,8 +20,8 @@ from bench.offered import ROW, Offered
 from bench.processes import Usage
 from bench.result import Result
 from bench.sampling import ROLES, ClockSamples, Machine, Sample
-from loadtest import _identity
 from loadtest._ledger import Outcome
+from tests.unit.identities import id_low_array
 
 MS, S = 1_000_000, 1_000_000_000
 STEADY = CellSpec(id="steady-p1-c1", kind="steady", warmup_s=1, duration_s=4, offered_load=100.0)
@@ -45,7 +45,7 @@ def evidence_of(
     base[0], counts[0] = 0, 500
     offered = Offered(3, 0, 0, rows, (0,), base, counts, np.arange(500, dtype=np.int32), complete=True)
     delivered = np.zeros(500, dtype=DELIVERY)
-    delivered["id_low"] = _identity.id_low_array(3, 0, 0, 500)
+    delivered["id_low"] = id_low_array(3, 0, 0, 500)
     delivered["record_timestamp_ms"] = rows["sent"] // MS + 2
     delivered["fetched_ns"], delivered["acknowledged_ns"] = rows["sent"] + 10 * MS, rows["sent"] + 20 * MS
     return Evidence(

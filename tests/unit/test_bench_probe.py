@@ -19,8 +19,8 @@ from bench.offered import ROW, Offered
 from bench.probe import Watch
 from bench.result import Window
 from bench.sampling import ClockSamples
-from loadtest import _identity
 from loadtest._ledger import Outcome
+from tests.unit.identities import id_low_array
 
 S = 1_000_000_000
 CELL = CellSpec(id="capacity-p1-c1", kind="capacity", warmup_s=2.0, duration_s=12.0)
@@ -38,7 +38,7 @@ def evidence_of(stored_per_s: float) -> Evidence:
     base, counts = np.full(4096, -1, dtype=np.int64), np.zeros(4096, dtype=np.int64)
     base[0], counts[0] = 0, count
     delivered = np.zeros(count, dtype=DELIVERY)
-    delivered["id_low"] = _identity.id_low_array(3, 0, 0, count)
+    delivered["id_low"] = id_low_array(3, 0, 0, count)
     stored_ns = np.maximum(rows["answered"], (np.arange(count) * (S / stored_per_s)).astype(np.int64))
     delivered["fetched_ns"] = delivered["acknowledged_ns"] = stored_ns
     return Evidence(

@@ -2,7 +2,6 @@
 
 import uuid
 
-import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -47,22 +46,9 @@ def test_ids_of_one_moment_sort_by_sequence(unix_ms: int, sequence: int) -> None
     assert low < high
 
 
-@given(RUNS, STREAMS, st.integers(0, _identity.MAX_SEQUENCE - 50), st.integers(0, 50))
-def test_the_array_holds_what_each_number_gives(run: int, stream: int, first: int, count: int) -> None:
-    array = _identity.id_low_array(run, stream, first, count)
-    assert array.dtype == np.uint64
-    packed = (_identity.pack(run, stream, first + each) for each in range(count))
-    assert array.tolist() == [_identity.id_low(each) for each in packed]
-
-
 @pytest.mark.parametrize(
     "wrong", [(-1, 0, 0), (0, -1, 0), (0, 0, -1), (1 << 14, 0, 0), (0, 1 << 12, 0), (0, 0, 1 << 36)]
 )
 def test_what_has_too_many_bits_is_refused(wrong: tuple[int, int, int]) -> None:
     with pytest.raises(ValueError, match="is not between 0 and"):
         _identity.pack(*wrong)
-
-
-def test_an_array_beyond_the_last_sequence_is_refused() -> None:
-    with pytest.raises(ValueError, match="sequence"):
-        _identity.id_low_array(0, 0, _identity.MAX_SEQUENCE, 2)

@@ -1,0 +1,13 @@
+"""Identities of many events at once, for tests."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from loadtest import _identity
+
+
+def id_low_array(run: int, stream: int, first: int, count: int) -> NDArray[np.uint64]:
+    """Give the low 64 bits of the ids of ``count`` consecutive sequences from ``first`` on."""
+    return np.uint64(_identity.id_low(_identity.pack(run, stream, first))) + np.arange(count, dtype=np.uint64)
