@@ -1,4 +1,4 @@
-"""``python -m bench``: plan and run a matrix, go on with a run, compare two, ask one for advice, measure ceilings."""
+"""``python -m bench``: plan, run or resume a matrix, compare runs or revisions, ask for advice, measure ceilings."""
 
 from __future__ import annotations
 
@@ -108,12 +108,32 @@ def _compare(chosen: argparse.Namespace) -> int:
     # What reads bundles is named here and lives in reports; it brings pandas and matplotlib.
     from reports.comparison import command, outcome  # noqa: PLC0415
 
-    rules = outcome.Rules(floor=chosen.floor, effect=chosen.effect)
+    rules = outcome.Rules(floor=chosen.floor, effect=chosen.effect, cpu=chosen.cpu)
     files = command.Files(page=chosen.html, markdown=chosen.markdown, json=chosen.json)
     if chosen.ab is None:
         return command.compare(chosen.base, chosen.new, Path(chosen.runs), rules, files)
     measured, base, new = _interleave(chosen)
     return max(measured, command.compare(base, new, Path(chosen.runs), rules, files))
+
+
+def _perf(chosen: argparse.Namespace) -> int:
+    from bench import perf  # noqa: PLC0415 - as above
+    from reports.comparison import command, outcome, revisions  # noqa: PLC0415 - as above
+
+    asked = perf.against(chosen.base, anyway=chosen.anyway)
+    console = Console(highlight=False)
+    for line in asked.lines:
+        console.print(line)
+    if not asked.worthwhile:
+        return EXIT_DONE
+    rules = outcome.Rules(floor=chosen.floor, effect=max(chosen.effect, 2 * chosen.floor), cpu=True)
+    steps = revisions.judged(perf.timed(asked, chosen.rounds, chosen.steps, console), rules)
+    files = command.Files(markdown=chosen.markdown, json=chosen.json)
+    if chosen.quick or chosen.steps:
+        return revisions.finish(asked.title, steps, None, files)
+    chosen.ab, chosen.base, chosen.new = perf.MATRIX, asked.commit, "."
+    measured, base, new = _interleave(chosen)
+    return max(measured, revisions.finish(asked.title, steps, (Path(base), Path(new)), files))
 
 
 def _interleave(chosen: argparse.Namespace) -> tuple[int, str, str]:
@@ -218,6 +238,7 @@ def _parser() -> argparse.ArgumentParser:
             "resume": _resume,
             "compare": _compare,
             "advise": _advise,
+            "perf": _perf,
             "ceilings": _ceilings,
         }
     )

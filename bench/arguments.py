@@ -35,6 +35,7 @@ examples:
   python -m bench run my-matrix.toml --out runs
   python -m bench resume runs/20261122-101500-quick
   python -m bench compare runs/20261122-101500-quick runs/20261122-111500-quick
+  python -m bench perf main
   python -m bench ceilings
 """,
     "plan": """
@@ -74,6 +75,20 @@ examples:
 It names the smallest configuration that the run shows to hold the target: the fewest consumers, then partitions, then
 API processes; docs/methodology.md says what proves it. The exit code is 1 where nothing that was measured holds it:
 then it says what to measure next, and what a fitted curve says beyond, marked as an extrapolation.
+""",
+    "perf": """
+examples:
+  ./tidemark perf                      what is not committed against HEAD; where there is nothing, HEAD against HEAD~1
+  ./tidemark perf main                 the working tree against a branch, a tag, any git revision
+  ./tidemark perf --quick              the steps alone, about a minute; all of it takes ten on two cores
+  ./tidemark perf v1.2 --steps map,bson --rounds 20
+  python -m bench perf HEAD~3 --markdown perf.md --json perf.json
+
+BASE is the revision, NEW the working tree. It times each step of an event's way in both, in turn, by the CPU time that it
+takes; then a drain and a steady load, interleaved (the matrix perf), judged by their rate or delivery latency and by the
+CPU time that an event costs API, workers and all roles. docs/methodology.md says how it is judged, docs/performance.md
+what an event costs. The exit code is 1 with a regression: a step or a measure is slower, or NEW has a finding that BASE
+has not.
 """,
     "ceilings": """
 examples:
@@ -128,6 +143,7 @@ def parser(functions: Mapping[str, Command]) -> argparse.ArgumentParser:
     resuming.set_defaults(function=functions["resume"])
     _add_compare(commands).set_defaults(function=functions["compare"])
     _add_advise(commands).set_defaults(function=functions["advise"])
+    _add_perf(commands).set_defaults(function=functions["perf"])
     _add_ceilings(commands).set_defaults(function=functions["ceilings"])
     return made
 
@@ -145,6 +161,8 @@ def _add_compare(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
     floor, effect = "an effect below it is none", "how many rounds would tell such an effect is told"
     comparing.add_argument("--floor", metavar="SHARE", type=_share, default=0.03, help=f"{floor} (default: 3%%)")
     comparing.add_argument("--effect", metavar="SHARE", type=_share, default=0.10, help=f"{effect} (default: 10%%)")
+    cpu = "judge the CPU time that an event costs API, workers and all roles, too (takes a round or two more)"
+    comparing.add_argument("--cpu", action="store_true", help=cpu)
     page = "write the page to FILE (default: compare.html in NEW's folder)"
     comparing.add_argument("--html", metavar="FILE", type=Path, help=page)
     comparing.add_argument("--markdown", metavar="FILE", type=Path, help="write Markdown too, for a pull request")
@@ -173,6 +191,31 @@ def _add_advise(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
     advising.add_argument("--runs", metavar="DIR", default="runs", help="where runs are looked for (default: runs)")
     advising.add_argument("--json", metavar="FILE", type=Path, help="write the whole answer as JSON to FILE")
     return advising
+
+
+def _add_perf(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> argparse.ArgumentParser:
+    comparing = _described(
+        commands.add_parser, "perf", "Compare the working tree with a git revision: what an event costs, step by step."
+    )
+    told = (
+        "the git revision to compare with (default: HEAD where there are changes that are not committed, else HEAD~1)"
+    )
+    comparing.add_argument("base", metavar="REVISION", nargs="?", help=told)
+    comparing.add_argument("--quick", action="store_true", help="the steps alone: no servers, about a minute")
+    steps = "these steps alone, by name, separated by commas (and --quick)"
+    comparing.add_argument("--steps", metavar="NAMES", type=_names, default=(), help=steps)
+    rounds = "so many pairs of each step and cell (default: 12 of the steps, 10 of the cells)"
+    comparing.add_argument("--rounds", metavar="N", type=_rounds, help=rounds)
+    anyway = "measure also where nothing that is measured differs: it shows the noise"
+    comparing.add_argument("--anyway", action="store_true", help=anyway)
+    comparing.add_argument("--runs", metavar="DIR", default="runs", help="where the runs go (default: runs)")
+    floor = "an effect below it is none (default: 3%%)"
+    comparing.add_argument("--floor", metavar="SHARE", type=_share, default=0.03, help=floor)
+    comparing.add_argument("--markdown", metavar="FILE", type=Path, help="write Markdown too, for a pull request")
+    comparing.add_argument("--json", metavar="FILE", type=Path, help="write everything as JSON too, for programs")
+    _add_plain_and_keep_data(comparing)
+    comparing.set_defaults(effect=0.10, max_minutes=None)
+    return comparing
 
 
 def _add_ceilings(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> argparse.ArgumentParser:

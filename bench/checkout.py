@@ -7,7 +7,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -39,6 +39,35 @@ def commit_of(given: str) -> str:
         MissingPartError: there is none, or no git.
     """
     return _git("rev-parse", "--verify", "--quiet", "--end-of-options", f"{given}^{{commit}}")
+
+
+def is_changed(folders: Sequence[str]) -> bool:
+    """Say whether the working tree has changes in ``folders`` that are not committed.
+
+    Raises:
+        MissingPartError: there is no git, or no checkout.
+    """
+    return bool(_git("status", "--porcelain", "--", *folders))
+
+
+def changed_since(commit: str, folders: Sequence[str]) -> tuple[str, ...]:
+    """Give the files in ``folders`` that are not the same in the working tree and in ``commit``.
+
+    Raises:
+        MissingPartError: there is no git, or no such commit.
+    """
+    changed = _git("diff", "--name-only", commit, "--", *folders).splitlines()
+    new = _git("ls-files", "--others", "--exclude-standard", "--", *folders).splitlines()
+    return tuple(sorted({*changed, *new}))
+
+
+def title_of(commit: str) -> str:
+    """Give a commit as people know it: short, with the first line of its message.
+
+    Raises:
+        MissingPartError: there is no git, or no such commit.
+    """
+    return _git("log", "-1", "--format=%h %s", commit)
 
 
 @contextlib.contextmanager

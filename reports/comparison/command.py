@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -35,14 +36,27 @@ def compare(base: str, new: str, runs: Path, rules: Rules, files: Files) -> int:
     """
     folders = bundle.find(base, runs), bundle.find(new, runs)
     made = comparing.compare(bundle.load(folders[0]), bundle.load(folders[1]), rules)
-    console = Console(highlight=False, soft_wrap=False)
-    if not console.is_terminal:
-        console = Console(highlight=False, width=_PLAIN_WIDTH)
-    console.print(texts.for_terminal(made))
-    for path, text in _contents(made, files, folders[1]).items():
-        _write(path, text)
-        console.print(f"written: {path}", soft_wrap=True)
+    to = console()
+    to.print(texts.for_terminal(made))
+    write(_contents(made, files, folders[1]), to)
     return made.exit_code
+
+
+def console() -> Console:
+    """Give where to print: wide where nobody looks, so that no table is cut."""
+    found = Console(highlight=False, soft_wrap=False)
+    return found if found.is_terminal else Console(highlight=False, width=_PLAIN_WIDTH)
+
+
+def write(contents: Mapping[Path, str], to: Console) -> None:
+    """Write files and say where.
+
+    Raises:
+        UsageError: one cannot be written.
+    """
+    for path, text in contents.items():
+        _write(path, text)
+        to.print(f"written: {path}", soft_wrap=True)
 
 
 def _contents(made: Comparison, files: Files, beside: Path) -> dict[Path, str]:

@@ -13,7 +13,7 @@ from reports import cells as cell_views
 from reports import formats
 from reports.bundle import CAPACITY, Bundle
 from reports.cells import Cell
-from reports.comparison import cautions, environments, findings, inference, measures, power, searches
+from reports.comparison import cautions, environments, findings, inference, measures, power, reasons, searches
 from reports.comparison.inference import VERDICTS, Estimate, Floats, Verdict
 from reports.comparison.measures import Measure
 from reports.comparison.outcome import CellComparison, Comparison, Ratio, Rules
@@ -68,7 +68,7 @@ def are_interleaved(base: Manifest, new: Manifest) -> bool:
 
 @dataclass(frozen=True)
 class _Tests:
-    """The primary measure of every cell, estimated and judged together."""
+    """The judged measures of every cell, estimated and judged together."""
 
     estimate: Estimate
     low: Floats
@@ -78,23 +78,51 @@ class _Tests:
     count: int
 
 
-def _judged(pairs: Sequence[tuple[Cell, Cell]], rules: Rules, *, interleaved: bool) -> tuple[CellComparison, ...]:
-    chosen = [measures.primary(*pair) for pair in pairs]
-    obstacles = [_obstacle(*pair) for pair in pairs]
-    usable = [measure if not obstacle else None for measure, obstacle in zip(chosen, obstacles, strict=True)]
-    tests = _test(pairs, usable, rules, interleaved=interleaved)
-    beside = _beside(pairs, interleaved=interleaved)
+@dataclass(frozen=True)
+class _Question:
+    """One measure of one cell in both runs. ``obstacle``: why the two are not to be compared, if so."""
+
+    pair: tuple[Cell, Cell]
+    measure: Measure
+    obstacle: str
+    is_primary: bool
+
+    @property
+    def usable(self) -> Measure | None:
+        """The measure, where it may be tested."""
+        return None if self.obstacle else self.measure
+
+
+def _questions(pairs: Sequence[tuple[Cell, Cell]], rules: Rules) -> list[_Question]:
+    """Give what is judged: the primary measure of each cell and, where that is asked for, what its events cost."""
     found = []
-    for place, ((base, new), measure) in enumerate(zip(pairs, chosen, strict=True)):
+    for pair in pairs:
+        obstacle = _obstacle(*pair)
+        found.append(_Question(pair, measures.primary(*pair), obstacle, is_primary=True))
+        costs = measures.COSTS.get(pair[0].plan.kind, ()) if rules.cpu else ()
+        found += [_Question(pair, measure, obstacle, is_primary=False) for measure in costs]
+    return found
+
+
+def _judged(pairs: Sequence[tuple[Cell, Cell]], rules: Rules, *, interleaved: bool) -> tuple[CellComparison, ...]:
+    asked = _questions(pairs, rules)
+    tests = _test([each.pair for each in asked], [each.usable for each in asked], rules, interleaved=interleaved)
+    beside = dict(zip([base.plan.id for base, _ in pairs], _beside(pairs, interleaved=interleaved), strict=True))
+    judged = {(each.pair[0].plan.id, each.measure.name) for each in asked}
+    found = []
+    for place, question in enumerate(asked):
+        base, new = question.pair
         if base.plan.kind == CAPACITY:
             ratio, said, why = searches.judge(base, new, rules)
             found.append(CellComparison(base, new, ratio, said, why, None, None, ()))
             continue
-        others = tuple(one for one in beside[place] if one.measure is not measure)
-        primary = _ratio(measure, (base, new), tests, place)
+        others = beside[base.plan.id] if question.is_primary else []
+        unjudged = tuple(one for one in others if (base.plan.id, one.measure.name) not in judged)
+        ratio = _ratio(question.measure, question.pair, tests, place)
         said = tests.verdicts[place]
-        why = obstacles[place] or _why(said, primary, tests.count, rules)
-        found.append(CellComparison(base, new, primary, said, why, *_power(tests, place, rules), others))
+        why = question.obstacle or reasons.of(said, ratio, among=tests.count, noun=rules.noun, floor=rules.floor)
+        told = _power(tests, place, rules)
+        found.append(CellComparison(base, new, ratio, said, why, *told, unjudged, judges_cpu=not question.is_primary))
     return tuple(found)
 
 
@@ -188,26 +216,3 @@ def _power(tests: _Tests, place: int, rules: Rules) -> tuple[int | None, float |
     spreads = power.plausible_spreads(float(estimate.spread[place]), float(estimate.freedom[place]))
     needed = power.rounds_to_tell(spreads, cells=tests.count, effect=rules.effect, floor=rules.floor)
     return needed, power.effect_told(int(estimate.repeats[place]), spreads, cells=tests.count, floor=rules.floor)
-
-
-def _why(said: Verdict, ratio: Ratio, cells: int, rules: Rules) -> str:
-    """Say what decided a verdict."""
-    if ratio.p is None or ratio.corrected_p is None:
-        have = "round has" if ratio.rounds == 1 else "rounds have"
-        return f"a spread needs two rounds, and {ratio.rounds} {have} a valid repeat in both runs"
-    corrected = (
-        f"p {formats.probability(ratio.corrected_p)} after Holm's correction over {formats.plural(cells, 'cell')}"
-    )
-    if said in ("faster", "slower"):
-        return corrected
-    if said == "same":
-        return f"the whole interval lies within {rules.floor:.0%} of no change"
-    if ratio.smallest_p * cells > inference.FAMILY_LEVEL:
-        return (
-            f"{formats.plural(ratio.rounds, 'round')} cannot bring p below {formats.probability(ratio.smallest_p)}, "
-            f"and {formats.probability(inference.FAMILY_LEVEL / cells)} is needed"
-            f"{f' for the first of {cells} cells' if cells > 1 else ''}: at least {power.fewest_rounds(cells)} rounds"
-        )
-    if ratio.corrected_p <= inference.FAMILY_LEVEL:
-        return f"a difference is there ({corrected}), and may be below the floor of {rules.floor:.0%}"
-    return f"neither a difference nor its absence is shown ({corrected})"

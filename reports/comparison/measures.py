@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from reports import formats
+from reports import formats, names
 from reports.cells import Cell
 from reports.schema import Percentiles, Result
 from reports.statistics import PERCENTILES
@@ -35,6 +35,24 @@ def cpu_s_per_100k_events(result: Result) -> float | None:
     stored = result.throughput_events_per_s
     used = sum(result.cpu_cores_per_role.values())
     return used / stored * 100_000 if stored and used else None
+
+
+def _of_role(role: str) -> Measure:
+    """CPU-seconds that 100,000 stored events cost one role."""
+
+    def of_repeat(result: Result) -> float | None:
+        stored, used = result.throughput_events_per_s, result.cpu_cores_per_role.get(role)
+        return used / stored * 100_000 if stored and used else None
+
+    return Measure(
+        name=f"{role}_cpu_s_per_100k_events",
+        title=f"CPU of {names.role(role)} for 100k events",
+        unit="CPU-s",
+        more_is_better=False,
+        form=formats.rounded,
+        of_repeat=of_repeat,
+        of_cell=lambda cell: cell.cpu_s_per_100k_events().get(role) or None,
+    )
 
 
 def _percentile(measure: str, title: str, name: str) -> Measure:
@@ -86,6 +104,12 @@ CPU = Measure(
     of_repeat=cpu_s_per_100k_events,
     of_cell=lambda cell: sum(cell.cpu_s_per_100k_events().values()) or None,
 )
+COSTS: Mapping[str, tuple[Measure, ...]] = {
+    "drain": (_of_role("worker"), CPU),
+    "steady": (_of_role("api"), _of_role("worker"), CPU),
+}
+"""What is judged beside the primary measure where the cost of an event is too, by kind of cell: of the parts that are
+ours, and of all, for a part of ours can make Kafka or MongoDB work more."""
 BESIDE = (CPU, DELIVERY_P50, DELIVERY_P99, RESPONSE_P99)
 """What stands beside the primary measure, without a verdict."""
 

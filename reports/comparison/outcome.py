@@ -16,10 +16,19 @@ DEFAULT_EFFECT = 0.10
 
 @dataclass(frozen=True)
 class Rules:
-    """``floor``: a smaller effect is none. ``effect``: what the recommended number of rounds is to tell."""
+    """``floor``: a smaller effect is none. ``effect``: what the recommended number of rounds is to tell.
+
+    ``cpu``: what an event costs in CPU time is judged too, in the same family of tests.
+    """
 
     floor: float = DEFAULT_FLOOR
     effect: float = DEFAULT_EFFECT
+    cpu: bool = False
+
+    @property
+    def noun(self) -> str:
+        """What there is one verdict for."""
+        return "measure" if self.cpu else "cell"
 
 
 @dataclass(frozen=True)
@@ -45,7 +54,7 @@ class Ratio:
 
 @dataclass(frozen=True)
 class CellComparison:
-    """One cell in both runs: its primary measure, judged, and others ``beside`` it, not judged.
+    """One cell in both runs: one measure of it, judged, and others ``beside`` it, not judged.
 
     ``why``: what decided the verdict, in words. ``rounds_to_tell``: how many interleaved rounds would tell the effect
     that was asked for; ``effect_told``: the smallest effect that these rounds tell. None where that is not known, or
@@ -60,11 +69,17 @@ class CellComparison:
     rounds_to_tell: int | None
     effect_told: float | None
     beside: tuple[Ratio, ...]
+    judges_cpu: bool = False
 
     @property
     def label(self) -> str:
         """Kind and label of the cell, as BASE has it."""
         return self.base.label_with_kind
+
+    @property
+    def name(self) -> str:
+        """The label, with the measure where that is not the only one of its cell which may be judged."""
+        return f"{self.label}, {self.primary.measure.title}" if self.judges_cpu else self.label
 
 
 @dataclass(frozen=True)
@@ -98,12 +113,17 @@ class Comparison:
     findings: tuple[FindingChange, ...]
 
     def of(self, verdict: Verdict) -> tuple[CellComparison, ...]:
-        """The cells with one verdict."""
+        """The cells, or measures of them, with one verdict."""
         return tuple(cell for cell in self.cells if cell.verdict == verdict)
 
     @property
+    def noun(self) -> str:
+        """What there is one verdict for."""
+        return self.rules.noun
+
+    @property
     def tested(self) -> int:
-        """Cells that Holm's correction counts."""
+        """Cells, or measures of them, that Holm's correction counts."""
         return sum(cell.primary.p is not None for cell in self.cells)
 
     @property

@@ -45,7 +45,13 @@ def _facts(comparison: Comparison) -> str:
 
 def _tiles(comparison: Comparison) -> list[Tile]:
     found = [
-        Tile(verdict, str(len(comparison.of(verdict))), "", _REMARKS[verdict], alarm=verdict == "slower" and number > 0)
+        Tile(
+            verdict,
+            str(len(comparison.of(verdict))),
+            "",
+            f"{comparison.noun}s, {_REMARKS[verdict]}",
+            alarm=verdict == "slower" and number > 0,
+        )
         for verdict, number in ((each, len(comparison.of(each))) for each in VERDICTS)
     ]
     new = len(comparison.new_findings)
@@ -57,10 +63,10 @@ def _tiles(comparison: Comparison) -> list[Tile]:
 
 
 _REMARKS = {
-    "faster": "cells, told apart",
-    "slower": "cells, told apart",
-    "same": "cells, shown to be so",
-    "cannot tell": "cells, nothing is shown",
+    "faster": "told apart",
+    "slower": "told apart",
+    "same": "shown to be so",
+    "cannot tell": "nothing is shown",
 }
 
 
@@ -135,7 +141,7 @@ def _method(comparison: Comparison) -> tables.Table:
             ("faster, slower", f"p at most {FAMILY_LEVEL:g} after Holm's correction, and a ratio beyond {floor}"),
             ("same", f"the whole 95% interval lies within {floor} of 1"),
             ("cannot tell", "neither"),
-            ("cells tested", formats.count(cells)),
+            (f"{comparison.noun}s tested", formats.count(cells)),
             ("Holm's first level", formats.probability(comparison.level)),
             ("fewest rounds for any verdict", formats.count(power.fewest_rounds(cells))),
             ("smallest p attainable", f"{_ATTAINABLE[comparison.interleaved]}: {_smallest(comparison)}"),

@@ -24,12 +24,12 @@ def for_terminal(comparison: Comparison) -> RenderableType:
     parts: list[RenderableType] = [_run_line("BASE", comparison), _run_line("NEW", comparison)]
     parts.append(Text(f"The runs were {words.design(comparison)}. {words.HOW_RATIOS_READ}", style="dim"))
     parts += [Text(f"WARNING: {warning}", style="yellow") for warning in comparison.warnings]
-    parts += ["", _rich(words.primary_table(comparison)), ""]
+    parts += ["", drawn(words.primary_table(comparison)), ""]
     beside = words.beside_table(comparison)
     if beside is not None:
-        parts += [Text("beside it, without verdict:"), _rich(beside), ""]
+        parts += [Text("beside it, without verdict:"), drawn(beside), ""]
     parts += [
-        Text(f"{cell.label}: {cell.verdict}: {cell.why}", style="dim" if cell.verdict == "same" else "")
+        Text(f"{cell.name}: {cell.verdict}: {cell.why}", style="dim" if cell.verdict == "same" else "")
         for cell in comparison.cells
     ]
     parts += [
@@ -134,10 +134,11 @@ def _run_line(side: str, comparison: Comparison) -> Text:
     return Text.assemble((f"{side:<5}", "bold"), f"{manifest.run_id}{variant}, {formats.moment(manifest.started_at)}")
 
 
-def _rich(table: Table) -> RichTable:
-    drawn = RichTable(box=None, padding=(0, 2, 0, 0), header_style="dim")
+def drawn(table: Table) -> RichTable:
+    """Give a table as a terminal shows it, verdicts in colour."""
+    made = RichTable(box=None, padding=(0, 2, 0, 0), header_style="dim")
     for head, numeric in zip(table.heads, table.numeric, strict=True):
-        drawn.add_column(head, justify="right" if numeric else "left")
+        made.add_column(head, justify="right" if numeric else "left")
     for row in table.rows:
-        drawn.add_row(*(Text(value, style=_STYLES.get(value, "")) for value in row))
-    return drawn
+        made.add_row(*(Text(value, style=_STYLES.get(value, "")) for value in row))
+    return made

@@ -42,7 +42,7 @@ def sentence(comparison: Comparison) -> str:
         cells = comparison.of(verdict)
         if cells:
             most = max(cells, key=lambda cell: abs((cell.primary.ratio or 1.0) - 1))
-            among = "" if len(cells) == count == 1 else f" in {len(cells)} of {formats.plural(count, 'cell')}"
+            among = "" if len(cells) == count == 1 else f" in {len(cells)} of {formats.plural(count, comparison.noun)}"
             first = ", most in" if len(cells) > 1 else ":"
             clauses.append(f"NEW is {verdict}{among}{first} {most.label} ({_told(most.primary)})")
     same, untold = len(comparison.of("same")), len(comparison.of("cannot tell"))
@@ -64,15 +64,16 @@ def rounds_needed(comparison: Comparison) -> str:
         return "How many rounds would tell an effect is not known: there is no cell with two rounds."
     told = sorted((cell for cell in asked if cell.rounds_to_tell), key=lambda cell: cell.rounds_to_tell or 0)
     if not told:
-        return f"A change of {effect} would take more than {power.MOST_ROUNDS:,} interleaved rounds in every cell."
+        most_told = f"more than {power.MOST_ROUNDS:,} interleaved rounds"
+        return f"A change of {effect} would take {most_told} in every {comparison.noun}."
     most, half = told[-1], told[(len(told) - 1) // 2]
     if len(told) < len(asked):
-        where = f"in {len(told)} of {formats.plural(len(asked), 'cell')}"
+        where = f"in {len(told)} of {formats.plural(len(asked), comparison.noun)}"
     else:
-        where = "in every cell" if len(asked) > 1 else f"in {most.label}"
+        where = f"in every {comparison.noun}" if len(asked) > 1 else f"in {most.label}"
     least = ""
     if half.rounds_to_tell != most.rounds_to_tell:
-        least = f" ({most.label} needs most; half of the cells need {half.rounds_to_tell:,} or fewer)"
+        least = f" ({most.name} needs most; half of the {comparison.noun}s need {half.rounds_to_tell:,} or fewer)"
     return (
         f"A change of {effect} is told {where} by {most.rounds_to_tell:,} interleaved rounds{least}: with "
         f"{power.POWER:.0%} power, at this comparison's noise."
@@ -115,7 +116,7 @@ def primary_table(comparison: Comparison) -> Table:
 
 def reasons_table(comparison: Comparison) -> Table:
     """Why each verdict is what it is."""
-    rows = [[cell.label, cell.verdict, cell.why] for cell in comparison.cells]
+    rows = [[cell.name, cell.verdict, cell.why] for cell in comparison.cells]
     return tables.table(["cell", "verdict", "why"], rows, text=3)
 
 
@@ -188,7 +189,7 @@ def _new_findings(comparison: Comparison) -> str:
 
 def _nothing_told(comparison: Comparison) -> str:
     count = len(comparison.cells)
-    where = f"in any of {count} cells" if count > 1 else f"in {comparison.cells[0].label}"
+    where = f"in any of {count} {comparison.noun}s" if count > 1 else f"in {comparison.cells[0].label}"
     few = [cell for cell in comparison.cells if cell.primary.p is not None and _is_short(cell, comparison)]
     needed = power.fewest_rounds(comparison.tested)
     if few and len(few) == comparison.tested:

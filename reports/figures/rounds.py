@@ -39,8 +39,9 @@ def both(cell: CellComparison, *, paired: bool) -> Panel | None:
         panel.end_labels(drawn.axes, ends)
         drawn.axes.xaxis.set_major_locator(MaxNLocator(8, integer=True))
         panel.label(drawn, "round", f"{of.measure.title}, {of.measure.unit}")
-        title = f"{cell.label}: {cell.verdict}"
-        return drawn.finish(f"rounds-{cell.base.plan.id}", title, _data(cell), _table(cell))
+        title = f"{cell.name}: {cell.verdict}"
+        name = f"rounds-{cell.base.plan.id}" + (f"-{of.measure.name}" if cell.judges_cpu else "")
+        return drawn.finish(name, title, _data(cell), _table(cell))
 
 
 def _side(

@@ -1,0 +1,52 @@
+"""Why a verdict is what it is, in words: the same for cells of runs and for steps of a way."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from reports import formats
+from reports.comparison import inference, power
+from reports.comparison.inference import Verdict
+
+
+class Tested(Protocol):
+    """A ratio and its test; p None where there was none."""
+
+    @property
+    def rounds(self) -> int:
+        """Pairs that it rests on."""
+
+    @property
+    def p(self) -> float | None:
+        """Before Holm's correction."""
+
+    @property
+    def corrected_p(self) -> float | None:
+        """After it."""
+
+    @property
+    def smallest_p(self) -> float:
+        """What p cannot come below."""
+
+
+def of(said: Verdict, tested: Tested, *, among: int, noun: str, floor: float) -> str:
+    """Say what decided a verdict; ``among``: the tests that Holm's correction counts, each of a ``noun``."""
+    if tested.p is None or tested.corrected_p is None:
+        have = "round has" if tested.rounds == 1 else "rounds have"
+        return f"a spread needs two rounds, and {tested.rounds} {have} a valid repeat in both runs"
+    corrected = (
+        f"p {formats.probability(tested.corrected_p)} after Holm's correction over {formats.plural(among, noun)}"
+    )
+    if said in ("faster", "slower"):
+        return corrected
+    if said == "same":
+        return f"the whole interval lies within {floor:.0%} of no change"
+    if tested.smallest_p * among > inference.FAMILY_LEVEL:
+        return (
+            f"{formats.plural(tested.rounds, 'round')} cannot bring p below {formats.probability(tested.smallest_p)}, "
+            f"and {formats.probability(inference.FAMILY_LEVEL / among)} is needed"
+            f"{f' for the first of {among} {noun}s' if among > 1 else ''}: at least {power.fewest_rounds(among)} rounds"
+        )
+    if tested.corrected_p <= inference.FAMILY_LEVEL:
+        return f"a difference is there ({corrected}), and may be below the floor of {floor:.0%}"
+    return f"neither a difference nor its absence is shown ({corrected})"

@@ -1,0 +1,229 @@
+"""Steps of an event's way, timed in two revisions in turn: judged like the cells of two runs, and told."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+
+from reports import formats, names, tables
+from reports.comparison import inference, power, reasons
+from reports.comparison.inference import VERDICTS, Estimate, Verdict
+from reports.comparison.outcome import Rules
+from reports.tables import Table
+
+HOW_RATIOS_READ = (
+    "Microseconds of CPU time an event (geometric means over the rounds). A ratio above 1 means that NEW is cheaper: "
+    "the geometric mean of BASE by NEW over the rounds, with its 95% t interval; p is corrected over all steps (Holm)."
+)
+
+
+class Timed(Protocol):
+    """What is judged: one step's microseconds of CPU an event, by round, in both; none, and why, if one has no such."""
+
+    @property
+    def name(self) -> str:
+        """Short and stable."""
+
+    @property
+    def role(self) -> str:
+        """Whose CPU it costs."""
+
+    @property
+    def does(self) -> str:
+        """What it does, in words."""
+
+    @property
+    def base_us(self) -> Sequence[float]:
+        """In BASE."""
+
+    @property
+    def new_us(self) -> Sequence[float]:
+        """In NEW."""
+
+    @property
+    def note(self) -> str:
+        """What else a reader has to know of it."""
+
+
+@dataclass(frozen=True)
+class JudgedStep:
+    """One step, judged. ``ratio`` above 1: NEW is cheaper. Without times in both there is no verdict."""
+
+    timed: Timed
+    base_us: float | None
+    new_us: float | None
+    rounds: int
+    ratio: float | None
+    low: float | None
+    high: float | None
+    p: float | None
+    corrected_p: float | None
+    smallest_p: float
+    verdict: Verdict | None
+    why: str
+
+
+@dataclass(frozen=True)
+class StepsComparison:
+    """All steps of two revisions."""
+
+    rules: Rules
+    steps: tuple[JudgedStep, ...]
+
+    def of(self, verdict: Verdict | None) -> tuple[JudgedStep, ...]:
+        """The steps with one verdict; None: those that are not in both."""
+        return tuple(step for step in self.steps if step.verdict == verdict)
+
+    @property
+    def regression(self) -> bool:
+        """Whether a step is slower."""
+        return bool(self.of("slower"))
+
+
+def judge(timed: Sequence[Timed], rules: Rules) -> StepsComparison:
+    """Judge every step that has times in both: paired log ratios, t intervals, Holm over the steps, the floor."""
+    both = [each for each in timed if each.base_us and each.new_us]
+    if not both:
+        return StepsComparison(rules, tuple(_absent(each) for each in timed))
+    # Logs are oriented, larger is better: of costs the negative.
+    estimate = inference.paired(-np.log([each.base_us for each in both]), -np.log([each.new_us for each in both]))
+    low, high = estimate.interval()
+    corrected = inference.holm(estimate.p, estimate.tested)
+    verdicts = inference.judge(estimate, rules.floor)
+    places = {each.name: place for place, each in enumerate(both)}
+    found = []
+    for each in timed:
+        place = places.get(each.name)
+        if place is None:
+            found.append(_absent(each))
+            continue
+        tested = _Tested.of(estimate, corrected, place)
+        verdict = VERDICTS[verdicts[place]]
+        found.append(
+            JudgedStep(
+                timed=each,
+                base_us=_geometric_mean(each.base_us),
+                new_us=_geometric_mean(each.new_us),
+                rounds=tested.rounds,
+                ratio=math.exp(estimate.log_ratio[place]),
+                low=math.exp(low[place]) if tested.p is not None else None,
+                high=math.exp(high[place]) if tested.p is not None else None,
+                p=tested.p,
+                corrected_p=tested.corrected_p,
+                smallest_p=tested.smallest_p,
+                verdict=verdict,
+                why=reasons.of(verdict, tested, among=int(estimate.tested.sum()), noun="step", floor=rules.floor),
+            )
+        )
+    return StepsComparison(rules, tuple(found))
+
+
+def table(comparison: StepsComparison) -> Table:
+    """One row a step."""
+    rows, marked = [], []
+    for place, step in enumerate(comparison.steps):
+        if step.verdict == "slower":
+            marked.append(place)
+        interval = formats.NOTHING if step.low is None else f"{step.low:.3f} to {step.high:.3f}"
+        rows.append(
+            [
+                step.timed.name,
+                names.role(step.timed.role),
+                step.verdict or "not in both",
+                formats.rounded(step.base_us),
+                formats.rounded(step.new_us),
+                formats.NOTHING if step.ratio is None else f"{step.ratio:.3f}",
+                interval,
+                formats.probability(step.corrected_p),
+                step.timed.does,
+            ]
+        )
+    heads = ["step", "role", "verdict", "BASE, us", "NEW, us", "ratio", "95% t interval", "p (Holm)", "what it does"]
+    return tables.table(heads, rows, text=3, words=("what it does",), marked=marked)
+
+
+def sentence(comparison: StepsComparison) -> str:
+    """Say what came out: what is slower first."""
+    clauses = []
+    for verdict, word in (("slower", "dearer"), ("faster", "cheaper")):
+        steps = [step for step in comparison.steps if step.verdict == verdict]
+        told = ", ".join(f"{each.timed.name} ({_change(each)})" for each in steps)
+        clauses.append(f"{word} in NEW: {told}" if steps else "")
+    judged = [step for step in comparison.steps if step.verdict]
+    same, untold = len(comparison.of("same")), len(comparison.of("cannot tell"))
+    floor = f"{comparison.rules.floor:.0%}"
+    clauses.append(f"{same} of {formats.plural(len(judged), 'step')} the same within {floor}" if same else "")
+    clauses.append(f"of {formats.plural(untold, 'step')} nothing can be told" if untold else "")
+    if untold == len(judged) > 0 and judged[0].smallest_p * len(judged) > inference.FAMILY_LEVEL:
+        clauses.append(f"fewer than {power.fewest_rounds(len(judged))} rounds tell none")
+    whole = "; ".join(clause for clause in clauses if clause) or "No step is in both"
+    return whole[0].upper() + whole[1:] + "."
+
+
+def notes(comparison: StepsComparison) -> tuple[str, ...]:
+    """What a reader has to know of single steps."""
+    return tuple(f"{step.timed.name}: {step.timed.note}" for step in comparison.steps if step.timed.note)
+
+
+def as_json(comparison: StepsComparison) -> list[dict[str, Any]]:
+    """Give the steps as JSON has them: docs/bundle.md says what each is."""
+    return [
+        {
+            "step": step.timed.name,
+            "role": step.timed.role,
+            "does": step.timed.does,
+            "verdict": step.verdict,
+            "why": step.why,
+            "base_us_per_event": step.base_us,
+            "new_us_per_event": step.new_us,
+            "rounds": step.rounds,
+            "ratio": step.ratio,
+            "low": step.low,
+            "high": step.high,
+            "p": step.p,
+            "corrected_p": step.corrected_p,
+            "smallest_p": step.smallest_p,
+            "base_by_round": list(step.timed.base_us),
+            "new_by_round": list(step.timed.new_us),
+            "note": step.timed.note,
+        }
+        for step in comparison.steps
+    ]
+
+
+@dataclass(frozen=True)
+class _Tested:
+    rounds: int
+    p: float | None
+    corrected_p: float | None
+    smallest_p: float
+
+    @classmethod
+    def of(cls, estimate: Estimate, corrected: inference.Floats, place: int) -> _Tested:
+        tested = bool(estimate.tested[place])
+        return cls(
+            int(estimate.repeats[place]),
+            float(estimate.p[place]) if tested else None,
+            float(corrected[place]) if tested else None,
+            float(estimate.smallest_p[place]),
+        )
+
+
+def _absent(timed: Timed) -> JudgedStep:
+    return JudgedStep(timed, None, None, 0, None, None, None, None, None, 1.0, None, timed.note)
+
+
+def _geometric_mean(values: Sequence[float]) -> float:
+    return math.exp(sum(map(math.log, values)) / len(values))
+
+
+def _change(step: JudgedStep) -> str:
+    """How much more or less NEW costs: ``+12%, 95% interval +8% to +15%``."""
+    if step.ratio is None or step.low is None or step.high is None:
+        return formats.NOTHING
+    more, low, high = (f"{1 / ratio - 1:+.0%}" for ratio in (step.ratio, step.high, step.low))
+    return f"{more} CPU, 95% interval {low} to {high}"
