@@ -118,14 +118,15 @@ def _compare(chosen: argparse.Namespace) -> int:
 
 def _perf(chosen: argparse.Namespace) -> int:
     from bench import perf  # noqa: PLC0415 - as above
-    from reports.comparison import command, outcome, revisions  # noqa: PLC0415 - as above
 
     asked = perf.against(chosen.base, anyway=chosen.anyway)
     console = Console(highlight=False)
     for line in asked.lines:
-        console.print(line)
+        console.print(line, soft_wrap=True)
     if not asked.worthwhile:
         return EXIT_DONE
+    from reports.comparison import command, outcome, revisions  # noqa: PLC0415 - as above
+
     rules = outcome.Rules(floor=chosen.floor, effect=max(chosen.effect, 2 * chosen.floor), cpu=True)
     steps = revisions.judged(perf.timed(asked, chosen.rounds, chosen.steps, console), rules)
     files = command.Files(markdown=chosen.markdown, json=chosen.json)

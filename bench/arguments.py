@@ -84,11 +84,11 @@ examples:
   ./tidemark perf v1.2 --steps map,bson --rounds 20
   python -m bench perf HEAD~3 --markdown perf.md --json perf.json
 
-BASE is the revision, NEW the working tree. It times each step of an event's way in both, in turn, by the CPU time that it
-takes; then a drain and a steady load, interleaved (the matrix perf), judged by their rate or delivery latency and by the
-CPU time that an event costs API, workers and all roles. docs/methodology.md says how it is judged, docs/performance.md
-what an event costs. The exit code is 1 with a regression: a step or a measure is slower, or NEW has a finding that BASE
-has not.
+BASE is the revision, NEW the working tree. It times each step of an event's way in both, in turn, by the CPU time that
+it takes; then a drain and a steady load, interleaved (the matrix perf), judged by their rate or delivery latency and by
+the CPU time that an event costs API, workers and all roles. docs/methodology.md says how it is judged,
+docs/performance.md what an event costs. The exit code is 1 with a regression: a step or a measure is slower, or NEW has
+a finding that BASE has not.
 """,
     "ceilings": """
 examples:

@@ -131,5 +131,7 @@ def _times_of(name: str, sides: Sequence[_Side]) -> StepTimes:
         if line.us_per_event is None:
             return StepTimes(name, named.role, named.does, note=f"in {other} only; {side}: {line.missing}")
     note = "" if base.definition == new.definition else "BASE timed by its own definition of the step"
-    times = [tuple(value for lines in side.lines if (value := lines[name].us_per_event) is not None) for side in sides]
-    return StepTimes(name, named.role, named.does, *times, note=note)
+    base_us, new_us = (
+        tuple(value for lines in side.lines if (value := lines[name].us_per_event) is not None) for side in sides
+    )
+    return StepTimes(name, named.role, named.does, base_us, new_us, note)

@@ -114,12 +114,37 @@ def _bodies() -> list[bytes]:
     return [b'{"events":[' + b",".join(events[at : at + BATCH]) + b"]}" for at in range(0, EVENTS, BATCH)]
 
 
+def _read_batch(_: Path) -> Call:
+    from pipeline.ingest.reading import EventReader
+    from pipeline.settings import Settings
+
+    bodies = _bodies()
+    read = EventReader(Settings()).batch
+    return lambda: [message for body in bodies for message in read(body, UNIX_MS).records.messages]
+
+
+def _read_one(_: Path) -> Call:
+    from pipeline.ingest.reading import EventReader
+    from pipeline.settings import Settings
+
+    given = messages()
+    read = EventReader(Settings()).one
+    return lambda: [read(message, UNIX_MS)[0] for message in given]
+
+
 def _split(_: Path) -> Call:
     from pipeline.ingest.batches import BatchReader
 
     bodies = _bodies()
     split = BatchReader(EVENTS).split
     return lambda: [event for body in bodies for event in split(body)]
+
+
+def _decode_batch(_: Path) -> Call:
+    from pipeline.events import usual_events
+
+    bodies = _bodies()
+    return lambda: [event for body in bodies for event in usual_events(body) or ()]
 
 
 def _decode(_: Path) -> Call:
@@ -147,7 +172,9 @@ class _Sink:
 
     def __init__(self) -> None:
         topics = SimpleNamespace(
-            partitions_for_topic=lambda _: set(range(PARTITIONS)), leader_for_partition=lambda _: 0
+            partitions_for_topic=lambda _: set(range(PARTITIONS)),
+            leader_for_partition=lambda _: 0,
+            add_listener=lambda _: None,
         )
         self.client = SimpleNamespace(cluster=topics)
 
@@ -167,15 +194,15 @@ def _publish(_: Path) -> Call:
     from pipeline.events import read_event
     from pipeline.ingest.admission import Admission
     from pipeline.ingest.connection import Connection
-    from pipeline.ingest.submission import Record, Submission
+    from pipeline.ingest.submission import Records
     from pipeline.settings import Settings
 
-    events = [(read_event(message), message) for message in messages()]
-    made = [
-        Record(place % BATCH, f"events_{event.event}", event.user_id.encode(), message)
-        for place, (event, message) in enumerate(events)
-    ]
-    requests = [made[at : at + BATCH] for at in range(0, EVENTS, BATCH)]
+    requests = []
+    for at in range(0, EVENTS, BATCH):
+        given = messages()[at : at + BATCH]
+        events = [read_event(message) for message in given]
+        topics = [f"events_{event.event}" for event in events]
+        requests.append(Records(topics, [event.user_id for event in events], given))
     admission = Admission(EVENTS, 1 << 30, shared=False)
     runner = asyncio.Runner()
 
@@ -186,14 +213,11 @@ def _publish(_: Path) -> Call:
     connection = runner.run(connect())
 
     async def publish() -> int:
-        loop = asyncio.get_running_loop()
         waiting = []
-        for request in requests:
+        for records in requests:
             hold = admission.open("")
-            hold.exchange(len(request), 1)
-            submission = Submission(request, hold, loop)
-            connection.publish(submission, request, UNIX_MS)
-            waiting.append(submission)
+            hold.exchange(BATCH, records.size_bytes)
+            waiting.append(connection.publish(records, UNIX_MS, hold))
         return sum([BATCH for each in waiting if await each.wait(10.0) and not each.failures])
 
     return lambda: runner.run(publish())
@@ -277,10 +301,15 @@ def _is_encoded(command: Any) -> bool:
 STEPS = (
     Step("make-events", "generator", "encode events as JSON", _make_events, _are_different),
     Step("ledger", "generator", "record the outcome of requests of one event", _ledger, _is_written),
-    Step("split", "api", "split the body of a batch of 100 into its events", _split, _are(EVENTS)),
-    Step("decode", "api", "decode and check an event", _decode, _are(EVENTS)),
+    Step(
+        "read-one", "api", "from the body of one event to its record: decode, check, encode", _read_one, _are_different
+    ),
+    Step("read-batch", "api", "from the body of a batch of 100 to its records", _read_batch, _are_different),
+    Step("decode-batch", "api", "decode and check a batch of 100 (part of read-batch)", _decode_batch, _are(EVENTS)),
+    Step("encode", "api", "encode an event for Kafka (part of both)", _encode, _are_different),
     Step("event-id", "api", "make an event id, where the client gave none", _event_id, _are_different),
-    Step("encode", "api", "encode an event for Kafka", _encode, _are_different),
+    Step("split", "api", "split a batch of 100, where it has an event that is not as most are", _split, _are(EVENTS)),
+    Step("decode", "api", "decode and check such an event", _decode, _are(EVENTS)),
     Step("publish", "api", "group requests of 100 by partition into batches, and settle them", _publish, EVENTS.__eq__),
     Step("answer-one", "api", "make the answer to a request of one event", _answer_one, _are(EVENTS)),
     Step("answer-batch", "api", "make the answer to a request of 100", _answer_batch, _are(EVENTS // BATCH)),
