@@ -1,8 +1,9 @@
 """What the steps of an event's way cost in two checkouts, timed in turn: ``./tidemark perf``.
 
-Each round starts one process in either checkout, which first by a coin; both time the steps that the working tree
-defines (bench/micro/steps.py), so that the same is timed. CPU time, not wall time: what else runs on the machine takes
-little of that.
+Each round starts a process in either checkout, both on one core; then they take turns of some milliseconds, step by
+step, which first by a coin. Both time the steps that the working tree defines (bench/micro/steps.py), so that the same
+is timed. CPU time, not wall time: what else runs on the machine takes no part of that, but it slows the core down and
+lets go of it again, from one moment to the next; neighbouring turns meet that alike.
 """
 
 from __future__ import annotations
@@ -10,11 +11,15 @@ from __future__ import annotations
 import json
 import os
 import random
+import statistics
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from contextlib import ExitStack
 from pathlib import Path
+from types import TracebackType
+from typing import IO, NamedTuple, Self
 
 import msgspec
 from msgspec import Struct
@@ -23,16 +28,18 @@ from bench.checkout import ROOT
 from pipeline.errors import ProcessFailedError, UsageError
 
 MICRO = Path("bench") / "micro"
-BUDGET_S = 0.04
-"""CPU time for each step in each round: a median of some calls of a thousand events."""
+TURNS = 12
+"""Of each side, for each step, in a round."""
 MOST_ROUNDS = 1000
-_TIMEOUT_S = 120.0
+_ROUND_TIMEOUT_S = 300.0
+_END_S = 10.0
 
 
 class StepTimes(Struct, frozen=True):
-    """What a step cost in microseconds of CPU an event, by round, in BASE and NEW.
+    """What a step cost in microseconds of CPU an event in BASE and NEW: of each round the median of its turns.
 
-    ``note``: which revision has no such step, or another definition of it; where one has none there are no times.
+    ``ratios``: BASE by NEW, of each round the median over neighbouring turns. ``note``: which revision has no
+    such step, or another definition of it; where one has none there are no times.
     """
 
     name: str
@@ -40,11 +47,11 @@ class StepTimes(Struct, frozen=True):
     does: str
     base_us: tuple[float, ...] = ()
     new_us: tuple[float, ...] = ()
+    ratios: tuple[float, ...] = ()
     note: str = ""
 
 
-@dataclass(frozen=True)
-class Asked:
+class Asked(NamedTuple):
     """What is to be timed: the folders of both checkouts, the steps (none: all), and how often."""
 
     base: Path
@@ -54,21 +61,21 @@ class Asked:
     seed: int = 1
 
 
-class _Line(Struct, frozen=True):
-    """What the stopwatch prints of a step."""
+class _Told(Struct, frozen=True):
+    """What a stopwatch says of a step."""
 
     name: str
     role: str = ""
     does: str = ""
     definition: int = 0
-    us_per_event: float | None = None
     missing: str = ""
 
 
-@dataclass
-class _Side:
-    folder: Path
-    lines: list[dict[str, _Line]] = field(default_factory=list)
+class _Round(NamedTuple):
+    """What each side says of its steps, and the turns of those that both have."""
+
+    told: tuple[dict[str, _Told], dict[str, _Told]]
+    turns_us: dict[str, tuple[list[float], list[float]]]
 
 
 def measure(asked: Asked, tell: Callable[[int], None]) -> tuple[StepTimes, ...]:
@@ -81,57 +88,117 @@ def measure(asked: Asked, tell: Callable[[int], None]) -> tuple[StepTimes, ...]:
     if not 1 <= asked.rounds <= MOST_ROUNDS:
         raise UsageError(f"{asked.rounds} rounds cannot be timed: from 1 to {MOST_ROUNDS}")
     coin = random.Random(f"{asked.seed}/steps")  # noqa: S311 - an order, and no secret
-    sides = (_Side(asked.base), _Side(asked.new))
-    names = asked.names
+    rounds: list[_Round] = []
     for number in range(1, asked.rounds + 1):
-        for side in coin.sample(sides, 2):
-            side.lines.append(_timed(side.folder, names))
-        if number == 1:
-            _refuse_unknown(asked.names, sides)
-            names = tuple(name for name in sides[0].lines[0] if _is_in_both(name, sides))
-            if not names:
-                break
+        rounds.append(_round(asked, coin))
         tell(number)
-    known = dict.fromkeys(name for side in reversed(sides) for name in side.lines[0])
-    return tuple(_times_of(name, sides) for name in known)
+        if not rounds[0].turns_us:
+            break
+    base, new = rounds[0].told
+    known = dict.fromkeys((*new, *base))
+    return tuple(_times_of(name, rounds) for name in known)
 
 
-def _timed(folder: Path, names: Sequence[str]) -> dict[str, _Line]:
-    """Time the steps once, by the code in ``folder``; those of its own that the working tree no longer has, too."""
-    files = [str(path) for path in dict.fromkeys((ROOT / MICRO / "steps.py", folder / MICRO / "steps.py"))]
-    asked = {"files": [path for path in files if Path(path).is_file()], "names": list(names), "budget_s": BUDGET_S}
-    command = [sys.executable, "-P", str(ROOT / MICRO / "stopwatch.py"), json.dumps(asked)]
-    environment = {**os.environ, "PYTHONPATH": str(folder)}
-    try:
-        done = subprocess.run(
-            command, cwd=folder, env=environment, capture_output=True, text=True, timeout=_TIMEOUT_S, check=True
+def _round(asked: Asked, coin: random.Random) -> _Round:
+    with ExitStack() as stack:
+        sides = [stack.enter_context(_Stopwatch(folder, asked.names)) for folder in (asked.base, asked.new)]
+        base, new = (side.steps() for side in sides)
+        unknown = [name for name in asked.names if name not in base and name not in new]
+        if unknown:
+            raise UsageError(f"there is no step {', '.join(unknown)}: {MICRO / 'steps.py'} has all of them")
+        both = [name for name, told in new.items() if not told.missing and name in base and not base[name].missing]
+        turns: dict[str, tuple[list[float], list[float]]] = {}
+        for name in both:
+            turns[name] = ([], [])
+            for _ in range(TURNS):
+                for side in coin.sample((0, 1), 2):
+                    turns[name][side].append(sides[side].turn_us(name))
+        return _Round((base, new), turns)
+
+
+class _Stopwatch:
+    """A process that times the code in ``folder``, as a context: it ends with the block, or after a bounded time."""
+
+    def __init__(self, folder: Path, names: Sequence[str]) -> None:
+        # Steps of a revision's own are for what the working tree's definition does not fit, or no longer has.
+        files = [path for path in dict.fromkeys(each / MICRO / "steps.py" for each in (ROOT, folder)) if path.is_file()]
+        asked = json.dumps({"files": [str(path) for path in files], "names": list(names)})
+        self._folder = folder
+        self._process = subprocess.Popen(
+            [sys.executable, "-P", str(ROOT / MICRO / "stopwatch.py"), asked],
+            cwd=folder,
+            env={**os.environ, "PYTHONPATH": str(folder)},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
         )
-    except (OSError, subprocess.SubprocessError) as error:
-        told = str(getattr(error, "stderr", None) or error).strip().splitlines()
-        raise ProcessFailedError(f"the steps in {folder} could not be timed: {told[-1] if told else error}") from error
-    lines = [msgspec.json.decode(line, type=_Line) for line in done.stdout.splitlines()]
-    return {line.name: line for line in lines}
+        self._watchdog = threading.Timer(_ROUND_TIMEOUT_S, self._process.kill)
+        self._watchdog.start()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._watchdog.cancel()
+        _pipe(self._process.stdin).close()
+        try:
+            self._process.wait(_END_S)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        _pipe(self._process.stdout).close()
+        _pipe(self._process.stderr).close()
+
+    def steps(self) -> dict[str, _Told]:
+        """Give what it can time, and what not, once it is ready; from then on it keeps to one core."""
+        told = msgspec.json.decode(self._line(), type=list[_Told])
+        if hasattr(os, "sched_setaffinity"):  # Linux: the same core for both sides
+            os.sched_setaffinity(self._process.pid, {max(os.sched_getaffinity(0))})
+        return {each.name: each for each in told}
+
+    def turn_us(self, name: str) -> float:
+        """Have a step timed once."""
+        to = _pipe(self._process.stdin)
+        to.write(f"{name}\n")
+        to.flush()
+        return float(self._line())
+
+    def _line(self) -> str:
+        line = _pipe(self._process.stdout).readline()
+        if line:
+            return line
+        self._process.kill()  # it may be on its way out by itself: then this is nothing
+        said = _pipe(self._process.stderr).read().strip().splitlines()
+        raise ProcessFailedError(
+            f"the steps in {self._folder} could not be timed: "
+            f"{said[-1] if said else f'no answer within {_ROUND_TIMEOUT_S:.0f} s'}"
+        )
 
 
-def _refuse_unknown(names: Sequence[str], sides: Sequence[_Side]) -> None:
-    unknown = [name for name in names if not any(name in side.lines[0] for side in sides)]
-    if unknown:
-        raise UsageError(f"there is no step {', '.join(unknown)}: {MICRO / 'steps.py'} has all of them")
+def _pipe(end: IO[str] | None) -> IO[str]:
+    if end is None:
+        raise ProcessFailedError("a process was started without its pipes")  # never: it is started with all three
+    return end
 
 
-def _is_in_both(name: str, sides: Sequence[_Side]) -> bool:
-    found = [side.lines[0].get(name) for side in sides]
-    return all(line is not None and line.us_per_event is not None for line in found)
-
-
-def _times_of(name: str, sides: Sequence[_Side]) -> StepTimes:
-    base, new = (side.lines[0].get(name, _Line(name, missing="no such step")) for side in sides)
+def _times_of(name: str, rounds: Sequence[_Round]) -> StepTimes:
+    base, new = (told.get(name, _Told(name, missing="no such step")) for told in rounds[0].told)
     named = new if new.does else base
-    for line, side, other in ((base, "BASE", "NEW"), (new, "NEW", "BASE")):
-        if line.us_per_event is None:
-            return StepTimes(name, named.role, named.does, note=f"in {other} only; {side}: {line.missing}")
-    note = "" if base.definition == new.definition else "BASE timed by its own definition of the step"
-    base_us, new_us = (
-        tuple(value for lines in side.lines if (value := lines[name].us_per_event) is not None) for side in sides
+    for told, side, other in ((base, "BASE", "NEW"), (new, "NEW", "BASE")):
+        if told.missing:
+            return StepTimes(name, named.role, named.does, note=f"in {other} only; {side}: {told.missing}")
+    turns = [each.turns_us[name] for each in rounds]
+    return StepTimes(
+        name,
+        named.role,
+        named.does,
+        base_us=tuple(statistics.median(base_us) for base_us, _ in turns),
+        new_us=tuple(statistics.median(new_us) for _, new_us in turns),
+        ratios=tuple(
+            statistics.median([before / after for before, after in zip(*each, strict=True)]) for each in turns
+        ),
+        note="" if base.definition == new.definition else "BASE timed by its own definition of the step",
     )
-    return StepTimes(name, named.role, named.does, base_us, new_us, note)

@@ -1,8 +1,9 @@
-"""Times the steps of the checkout that it runs in, one process a side and round, and prints a line of JSON for each.
+"""Times the steps of the checkout that it runs in, on demand: a process whose turns another one gives it.
 
-Called with JSON as its one argument: ``files`` that define steps (the second where the first does not fit this
-checkout), ``names`` of the steps wanted (none: all) and ``budget_s`` of CPU for each. It imports nothing of the
-project by itself, so that it can time revisions that do not know it.
+Called with JSON as its one argument: ``files`` that define steps (the second for what does not fit the first) and
+``names`` of the steps wanted (none: all). It prints what it can time as a line of JSON, then for each line that it
+reads, a step's name, what that step cost just now. It imports nothing of the project by itself, so that it can time
+revisions that do not know it.
 """
 
 from __future__ import annotations
@@ -14,62 +15,62 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-FEWEST, MOST = 7, 400
-_WARM_UP = 2
+TURN_S = 0.002
+"""CPU time of one turn, about: short, so that the two sides take turns faster than a machine changes its pace."""
+FEWEST_CALLS = 1
+_WARM_UP_CALLS = 3
 _NS_PER_US = 1_000
 
 
-def times(files: list[Path], names: list[str], budget_s: float, folder: Path) -> Iterator[dict[str, Any]]:
-    """Give what each step cost: microseconds of CPU an event, or why it could not be timed."""
-    modules = [_loaded(path, number) for number, path in enumerate(files)]
-    known = dict.fromkeys(step.name for module in modules for step in module.STEPS)
-    for name in known:
-        if not names or name in names:
-            yield _first_that_fits(name, modules, budget_s, folder)
+@dataclass(frozen=True)
+class Ready:
+    """A step that can be timed here. ``definition``: which of the files defines it."""
 
+    name: str
+    role: str
+    does: str
+    definition: int
+    call: Callable[[], Any]
+    events: int
 
-def _first_that_fits(name: str, modules: list[ModuleType], budget_s: float, folder: Path) -> dict[str, Any]:
-    missing = ""
-    for place, module in enumerate(modules):
-        step = next((each for each in module.STEPS if each.name == name), None)
-        if step is None:
-            continue
-        own = folder / f"{name}-{place}"
-        own.mkdir()
-        told = {"name": name, "role": step.role, "does": step.does, "definition": place}
-        try:
-            call = step.make(own)
-            if not step.check(call()):
-                raise ValueError("it does not give what it should")  # noqa: TRY301 - one way for all that does not fit
-        except Exception as error:  # noqa: BLE001 - whatever another revision raises: it is told, and the others go on
-            missing = missing or f"{type(error).__name__}: {error}"
-            continue
-        return {**told, "us_per_event": _cpu_us(call, budget_s) / module.EVENTS}
-    return {"name": name, "missing": missing}
-
-
-def _cpu_us(call: Any, budget_s: float) -> float:
-    """Give the median CPU time of a call."""
-    for _ in range(_WARM_UP):
-        call()
-    gc.collect()
-    gc.freeze()
-    gc.disable()  # as good as off in a worker too; when it comes is chance
-    spent: list[int] = []
-    budget_ns = budget_s * 1e9
-    try:
-        while len(spent) < FEWEST or (sum(spent) < budget_ns and len(spent) < MOST):
+    def turn_us(self) -> float:
+        """Time some calls; give the median CPU time of a call, in microseconds an event."""
+        spent: list[int] = []
+        while len(spent) < FEWEST_CALLS or sum(spent) < TURN_S * 1e9:
             began = time.process_time_ns()
-            call()
+            self.call()
             spent.append(time.process_time_ns() - began)
-    finally:
-        gc.enable()
-    return statistics.median(spent) / _NS_PER_US
+        return statistics.median(spent) / _NS_PER_US / self.events
+
+
+def prepare(files: list[Path], names: list[str], folder: Path) -> tuple[dict[str, Ready], dict[str, str]]:
+    """Give the steps that can be timed here, warm, and of the others why not."""
+    modules = [_loaded(path, number) for number, path in enumerate(files)]
+    ready: dict[str, Ready] = {}
+    missing: dict[str, str] = {}
+    for place, module in enumerate(modules):
+        for step in module.STEPS:
+            if step.name in ready or (names and step.name not in names):
+                continue
+            own = folder / f"{step.name}-{place}"
+            own.mkdir()
+            try:
+                call = step.make(own)
+                if not step.check(call()):
+                    raise ValueError("it does not give what it should")  # noqa: TRY301 - one way for all that is unfit
+            except Exception as error:  # noqa: BLE001 - whatever another revision raises: it is told, the others go on
+                missing.setdefault(step.name, f"{type(error).__name__}: {error}")
+                continue
+            for _ in range(_WARM_UP_CALLS):
+                call()
+            ready[step.name] = Ready(step.name, step.role, step.does, place, call, module.EVENTS)
+    return ready, {name: why for name, why in missing.items() if name not in ready}
 
 
 def _loaded(path: Path, number: int) -> ModuleType:
@@ -84,11 +85,21 @@ def _loaded(path: Path, number: int) -> ModuleType:
 
 
 def main() -> None:
-    """Time what the argument asks for."""
+    """Say what can be timed, then time what is asked for until the input ends."""
     asked = json.loads(sys.argv[1])
     with tempfile.TemporaryDirectory(prefix="tidemark-steps-") as folder:
-        for told in times([Path(each) for each in asked["files"]], asked["names"], asked["budget_s"], Path(folder)):
-            print(json.dumps(told), flush=True)  # noqa: T201 - what it is for
+        ready, missing = prepare([Path(each) for each in asked["files"]], asked["names"], Path(folder))
+        shown = [
+            {"name": each.name, "role": each.role, "does": each.does, "definition": each.definition}
+            for each in ready.values()
+        ]
+        shown += [{"name": name, "missing": why} for name, why in missing.items()]
+        gc.collect()
+        gc.freeze()
+        gc.disable()  # as good as off in a worker too; when it comes is chance
+        print(json.dumps(shown), flush=True)  # noqa: T201 - what it is for
+        for line in sys.stdin:
+            print(ready[line.strip()].turn_us(), flush=True)  # noqa: T201 - as above
 
 
 if __name__ == "__main__":

@@ -17,12 +17,17 @@ from reports.tables import Table
 
 HOW_RATIOS_READ = (
     "Microseconds of CPU time an event (geometric means over the rounds). A ratio above 1 means that NEW is cheaper: "
-    "the geometric mean of BASE by NEW over the rounds, with its 95% t interval; p is corrected over all steps (Holm)."
+    "the geometric mean over the rounds of BASE by NEW, each the median of turns next to each other, with its 95% t "
+    "interval; p is corrected over all steps (Holm)."
 )
 
 
 class Timed(Protocol):
-    """What is judged: one step's microseconds of CPU an event, by round, in both; none, and why, if one has no such."""
+    """What is judged: one step's microseconds of CPU an event, by round, in both.
+
+    ``ratios`` come from turns that lie next to each other, so that they are steadier than those of the times. All are
+    empty, and ``note`` says why, where a revision has no such step.
+    """
 
     @property
     def name(self) -> str:
@@ -43,6 +48,10 @@ class Timed(Protocol):
     @property
     def new_us(self) -> Sequence[float]:
         """In NEW."""
+
+    @property
+    def ratios(self) -> Sequence[float]:
+        """BASE by NEW, by round."""
 
     @property
     def note(self) -> str:
@@ -86,11 +95,11 @@ class StepsComparison:
 
 def judge(timed: Sequence[Timed], rules: Rules) -> StepsComparison:
     """Judge every step that has times in both: paired log ratios, t intervals, Holm over the steps, the floor."""
-    both = [each for each in timed if each.base_us and each.new_us]
+    both = [each for each in timed if each.ratios]
     if not both:
         return StepsComparison(rules, tuple(_absent(each) for each in timed))
-    # Logs are oriented, larger is better: of costs the negative.
-    estimate = inference.paired(-np.log([each.base_us for each in both]), -np.log([each.new_us for each in both]))
+    logs = np.log([each.ratios for each in both])
+    estimate = inference.paired(np.zeros_like(logs), logs)  # above 0: NEW is better
     low, high = estimate.interval()
     corrected = inference.holm(estimate.p, estimate.tested)
     verdicts = inference.judge(estimate, rules.floor)
@@ -187,8 +196,9 @@ def as_json(comparison: StepsComparison) -> list[dict[str, Any]]:
             "p": step.p,
             "corrected_p": step.corrected_p,
             "smallest_p": step.smallest_p,
-            "base_by_round": list(step.timed.base_us),
-            "new_by_round": list(step.timed.new_us),
+            "base_us_by_round": list(step.timed.base_us),
+            "new_us_by_round": list(step.timed.new_us),
+            "ratio_by_round": list(step.timed.ratios),
             "note": step.timed.note,
         }
         for step in comparison.steps
