@@ -146,7 +146,7 @@ def test_a_search_has_an_objective_of_its_own_the_matrix_s_or_the_default() -> N
 def test_a_name_that_is_near_a_shipped_one_is_asked_for() -> None:
     with pytest.raises(UsageError, match="did you mean 'quick'"):
         matrix.load("quikc")
-    with pytest.raises(UsageError, match="axes, full, noise, quick, scaling, smoke"):
+    with pytest.raises(UsageError, match="axes, full, noise, perf, quick, scaling, smoke"):
         matrix.load("/nowhere/at-all")
 
 
