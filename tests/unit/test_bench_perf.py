@@ -105,8 +105,8 @@ def slower(tmp_path: Path) -> Path:
 def test_a_slower_step_is_seen_and_one_that_is_not_there_is_told(slower: Path) -> None:
     wanted = ("event-id", "encode", "deliveries")
     rounds = []
-    found = {each.name: each for each in steptimes.measure(Asked(ROOT, slower, 2, wanted), rounds.append)}
-    assert rounds == [1, 2]
+    found = {each.name: each for each in steptimes.measure(Asked(ROOT, slower, 1, wanted), rounds.append)}
+    assert rounds == [1]
     assert max(found["event-id"].ratios) < 0.5 < min(found["encode"].ratios)
     assert (found["deliveries"].ratios, found["deliveries"].note) == ((), "in BASE only; NEW: ImportError: gone")
 

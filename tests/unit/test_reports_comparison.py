@@ -7,6 +7,7 @@ import math
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from bench.__main__ import main
@@ -266,3 +267,31 @@ def test_the_floor_is_what_was_asked_for(tmp_path: Path) -> None:
     base, new = write_pair(tmp_path, Pair(speed={DRAIN.id: 0.95}, noise=0.005))
     assert only_cell(compare(base, new)).verdict == "slower"
     assert only_cell(compare(base, new, Rules(floor=0.08, effect=0.2))).verdict == "same"
+
+
+def dearer_worker(tmp_path: Path) -> tuple[Path, Path]:
+    """A pair whose NEW runs as fast, with workers that need 1.3 times the CPU."""
+    base, new = write_pair(tmp_path, Pair([DRAIN, STEADY]))
+    rng = np.random.default_rng(5)
+    for run, factor in ((base, 1.0), (new, 1.3)):
+        for path in sorted(run.glob("cells/*/*/result.json")):
+            spent = {"api": 0.4, "kafka": 0.3, "mongodb": 1.0, "worker": 0.5 * factor}
+            noisy = {role: cores * rng.lognormal(0, 0.02) for role, cores in spent.items()}
+            rewrite(path, lambda result, cores=noisy: result.update(cpu_cores_per_role=cores))
+    return base, new
+
+
+def test_a_worker_that_needs_more_cpu_is_a_regression_where_that_is_judged(tmp_path: Path) -> None:
+    runs = dearer_worker(tmp_path)
+    assert compare(*runs).exit_code == 0
+    found = compare(*runs, Rules(cpu=True))
+    assert found.exit_code == 1
+    names = {cell.primary.measure.name for cell in found.of("slower")}
+    assert "worker_cpu_s_per_100k_events" in names
+    assert "api_cpu_s_per_100k_events" not in names
+    assert found.tested == 7  # two primary measures, worker and all roles in both, API in the steady one
+    assert all(other.measure.name != "cpu_s_per_100k_events" for cell in found.cells for other in cell.beside)
+    text = texts.to_markdown(found)
+    assert "drain 3\u00a0\u00d7\u00a01, CPU of worker for 100k events" in text
+    assert "in every measure" in words.rounds_needed(found) or "measures" in words.rounds_needed(found)
+    assert "CPU of worker" in page.make(found)

@@ -1,0 +1,62 @@
+"""``python -m bench perf`` on a checkout of its own whose working tree has become slower than its last commit."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+GIT = ["git", "-c", "user.name=test", "-c", "user.email=test@example.org"]
+SLOWER = """
+
+_mapped_once = document_of
+
+
+def document_of(record: Record) -> Document:
+    _mapped_once(record)
+    _mapped_once(record)
+    return _mapped_once(record)
+"""
+
+
+@pytest.fixture
+def checkout(tmp_path: Path) -> Path:
+    folder = tmp_path / "a checkout"
+    for name in ("pipeline", "loadtest", "bench", "reports"):
+        ignored = shutil.ignore_patterns("reference", "*.html")
+        shutil.copytree(ROOT / name, folder / name, ignore=ignored)
+    (folder / ".gitignore").write_text("__pycache__/\n", encoding="utf-8")
+    for command in (["init", "--quiet"], ["add", "--all"], ["commit", "--quiet", "--message", "As it was"]):
+        subprocess.run([*GIT, *command], cwd=folder, check=True, capture_output=True)
+    return folder
+
+
+def test_a_mapping_three_times_as_dear_is_found_named_and_written_and_nothing_else_alarms(checkout: Path) -> None:
+    mapping = checkout / "pipeline" / "worker" / "mapping.py"
+    mapping.write_text(mapping.read_text(encoding="utf-8") + SLOWER, encoding="utf-8")
+    done = subprocess.run(
+        [sys.executable, "-m", "bench", "perf", "--steps", "map,document-id", "--rounds", "7", "--json", "perf.json"],
+        cwd=checkout,
+        env={**os.environ, "PYTHONPATH": str(checkout)},
+        capture_output=True,
+        text=True,
+        timeout=200,
+        check=False,
+    )
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert "BASE is HEAD (" in done.stdout
+    assert "What differs: pipeline/worker/mapping.py." in done.stdout
+    assert done.stdout.splitlines()[-1] == "Regression: map"
+    told = json.loads((checkout / "perf.json").read_text(encoding="utf-8"))
+    steps = {step["step"]: step for step in told["steps"]}
+    assert steps["map"]["verdict"] == "slower"
+    assert steps["map"]["ratio"] < 0.5
+    assert steps["document-id"]["verdict"] in ("same", "cannot tell")
+    left = subprocess.run(["git", "worktree", "list"], cwd=checkout, capture_output=True, text=True, check=True)  # noqa: S607 - git of PATH
+    assert len(left.stdout.splitlines()) == 1
