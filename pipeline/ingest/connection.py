@@ -16,7 +16,7 @@ from aiokafka.structs import TopicPartition
 from pipeline.errors import UnavailableError
 from pipeline.ingest.admission import Hold
 from pipeline.ingest.outlet import Batch, Outlet, Queue
-from pipeline.ingest.submission import Records, Submission
+from pipeline.ingest.submission import Patience, Records, Submission
 from pipeline.settings import Settings
 from pipeline.topics import event_topics
 
@@ -64,6 +64,7 @@ class Connection:
         self._topics = event_topics(settings.kafka)
         self._cluster = producer.client.cluster
         self._cluster.add_listener(self._learn)
+        self._patience = Patience(settings.api.publish_timeout_s)
         self._keys: dict[str, _Keys] = {}  # of each topic that is there
         self._outlets: dict[int, Outlet] = {}  # of each broker
         self._queues: dict[TopicPartition, Queue] = {}
@@ -84,7 +85,7 @@ class Connection:
                     continue
             key, queue = of_topic[user]
             batches.append(queue.add(key, message, timestamp_ms))
-        submission = Submission(batches, hold, asyncio.get_running_loop())
+        submission = Submission(batches, hold, self._patience)
         for batch in set(batches):
             if isinstance(batch, Batch):
                 batch.submissions.append(submission)

@@ -56,7 +56,7 @@ def track(parts: Parts) -> Handler:
             submission = parts.publisher.publish(records, received_ms, hold)
         except UnavailableError as error:
             raise _refusal(error, event_id) from error
-        if not await submission.wait(api.publish_timeout_s) or submission.failures:
+        if not await submission.wait() or submission.failures:
             why = submission.failed(_in_doubt(api.publish_timeout_s))[0]
             raise _refusal(UnavailableError(why, RETRY_AFTER_S), event_id)
         parts.metrics.accepted.inc()
@@ -85,7 +85,7 @@ def track_batch(parts: Parts) -> Handler:
         if taken.places:
             await hold.admit(len(taken.places), taken.records.size_bytes, api.room_timeout_s)
             submission = parts.publisher.publish(taken.records, received_ms, hold)
-            await submission.wait(api.publish_timeout_s)
+            await submission.wait()
             failures = submission.failed(_in_doubt(api.publish_timeout_s))
             if failures:
                 failed = (Rejected(taken.places[at], "unavailable", why) for at, why in failures.items())

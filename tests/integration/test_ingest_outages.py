@@ -120,7 +120,7 @@ def test_missing_topics_are_told_and_found_once_they_are_made(
 
 
 def test_a_stalled_kafka_fills_the_bound_and_no_more(stack: LocalStack, mine: Settings, tmp_path: Path) -> None:
-    bounded = with_api(mine, max_batch_events=50, max_in_flight_events=100)
+    bounded = with_api(mine, max_batch_events=50, max_in_flight_events=100, room_timeout_s=0.2)
     with running(bounded, tmp_path) as api:
         stack.kafka.send_signal(signal.SIGSTOP)
         answers: list[Answer] = []
@@ -139,6 +139,27 @@ def test_a_stalled_kafka_fills_the_bound_and_no_more(stack: LocalStack, mine: Se
         wait_until(lambda: ready(api) and post(api, "/track", SEED_EVENT).status == 200, "events are taken again")
         wait_until(lambda: metric(api, "tidemark_api_in_flight_bytes") == 0, "nothing is in flight")
         assert metric(api, "tidemark_api_in_flight_events") == 0
+
+
+def test_what_finds_no_room_waits_and_is_taken_when_there_is_some(
+    stack: LocalStack, mine: Settings, tmp_path: Path
+) -> None:
+    bounded = with_api(
+        mine, max_batch_events=50, max_in_flight_events=50, room_timeout_s=WAIT_S, publish_timeout_s=WAIT_S
+    )
+    with running(bounded, tmp_path) as api:
+        stack.kafka.send_signal(signal.SIGSTOP)
+        answers: list[Answer] = []
+        batches = [threading.Thread(target=lambda: answers.append(batch_of(api, 50))) for _ in range(3)]
+        for each in batches:
+            each.start()
+        wait_until(lambda: metric(api, "tidemark_api_waiting_requests") == 2, "two wait for room")
+        assert metric(api, "tidemark_api_in_flight_events") == 50
+        stack.kafka.send_signal(signal.SIGCONT)
+        for each in batches:
+            each.join()
+        assert [answer.status for answer in answers] == [200] * 3
+    assert len(messages(mine)) == 150
 
 
 def batch_of(api: Running, events: int) -> Answer:
@@ -212,7 +233,7 @@ async def _tasks_over_outages(stack: LocalStack, settings: Settings, outages: in
         except UnavailableError:
             hold.release()
             return False
-        return await submission.wait(settings.api.publish_timeout_s) and not submission.failures
+        return await submission.wait() and not submission.failures
 
     async def until(wanted: Callable[[], Awaitable[bool]]) -> None:
         async with asyncio.timeout(WAIT_S):

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from pipeline.errors import UnavailableError
 from pipeline.ingest.admission import Admission, Hold, ShareExceededError
-from pipeline.ingest.submission import Submission
+from pipeline.ingest.submission import Patience, Submission
 
 
 def test_bytes_that_are_read_become_events_on_their_way() -> None:
@@ -158,8 +158,8 @@ async def test_a_client_over_its_share_is_told_at_once() -> None:
 
 async def test_giving_up_waiting_frees_nothing_before_kafka_has_answered() -> None:
     admission = Admission(10, 100, shared=False)
-    submission = submitted(admission, "one", "two")
-    assert not await submission.wait(0.01)
+    submission = submitted(admission, "one", "two", timeout_s=0.01)
+    assert not await submission.wait()
     assert (admission.events, submission.pending) == (2, {"one", "two"})
     submission.settle("one", None)
     assert admission.events == 2
@@ -171,7 +171,7 @@ async def test_giving_up_waiting_frees_nothing_before_kafka_has_answered() -> No
 async def test_a_client_that_goes_away_frees_nothing_either() -> None:
     admission = Admission(10, 100, shared=False)
     submission = submitted(admission, "one")
-    waiting = asyncio.create_task(submission.wait(60))
+    waiting = asyncio.create_task(submission.wait())
     await asyncio.sleep(0)
     waiting.cancel()
     await asyncio.gather(waiting, return_exceptions=True)
@@ -183,8 +183,8 @@ async def test_a_client_that_goes_away_frees_nothing_either() -> None:
 async def test_the_wait_ends_with_the_last_batch() -> None:
     submission = submitted(Admission(10, 100, shared=False), "one", "one")
     asyncio.get_running_loop().call_later(0.01, submission.settle, "one", None)
-    assert await submission.wait(60)
-    assert await submission.wait(60)  # once more is no wait at all
+    assert await submission.wait()
+    assert await submission.wait()  # once more is no wait at all
     assert submission.failed("in doubt") == {}
 
 
@@ -195,7 +195,25 @@ async def test_each_event_has_the_fate_of_its_batch() -> None:
     assert submission.failed("in doubt") == {0: "gone", 1: "in doubt", 2: "gone", 4: "in doubt"}
 
 
-def submitted(admission: Admission, *batches: str) -> Submission:
+async def test_everything_that_waits_is_woken_in_time_and_nothing_before() -> None:
+    patience, admission, loop = Patience(0.05), Admission(10, 100, shared=False), asyncio.get_running_loop()
+    woken_s = []
+
+    async def wait() -> None:
+        begun_s = loop.time()
+        assert not await Submission(["one"], admission.open(""), patience).wait()
+        woken_s.append(loop.time() - begun_s)
+
+    waiting = []
+    for _ in range(4):
+        waiting.append(asyncio.create_task(wait()))
+        await asyncio.sleep(0.02)
+    await asyncio.gather(*waiting)
+    assert len(woken_s) == 4
+    assert min(woken_s) >= 0.049
+
+
+def submitted(admission: Admission, *batches: str, timeout_s: float = 60) -> Submission:
     hold: Hold = admission.open("")
     hold.exchange(len(batches), 10)
-    return Submission(batches, hold, asyncio.get_running_loop())
+    return Submission(batches, hold, Patience(timeout_s))
