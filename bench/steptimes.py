@@ -184,6 +184,11 @@ def _pipe(end: IO[str] | None) -> IO[str]:
     return end
 
 
+def _note_of(base: _Told, new: _Told) -> str:
+    own = [side for told, side in ((base, "BASE"), (new, "NEW")) if told.definition]
+    return f"{own[0]} timed by its own definition of the step" if own else ""
+
+
 def _times_of(name: str, rounds: Sequence[_Round]) -> StepTimes:
     base, new = (told.get(name, _Told(name, missing="no such step")) for told in rounds[0].told)
     named = new if new.does else base
@@ -200,5 +205,5 @@ def _times_of(name: str, rounds: Sequence[_Round]) -> StepTimes:
         ratios=tuple(
             statistics.median([before / after for before, after in zip(*each, strict=True)]) for each in turns
         ),
-        note="" if base.definition == new.definition else "BASE timed by its own definition of the step",
+        note=_note_of(base, new),
     )

@@ -174,6 +174,10 @@ class TestRunning:
         assert told(done) == [{"name": "reports", "argv": ["runs/a b"], "cwd": str(elsewhere), "version": "1.0"}]
         assert done.returncode == 0
 
+    def test_perf_is_the_bench_s_whatever_its_arguments(self, checkout: Path) -> None:
+        (perf,) = told(run(checkout / "tidemark", "perf", "main", "--quick", BENCH_EXIT="0"))
+        assert (perf["name"], perf["argv"]) == ("bench", ["perf", "main", "--quick"])
+
     def test_up_and_load_run_their_packages(self, checkout: Path) -> None:
         (up,) = told(run(checkout / "tidemark", "up", "--workers", "2"))
         assert (up["name"], up["argv"]) == ("pipeline", ["up", "--workers", "2"])

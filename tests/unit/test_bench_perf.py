@@ -111,6 +111,29 @@ def test_a_slower_step_is_seen_and_one_that_is_not_there_is_told(slower: Path) -
     assert (found["deliveries"].ratios, found["deliveries"].note) == ((), "in BASE only; NEW: ImportError: gone")
 
 
+OWN_DEFINITIONS = """
+from types import SimpleNamespace
+
+EVENTS = 1_000
+STEPS = (
+    SimpleNamespace(name="deliveries", role="worker", does="as it was", make=lambda _: list, check=lambda _: True),
+    SimpleNamespace(name="encode", role="api", does="as it was", make=None, check=None),
+    SimpleNamespace(name="gone", role="api", does="no longer there", make=lambda _: list, check=lambda _: True),
+)
+"""
+
+
+def test_a_revision_has_its_own_definition_for_what_that_of_the_working_tree_does_not_fit(slower: Path) -> None:
+    (slower / "bench" / "micro").mkdir(parents=True)
+    (slower / "bench" / "micro" / "steps.py").write_text(OWN_DEFINITIONS)
+    wanted = ("encode", "deliveries", "gone")
+    found = {each.name: each for each in steptimes.measure(Asked(slower, ROOT, 1, wanted), lambda _: None)}
+    assert (len(found["encode"].ratios), found["encode"].note) == (1, "")  # that of the working tree fits
+    assert found["deliveries"].note == "BASE timed by its own definition of the step"
+    assert len(found["deliveries"].ratios) == 1
+    assert found["gone"].note == "in BASE only; NEW: no such step"
+
+
 def test_a_step_that_nobody_knows_is_bad_usage() -> None:
     with pytest.raises(UsageError, match=r"no step maps: bench/micro/steps\.py"):
         steptimes.measure(Asked(ROOT, ROOT, 1, ("maps",)), lambda _: None)
