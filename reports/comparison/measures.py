@@ -55,6 +55,29 @@ def _of_role(role: str) -> Measure:
     )
 
 
+def _by_servers(cores: Mapping[str, float], role: str) -> float | None:
+    used, servers = cores.get(role), cores.get("kafka", 0.0) + cores.get("mongodb", 0.0)
+    return used / servers if used and servers else None
+
+
+def _beside_servers(role: str) -> Measure:
+    """CPU of one role by that of Kafka and MongoDB: the pace of the machine, which all share, is not in it."""
+
+    def of_repeat(result: Result) -> float | None:
+        idle = role == "api" and result.kind == "drain"
+        return None if idle else _by_servers(result.cpu_cores_per_role, role)
+
+    return Measure(
+        name=f"{role}_cpu_by_servers",
+        title=f"CPU of {names.role(role)} by that of Kafka and MongoDB",
+        unit="CPU-s / CPU-s",
+        more_is_better=False,
+        form=formats.rounded,
+        of_repeat=of_repeat,
+        of_cell=lambda cell: _by_servers(cell.cores, role),
+    )
+
+
 def _percentile(measure: str, title: str, name: str) -> Measure:
     def of_repeat(result: Result) -> float | None:
         told: Percentiles | None = getattr(result, f"{measure}_ms")
@@ -110,7 +133,7 @@ COSTS: Mapping[str, tuple[Measure, ...]] = {
 }
 """What is judged beside the primary measure where the cost of an event is too, by kind of cell: of the parts that are
 ours, and of all, for a part of ours can make Kafka or MongoDB work more."""
-BESIDE = (CPU, DELIVERY_P50, DELIVERY_P99, RESPONSE_P99)
+BESIDE = (CPU, DELIVERY_P50, DELIVERY_P99, RESPONSE_P99, _beside_servers("api"), _beside_servers("worker"))
 """What stands beside the primary measure, without a verdict."""
 
 

@@ -291,6 +291,8 @@ def test_a_worker_that_needs_more_cpu_is_a_regression_where_that_is_judged(tmp_p
     assert "api_cpu_s_per_100k_events" not in names
     assert found.tested == 7  # two primary measures, worker and all roles in both, API in the steady one
     assert all(other.measure.name != "cpu_s_per_100k_events" for cell in found.cells for other in cell.beside)
+    (worker,) = (one for one in found.cells[0].beside if one.measure.name == "worker_cpu_by_servers")
+    assert worker.ratio == pytest.approx(1 / 1.3, rel=0.05)
     text = texts.to_markdown(found)
     assert "drain 3\u00a0\u00d7\u00a01, CPU of worker for 100k events" in text
     assert "in every measure" in words.rounds_needed(found) or "measures" in words.rounds_needed(found)
