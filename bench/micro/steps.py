@@ -218,7 +218,7 @@ def _publish(_: Path) -> Call:
             hold = admission.open("")
             hold.exchange(BATCH, records.size_bytes)
             waiting.append(connection.publish(records, UNIX_MS, hold))
-        return sum([BATCH for each in waiting if await each.wait(10.0) and not each.failures])
+        return sum([BATCH for each in waiting if await each.wait() and not each.failures])
 
     return lambda: runner.run(publish())
 
