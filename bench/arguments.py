@@ -10,7 +10,7 @@ from bench import matrix
 from pipeline import settings
 
 _MAX_MINUTES = "refuse a matrix that is expected to take longer"
-_VARIANT = "a git revision, NAME=VALUE, or . for the working tree"
+_VARIANT = "a git revision, NAME=VALUE, . for the working tree, or fresh: servers of its own for every repeat"
 Command = Callable[[argparse.Namespace], int]
 _MOST_ROUNDS = 100
 KAFKA, MONGO = settings.PREFIX + "KAFKA_BOOTSTRAP_SERVERS", settings.PREFIX + "MONGO_URI"

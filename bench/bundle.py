@@ -102,10 +102,14 @@ class Bundle:
 
     def start_repeat(self, cell: str, round_number: int, attempt: int) -> Path:
         """Give an empty folder to work in, whatever an earlier try left there."""
-        partial = self._repeat(cell, round_number, attempt).with_name(repeat_name(round_number, attempt) + _PARTIAL)
+        partial = self.partial_repeat(cell, round_number, attempt)
         shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir(parents=True)
         return partial
+
+    def partial_repeat(self, cell: str, round_number: int, attempt: int) -> Path:
+        """Give the folder that :meth:`start_repeat` gave, with what is in it by now."""
+        return self._repeat(cell, round_number, attempt).with_name(repeat_name(round_number, attempt) + _PARTIAL)
 
     def finish_repeat(self, partial: Path, result: Result) -> Path:
         """Write ``result.json`` last, make all of it durable, and let the repeat appear."""

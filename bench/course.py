@@ -28,10 +28,14 @@ _GENERATOR_END_S = 45.0
 
 @dataclass
 class Course:
-    """What was seen so far. ``epoch_ns``: when the load began (monotonic ns); ``phase_s``: how long each phase took."""
+    """What was seen so far. ``epoch_ns``: when the load began (monotonic ns); ``phase_s``: how long each phase took.
+
+    ``shown``: not as long as the display tells of the repeat before.
+    """
 
     display: Display
     epoch_ns: int = 0
+    shown: bool = True
     phase_s: dict[str, float] = field(default_factory=dict)
     _at_ns: list[int] = field(default_factory=list)
     _backlog: list[int] = field(default_factory=list)
@@ -40,10 +44,16 @@ class Course:
     @contextlib.contextmanager
     def phase(self, name: str) -> Iterator[None]:
         """Show that the block is at ``name``, and add the time that it took."""
-        self.display.phase(name)
+        if self.shown:
+            self.display.phase(name)
         start = time.monotonic()
         yield
         self.phase_s[name] = self.phase_s.get(name, 0.0) + time.monotonic() - start
+
+    def take_over(self, waited_s: float) -> None:
+        """Show a repeat that was made ready ahead: of that only what was waited for it counts."""
+        self.shown = True
+        self.phase_s = {"start": waited_s}
 
     @property
     def backlog(self) -> Backlog:

@@ -25,7 +25,9 @@ from bench.manifest import Manifest, Variant
 from bench.matrix import Matrix
 from bench.plan import PlannedRepeat
 from bench.progress import Display
-from bench.run import Outcome, Run, Turn
+from bench.run import Outcome
+from bench.turns import Run, Turn
+from pipeline.errors import UsageError
 from pipeline.settings import Settings
 
 SIDES = ("base", "new")
@@ -98,8 +100,11 @@ def execute(
 
     Raises:
         BundleError: a bundle cannot be made.
+        UsageError: a side is to start servers, and the others are the user's.
         MissingPartError: Kafka, MongoDB or a revision cannot be had.
     """
+    if not local and any(side.variant.given == variants.FRESH for side in sides):
+        raise UsageError("fresh cannot be compared on servers of your own: it starts and stops some for every repeat")
     run_id = bundle.new_run_id(sides[0].matrix.name)
     servers = "local" if local else manifest.where(sides[0].settings)
     order = order_of([side.matrix for side in sides])
@@ -220,7 +225,8 @@ def _run(
     local: bool,
     code: Checkout | None,
 ) -> Run:
-    return Run(into, told, side.matrix, order, display, side.settings, local, code, side.variant.side)
+    fresh = side.variant.given == variants.FRESH
+    return Run(into, told, side.matrix, order, display, side.settings, local, code, side.variant.side, fresh=fresh)
 
 
 def _carry_out(runs: Sequence[Run], order: Sequence[tuple[int, PlannedRepeat]]) -> tuple[Outcome, Outcome]:

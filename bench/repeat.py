@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
-from pymongo.errors import PyMongoError
 
 from bench import deliveries, derive, detectors, evidence, load, offered, probe, sightings
 from bench.checkout import Checkout
@@ -18,19 +17,18 @@ from bench.counters import CounterWatch, Observers
 from bench.course import Course
 from bench.detectors import Detectors
 from bench.evidence import Evidence, Happened, Witnessed
-from bench.generator import begin, generator_process
+from bench.generator import begin
 from bench.leftovers import GroupWatch
 from bench.matrix import Bounds, Objective
 from bench.preload import preload
 from bench.progress import Display
+from bench.ready import Ready, prepare
 from bench.result import Result, Window
 from bench.sampling import Sampler
-from bench.system import System, settings_for
-from bench.witness import LOAD_IS_OVER, witness_process
+from bench.system import System
+from bench.witness import LOAD_IS_OVER
 from loadtest import _ledger, _schedule
 from loadtest._spec import Arrivals, LoadSpec, Traffic
-from pipeline import provision
-from pipeline.errors import MissingPartError, ProvisionError
 from pipeline.local.process import ChildProcess
 from pipeline.settings import Settings
 
@@ -74,6 +72,7 @@ class Moment:
 
 
 OnLoad = Callable[[Moment], Awaitable[None]]
+OnOver = Callable[[], None]
 
 
 @dataclass(frozen=True)
@@ -84,17 +83,25 @@ class Measured:
     happened: Happened
 
 
-async def run(repeat: Repeat, folder: Path, display: Display) -> Result:
-    """Run ``repeat`` with its files in ``folder``, and judge it.
+async def run(
+    repeat: Repeat,
+    folder: Path,
+    display: Display,
+    *,
+    ready: Ready | None = None,
+    on_over: OnOver | None = None,
+) -> Result:
+    """Run ``repeat`` with its files in ``folder``, and judge it. ``ready``, ``on_over``: see :func:`measure`.
 
     Raises:
         TidemarkError, KafkaError, PyMongoError, OSError: the repeat could not be run to its end.
     """
-    began_s = time.monotonic()
-    measured = await measure(repeat, folder, display)
+    began_s = time.monotonic() - (ready.course.phase_s["start"] if ready else 0.0)  # what was waited for it counts
+    measured = await measure(repeat, folder, display, ready=ready, on_over=on_over)
     measured_s = time.monotonic()
-    result = judge(repeat, measured)
-    keep(repeat, measured, result, folder)
+    # In a thread: the next repeat is made ready meanwhile.
+    result = await asyncio.to_thread(judge, repeat, measured)
+    await asyncio.to_thread(keep, repeat, measured, result, folder)
     phases_s = dict(measured.happened.duration_s)
     phases_s["audit"] += time.monotonic() - measured_s
     phases_s["overhead"] = _overhead_s(repeat, result, phases_s, time.monotonic() - began_s)
@@ -109,60 +116,53 @@ def _overhead_s(repeat: Repeat, result: Result, phases_s: Mapping[str, float], w
     return whole_s - work_s
 
 
-async def measure(repeat: Repeat, folder: Path, display: Display, on_load: OnLoad | None = None) -> Measured:
+async def measure(
+    repeat: Repeat,
+    folder: Path,
+    display: Display,
+    on_load: OnLoad | None = None,
+    *,
+    ready: Ready | None = None,
+    on_over: OnOver | None = None,
+) -> Measured:
     """Run ``repeat`` and give all that it left behind; raw logs and what the processes printed stay in ``folder``.
 
-    ``on_load``: called once when the load begins, it runs beside it (of a drain, beside the emptying).
+    ``on_load``: called once when the load begins, it runs beside it (of a drain, beside the emptying). ``ready``: the
+    repeat, made ready ahead. ``on_over``: called once when nothing is measured any more, before the audit.
 
     Raises:
         TidemarkError, KafkaError, PyMongoError, OSError: the repeat could not be run to its end.
     """
     cell = repeat.identity.cell
-    system = System(settings_for(repeat.settings, cell, repeat.name), cell.consumers, folder, repeat.code)
-    spec = repeat.load_spec
-    generator = generator_process(spec, system.url, cell.generator_processes, folder)
-    witness = witness_process(system.settings, system.url, folder)
-
-    def pids() -> Mapping[str, list[int]]:
-        beside = {each.name: [each.pid] for each in (generator, witness) if each.pid}
-        return {**repeat.server_pids, **system.pids(), **beside}
-
-    observers = Observers(Sampler(pids), CounterWatch(repeat.kafka_counters_url, repeat.settings.mongo))
-    course = Course(display)
+    ready = ready or await prepare(repeat, folder, Course(display))
+    course, system, group = ready.course, ready.system, ready.group
+    generator, witness = ready.generator, ready.witness
+    observers = Observers(Sampler(ready.pids), CounterWatch(repeat.kafka_counters_url, repeat.settings.mongo))
     until = repeat.probe_watch()
     async with contextlib.AsyncExitStack() as stack:
-        stack.push_async_callback(_drop, system, course)
-        with course.phase("topics"):
-            await system.provision()
-        group = await stack.enter_async_context(GroupWatch(system.settings.kafka, system.settings.worker.group_id))
+        stack.push_async_callback(ready.end)
         stack.callback(observers.stop)
-        stack.callback(system.stop)
-        stack.callback(generator.stop)
-        stack.callback(witness.stop)
         observers.start()
-        with course.phase("start"):
-            if cell.through_http:
-                generator.start()  # first: it takes longest, and waits to be let begin
-                witness.start()  # which waits for the load
-            await system.start(with_api=cell.through_http)
         if not cell.through_http:
             with course.phase("preload"):
-                course.epoch_ns = await _preload(system, spec, cell.events, folder)
+                course.epoch_ns = await _preload(system, repeat.load_spec, cell.events, folder)
         with course.phase("join"):
             await system.let_workers_join()
         if cell.through_http:
             with course.phase("load"):
                 course.epoch_ns = await begin(generator, folder)
-        async with _beside(on_load(Moment(course.epoch_ns, pids())) if on_load else None):
+        async with _beside(on_load(Moment(course.epoch_ns, ready.pids())) if on_load else None):
             if cell.through_http:
                 with course.phase("load"):
-                    await course.follow_load(generator, group, spec, until, observers.sampler.look)
+                    await course.follow_load(generator, group, repeat.load_spec, until, observers.sampler.look)
                 witness.send_signal(LOAD_IS_OVER)
             with course.phase("drain"):
                 await _drain(system, group, course, witness, repeat.bounds.drain_timeout_s)
         with course.phase("stop"):
             observers.stop()  # before the workers: what one used since the last sample goes with it
-            crashes = system.stop()
+            if on_over is not None:
+                on_over()
+            crashes = await asyncio.to_thread(system.stop)
         with course.phase("audit"):
             collected = await _collect(system, group, repeat, observers, course, witness, folder)
     happened = Happened(
@@ -236,7 +236,7 @@ async def _collect(
 ) -> Evidence:
     """Read all that the repeat left behind."""
     spec = repeat.load_spec
-    audited = offered.load(folder)
+    audited = await asyncio.to_thread(offered.load, folder)
     of_load = audited.of_load()
     witnessed = Witnessed(audited, sightings.load(folder), witness.returncode) if witness.pid else None
     if witnessed is None:
@@ -253,7 +253,7 @@ async def _collect(
     return Evidence(
         offered=of_load,
         scheduled=scheduled,
-        deliveries=deliveries.load(system.deliveries_logs, system.assignments),
+        deliveries=await asyncio.to_thread(deliveries.load, system.deliveries_logs, system.assignments),
         documents=found,
         leftovers=left,
         clock=observers.sampler.clock(),
@@ -262,10 +262,3 @@ async def _collect(
         witness=witnessed,
         counters=observers.counters.counters(folder),
     )
-
-
-async def _drop(system: System, course: Course) -> None:
-    """Leave nothing on the servers; that they are away then is no news, the repeat itself has failed of it."""
-    with contextlib.suppress(MissingPartError, ProvisionError, PyMongoError), course.phase("drop"):
-        system.drop_collection()
-        await provision.delete_topics(system.settings.kafka)

@@ -1,4 +1,4 @@
-"""The two sides of an interleaved comparison: the working tree, a git revision, or one setting changed."""
+"""The two sides of an interleaved comparison: the working tree, all of it fresh, a git revision, or one setting."""
 
 from __future__ import annotations
 
@@ -22,17 +22,19 @@ from pipeline.errors import MissingPartError, UsageError
 from pipeline.settings import Api, Settings
 
 HERE = "."
+FRESH = "fresh"
+"""The working tree, with all that a run reuses or makes ready ahead made anew for every repeat."""
 _SAME_SERVERS = ("PIPELINE_KAFKA_BOOTSTRAP_SERVERS", "PIPELINE_MONGO_URI", "PIPELINE_LOCAL_")
 
 
 def read(side: str, given: str) -> Variant:
-    """Read what the user gave for a side: ``.``, NAME=VALUE (an axis or a setting of the pipeline), or a git revision.
+    """Read a side as the user gave it: ``.``, ``fresh``, NAME=VALUE (an axis, a setting of the pipeline), a revision.
 
     Raises:
         UsageError: it is none of them.
         MissingPartError: it may be a revision, and there is no git or no checkout.
     """
-    if given == HERE:
+    if given in (HERE, FRESH):
         return Variant(side, given)
     name, equals, value = given.partition("=")
     if not equals:
@@ -92,7 +94,7 @@ def _revision(given: str) -> str:
         return checkout.commit_of(given)
     except MissingPartError as error:
         raise UsageError(
-            f"{given!r} is none of: '.' (the working tree), NAME=VALUE (an axis, or a PIPELINE_... setting), "
+            f"{given!r} is none of: '.' (the working tree), 'fresh', NAME=VALUE (an axis, or a PIPELINE_... setting), "
             f"a git revision of {checkout.ROOT}"
         ) from error
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from msgspec import structs
 
-from bench import bundle, checkout, environment, interleaved, manifest, matrix, plan, run
+from bench import bundle, checkout, environment, interleaved, manifest, matrix, plan, turns
 from bench.__main__ import main
 from bench.errors import BundleError, MatrixError
 from bench.interleaved import Asked, Side
@@ -88,7 +88,7 @@ def test_a_revision_is_known_by_its_commit(file: str) -> None:
         ("PIPELINE_MONGO_URI=mongodb://elsewhere", UsageError, "the same servers"),
         ("PIPELINE_WORKER_WRITES_IN_FLIGHT=99", SettingError, "PIPELINE_WORKER_WRITES_IN_FLIGHT"),
         ("PIPELINE_WORKER_BATCH_MAX_EVENTS=500", UsageError, "changes nothing in any cell"),
-        ("no-such-revision", UsageError, "none of: '.' (the working tree), NAME=VALUE"),
+        ("no-such-revision", UsageError, "none of: '.' (the working tree), 'fresh', NAME=VALUE"),
     ],
 )
 def test_what_cannot_be_compared_is_refused_with_a_reason(file: str, given: str, error: type, says: str) -> None:
@@ -102,6 +102,17 @@ def test_an_axis_that_no_cell_knows_changes_nothing(tmp_path: Path) -> None:
     path.write_text('name = "drains"\n[[cells]]\nkind = "drain"\n')
     with pytest.raises(UsageError, match="linger_ms=0 changes nothing"):
         sides(str(path), ".", "linger_ms=0")
+
+
+def test_fresh_is_the_working_tree_on_servers_of_its_own_for_every_repeat(file: str, tmp_path: Path) -> None:
+    pair = sides(file, ".", "fresh")
+    assert [side.variant.git_revision for side in pair] == [None, None]
+    assert pair[0].matrix == pair[1].matrix
+    asked = interleaved.Asked(file, ".", "fresh")
+    display, here = Display(plain=True), environment.describe()
+    with pytest.raises(UsageError, match="servers of your own"):
+        interleaved.execute(asked, pair, out_dir=tmp_path, display=display, environment=here, local=False)
+    assert not list(tmp_path.glob("*-base"))
 
 
 def test_the_rounds_are_what_was_asked_for_and_bounded(file: str) -> None:
@@ -135,7 +146,7 @@ def test_both_offer_the_share_of_the_slowest_drain_of_either(file: str, tmp_path
         folder = of.bundle.start_repeat(cell.id, 1, 1)
         of.bundle.finish_repeat(folder, drained(cell, rate))
     steady = pair[0].matrix.cells[-1]
-    assert run._events_per_s(steady.offered_load, runs) == 15_000.0
+    assert turns.events_per_s(steady.offered_load, runs) == 15_000.0
 
 
 def test_the_display_tells_the_sides_apart_and_the_bundle_does_not(file: str, tmp_path: Path) -> None:
@@ -184,7 +195,7 @@ def test_an_older_revision_is_not_asked_to_record_what_it_cannot(tmp_path: Path)
         assert (recorded in (system.workers[0]._env or {})) is (recorded in known)
 
 
-def begun(root: Path, side: Side, name: str) -> run.Run:
+def begun(root: Path, side: Side, name: str) -> turns.Run:
     """A run of a pair at its beginning."""
     into = bundle.create(root, f"{name}-{side.variant.side}")
     order = plan.order(side.matrix)
@@ -197,7 +208,7 @@ def begun(root: Path, side: Side, name: str) -> run.Run:
         command="command",
         started_at=bundle.now(),
     )
-    of = run.Run(into, told, side.matrix, order, Display(plain=True), side.settings, True, None, side.variant.side)
+    of = turns.Run(into, told, side.matrix, order, Display(plain=True), side.settings, True, None, side.variant.side)
     of.write(status="running")
     return of
 

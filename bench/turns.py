@@ -1,0 +1,207 @@
+"""One run's turns: each repeat attempted, once more where it was void, the next one made ready meanwhile."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TypeVar
+
+import msgspec
+from msgspec import structs
+
+from bench import bundle, derive, repeat, servers
+from bench.bundle import Bundle
+from bench.cellspec import OfferedLoad
+from bench.checkout import Checkout
+from bench.machine import Choice
+from bench.manifest import Manifest
+from bench.matrix import Matrix
+from bench.plan import PlannedRepeat
+from bench.progress import Display
+from bench.ready import Ahead
+from bench.repeat import Repeat
+from bench.result import MAX_ATTEMPTS, Capacity, Result, is_finished
+from bench.servers import Servers
+from pipeline.settings import Settings
+
+_Told = TypeVar("_Told", Result, Capacity)
+_Named = TypeVar("_Named", bound=msgspec.Struct)
+
+
+@dataclass
+class Run:
+    """A run under way. ``code``: the checkout that API and workers run from, None for this one.
+
+    ``side``: what it is called where another run is made beside it, nothing else. ``ceilings``: where they come from.
+    ``fresh``: nothing is made ready ahead, and every repeat has Kafka and MongoDB started for it alone.
+    """
+
+    bundle: Bundle
+    manifest: Manifest
+    matrix: Matrix
+    order: tuple[PlannedRepeat, ...]
+    display: Display
+    settings: Settings
+    local: bool
+    code: Checkout | None = None
+    side: str = ""
+    ceilings: Choice = "auto"
+    fresh: bool = False
+
+    def attempts(self, planned: PlannedRepeat) -> list[Result]:
+        """Give the finished attempts at one repeat."""
+        return self.bundle.attempts(planned.cell.id, planned.round)
+
+    def write(self, **changes: object) -> None:
+        """Change the manifest."""
+        self.manifest = structs.replace(self.manifest, **changes)
+        self.bundle.write_manifest(self.manifest)
+
+    def shown(self, planned: PlannedRepeat) -> PlannedRepeat:
+        """Give a repeat as the display calls it."""
+        return planned._replace(cell=self._named(planned.cell, id=planned.cell.id)) if self.side else planned
+
+    def told(self, found: _Told) -> _Told:
+        """Give a result or an answer as the display calls it."""
+        return self._named(found, cell=found.cell) if self.side else found
+
+    def _named(self, what: _Named, **name: str) -> _Named:
+        return structs.replace(what, **{field: f"{self.side} {value}" for field, value in name.items()})
+
+
+Turn = tuple[Run, PlannedRepeat]
+
+
+@dataclass(frozen=True)
+class Next:
+    """What comes after a repeat, if it need not be run again: it is made ready while that is audited."""
+
+    runs: Sequence[Run]
+    turns: Sequence[Turn]
+    started: Servers
+    ahead: Ahead
+
+    def begin(self, before: Repeat) -> None:
+        """Begin to make it ready, if it is known by now; ``before`` has been measured, and is not judged yet."""
+        run, planned = next((turn for turn in self.turns if not is_done(*turn)), (None, None))
+        if run is None or planned is None or planned.cell.kind == "capacity" or run.fresh:
+            return
+        of_drain = before.identity.cell.kind == "drain" and before.identity.round == 1
+        if of_drain and isinstance(planned.cell.offered_load, OfferedLoad):
+            return  # its load is a share of what is to be judged first
+        coming = _to_run(run, planned, events_per_s(planned.cell.offered_load, self.runs), self.started)
+        self.ahead.begin(coming, _folder(run, coming), run.display)
+
+
+async def attempt(
+    run: Run,
+    planned: PlannedRepeat,
+    offered_load: float | None,
+    started: Servers,
+    step: str = "",
+    then: Next | None = None,
+) -> None:
+    """Run one repeat once, and let its result appear in the bundle, whatever became of it."""
+    run.display.repeat_started(run.shown(planned))
+    with _servers(run, started) as own:
+        to_run = _to_run(run, planned, offered_load, own, step)
+        try:
+            ready = await then.ahead.take(to_run) if then else None
+            to_run = ready.repeat if ready else to_run
+            folder = ready.folder if ready else _folder(run, to_run)
+            on_over = partial(then.begin, to_run) if then else None
+            result = await repeat.run(to_run, folder, run.display, ready=ready, on_over=on_over)
+        except Exception as error:  # noqa: BLE001 - whatever breaks one repeat is its result; the others go on
+            folder = run.bundle.partial_repeat(planned.cell.id, planned.round, to_run.identity.attempt)
+            result = derive.broken_down(to_run.identity, error, folder)
+    run.bundle.finish_repeat(folder, result)
+    run.display.repeat_finished(run.shown(planned), run.told(result))
+
+
+def _to_run(run: Run, planned: PlannedRepeat, offered_load: float | None, started: Servers, step: str = "") -> Repeat:
+    """Give the next attempt at a repeat."""
+    number = len(run.attempts(planned)) + 1
+    identity = derive.Identity(
+        cell=planned.cell,
+        round=planned.round,
+        attempt=number,
+        run_number=_run_number(run, planned, number),
+        started_at=bundle.now(),
+        offered_load_events_per_s=offered_load,
+        step=step,
+    )
+    return Repeat(
+        identity=identity,
+        name=f"tidemark-{run.manifest.run_id}-{identity.run_number}",
+        settings=on_servers(started.settings, run.settings),
+        server_pids=started.pids,
+        traffic=run.matrix.traffic,
+        seed=run.matrix.seed * 1_000 + planned.round,
+        bounds=run.matrix.bounds,
+        objective=run.matrix.objective_of(planned.cell),
+        kafka_counters_url=started.kafka_counters_url,
+        code=run.code,
+    )
+
+
+def _folder(run: Run, to_run: Repeat) -> Path:
+    """Give an empty folder for an attempt."""
+    identity = to_run.identity
+    return run.bundle.start_repeat(identity.cell.id, identity.round, identity.attempt)
+
+
+@contextlib.contextmanager
+def _servers(run: Run, started: Servers) -> Iterator[Servers]:
+    """Give the servers that are there or, to a run that wants all of it anew for every repeat, some of their own."""
+    if not run.fresh:
+        yield started
+        return
+    # A folder of their own: a data folder that the settings name is that of the servers that stay up.
+    settings = structs.replace(run.settings, local=structs.replace(run.settings.local, data_dir=""))
+    with servers.at_hand(settings, run.bundle.path / "logs" / "fresh", lambda _: None, local=True) as own:
+        yield own
+
+
+def on_servers(started: Settings, settings: Settings) -> Settings:
+    """Give a run's own settings on the servers that are there."""
+    return structs.replace(
+        settings,
+        kafka=structs.replace(settings.kafka, bootstrap_servers=started.kafka.bootstrap_servers),
+        mongo=structs.replace(settings.mongo, uri=started.mongo.uri),
+    )
+
+
+def is_done(run: Run, planned: PlannedRepeat) -> bool:
+    """Say whether a repeat needs no further attempt, or a search no further probe."""
+    if planned.cell.kind == "capacity":
+        return run.bundle.read_capacity(planned.cell.id) is not None
+    return is_finished(run.attempts(planned))
+
+
+def events_per_s(load: float | OfferedLoad | None, runs: Sequence[Run]) -> float | None:
+    """Give a load in events/s; a share is of the slowest drain of round 1, for all cells of all runs alike."""
+    if not isinstance(load, OfferedLoad):
+        return load
+    reached = [
+        each.throughput_events_per_s
+        for run in runs
+        for each in run.bundle.results()
+        if each.kind == "drain" and each.round == 1 and each.valid and each.throughput_events_per_s
+    ]
+    return float(round(max(load.share_of_drain * min(reached, default=0.0), load.at_least)))
+
+
+def _run_number(run: Run, planned: PlannedRepeat, attempt: int) -> int:
+    """Give every attempt of a run another number; two runs seldom share one, and never their topics."""
+    start = int.from_bytes(hashlib.blake2b(run.manifest.run_id.encode(), digest_size=4).digest())
+    search = planned.cell.kind == "capacity"
+    place = planned.round - 1 if search else 0
+    for each in run.order:
+        if each.cell.id == planned.cell.id and (search or each.round == planned.round):
+            break
+        place += each.cell.max_probes if each.cell.kind == "capacity" else 1
+    return (start + place * MAX_ATTEMPTS + attempt - 1) % bundle.RUN_NUMBERS
