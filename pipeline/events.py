@@ -100,6 +100,7 @@ _decode_array = msgspec.json.Decoder(list[_Usual]).decode
 _decode_envelope = msgspec.json.Decoder(_Envelope).decode
 _encode = msgspec.json.Encoder().encode
 _NUL = b"\\u0000"  # JSON has no other way to write it
+_BRACES_OF_AN_EVENT = 8  # at most, of most: its own, its props', and those of what is in them
 _MOST_KNOWN, _LONGEST_KNOWN = 10_000, 40
 _known_timestamps: set[str] = set()  # that can be read; the events of one moment share theirs
 
@@ -140,12 +141,13 @@ def usual_event(data: bytes) -> Event | None:
     return event if _is_usual(event) else None
 
 
-def usual_events(data: bytes) -> Sequence[Event] | None:
+def usual_events(data: bytes, most: int) -> Sequence[Event] | None:
     """Give all events of a batch as :func:`read_event` would one by one; None where one is not as most are.
 
-    ``data``: ``{"events": [...]}``, or the array alone. How many there are is left to the caller.
+    ``data``: ``{"events": [...]}``, or the array alone. How many there are is left to the caller; but where far more
+    than ``most`` may be in it, none of them is made.
     """
-    if _NUL in data:
+    if _NUL in data or data.count(b"{") > _BRACES_OF_AN_EVENT * most:
         return None
     try:
         events = _decode_array(data) if data[:1] == b"[" else _decode_envelope(data).events

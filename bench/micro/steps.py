@@ -144,7 +144,7 @@ def _decode_batch(_: Path) -> Call:
     from pipeline.events import usual_events
 
     bodies = _bodies()
-    return lambda: [event for body in bodies for event in usual_events(body) or ()]
+    return lambda: [event for body in bodies for event in usual_events(body, 1_000) or ()]
 
 
 def _decode(_: Path) -> Call:

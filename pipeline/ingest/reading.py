@@ -57,7 +57,7 @@ class EventReader:
         Raises:
             RefusedError: it is no batch, or has too many events.
         """
-        events = usual_events(body)
+        events = usual_events(body, self._max_batch_events)
         if events and len(events) <= self._max_batch_events:
             for event in events:
                 if event.timestamp is None or event.event_id is None:

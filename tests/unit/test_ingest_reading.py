@@ -58,7 +58,7 @@ def test_a_usual_event_is_what_the_careful_way_gives(fields: dict[str, Any]) -> 
 
 @given(st.lists(_fields, min_size=1, max_size=4), st.booleans())
 def test_usual_events_are_what_the_careful_way_gives(events: list[dict[str, Any]], alone: bool) -> None:  # noqa: FBT001 - hypothesis fills it
-    found = usual_events(json.dumps(events if alone else {"events": events}).encode())
+    found = usual_events(json.dumps(events if alone else {"events": events}).encode(), 10)
     if found is not None:
         assert [message_of(each) for each in found] == [
             as_read(carefully(json.dumps(each).encode())) for each in events
@@ -94,7 +94,7 @@ def test_what_is_refused_is_never_usual(fields: dict[str, Any]) -> None:
     data = json.dumps({**USUAL, **fields}).encode()
     assert carefully(data) is None
     assert usual_event(data) is None
-    assert usual_events(b"[" + data + b"]") is None
+    assert usual_events(b"[" + data + b"]", 10) is None
 
 
 def reader(**bounds: int) -> EventReader:
@@ -140,3 +140,9 @@ def test_too_many_events_are_refused() -> None:
     with pytest.raises(RefusedError) as caught:
         reader(max_batch_events=2).batch(batch_of(USUAL, USUAL, USUAL), NOW_MS)
     assert caught.value.status == 413
+
+
+def test_of_a_body_with_far_too_many_events_none_is_made() -> None:
+    few, many = (b"[" + b",".join([msgspec.json.encode({"event": "e", "user_id": "u"})] * n) + b"]" for n in (80, 81))
+    assert len(usual_events(few, 10) or ()) == 80
+    assert usual_events(many, 10) is None
