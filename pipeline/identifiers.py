@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import struct
 import time
+from collections.abc import Sequence
 from hashlib import blake2b
 
 _UUID_TEXT_LENGTH = 36
@@ -19,8 +20,10 @@ _ORIGIN = struct.Struct(">iqq")  # partition, offset, record timestamp
 _ID_BYTES = 12
 _UNITS_PER_SECOND = 1000 << 16  # of a UUID's high half: milliseconds, then 16 bits of version and rand_a
 _unpack_uuid = struct.Struct(">QQ").unpack
+_iterate_uuids = struct.Struct(">QQ").iter_unpack
 _pack_id = struct.Struct(">IQ").pack
 _RFC_VARIANT = frozenset("89abAB")
+_HYPHENS = (8, 13, 18, 23)
 
 
 def new_event_id() -> str:
@@ -75,3 +78,31 @@ def uuid7_document_id(event_id: str) -> bytes | None:
             high, low = _unpack_uuid(uuid)
             return _pack_id(high // _UNITS_PER_SECOND & _SECONDS_MASK, low)
     return None
+
+
+def uuid7_document_ids(event_ids: Sequence[str]) -> list[bytes] | None:
+    """Give what :func:`uuid7_document_id` gives for each of ``event_ids``, or None where that is None for any.
+
+    They are read as one text, which costs a third of reading them one by one. What is no text is no UUID either.
+    """
+    try:
+        text = "".join(event_ids)
+        lengths = set(map(len, event_ids))
+    except TypeError:
+        return None
+    number = len(event_ids)
+    if (
+        lengths != {_UUID_TEXT_LENGTH}
+        or any(text[at::_UUID_TEXT_LENGTH] != "-" * number for at in _HYPHENS)
+        or text[14::_UUID_TEXT_LENGTH] != "7" * number
+        or not _RFC_VARIANT.issuperset(text[19::_UUID_TEXT_LENGTH])
+    ):
+        return None
+    try:
+        uuids = bytes.fromhex(text.replace("-", ""))
+    except ValueError:
+        return None
+    # As above: whatever is no digit leaves too few bytes, and nothing makes up for it.
+    if len(uuids) != _UUID_BYTES * number:
+        return None
+    return [_pack_id(high // _UNITS_PER_SECOND & _SECONDS_MASK, low) for high, low in _iterate_uuids(uuids)]

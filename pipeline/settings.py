@@ -90,7 +90,7 @@ class Worker(Struct, frozen=True, forbid_unknown_fields=True):
     batch_max_events: Positive = 2_000
     batch_max_bytes: Annotated[int, Meta(ge=1, le=15 * 1024 * 1024)] = 8 * 1024 * 1024
     writes_in_flight: Annotated[int, Meta(ge=1, le=16)] = 2
-    fetch_min_bytes: Positive = 64 * 1024
+    fetch_min_bytes: Positive = 1
     fetch_max_wait_ms: Positive = 50
     max_partition_fetch_bytes: Positive = 1024 * 1024
     session_timeout_ms: Positive = 10_000

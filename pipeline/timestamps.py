@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
+from operator import attrgetter
 from typing import Any
 
 _EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001  # naive and in UTC: what the encoder takes without a detour
 _MIN_MS = -62_135_596_800_000  # 0001-01-01, the first that readers in Python can decode
 _MAX_MS = 253_402_300_799_999  # the last of 9999
 _DATE_LENGTH = 10
+_offset_of = attrgetter("tzinfo")
 
 
 def read_timestamp(value: Any) -> datetime | None:
@@ -30,6 +33,48 @@ def read_timestamp(value: Any) -> datetime | None:
         return parsed if parsed.tzinfo is None else parsed.astimezone(UTC).replace(tzinfo=None)
     except (ValueError, OverflowError):
         return None
+
+
+def read_timestamps(values: Sequence[Any]) -> list[datetime] | None:
+    """Give what :func:`read_timestamp` gives for each of ``values``, or None where that is None for any.
+
+    Where all have the usual form and one length they are read as one text, which costs a third of
+    reading them one by one.
+    """
+    return _read_alike(values) or _read_each(values)
+
+
+def _read_alike(values: Sequence[Any]) -> list[datetime] | None:
+    try:
+        text = "".join(values)
+        lengths = set(map(len, values))
+    except TypeError:  # not all are texts
+        return None
+    number, length = len(values), max(lengths, default=0)
+    if (
+        len(lengths) != 1
+        or length <= _DATE_LENGTH
+        or text[length - 1 :: length] != "Z" * number
+        or text[_DATE_LENGTH::length] != "T" * number
+        or text[4::length] != "-" * number
+    ):
+        return None
+    try:
+        parsed = list(map(datetime.fromisoformat, text[:-1].split("Z")))
+    except ValueError:
+        return None
+    # More than there were: a Z within one. With an offset as well as a Z: cannot be read.
+    return parsed if len(parsed) == number and not any(map(_offset_of, parsed)) else None
+
+
+def _read_each(values: Sequence[Any]) -> list[datetime] | None:
+    found = []
+    for value in values:
+        when = read_timestamp(value)
+        if when is None:
+            return None
+        found.append(when)
+    return found
 
 
 def record_time(timestamp_ms: int) -> datetime:

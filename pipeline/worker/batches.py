@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from operator import attrgetter
 
 from aiokafka.structs import TopicPartition
 from msgspec import Struct, field
 
 from pipeline.errors import InvalidEventError
 from pipeline.store import Document
-from pipeline.worker.mapping import Record, document_of
+from pipeline.worker.mapping import Record, document_of, documents_of
+
+_MAPPED_AT_ONCE = 128
+_size_of = attrgetter("serialized_value_size")
 
 
 class Refusal(Struct, frozen=True, gc=False):
@@ -21,12 +25,13 @@ class Refusal(Struct, frozen=True, gc=False):
 
 
 class Batch(Struct):
-    """Records of one fetch, mapped. ``records`` and ``documents`` are parallel."""
+    """Records of one fetch, mapped. ``records``, ``documents`` and ``identifiers`` (of these) are parallel."""
 
     fetched_ns: int
     epoch: int  # the assignment under which they were fetched
     records: list[Record] = field(default_factory=list)
     documents: list[Document] = field(default_factory=list)
+    identifiers: list[bytes] = field(default_factory=list)
     refusals: list[Refusal] = field(default_factory=list)
     offsets: dict[TopicPartition, int] = field(default_factory=dict)  # to commit: one beyond the last
     size_bytes: int = 0
@@ -72,7 +77,7 @@ def batches_of(
 def _fitting(records: Sequence[Record], start: int, events: int, room_bytes: int) -> tuple[int, int]:
     """Where those of the next ``events`` records from ``start`` end that fit, and their bytes."""
     stop = min(start + events, len(records))
-    size = sum([max(record.serialized_value_size, 0) for record in records[start:stop]])
+    size = sum(map(_size_of, records[start:stop]))  # -1 for none: a few bytes too small then
     if size <= room_bytes:  # nearly always
         return stop, size
     size = 0
@@ -86,10 +91,24 @@ def _fitting(records: Sequence[Record], start: int, events: int, room_bytes: int
 
 def _add(batch: Batch, records: Sequence[Record], size_bytes: int) -> None:
     batch.size_bytes += size_bytes
+    for first in range(0, len(records), _MAPPED_AT_ONCE):
+        some = records[first : first + _MAPPED_AT_ONCE]
+        mapped = documents_of(some)
+        if mapped is None:
+            _add_each(batch, some)
+        else:
+            batch.documents += mapped[0]
+            batch.identifiers += mapped[1]
+            batch.records += some
+
+
+def _add_each(batch: Batch, records: Sequence[Record]) -> None:
     for record in records:
         try:
-            batch.documents.append(document_of(record))
+            document = document_of(record)
         except InvalidEventError as error:
             batch.refusals.append(Refusal(record, error.code, str(error)))
         else:
+            batch.documents.append(document)
+            batch.identifiers.append(document["_id"].binary)
             batch.records.append(record)

@@ -33,6 +33,8 @@ _SETTLE_TIMEOUT_S = _REBALANCE_TIMEOUT_MS / 1000 / 2  # in a rebalance, which mu
 _METADATA_MAX_AGE_MS = 5_000  # how long a new topic or partition may go unnoticed
 _WATCH_INTERVAL_S = 5.0
 _COMMIT_INTERVAL_S = 0.05  # while batches are small, a commit for each would cost more than the writes
+_GATHER_S = 0.005  # after the start of a write that holds few, unless it ends before: a second one beside it
+_MANY_DIVISOR = 4  # of the largest batch: a poll that gives so much is worth a write beside another
 _STOP_TIMEOUT_S = 5.0
 
 
@@ -42,6 +44,11 @@ class _Fetched(NamedTuple):
     records: Mapping[TopicPartition, Sequence[Record]]
     fetched_ns: int
     epoch: int
+
+    @property
+    def events(self) -> int:
+        """How many records it gave."""
+        return sum(map(len, self.records.values()))
 
 
 class EventConsumer(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ships no types
@@ -61,6 +68,7 @@ class EventConsumer(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafk
         self._on_assigned = on_assigned
         self._topics = event_topics(settings.kafka)
         self._flights = Flights(writer.write, settings.worker.writes_in_flight)
+        self._many = max(1, settings.worker.batch_max_events // _MANY_DIVISOR)
         self._waiting = Waiting(f"Kafka at {settings.kafka.bootstrap_servers}", settings.worker.retry_pause_s)
         self._stop = asyncio.Event()
         self._stop_at_s = 0.0
@@ -154,7 +162,11 @@ class EventConsumer(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafk
         worker = self._settings.worker
         watch = asyncio.ensure_future(self._watch())
         try:
+            few = False
             while not self._stop.is_set():
+                if few:
+                    await self._make_room()
+                    await self._flights.wait_for_newest(_GATHER_S)
                 fetched = await self._unless_stopped(self._fetch())
                 if self._failure is not None:
                     raise self._failure
@@ -173,6 +185,9 @@ class EventConsumer(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafk
                     await self._make_room()
                     await self._flights.start(batch)
                     await self._settle_and_commit(everything=False)
+                # While few come, they are left to gather where a write is in flight: batches grow with the load,
+                # no event ever waits for others to come, and at rest none waits at all.
+                few = fetched.events < self._many
         finally:
             watch.cancel()
             await asyncio.gather(watch, return_exceptions=True)
@@ -184,6 +199,7 @@ class EventConsumer(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafk
         return _Fetched(records, time.monotonic_ns(), self._flights.epoch)
 
     async def _make_room(self) -> None:
+        """Wait until one more write may start."""
         while self._flights.full:
             async with self._flights.lock:
                 if self._flights.full:

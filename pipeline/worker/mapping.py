@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from operator import attrgetter
 from typing import Annotated, Any, Protocol
 
 import msgspec
@@ -9,9 +11,9 @@ from bson import ObjectId
 from msgspec import Meta, Struct
 
 from pipeline.errors import InvalidEventError
-from pipeline.identifiers import document_id, uuid7_document_id
+from pipeline.identifiers import document_id, uuid7_document_id, uuid7_document_ids
 from pipeline.store import Document
-from pipeline.timestamps import read_timestamp, record_time
+from pipeline.timestamps import read_timestamp, read_timestamps, record_time
 
 ORIGINAL_TIMESTAMP = "original_timestamp"
 """Where ``props`` keep a timestamp that could not be read."""
@@ -42,6 +44,42 @@ class _Message(Struct, gc=False):
 
 
 _decode = msgspec.json.Decoder(_Message).decode
+_value_of = attrgetter("value")
+_event_id_of = attrgetter("event_id")
+_timestamp_of = attrgetter("timestamp")
+
+
+def documents_of(records: Sequence[Record]) -> tuple[list[Document], list[bytes]] | None:
+    """Give the documents for ``records``, and the bytes of their ``_id``; or None: they are to be mapped one by one.
+
+    That is where :func:`document_of` would refuse one of them, or one has no timestamp that can be
+    read. What nearly all have in common is done for all at once, column by column: two thirds of
+    the work. A hundred or so at a time are best; of more, the processor's cache holds too little.
+    """
+    try:
+        messages = list(map(_decode, map(_value_of, records)))
+    except (ValueError, TypeError, RecursionError):  # no event, or no value at all
+        return None
+    times = read_timestamps(list(map(_timestamp_of, messages)))
+    if times is None:
+        return None
+    identifiers = uuid7_document_ids(list(map(_event_id_of, messages)))
+    if identifiers is None:
+        pairs = zip(messages, records, strict=True)
+        identifiers = [_identifier(message.event_id, record, record.value or b"") for message, record in pairs]
+    documents = []
+    for message, identifier, when in zip(messages, identifiers, times, strict=True):
+        user_id = message.user_id
+        documents.append(
+            {
+                "_id": ObjectId(identifier),
+                "event_type": message.event,
+                "user_id": user_id if user_id.__class__ is str else str(user_id),
+                "props": _named_as_stored(message.props),
+                "timestamp": when,
+            }
+        )
+    return documents, identifiers
 
 
 def document_of(record: Record) -> Document:
@@ -59,11 +97,7 @@ def document_of(record: Record) -> Document:
         raise InvalidEventError("invalid_event", str(error)) from error
     except (ValueError, RecursionError) as error:  # malformed JSON, invalid UTF-8, nested too deeply
         raise InvalidEventError("malformed_json", str(error)) from error
-    props = message.props
-    if props is None:
-        props = {}
-    elif "ref" in props and "referrer" not in props:
-        props["referrer"] = props.pop("ref")
+    props = _named_as_stored(message.props)
     timestamp = message.timestamp
     when = read_timestamp(timestamp)
     if when is None:
@@ -78,6 +112,15 @@ def document_of(record: Record) -> Document:
         "props": props,
         "timestamp": when,
     }
+
+
+def _named_as_stored(props: dict[str, Any] | None) -> dict[str, Any]:
+    """Give ``props`` with the names that documents have, or none."""
+    if props is None:
+        return {}
+    if "ref" in props and "referrer" not in props:
+        props["referrer"] = props.pop("ref")
+    return props
 
 
 def _identifier(event_id: str | int | None, record: Record, value: bytes) -> bytes:

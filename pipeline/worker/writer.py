@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Sequence
+from operator import attrgetter
 from typing import Any
 
 import bson
@@ -28,6 +29,7 @@ from pipeline.worker.waiting import Waiting
 
 log = logging.getLogger(__name__)
 
+_timestamp_of = attrgetter("timestamp")
 _Refused = dict[int, tuple[str, str]]  # place in the batch: reason and detail
 _Part = tuple[list[Document], Sequence[int]]  # documents, and their places in the batch
 
@@ -167,13 +169,13 @@ class BatchWriter:
 
     @staticmethod
     def _record(deliveries: DeliveriesLog, batch: Batch, refused: _Refused, acknowledged_ns: int) -> None:
-        documents = batch.documents
-        timestamps_ms = [record.timestamp for record in batch.records]
+        identifiers = batch.identifiers
+        timestamps_ms = list(map(_timestamp_of, batch.records))
         if refused:
-            kept = [at for at in range(len(documents)) if at not in refused]
-            documents = [documents[at] for at in kept]
+            kept = [at for at in range(len(identifiers)) if at not in refused]
+            identifiers = [identifiers[at] for at in kept]
             timestamps_ms = [timestamps_ms[at] for at in kept]
-        deliveries.events(batch.fetched_ns, acknowledged_ns, documents, timestamps_ms)
+        deliveries.events(batch.fetched_ns, acknowledged_ns, identifiers, timestamps_ms)
 
 
 def same_content(stored: bytes, document: Document) -> bool:

@@ -56,6 +56,16 @@ def test_seed_message_is_stored_as_the_seed_has_it(
     }
 
 
+def test_lone_event_is_written_without_waiting_for_company(
+    settings: Settings, kafka: Any, collection: Documents, start_worker: Start, wait_until: Wait
+) -> None:
+    """Kafka may hold an answer back for half an hour if there is a reason to, far longer than the test looks."""
+    start_worker(structs.replace(settings, worker=structs.replace(settings.worker, fetch_max_wait_ms=30 * 60_000)))
+    for n in range(3):
+        kafka.send([seed_message(n)], "page_view")
+        wait_until(lambda n=n: collection.count_documents({}) == n + 1, f"event {n}, sent alone")
+
+
 def test_each_message_among_good_ones_is_stored_or_dead_lettered(
     settings: Settings, kafka: Any, collection: Documents, start_worker: Start, wait_until: Wait
 ) -> None:

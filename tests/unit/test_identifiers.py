@@ -13,7 +13,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from pipeline.identifiers import document_id, new_event_id
+from pipeline.identifiers import document_id, new_event_id, uuid7_document_id, uuid7_document_ids
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "identifiers.md"
 RUN, STREAM, SEQUENCE = st.integers(0, 2**14 - 1), st.integers(0, 2**12 - 1), st.integers(0, 2**36 - 1)
@@ -159,3 +159,26 @@ def test_new_event_id_is_a_uuid7_of_this_moment() -> None:
 
 def test_new_event_ids_differ() -> None:
     assert len({new_event_id() for _ in range(10_000)}) == 10_000
+
+
+NEARLY_UUIDS = st.sampled_from(
+    [
+        "019ac0a1-c18d-7000-8001-000000000000",
+        "019AC0A1-C18D-7FFF-BFFF-0123456789AB",
+        "019ac0a1-c18d-4000-8001-000000000000",
+        "019ac0a1-c18d-7000-7001-000000000000",
+        "019ac0a1-c18d-7000-8001-00000000000g",
+        "019ac0a1-c18d-7000-8001-0000000000  ",
+        "019ac0a1-c18d-7000-8001--0000000000-",
+        "019ac0a1-c18d-7000-8001-00000000000\u0660",
+        "019ac0a1-c18d-7000-8001-00000000000",
+        "019ac0a1-c18d-7000-8001-0000000000000",
+        "",
+    ]
+)
+
+
+@given(st.lists(NEARLY_UUIDS, min_size=1, max_size=4) | st.lists(st.builds(new_event_id), min_size=1, max_size=4))
+def test_ids_read_together_are_what_they_are_alone(event_ids: list[str]) -> None:
+    alone = [uuid7_document_id(each) for each in event_ids]
+    assert uuid7_document_ids(event_ids) == (None if None in alone else alone)

@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from bson import ObjectId
-
 from pipeline.recordlog import read_blocks
 from pipeline.worker import deliveries
 
@@ -14,9 +12,8 @@ from pipeline.worker import deliveries
 def test_events_are_read_back_number_for_number(tmp_path: Path) -> None:
     path = tmp_path / "deliveries.log"
     identifiers = [bytes.fromhex(each) for each in ("6926e9fa8123456789abcdef", "00000000ffffffffffffffff")]
-    documents = [{"_id": ObjectId(each)} for each in identifiers]
     log = deliveries.DeliveriesLog(path)
-    log.events(10, 20, documents, [1_764_158_400_123, -1])
+    log.events(10, 20, identifiers, [1_764_158_400_123, -1])
     log.close()
     (block,) = read_blocks(path)
     assert block.kind == deliveries.EVENTS

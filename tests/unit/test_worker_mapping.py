@@ -9,11 +9,14 @@ from typing import Any
 import bson
 import pytest
 from aiokafka.structs import ConsumerRecord
+from hypothesis import given
+from hypothesis import strategies as st
 
 from pipeline.errors import InvalidEventError
 from pipeline.identifiers import document_id
-from pipeline.timestamps import read_timestamp, record_time
-from pipeline.worker.mapping import ORIGINAL_TIMESTAMP, document_of
+from pipeline.store import Document
+from pipeline.timestamps import read_timestamp, read_timestamps, record_time
+from pipeline.worker.mapping import ORIGINAL_TIMESTAMP, document_of, documents_of
 
 naive = datetime.fromisoformat  # in UTC, as the encoder wants it
 RECORD_MS = 1_764_158_400_123
@@ -217,3 +220,82 @@ def test_what_is_no_event_is_refused_with_a_reason(value: bytes | None, code: st
 
 def test_refusal_names_the_field() -> None:
     assert "user_id" in str(refusal(b'{"event":"a","user_id":[]}'))
+
+
+USUAL = {**SEED, "timestamp": "2025-11-26T12:00:00.123Z", "event_id": "019ac0a1-c18d-7000-8001-000000000000"}
+CHANGES = st.sampled_from(
+    [
+        {},
+        {"event_id": "019ac0a1-c18d-7fff-bfff-0123456789ab"},
+        {"event_id": None},
+        {"event_id": 17},
+        {"event_id": "order-1"},
+        {"event_id": "019ac0a1-c18d-7000-8001-00000000000 "},
+        {"user_id": 7},
+        {"props": None},
+        {"props": {"ref": "a", "referrer": "b"}},
+        {"timestamp": "2025-11-26T12:00:00Z"},
+        {"timestamp": "2025-11-26T12:00:00+01:00"},
+        {"timestamp": "2025-11-26"},
+    ]
+)
+UNREADABLE = st.sampled_from([{"timestamp": None}, {"timestamp": 12}, {"timestamp": "yesterday"}, {"event": ""}])
+
+
+def records(changes: list[dict[str, Any]]) -> list[ConsumerRecord[bytes, bytes]]:
+    return [record(json.dumps({**USUAL, **each}).encode(), offset=at) for at, each in enumerate(changes)]
+
+
+def one_by_one(some: list[ConsumerRecord[bytes, bytes]]) -> tuple[list[Document], list[bytes]]:
+    documents = [document_of(each) for each in some]
+    return documents, [document["_id"].binary for document in documents]
+
+
+@given(st.lists(CHANGES, min_size=1, max_size=6))
+def test_many_at_once_become_what_they_become_one_by_one(changes: list[dict[str, Any]]) -> None:
+    some = records(changes)
+    found = documents_of(some)
+    assert found is not None
+    assert bson.encode({"all": found[0]}) == bson.encode({"all": one_by_one(some)[0]})
+    assert found == one_by_one(some)
+
+
+@given(st.lists(CHANGES, max_size=3), UNREADABLE, st.lists(CHANGES, max_size=3))
+def test_one_that_takes_care_has_all_of_them_mapped_one_by_one(
+    before: list[dict[str, Any]], unusual: dict[str, Any], after: list[dict[str, Any]]
+) -> None:
+    assert documents_of(records([*before, unusual, *after])) is None
+
+
+@pytest.mark.parametrize("value", [None, b"", b" ", b"{", b"[1]", b"null"])
+def test_one_that_is_no_event_has_all_of_them_mapped_one_by_one(value: bytes | None) -> None:
+    assert documents_of([*records([{}]), record(value)]) is None
+
+
+TIMES = st.sampled_from(
+    [
+        "2025-11-26T12:00:00Z",
+        "2025-11-26T12:00:59Z",
+        "2025-11-26T12:00:00.1Z",
+        "2025-11-26T12:00:00.123Z",
+        "2025-W48-3T12:00:00Z",
+        "2025-11-26T12:00+01Z",
+        "2025-11-26T12:00-01Z",
+        "2025-11-26TZ2:00:00Z",
+        "2025-11-26 12:00:00Z",
+        "2025-13-26T12:00:00Z",
+        "2025-11-26TZ",
+        "2025-11-26",
+        "Z",
+        "",
+        5,
+        None,
+        ["2025-11-26T12:00:00Z"],
+    ]
+)
+
+
+@given(st.lists(TIMES, max_size=5) | TIMES.flatmap(lambda one: st.lists(st.just(one), max_size=4)))
+def test_timestamps_read_together_are_what_they_are_alone(values: list[Any]) -> None:
+    alone = [read_timestamp(value) for value in values]
+    assert read_timestamps(values) == (None if None in alone else alone)
