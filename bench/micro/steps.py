@@ -237,10 +237,15 @@ def _answer_batch(_: Path) -> Call:
 
 
 def _map(_: Path) -> Call:
-    from pipeline.worker.mapping import document_of
+    from pipeline.worker.batches import batches_of
 
-    given = records()
-    return lambda: [document_of(record) for record in given]
+    given: Any = {"a partition": records()}
+
+    def mapped() -> list[Any]:
+        cut = batches_of(given, fetched_ns=1, epoch=1, max_events=2 * EVENTS, max_bytes=EVENTS * 1_000_000)
+        return [document for batch in cut for document in batch.documents]
+
+    return mapped
 
 
 def _document_id(_: Path) -> Call:
@@ -269,14 +274,14 @@ def _deliveries(folder: Path) -> Call:
     from pipeline.worker.deliveries import DeliveriesLog
     from pipeline.worker.mapping import document_of
 
-    documents = [document_of(record) for record in records()]
-    stamps = [UNIX_MS] * len(documents)
+    identifiers = [document_of(record)["_id"].binary for record in records()]
+    stamps = [UNIX_MS] * len(identifiers)
     path = folder / "deliveries.log"
     log = DeliveriesLog(path)
 
     def write() -> int:
         os.truncate(path, 0)  # as in the ledger
-        log.events(1, 2, documents, stamps)
+        log.events(1, 2, identifiers, stamps)
         return path.stat().st_size
 
     return write
@@ -313,7 +318,7 @@ STEPS = (
     Step("publish", "api", "group requests of 100 by partition into batches, and settle them", _publish, EVENTS.__eq__),
     Step("answer-one", "api", "make the answer to a request of one event", _answer_one, _are(EVENTS)),
     Step("answer-batch", "api", "make the answer to a request of 100", _answer_batch, _are(EVENTS // BATCH)),
-    Step("map", "worker", "decode a record and map it to its document, _id and all", _map, _are(EVENTS)),
+    Step("map", "worker", "decode records and map them to documents, _id and all, in batches", _map, _are(EVENTS)),
     Step("document-id", "worker", "make the _id (part of map)", _document_id, _are_different),
     Step("bson", "worker", "encode the insert command of a batch", _bson, _is_encoded),
     Step("deliveries", "worker", "pack and append to the deliveries log", _deliveries, _is_written),

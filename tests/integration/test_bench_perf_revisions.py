@@ -15,13 +15,13 @@ ROOT = Path(__file__).resolve().parents[2]
 GIT = ["git", "-c", "user.name=test", "-c", "user.email=test@example.org"]
 SLOWER = """
 
-_mapped_once = document_of
+_mapped_once = documents_of
 
 
-def document_of(record: Record) -> Document:
-    _mapped_once(record)
-    _mapped_once(record)
-    return _mapped_once(record)
+def documents_of(records: Sequence[Record]) -> tuple[list[Document], list[bytes]] | None:
+    _mapped_once(records)
+    _mapped_once(records)
+    return _mapped_once(records)
 """
 
 
