@@ -17,7 +17,7 @@ from tests.unit.reports_bundle import Plan, quick_cells, write
 
 ROOT = Path(__file__).resolve().parents[2]
 VOID_ELEMENTS = {"meta", "br", "hr", "img", "input", "link"}
-SECTIONS = ["audit", "throughput", "durations", "stages", "cpu", "scaling", "advice", "backlog", "cells"]
+SECTIONS = ["audit", "throughput", "durations", "stages", "cpu", "ceilings", "scaling", "advice", "backlog", "cells"]
 SECTIONS += ["environment", "again"]
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 FLAGS = (
