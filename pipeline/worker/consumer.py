@@ -34,6 +34,7 @@ _METADATA_MAX_AGE_MS = 5_000  # how long a new topic or partition may go unnotic
 _WATCH_INTERVAL_S = 5.0
 _COMMIT_INTERVAL_S = 0.05  # while batches are small, a commit for each would cost more than the writes
 _GATHER_S = 0.005  # after the start of a write that holds few, unless it ends before: a second one beside it
+_SOME = 4  # a poll that gives fewer shows that there is no load: nothing is left to gather
 _MANY_DIVISOR = 4  # of the largest batch: a poll that gives so much is worth a write beside another
 _STOP_TIMEOUT_S = 5.0
 
@@ -73,6 +74,7 @@ class EventConsumer(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafk
         self._stop = asyncio.Event()
         self._stop_at_s = 0.0
         self._committed_s = 0.0
+        self._committing: asyncio.Task[None] | None = None
         # Of the time to stop, this much is for the last commit, and as much for leaving the group.
         self._reserve_s = min(settings.worker.shutdown_timeout_s / 8, _STOP_TIMEOUT_S)
         self._consumer: AIOKafkaConsumer = None
@@ -171,7 +173,7 @@ class EventConsumer(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafk
                 if self._failure is not None:
                     raise self._failure
                 if fetched is None or not fetched.records:
-                    await self._settle_and_commit(everything=True)
+                    await self._settle_and_commit()
                     continue
                 batches = batches_of(
                     fetched.records,
@@ -184,10 +186,10 @@ class EventConsumer(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafk
                     self._metrics.fetched.inc(batch.events)
                     await self._make_room()
                     await self._flights.start(batch)
-                    await self._settle_and_commit(everything=False)
-                # While few come, they are left to gather where a write is in flight: batches grow with the load,
-                # no event ever waits for others to come, and at rest none waits at all.
-                few = fetched.events < self._many
+                    await self._settle_what_is_done()
+                # Under load, while few come at a time, they are left to gather where a write is in flight: batches
+                # grow with the load, no event ever waits for others to come, and at rest none waits at all.
+                few = _SOME <= fetched.events < self._many
         finally:
             watch.cancel()
             await asyncio.gather(watch, return_exceptions=True)
@@ -205,15 +207,30 @@ class EventConsumer(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafk
                 if self._flights.full:
                     await self._flights.settle_oldest()
 
-    async def _settle_and_commit(self, *, everything: bool) -> None:
-        """Settle what is done, or ``everything`` in flight, and commit it, though not all too often."""
+    async def _settle_and_commit(self) -> None:
+        """Settle everything in flight and commit it."""
         async with self._flights.lock:
-            if everything:
-                await self._settle_all()
+            await self._settle_all()
+            await self._commit()
+
+    async def _settle_what_is_done(self) -> None:
+        """Settle what is done and let it be committed, though not all too often, while the work goes on."""
+        if self._flights.lock.locked():  # a commit is under way: there will be another
+            return
+        async with self._flights.lock:
             while self._flights.oldest_done:
                 await self._flights.settle_oldest()
-            if everything or time.monotonic() - self._committed_s >= _COMMIT_INTERVAL_S:
+        idle = self._committing is None or self._committing.done()
+        if idle and time.monotonic() - self._committed_s >= _COMMIT_INTERVAL_S:
+            self._committing = asyncio.create_task(self._commit_beside())
+
+    async def _commit_beside(self) -> None:
+        """Commit beside the work; what fails and nobody foresaw, the loop raises."""
+        try:
+            async with self._flights.lock:
                 await self._commit()
+        except Exception as error:  # noqa: BLE001  # as in a rebalance
+            self._failure = error
 
     async def _settle_all(self) -> None:
         while self._flights.any:
@@ -260,6 +277,8 @@ class EventConsumer(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafk
             with contextlib.suppress(KafkaError, TimeoutError):
                 await asyncio.wait_for(self._consumer.stop(), self._reserve_s)
         finally:
+            if self._committing is not None:
+                self._committing.cancel()
             self._flights.begin_epoch()
 
     def _settle_until_s(self) -> float:
