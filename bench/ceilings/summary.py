@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import math
-import statistics
 from collections.abc import Mapping, Sequence
 
 from msgspec import structs
-from scipy import special
 
 from bench import bundle
 from bench.ceilings import loops, targets
+from bench.ceilings.interval import interval
 from bench.ceilings.loops import Loop
 from bench.ceilings.result import BareLoop, Ceilings, Conditions, Interval, LoopRepeat
 from bench.ceilings.session import PARTITIONS, Asked
@@ -18,25 +16,7 @@ from bench.cellspec import CellSpec
 from bench.result import Calibration, Disturbance
 from pipeline.settings import Settings
 
-_CONFIDENCE = 0.95
 _GENERATOR_WORDS = "one process of the generator against a server that keeps nothing, within its bounds"
-
-
-def interval(values: Sequence[float]) -> Interval:
-    """Give the geometric mean of ``values`` (at least one) and its t interval on log values.
-
-    Where one is 0, as the CPU time of a very short repeat may be, there are no logarithms: then it is the arithmetic
-    mean, without an interval.
-    """
-    n = len(values)
-    if min(values) <= 0:
-        return Interval(n, statistics.fmean(values))
-    logs = [math.log(value) for value in values]
-    centre = statistics.fmean(logs)
-    if n < 2:  # noqa: PLR2004 - a spread needs two
-        return Interval(n, math.exp(centre))
-    half = float(special.stdtrit(n - 1, (1 + _CONFIDENCE) / 2)) * statistics.stdev(logs) / math.sqrt(n)
-    return Interval(n, math.exp(centre), math.exp(centre - half), math.exp(centre + half))
 
 
 def conclude(

@@ -12,8 +12,8 @@ from collections.abc import Mapping, Sequence
 from typing import Literal
 
 from msgspec import Struct
-from scipy import special
 
+from bench.ceilings.interval import interval
 from bench.ceilings.result import Held, LoopRepeat, Pair
 
 FEWEST_PAIRS = 10
@@ -173,7 +173,9 @@ def _held(target: Target, repeats: Mapping[str, Sequence[LoopRepeat]]) -> Held:
         theirs = _theirs(repeats[against][at], target) if against else target.limit
         if value and theirs:
             pairs.append(Pair(ours.round, value, theirs + target.spare, value / (theirs + target.spare)))
-    ratio, low, high = _bounds([pair.ratio for pair in pairs])
+    # A one-sided bound leaves out on its side what a two-sided interval of 90% does.
+    found = interval([pair.ratio for pair in pairs], 2 * _CONFIDENCE - 1) if pairs else None
+    ratio, low, high = (found.mean, found.low, found.high) if found else (None, None, None)
     return Held(
         name=target.name,
         part=target.part,
@@ -214,18 +216,6 @@ def _value(repeat: LoopRepeat, target: Target) -> float | None:
     if target.quantity == "events/s":
         return repeat.events_per_s
     return repeat.cpu_s_per_100k_events.get(target.role)
-
-
-def _bounds(ratios: Sequence[float]) -> tuple[float | None, float | None, float | None]:
-    """Give the geometric mean of ``ratios`` and its one-sided 95% bounds, lower and upper; None where unknown."""
-    if not ratios:
-        return None, None, None
-    logs = [math.log(ratio) for ratio in ratios]
-    centre, n = statistics.fmean(logs), len(logs)
-    if n < 2:  # noqa: PLR2004 - a spread needs two
-        return math.exp(centre), None, None
-    half = float(special.stdtrit(n - 1, _CONFIDENCE)) * statistics.stdev(logs) / math.sqrt(n)
-    return math.exp(centre), math.exp(centre - half), math.exp(centre + half)
 
 
 def _verdict(target: Target, low: float | None, high: float | None, pairs: int) -> str:
