@@ -21,7 +21,7 @@ import psutil
 from msgspec import structs
 from numpy.typing import NDArray
 
-from bench import bundle, durations, environment, keeping, nullsink, offered, usage
+from bench import bundle, durations, environment, keeping, nullsink, offered, standin, usage
 from bench.environment import Environment
 from bench.errors import RepeatError
 from bench.generator import begin, generator_process
@@ -46,7 +46,7 @@ _END_S = 20.0
 _NS = 1_000_000_000
 _ROOT = Path(__file__).resolve().parent.parent
 # The code that decides what a generator can do, and the server that it is calibrated against.
-_CODE = ("loadtest/*.py", "bench/nullsink.py", "bench/calibration.py")
+_CODE = ("loadtest/*.py", "bench/nullsink.py", "bench/standin.py", "bench/calibration.py")
 _PACKAGES = ("python", "gevent", "httptools", "locust", "msgspec", "numpy", "uvloop")
 
 
@@ -138,7 +138,7 @@ async def calibrate(traffic: Traffic, bounds: Bounds, wanted: str, logs: Path) -
     folder = _made(logs)
     try:
         sink.start()
-        url = await asyncio.to_thread(nullsink.url_of, sink)
+        url = await asyncio.to_thread(standin.url_of, sink)
         first = structs.replace(_FIRST_LOOK, traffic=traffic)
         look = await offer(first, url, folder / "look", sink.pid)
         top = _top(first, look, bounds)

@@ -9,24 +9,15 @@ Of HTTP it knows what the generator sends: requests with a Content-Length, one a
 from __future__ import annotations
 
 import asyncio
-import os
 import re
-import signal
-import sys
 from pathlib import Path
 from typing import cast
 
-import uvloop
-
-from bench.system import NICENESS
+from bench import standin
 from loadtest._payload import BATCH_PATH
 from pipeline.local.ports import HOST
 from pipeline.local.process import ChildProcess
 
-_READY = "null sink on "
-_READY_S = 30.0
-_ROOT = Path(__file__).resolve().parent.parent
-_BACKLOG = 1_024
 _MOST_HEAD_BYTES = 64 * 1024
 _LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
 _EVENT = b'"event_id":'
@@ -36,24 +27,8 @@ _MANY = b'{"status":"ok","accepted":%d,"rejected":[]}'
 
 
 def null_sink(logs: Path) -> ChildProcess:
-    """Give the null sink, not started yet, as nice as the system in whose place it stands."""
-    return ChildProcess(
-        "null-sink",
-        [sys.executable, "-m", "bench.nullsink"],
-        log_path=logs / "null-sink.log",
-        env=dict(os.environ),
-        cwd=_ROOT,
-        niceness=NICENESS,
-    )
-
-
-def url_of(sink: ChildProcess) -> str:
-    """Wait until ``sink``, just started, listens, and give its URL.
-
-    Raises:
-        ProcessFailedError: it ended, or does not listen in time.
-    """
-    return "http://" + sink.wait_for_line(_READY, _READY_S).removeprefix(_READY)
+    """Give the null sink, not started yet; :func:`bench.standin.url_of` tells where it listens."""
+    return standin.process("null-sink", "bench.nullsink", logs)
 
 
 class Connection(asyncio.Protocol):
@@ -97,23 +72,10 @@ class Connection(asyncio.Protocol):
 
 
 async def _serve() -> None:
-    ended = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, ended.set)
-    server = await loop.create_server(Connection, HOST, 0, backlog=_BACKLOG)
-    port = server.sockets[0].getsockname()[1]
-    sys.stdout.write(f"{_READY}{HOST}:{port}\n")
-    sys.stdout.flush()
-    await ended.wait()
+    server = await asyncio.get_running_loop().create_server(Connection, HOST, 0, backlog=standin.BACKLOG)
+    await standin.answer_until_told(server.sockets[0].getsockname()[1])
     server.close()
 
 
-def main() -> None:
-    """Answer until told to end."""
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(_serve())
-
-
 if __name__ == "__main__":
-    main()
+    standin.run(_serve)

@@ -33,6 +33,7 @@ _CODE = (
     *(f"bench/ceilings/{name}.py" for name in ("child", "consuming", "handler", "inserting", "loading", "loops")),
     *(f"bench/ceilings/{name}.py" for name in ("material", "meter", "producing", "session", "task")),
     "bench/preload.py",
+    "bench/standin.py",
     "loadtest/_content.py",
     "loadtest/_sessions.py",
     "pipeline/events.py",

@@ -8,34 +8,26 @@ event is not even looked at; a batch is decoded and dropped.
 
 from __future__ import annotations
 
-import asyncio
 import gc
 import os
-import signal
 import socket
-import sys
 from pathlib import Path
 
 import msgspec
-import uvloop
 from msgspec import Struct
 from sanic import HTTPResponse, Request, Sanic
 from sanic.application.state import ApplicationServerInfo
 from sanic.config import Config
 from sanic.http.constants import HTTP
 
-from bench.system import NICENESS
+from bench import standin
 from loadtest._payload import BATCH_PATH, SINGLE_PATH
 from pipeline.events import Event
 from pipeline.ingest.answers import JSON, OK_BODY, App
 from pipeline.local.ports import HOST
 from pipeline.local.process import ChildProcess
 
-_READY = "null handler on "
-_READY_S = 30.0
-_BACKLOG = 1_024
 _GC_THRESHOLD = 50_000  # the API's
-_ROOT = Path(__file__).resolve().parents[2]
 
 
 class Batch(Struct):
@@ -48,24 +40,8 @@ _decode = msgspec.json.Decoder(Batch).decode
 
 
 def null_handler(logs: Path) -> ChildProcess:
-    """Give the null handler, not started yet, as nice as the API in whose place it stands."""
-    return ChildProcess(
-        "null-handler",
-        [sys.executable, "-m", "bench.ceilings.handler"],
-        log_path=logs / "null-handler.log",
-        env=dict(os.environ),
-        cwd=_ROOT,
-        niceness=NICENESS,
-    )
-
-
-def url_of(handler: ChildProcess) -> str:
-    """Wait until ``handler``, just started, answers, and give its URL.
-
-    Raises:
-        ProcessFailedError: it ended, or does not answer in time.
-    """
-    return "http://" + handler.wait_for_line(_READY, _READY_S).removeprefix(_READY)
+    """Give the null handler, not started yet; :func:`bench.standin.url_of` tells where it answers."""
+    return standin.process("null-handler", "bench.ceilings.handler", logs)
 
 
 def application() -> App:
@@ -90,15 +66,12 @@ def application() -> App:
 
 
 async def _serve() -> None:
-    ended, loop = asyncio.Event(), asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, ended.set)
-    listener = socket.create_server((HOST, 0), backlog=_BACKLOG)
+    listener = socket.create_server((HOST, 0), backlog=standin.BACKLOG)
     listener.setblocking(False)
     os.environ["SANIC_IGNORE_PRODUCTION_WARNING"] = "1"  # a hint of Sanic's on a terminal, to be had no other way
     server = await application().create_server(
         sock=listener,
-        backlog=_BACKLOG,
+        backlog=standin.BACKLOG,
         return_asyncio_server=True,
         asyncio_server_kwargs={"start_serving": False},
     )
@@ -109,16 +82,8 @@ async def _serve() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(_GC_THRESHOLD, 20, 50)
-    sys.stdout.write(f"{_READY}{HOST}:{listener.getsockname()[1]}\n")
-    sys.stdout.flush()
-    await ended.wait()
-
-
-def main() -> None:
-    """Answer until told to end."""
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(_serve())
+    await standin.answer_until_told(listener.getsockname()[1])
 
 
 if __name__ == "__main__":
-    main()
+    standin.run(_serve)

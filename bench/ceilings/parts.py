@@ -16,7 +16,7 @@ import numpy as np
 import psutil
 from msgspec import structs
 
-from bench import calibration, deliveries, durations, nullsink, usage
+from bench import calibration, deliveries, durations, nullsink, standin, usage
 from bench.ceilings import material, meter, pinning
 from bench.ceilings.loops import Loop
 from bench.ceilings.meter import Measured, Meter, Reading
@@ -87,7 +87,7 @@ async def offering(loop: Loop, traffic: Traffic, folder: Path) -> Measured:
     sink = nullsink.null_sink(folder)
     try:
         sink.start()
-        url = await asyncio.to_thread(nullsink.url_of, sink)
+        url = await asyncio.to_thread(standin.url_of, sink)
         seen = await calibration.offer(spec, url, folder / "offer", sink.pid)
     finally:
         sink.stop()

@@ -24,6 +24,7 @@ from msgspec import structs
 from pymongo import MongoClient
 from pymongo.errors import PyMongoError
 
+from bench import standin
 from bench.ceilings import handler, loops, material, parts
 from bench.ceilings.loops import Loop
 from bench.ceilings.meter import Measured
@@ -137,7 +138,7 @@ class _Bench:
         answering = handler.null_handler(self._logs)
         try:
             answering.start()
-            url = await asyncio.to_thread(handler.url_of, answering)
+            url = await asyncio.to_thread(standin.url_of, answering)
             return await self._run(loop, fresh, self._traffic, url, {"handler": [answering.pid]})
         finally:
             answering.stop()
