@@ -54,9 +54,8 @@ async def read_body(request: Request, hold: Hold, limits: BodyLimits) -> bytes:
     there_bytes = min(stream.request_bytes, len(stream.recv_buffer))
     if not hold.admit_at_once(0, there_bytes):
         await hold.admit(0, there_bytes, limits.room_timeout_s)
-    if stream.request_body is True and len(stream.recv_buffer) >= stream.request_bytes_left:
-        data = await _read(request, hold, limits.max_bytes)  # all is there: nothing to wait for, no timer
-    else:
+    data: bytes | None = stream.take_body()
+    if data is None:
         try:
             async with asyncio.timeout(limits.timeout_s):
                 data = await _read(request, hold, limits.max_bytes)

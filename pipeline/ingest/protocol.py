@@ -98,6 +98,19 @@ class _Http(Http):
             _heads.clear()
         _heads[request.head] = _Head(request.method, self.url, Header(headers), self.request_bytes)
 
+    def take_body(self) -> bytes | None:
+        """Give the body as Sanic's ``read`` would, in one piece and at once; None where it has to be waited for."""
+        buffer = self.recv_buffer
+        size: Any = self.request_bytes_left
+        whole: Any = self.request_body  # True: its length is known; Sanic's annotation is not what it does
+        if whole is not True or self.expecting_continue or len(buffer) < size:
+            return None
+        body = bytes(buffer[:size])
+        del buffer[:size]
+        self.request_bytes_left = 0
+        self.request_body = None
+        return body
+
     def create_empty_request(self) -> None:
         """As Sanic's, which would parse the same URL once more."""
         self.url = None

@@ -1,0 +1,121 @@
+"""Rounds to Kafka: when they are sent, and when what became of them is told."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable
+
+from aiokafka.structs import TopicPartition
+
+from pipeline.ingest.admission import Admission
+from pipeline.ingest.outlet import Acknowledgement, Batch, BatchBuilder, Outlet
+from pipeline.ingest.submission import Patience, Submission
+
+_TO = TopicPartition("clicks", 0)
+_TURNS = 30  # of the event loop: more than anything here takes
+
+
+class _Builder:
+    """A batch that is never full."""
+
+    def append(self, *, timestamp: int | None, key: bytes | None, value: bytes | None) -> object:
+        del timestamp, key, value
+        return self
+
+    def close(self) -> None:
+        """Nothing to close."""
+
+
+class _Producer:
+    """Takes batches and leaves it to the test when they are acknowledged."""
+
+    def __init__(self) -> None:
+        self.taken: list[Acknowledgement] = []
+
+    def create_batch(self) -> BatchBuilder:
+        return _Builder()
+
+    async def send_batch(self, batch: BatchBuilder, topic: str, *, partition: int) -> Acknowledgement:
+        del batch, topic, partition
+        self.taken.append(asyncio.get_running_loop().create_future())
+        return self.taken[-1]
+
+
+class _Case:
+    """An outlet that runs, with one queue."""
+
+    def __init__(self) -> None:
+        self.producer = _Producer()
+        self.outlet = Outlet(self.producer, linger_s=0, timeout_s=10)
+        self._queue = self.outlet.queue(_TO)
+        self._patience = Patience(10)
+        self._admission = Admission(1_000, 1_000_000, shared=False)
+
+    def submit(self) -> Submission:
+        batch: Batch = self._queue.add(b"user", b"{}", 0)
+        submission = Submission([batch], self._admission.open(""), self._patience)
+        batch.submissions.append(submission)
+        return submission
+
+
+def _run(test: Callable[[_Case], Awaitable[None]]) -> None:
+    async def run() -> None:
+        case = _Case()
+        running = asyncio.create_task(case.outlet.run())
+        await test(case)
+        running.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await running
+
+    asyncio.run(run())
+
+
+async def _turns_until(condition: Callable[[], object]) -> int:
+    for turn in range(_TURNS):
+        if condition():
+            return turn
+        await asyncio.sleep(0)
+    raise AssertionError("it did not come")
+
+
+def test_a_round_is_told_once_the_next_one_is_on_its_way() -> None:
+    async def test(case: _Case) -> None:
+        first = case.submit()
+        await _turns_until(lambda: case.producer.taken)
+        second = case.submit()
+        case.producer.taken[0].set_result(None)
+        await _turns_until(lambda: len(case.producer.taken) == 2)
+        # aiokafka's own tasks write the request, some turns after it was handed over
+        assert await _turns_until(lambda: not first.pending) >= 3
+        assert not first.failures
+        assert second.pending
+
+    _run(test)
+
+
+def test_a_round_without_a_next_one_is_told_at_once() -> None:
+    async def test(case: _Case) -> None:
+        only = case.submit()
+        await _turns_until(lambda: case.producer.taken)
+        case.producer.taken[0].set_result(None)
+        assert await _turns_until(lambda: not only.pending) <= 1
+        await asyncio.wait_for(case.outlet.idle.wait(), 1)
+
+    _run(test)
+
+
+def test_what_kafka_acknowledged_is_told_so_also_when_the_connection_is_given_up_before() -> None:
+    async def test(case: _Case) -> None:
+        first = case.submit()
+        await _turns_until(lambda: case.producer.taken)
+        second = case.submit()
+        case.producer.taken[0].set_result(None)
+        await asyncio.sleep(0)
+        assert first.pending
+        case.outlet.fail("given up")
+        assert not first.pending
+        assert not first.failures
+        assert list(second.failures.values()) == ["given up"]
+
+    _run(test)
