@@ -41,10 +41,13 @@ async def read_body(request: Request, hold: Hold, limits: BodyLimits) -> bytes:
         UnavailableError: ``hold`` may not grow.
     """
     stream = _stream(request)
-    encoding = request.headers.getone("content-encoding", "").strip().lower()
+    headers = request.headers
+    encoding = headers.getone("content-encoding", "").strip().lower()
     if encoding not in ("", "identity", "gzip"):
         raise RefusedError(415, "unsupported_encoding", f"Content-Encoding {encoding[:50]!r}: send gzip or none")
-    content_type = request.headers.getone("content-type", "").partition(";")[0].strip().lower()
+    content_type = headers.getone("content-type", "")
+    if content_type not in CONTENT_TYPES:
+        content_type = content_type.partition(";")[0].strip().lower()
     if content_type not in CONTENT_TYPES:
         message = f"Content-Type {content_type[:100]!r}: send application/json or text/plain"
         raise RefusedError(415, "unsupported_media_type", message)

@@ -22,6 +22,8 @@ from pipeline.ingest.publisher import Publisher
 from pipeline.ingest.reading import EventReader
 from pipeline.settings import Settings
 
+_OK = int(HTTPStatus.OK)
+
 Handler = Callable[[Request], Coroutine[Any, Any, HTTPResponse]]
 
 
@@ -118,7 +120,7 @@ def _answered(route: str, parts: Parts, handle: Callable[[Request, Hold], Awaita
             if hold is not None:
                 hold.release_unless_lent()
         duration.observe(time.perf_counter() - started)
-        (succeeded if response.status == HTTPStatus.OK else metrics.requests.labels(route, str(response.status))).inc()
+        (succeeded if response.status == _OK else metrics.requests.labels(route, str(response.status))).inc()
         return access.allow(request, response)
 
     answer.__name__ = route.strip("/").replace("/", "_")
