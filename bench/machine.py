@@ -82,7 +82,7 @@ async def _ceilings(
     a_round_s = loops.round_s(needed)
     run_s = plan.expected_s(plan.order(wanted))
     rounds = _ROUNDS.get(choice) or rounds_of(run_s, a_round_s)
-    asked = Asked(needed, max(1, rounds), wanted.traffic)
+    asked = Asked(needed, max(1, rounds), wanted.traffic, wanted.bounds)
     found = freshness.kept(cache, place, asked) if choice == "auto" else None
     if found is not None:
         on_progress(f"ceilings of this machine: those measured at {found.measured_at}")

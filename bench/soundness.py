@@ -64,6 +64,13 @@ def measured(
     return {name: value for name, value in found.items() if value is not None}
 
 
+def left_alone(disturbance: Disturbance | None, length_s: float, bounds: Bounds) -> bool:
+    """Say whether others used no more of the machine than they may, as far as a window of ``length_s`` can tell."""
+    if disturbance is None or length_s < SHORTEST_TO_TELL_S:
+        return True
+    return disturbance.other_programs + disturbance.stolen <= bounds.disturbed_share
+
+
 def broken(
     found: Mapping[str, float],
     happened: Happened,
@@ -83,8 +90,7 @@ def broken(
             f"generator: schedule delay p99 {delay_p99_ms:.1f} ms > {bounds.schedule_delay_p99_ms:g} ms: "
             f"the load was not the load intended{_blame(disturbance)}"
         )
-    long_enough = window.length_s >= SHORTEST_TO_TELL_S
-    if disturbance is not None and long_enough and found["disturbed_share"] > bounds.disturbed_share:
+    if disturbance is not None and not left_alone(disturbance, window.length_s, bounds):
         reasons.append(
             f"machine: other programs used {disturbance.other_programs:.0%} of its CPU and its host took "
             f"{disturbance.stolen:.0%}, more than {bounds.disturbed_share:.0%} together"

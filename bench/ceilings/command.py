@@ -63,7 +63,7 @@ def run(wanted: Wanted, base: Settings, *, local: bool) -> None:
     traffic, bounds = (given.traffic, given.bounds) if given else (Traffic(), Bounds())
     console = Console(highlight=False)
     logs = Path(tempfile.mkdtemp(prefix="tidemark-ceilings-"))
-    asked = Asked(_chosen(wanted, apart=local and pinning.possible()), wanted.rounds, traffic)
+    asked = Asked(_chosen(wanted, apart=local and pinning.possible()), wanted.rounds, traffic, bounds)
     about_s = wanted.rounds * loops.round_s(asked.loops) + _CALIBRATION_S + SERVERS_START_AND_STOP_S
     what = "bare loops and parts" if wanted.parts else "bare loops"
     console.print(f"{len(asked.loops)} {what} in {wanted.rounds} rounds: about {duration(about_s)}")
@@ -160,7 +160,7 @@ def _remarks(found: Ceilings, bounds: Bounds) -> Sequence[str]:
         "events/s: geometric mean over the rounds, with its 95% t interval. CPU-s: per 100k events, of the loop's own "
         "process and of what it works with. p99: of the service time of a request, lowest to highest round."
     )
-    lines = ["", how]
+    lines = ["", how, *_void(found)]
     if found.servers != "local":
         lines.append("Kafka and MongoDB are your own: what they used is not known.")
     if keeping.is_disturbed(found.disturbance, bounds):
@@ -170,9 +170,18 @@ def _remarks(found: Ceilings, bounds: Bounds) -> Sequence[str]:
     return lines
 
 
+def _void(found: Ceilings) -> list[str]:
+    void = [loop.name for loop in (*found.loops, *found.parts) for each in loop.repeats if not each.valid]
+    if not void:
+        return []
+    names = ", ".join(dict.fromkeys(void))
+    return [f"Void, as others used too much of the machine, and not in the figures: {len(void)} repeats, of {names}."]
+
+
 def _service_time(loop: BareLoop) -> str:
     """Give p99 of each round, lowest and highest: percentiles are not averaged."""
-    told = [each.service_time_ms.p99 for each in loop.repeats if each.service_time_ms and each.service_time_ms.p99]
+    valid = [each for each in loop.repeats if each.valid]
+    told = [each.service_time_ms.p99 for each in valid if each.service_time_ms and each.service_time_ms.p99]
     if not told:
         return _NOTHING
     low, high = f"{min(told):.1f}", f"{max(told):.1f}"

@@ -19,6 +19,7 @@ class Interval(Struct, frozen=True):
 class LoopRepeat(Struct, frozen=True, kw_only=True):
     """One repeat of one bare loop; ``place`` counts from 1 in the order of its round.
 
+    ``valid``: others used no more of the machine than they may; one that is void is told, and counts nowhere.
     ``cpu_s_per_100k_events``: of ``client`` (the process of the loop) and, where they take part and are ours, of
     ``handler``, ``kafka`` and ``mongodb``; of a part also of ``worker``, ``api`` or ``generator``. ``service_time_ms``:
     of the loop's requests, ``schedule_delay_ms``: of the generator's, ``memory_mb``: of a worker's process at the end.
@@ -35,10 +36,11 @@ class LoopRepeat(Struct, frozen=True, kw_only=True):
     schedule_delay_ms: Percentiles | None = None
     memory_mb: float | None = None
     disturbance: Disturbance | None = None
+    valid: bool = True
 
 
 class BareLoop(Struct, frozen=True, kw_only=True):
-    """One bare loop over all its repeats."""
+    """One bare loop over all its repeats; the intervals are over the valid ones."""
 
     name: str
     words: str
@@ -94,8 +96,8 @@ class Ceilings(Struct, frozen=True, kw_only=True):
     """What the bare loops came to on this machine and these servers, interleaved over ``rounds``.
 
     ``fingerprint``: of all that it depends on; a run on the same takes it over while it is fresh. ``servers``:
-    "local", or where they are. ``disturbance``: what others used of the machine, over all repeats. ``parts``, ``held``:
-    our own parts, where they were measured beside the loops, and how close they come.
+    "local", or where they are. ``disturbance``: what others used of the machine, over all valid repeats. ``parts``,
+    ``held``: our own parts, where they were measured beside the loops, and how close they come.
     """
 
     schema_version: int = SCHEMA_VERSION

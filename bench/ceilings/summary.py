@@ -28,8 +28,11 @@ def conclude(
     where: str,
     took_s: float,
 ) -> Ceilings:
-    """Say what a session came to: loops, and parts apart from them. ``where``: "local", or where the servers are."""
-    told = [_bare_loop(loop, repeats[loop.name]) for loop in asked.loops]
+    """Say what a session came to: loops, and parts apart from them. ``where``: "local", or where the servers are.
+
+    A loop of which every repeat is void is left out.
+    """
+    told = [_bare_loop(loop, repeats[loop.name]) for loop in asked.loops if any(map(_is_valid, repeats[loop.name]))]
     names = {part.name for part in loops.parts(apart=True)}
     return Ceilings(
         fingerprint=fingerprint,
@@ -62,8 +65,8 @@ def conditions(asked: Asked, settings: Settings) -> Conditions:
 
 
 def disturbance(repeats: Sequence[LoopRepeat]) -> Disturbance | None:
-    """Give what others used of the machine over all ``repeats``, each by its length; None if no repeat tells."""
-    told = [(each.disturbance, each.took_s) for each in repeats if each.disturbance is not None]
+    """Give what others used of the machine over all valid ``repeats``, each by its length; None if none tells."""
+    told = [(each.disturbance, each.took_s) for each in repeats if each.valid and each.disturbance is not None]
     whole_s = sum(took_s for _, took_s in told)
     if not whole_s:
         return None
@@ -100,13 +103,16 @@ def with_generator(found: Ceilings, calibration: Calibration | None) -> Ceilings
 
 
 def _bare_loop(loop: Loop, repeats: Sequence[LoopRepeat]) -> BareLoop:
-    roles = list(dict.fromkeys(role for each in repeats for role in each.cpu_s_per_100k_events))
+    valid = list(filter(_is_valid, repeats))
+    roles = list(dict.fromkeys(role for each in valid for role in each.cpu_s_per_100k_events))
     return BareLoop(
         name=loop.name,
         words=loop.words,
-        events_per_s=interval([each.events_per_s for each in repeats]),
-        cpu_s_per_100k_events={
-            role: interval([each.cpu_s_per_100k_events[role] for each in repeats]) for role in roles
-        },
+        events_per_s=interval([each.events_per_s for each in valid]),
+        cpu_s_per_100k_events={role: interval([each.cpu_s_per_100k_events[role] for each in valid]) for role in roles},
         repeats=list(repeats),
     )
+
+
+def _is_valid(repeat: LoopRepeat) -> bool:
+    return repeat.valid

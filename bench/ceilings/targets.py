@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Literal
 
 from msgspec import Struct
@@ -156,21 +156,22 @@ TARGETS = (
 def held(repeats: Mapping[str, Sequence[LoopRepeat]]) -> list[Held]:
     """Hold every part that was measured against its targets; those of which a loop is missing are left out.
 
-    ``repeats``: by the name of the loop or part, in the order of the rounds.
+    ``repeats``: by the name of the loop or part. A pair is two valid repeats of one round; where one of them is void
+    even in its last attempt, that round has none.
     """
-    return [_held(target, repeats) for target in TARGETS if _is_measured(target, repeats)]
+    valid = {name: {each.round: each for each in every if each.valid} for name, every in repeats.items()}
+    measured = {name: by_round for name, by_round in valid.items() if by_round}
+    return [_held(target, measured) for target in TARGETS if measured.keys() >= {target.part, *target.against}]
 
 
-def _is_measured(target: Target, repeats: Mapping[str, Sequence[LoopRepeat]]) -> bool:
-    return target.part in repeats and all(name in repeats for name in target.against)
-
-
-def _held(target: Target, repeats: Mapping[str, Sequence[LoopRepeat]]) -> Held:
-    against = max(target.against, key=lambda name: _fast(repeats[name]), default="")
+def _held(target: Target, repeats: Mapping[str, Mapping[int, LoopRepeat]]) -> Held:
+    against = max(target.against, key=lambda name: _fast(repeats[name].values()), default="")
     pairs = []
-    for at, ours in enumerate(repeats[target.part]):
+    for number, ours in sorted(repeats[target.part].items()):
+        if against and number not in repeats[against]:
+            continue
         value = _value(ours, target)
-        theirs = _theirs(repeats[against][at], target) if against else target.limit
+        theirs = _theirs(repeats[against][number], target) if against else target.limit
         if value and theirs:
             pairs.append(Pair(ours.round, value, theirs + target.spare, value / (theirs + target.spare)))
     # A one-sided bound leaves out on its side what a two-sided interval of 90% does.
@@ -192,7 +193,7 @@ def _held(target: Target, repeats: Mapping[str, Sequence[LoopRepeat]]) -> Held:
     )
 
 
-def _fast(repeats: Sequence[LoopRepeat]) -> float:
+def _fast(repeats: Iterable[LoopRepeat]) -> float:
     return statistics.fmean(math.log(each.events_per_s) for each in repeats)
 
 

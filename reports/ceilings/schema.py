@@ -13,6 +13,7 @@ __all__ = ["BareLoop", "Ceilings", "Conditions", "Held", "Interval", "LoopRepeat
 class LoopRepeat(Struct, frozen=True, kw_only=True):
     """One repeat of one bare loop; ``place`` counts from 1 in the order of its round.
 
+    ``valid``: others used no more of the machine than they may; one that is void counts nowhere.
     ``cpu_s_per_100k_events``: of ``client`` (the process of the loop) and, where they take part and are the run's, of
     ``handler``, ``kafka`` and ``mongodb``; of a part of ours also of ``worker``, ``api`` or ``generator``.
     ``service_time_ms``: of the loop's requests, ``schedule_delay_ms``: of the generator's, ``memory_mb``: of a worker.
@@ -29,10 +30,11 @@ class LoopRepeat(Struct, frozen=True, kw_only=True):
     schedule_delay_ms: Percentiles | None = None
     memory_mb: float | None = None
     disturbance: Disturbance | None = None
+    valid: bool = True
 
 
 class BareLoop(Struct, frozen=True, kw_only=True):
-    """One bare loop over all its repeats."""
+    """One bare loop over all its repeats; the intervals are over the valid ones."""
 
     name: str
     words: str
@@ -87,7 +89,7 @@ class Held(Struct, frozen=True, kw_only=True):
 class Ceilings(Struct, frozen=True, kw_only=True):
     """ceilings.json: what the bare loops came to on the machine and the servers of the run.
 
-    ``servers``: "local", or where they are. ``disturbance``: what others used of the machine, over all repeats.
+    ``servers``: "local", or where they are. ``disturbance``: what others used of the machine, over all valid repeats.
     ``parts``, ``held``: our own parts, where they were measured beside the loops, and how close they come.
     """
 

@@ -68,6 +68,9 @@ def _measured(found: Ceilings, bundle: Bundle) -> list[str]:
     """Say when and how the loops were measured, and whether the machine was quiet."""
     rounds = formats.plural(found.rounds, "round")
     words = [f"Bare loops, interleaved over {rounds}, measured at {formats.moment(found.measured_at)}."]
+    void = sum(not each.valid for loop in (*found.loops, *found.parts) for each in loop.repeats)
+    if void:
+        words.append(f"{formats.plural(void, 'repeat')} void, as others used too much of the machine: in no figure.")
     limit = bundle.manifest.bounds.get("disturbed_share")
     if limit is not None and found.disturbance is not None and found.disturbance.total > limit:
         used = formats.share(found.disturbance.total)

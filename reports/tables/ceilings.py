@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from reports import formats, names
-from reports.ceilings.schema import BareLoop, Ceilings, Held
+from reports.ceilings.schema import BareLoop, Ceilings, Held, LoopRepeat
 from reports.ceilings.shares import Account
 from reports.cells import ROLES, Cell
 from reports.tables import Table, span, table
@@ -63,12 +63,16 @@ def loops(found: Ceilings) -> Table:
     for loop in every:
         told = [loop.cpu_s_per_100k_events.get(role) for role in roles]
         costs = [formats.rounded(cost.mean if cost else None) for cost in told]
-        each = "; ".join(formats.rounded(repeat.events_per_s) for repeat in loop.repeats)
+        each = "; ".join(_rate(repeat) for repeat in loop.repeats)
         rate = formats.rounded(loop.events_per_s.mean)
         rows.append([loop.name, loop.words, rate, span(loop.events_per_s), *costs, _service_time(loop), each])
     heads = ["bare loop", "what it does", "events/s", "95% t interval", *(f"{role}, CPU-s" for role in roles)]
     last = ["service time p99, ms", "each round, events/s"]
     return table([*heads, *last], rows, text=2, words=("each round, events/s",))
+
+
+def _rate(repeat: LoopRepeat) -> str:
+    return formats.rounded(repeat.events_per_s) + ("" if repeat.valid else " (void)")
 
 
 def held(found: Ceilings) -> Table:
@@ -118,7 +122,8 @@ def _place(role: str) -> tuple[int, str]:
 
 def _service_time(loop: BareLoop) -> str:
     """Give p99 of the rounds, lowest to highest: percentiles are not averaged."""
-    told = [each.service_time_ms.p99 for each in loop.repeats if each.service_time_ms and each.service_time_ms.p99]
+    valid = [each for each in loop.repeats if each.valid]
+    told = [each.service_time_ms.p99 for each in valid if each.service_time_ms and each.service_time_ms.p99]
     if not told:
         return formats.NOTHING
     low, high = formats.milliseconds(min(told)), formats.milliseconds(max(told))

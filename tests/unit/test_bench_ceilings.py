@@ -170,6 +170,17 @@ class TestTargets:
             "MB",
         }
 
+    def test_a_round_with_a_void_repeat_has_no_pair_and_its_replacement_counts(self) -> None:
+        ours, theirs = repeats([970.0] * 10), repeats([1_000.0] * 10)
+        ours.insert(2, structs.replace(ours[2], events_per_s=10.0, valid=False))  # round 3, replaced
+        theirs[4] = structs.replace(theirs[4], valid=False)  # round 5, never valid
+        measured = {"worker-1": ours, "insert-1": repeats([400.0] * 10), "insert-2": theirs}
+        [told] = [held for held in targets.held(measured) if held.quantity == "events/s"]
+        assert [(pair.round, pair.value, pair.against) for pair in told.pairs] == [
+            (number, 970.0, 1_000.0) for number in range(1, 11) if number != 5
+        ]
+        assert told.verdict == "cannot tell"
+
     def test_every_target_names_loops_and_parts_that_there_are(self) -> None:
         loops_, parts = {loop.name for loop in loops.every(2)}, {loop.name for loop in loops.parts(apart=True)}
         for target in targets.TARGETS:
@@ -203,6 +214,20 @@ class TestWhatRepeatsComeTo:
         assert whole.loops[0].cpu_s_per_100k_events["client"].mean == pytest.approx((0.5 * 1.0 * 1.5) ** (1 / 3))
         assert msgspec.json.decode(msgspec.json.encode(whole), type=Ceilings) == whole
 
+    def test_a_void_repeat_is_kept_and_in_no_figure_and_a_loop_of_such_alone_is_left_out(self) -> None:
+        asked = Asked(DRAINS, 3, Traffic())
+        of_loop = {loop.name: repeats([1_000.0, 2_000.0, 4_000.0]) for loop in asked.loops}
+        first, second = asked.loops[0].name, asked.loops[1].name
+        void = structs.replace(of_loop[first][0], valid=False, events_per_s=1.0, disturbance=Disturbance(0.0, 0.9))
+        of_loop[first].insert(0, void)
+        of_loop[second] = [void]
+        told = summary.conclude(asked, of_loop, settings=Settings(), fingerprint="", where="local", took_s=1.0)
+        assert [loop.name for loop in told.loops] == [loop.name for loop in asked.loops if loop.name != second]
+        assert (told.loops[0].events_per_s.n, told.loops[0].repeats[0]) == (3, void)
+        assert told.loops[0].events_per_s.mean == pytest.approx(2_000.0)
+        assert told.disturbance == Disturbance(0.0, 0.0)
+        assert "1 repeats, of " + first in " ".join(command._remarks(told, Bounds()))
+
     def test_long_repeats_weigh_more_in_what_others_used(self) -> None:
         long, short = repeats([100.0], others=0.1)[0], repeats([1_000.0], others=0.4)[0]
         assert summary.disturbance([long, short]) == Disturbance(pytest.approx((10 * 0.1 + 1 * 0.4) / 11), 0.0)
@@ -228,6 +253,27 @@ class TestWhatRepeatsComeTo:
         assert summary.with_generator(once, calibrated) == once
         assert summary.with_generator(once, None) == bare
         assert summary.with_generator(bare, structs.replace(calibrated, highest_events_per_s=None)) == bare
+
+
+class TestReplacing:
+    def attempts(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, stolen: Sequence[float]) -> list[LoopRepeat]:
+        """Measure one loop in one round, of whose attempts the host takes so much, one after the other."""
+        shares = iter(stolen)
+
+        async def repeat(*_: object) -> Measured:
+            return Measured(events=1_000, took_s=2.0, cpu_s={}, disturbance=Disturbance(0.0, next(shares)))
+
+        monkeypatch.setattr(session._Bench, "repeat", repeat)
+        asked = Asked((next(loop for loop in loops.every(2) if loop.name == "insert-2"),), 1, Traffic())
+        return asyncio.run(session.measure(asked, place().servers, tmp_path, print))["insert-2"]
+
+    def test_a_void_repeat_is_replaced_at_most_twice(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+        def valid(*stolen: float) -> list[bool]:
+            return [each.valid for each in self.attempts(monkeypatch, tmp_path, stolen)]
+
+        assert valid(0.25, 0.0) == [True]
+        assert valid(0.26, 0.5, 0.1) == [False, False, True]
+        assert valid(0.26, 0.5, 0.9, 0.0) == [False, False, False]
 
 
 class TestTheMeter:
@@ -264,7 +310,7 @@ class TestTheMeter:
             disturbance=Disturbance(0.0, 0.0),
         )
         consume = next(loop for loop in loops.every(2) if loop.kind == loops.CONSUME)
-        repeat = session._told(consume, 2, 3, seen)
+        repeat = session._told(consume, 2, 3, seen, Bounds())
         assert (repeat.round, repeat.place, repeat.events_per_s) == (2, 3, 25_000.0)
         assert repeat.cpu_s_per_100k_events == {"client": 2.0, "kafka": 0.5}
 
