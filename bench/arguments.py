@@ -131,7 +131,7 @@ def parser(functions: Mapping[str, Command]) -> argparse.ArgumentParser:
         choices=("auto", "always", "parts", "never"),
         default="auto",
         help="what the bare loops reach here: kept figures or, in a run that is long enough, new ones (auto, the "
-        "default); new ones in any case; new ones, with our own parts beside them in ten rounds; none",
+        "default); new ones in any case; new ones, with our own parts beside them in twelve rounds; none",
     )
     running.set_defaults(function=functions["run"])
 

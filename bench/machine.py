@@ -25,7 +25,7 @@ SHARE_OF_A_RUN = 0.1
 """Of what a run is expected to take, what it may spend on ceilings, once it has a round of them..."""
 SHARE_OF_FIRST_ROUND = 0.2
 """...and on that first round."""
-_ROUNDS = {"always": freshness.ROUNDS, "parts": targets.FEWEST_PAIRS}
+_ROUNDS = {"always": freshness.ROUNDS, "parts": targets.ROUNDS}
 _HOW = "python -m bench ceilings"
 
 

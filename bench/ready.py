@@ -8,7 +8,6 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from pymongo.errors import PyMongoError
 
@@ -16,14 +15,12 @@ from bench.course import Course
 from bench.generator import generator_process
 from bench.leftovers import GroupWatch
 from bench.progress import Display
+from bench.repeatspec import Repeat
 from bench.system import System, settings_for
 from bench.witness import witness_process
 from pipeline import provision
 from pipeline.errors import MissingPartError, ProvisionError
 from pipeline.local.process import ChildProcess
-
-if TYPE_CHECKING:
-    from bench.repeat import Repeat
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,7 @@ from bench.matrix import Matrix
 from bench.plan import PlannedRepeat
 from bench.progress import Display
 from bench.ready import Ahead
-from bench.repeat import Repeat
+from bench.repeatspec import Repeat
 from bench.result import MAX_ATTEMPTS, Capacity, Result, is_finished
 from bench.servers import Servers
 from pipeline.settings import Settings

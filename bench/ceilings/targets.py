@@ -17,6 +17,8 @@ from bench.ceilings.interval import interval
 from bench.ceilings.result import Held, LoopRepeat, Pair
 
 FEWEST_PAIRS = 10
+ROUNDS = FEWEST_PAIRS + 2
+"""In which a run measures the parts: some may be void."""
 _CONFIDENCE = 0.95
 _PER_100K = 100_000
 

@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 from bench.detectors import Detector, Detectors
 from bench.durations import EventDurations
 from bench.matrix import Bounds
-from bench.repeat import Repeat
+from bench.repeatspec import Repeat
 from bench.result import Result
 from bench.selftest import stalls
 from bench.selftest.planting import Context

@@ -22,7 +22,8 @@ from bench.environment import Environment
 from bench.manifest import Manifest
 from bench.matrix import Bounds
 from bench.progress import Display
-from bench.repeat import Measured, Repeat
+from bench.repeat import Measured
+from bench.repeatspec import Repeat
 from bench.result import Result, Window
 from bench.selftest import checks, planting
 from bench.selftest.cases import OBJECTIVE, Case

@@ -22,7 +22,8 @@ from bench.matrix import Bounds, Objective
 from bench.mongocounters import MongoReader
 from bench.offered import Offered
 from bench.progress import Display
-from bench.repeat import Measured, Repeat
+from bench.repeat import Measured
+from bench.repeatspec import Repeat
 from loadtest._content import Content
 from loadtest._spec import Traffic
 from pipeline.settings import Mongo, Settings

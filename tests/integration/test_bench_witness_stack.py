@@ -16,7 +16,8 @@ from bench import bundle, derive, repeat, sightings
 from bench.cellspec import CellSpec
 from bench.matrix import Bounds, Objective
 from bench.progress import Display
-from bench.repeat import Measured, Repeat
+from bench.repeat import Measured
+from bench.repeatspec import Repeat
 from loadtest._identity import WITNESS_STREAM
 from loadtest._ledger import Outcome
 from loadtest._spec import Traffic

@@ -17,7 +17,7 @@ from bench.errors import RepeatError
 from bench.matrix import Bounds, Objective
 from bench.progress import Display
 from bench.ready import Ahead, Ready
-from bench.repeat import Repeat
+from bench.repeatspec import Repeat
 from loadtest._spec import Traffic
 from pipeline.settings import Settings
 

@@ -7,7 +7,8 @@ import pytest
 from bench.cellspec import CellSpec
 from bench.derive import Identity
 from bench.matrix import Bounds, Objective
-from bench.repeat import Repeat, _overhead_s
+from bench.repeat import _overhead_s
+from bench.repeatspec import Repeat
 from bench.result import Result, Window
 from loadtest._spec import Traffic
 from pipeline.settings import Settings
