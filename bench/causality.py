@@ -101,11 +101,14 @@ class Clocks:
         return {each.order.name: each.events + each.witness_events for each in self.breaches}
 
 
-def stamps(evidence: Evidence) -> Stamps:
+def stamps(evidence: Evidence, *, worker_crashed: bool = False) -> Stamps:
     """Give the stamps of all events, the witness's too, by name; each of shape (events,), ns from the epoch.
 
     ``NONE`` where there is none. ``received``, ``fetched`` and ``acknowledged`` are those of the first delivery;
     ``missed`` and ``seen`` are the witness's: an event that it looked for in vain was ``seen`` when all was over.
+    ``worker_crashed``: it may have stored events and not have come to write it down. Their first delivery in the logs
+    is another worker's, later; what the witness read before that is no stamp then. A clock that is ahead stays so:
+    where the witness's last event shows it too, all of them count.
     """
     offered = evidence.audited
     at = {name: offered.per_event(name).astype(np.int64) for name in ("intended", "sent", "answered")}
@@ -124,6 +127,11 @@ def stamps(evidence: Evidence) -> Stamps:
         place = offered.stream_base[WITNESS_STREAM] + rows["sequence"].astype(np.int64)
         at["missed"][place] = np.where(rows["missed_ns"] == NO_TIME, NONE, rows["missed_ns"])
         at["seen"][place] = np.where(rows["seen_ns"] == NO_TIME, NEVER, rows["seen_ns"])
+    if worker_crashed:
+        read_before = (at["seen"] != NONE) & (at["seen"] < at["fetched"])
+        compared = np.flatnonzero((at["seen"] != NONE) & (at["fetched"] != NONE))
+        if len(compared) and not read_before[compared[-1]]:
+            at["missed"][read_before] = at["seen"][read_before] = NONE
     return at
 
 

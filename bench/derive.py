@@ -64,7 +64,7 @@ def result_of(
     steady = cell.through_http
     requests = durations.of_requests(evidence.offered, start_ns, end_ns)
     events = events_of(evidence, window, looked_for)
-    stamps = causality.stamps(evidence)
+    stamps = causality.stamps(evidence, worker_crashed=happened.worker_crashed)
     clocks = causality.check(evidence.audited, stamps, bounds, looked_for)
     witness = agreement.judge(evidence, stamps, (start_ns, end_ns), bounds, looked_for)
     delay_p99_ms = _p99_ms(requests) if steady else None

@@ -40,6 +40,11 @@ class Happened:
     duration_s: dict[str, float]
     lost: str = ""  # of a probe, why it was stopped before its time
 
+    @property
+    def worker_crashed(self) -> bool:
+        """Whether a worker ended by itself: it may have stored events that its log does not tell."""
+        return any(each.startswith("crash: worker-") for each in self.crashes)
+
 
 @dataclass(frozen=True)
 class Witnessed:

@@ -12,14 +12,14 @@ from bench.cellspec import CellSpec
 from bench.evidence import Evidence, Happened
 from bench.matrix import Bounds, Objective
 from bench.result import Result
-from tests.unit.bench_stamps import MS, S, evidence_of
+from tests.unit.bench_stamps import MS, WITNESS, S, evidence_of
 
 STEADY = CellSpec(id="steady-p1-c1", kind="steady", warmup_s=1, duration_s=5, offered_load=100.0)
 
 
-def judged(evidence: Evidence) -> Result:
+def judged(evidence: Evidence, crashes: tuple[str, ...] = ()) -> Result:
     identity = derive.Identity(STEADY, 1, 1, 3, "2026-11-22T10:00:00Z", 100.0)
-    happened = Happened(crashes=(), generator_exit_code=0, drained=True, duration_s={"drain": 0.5})
+    happened = Happened(crashes=crashes, generator_exit_code=0, drained=True, duration_s={"drain": 0.5})
     return derive.result_of(identity, evidence, happened, Bounds(), Objective())
 
 
@@ -79,6 +79,20 @@ def test_a_shift_of_the_worker_s_clock_that_only_the_witness_can_see() -> None:
     assert late.startswith("witness: half of 20 events were read")
     unwitnessed = replace(evidence, witness=None, scheduled=len(evidence.offered.rows))
     assert judged(replace(unwitnessed, documents=_of_load(evidence))).valid
+
+
+def test_what_a_worker_stored_and_did_not_live_to_write_down_says_nothing_of_a_clock() -> None:
+    crash = ("crash: worker-1 ended with exit code -9, see logs/worker-1.log",)
+    read_again = evidence_of()
+    late = read_again.deliveries.rows[-WITNESS + 8 : -WITNESS + 10]  # two of the witness's, which another worker wrote
+    late["fetched_ns"] += 3 * S
+    late["acknowledged_ns"] += 3 * S
+    assert "fetched_to_seen" in judged(read_again).negative_durations
+    result = judged(read_again, crash)
+    assert (result.valid, result.reasons) == (True, [])
+    assert result.witness is not None
+    assert (result.witness.events, result.witness.disagreeing) == (18, 0)
+    assert "fetched_to_seen" in judged(evidence_of(worker=500), crash).negative_durations
 
 
 def test_a_record_timestamp_may_be_a_millisecond_off_and_no_more() -> None:
