@@ -26,7 +26,7 @@ async def measure(task: Task, settings: Settings) -> Measured:
     loop = task.loop
     wanted = material.fitting(loop.events + loop.warm_up, task.traffic)
     batches = deque(material.document_batches(task.traffic, wanted, loop.batch))
-    warm_up = [batches.popleft() for _ in range(min(2 * loop.connections, len(batches) // 2))]
+    warm_up = [batches.popleft() for _ in range(min(loop.warm_up // loop.batch, len(batches) // 2))]
     store = open_store(settings.mongo, loop.connections)
     try:
         await _insert(store, deque(warm_up), loop.connections, Deadline(task.longest_s))

@@ -35,9 +35,10 @@ GENERATOR = "generator"
 """The name under which the generator's calibration stands among the loops."""
 
 _MOST_CONNECTIONS = 16
-_INSERT_EVENTS, _CONSUME_EVENTS, _SEND_EVENTS, _BATCHES_EVENTS = 100_000, 400_000, 100_000, 200_000
+_CONSUME_EVENTS, _SEND_EVENTS, _BATCHES_EVENTS = 400_000, 100_000, 200_000
 _SINGLE_REQUESTS, _BATCH_REQUESTS = 10_000, 5_000
-_DRAIN_EVENTS, _API_SINGLE_REQUESTS, _API_BATCH_REQUESTS = 300_000, 8_000, 3_000
+_DRAIN_EVENTS, _DRAIN_WARM_UP, _DRAIN_COUNTED = 300_000, 30_000, 240_000
+_API_SINGLE_REQUESTS, _API_BATCH_REQUESTS = 8_000, 3_000
 _OFFER_S, _OFFER_WARM_UP_S = 5.0, 1.0
 
 
@@ -125,13 +126,14 @@ def round_s(loops: Collection[Loop]) -> float:
 
 
 def _insert(number: int) -> Loop:
+    # As many as a drain's, of which as many count: the larger a collection is, the dearer is a document's place in it.
     return Loop(
         f"insert-{number}",
         INSERT,
         f"insert of prebuilt batches, {number} under way",
-        _INSERT_EVENTS,
-        2 * INSERT_BATCH_EVENTS * number,
-        6.0,
+        _DRAIN_COUNTED,
+        _DRAIN_WARM_UP,
+        10.0,
         connections=number,
         batch=INSERT_BATCH_EVENTS,
     )
@@ -181,7 +183,7 @@ def _worker(number: int, *, apart: bool = False) -> Loop:
         WORKER,
         f"{told}, on one core, Kafka and MongoDB on another" if apart else told,
         _DRAIN_EVENTS,
-        _DRAIN_EVENTS // 10,
+        _DRAIN_WARM_UP,
         14.0,
         connections=number,
         batch=INSERT_BATCH_EVENTS,

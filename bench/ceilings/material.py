@@ -55,11 +55,9 @@ def fitting(events: int, traffic: Traffic) -> int:
 
 def document_batches(traffic: Traffic, events: int, batch: int) -> list[list[Document]]:
     """Give ``events`` documents as a worker makes them, in batches of ``batch`` or as many as a worker would write."""
-    now_ms = time.time_ns() // 1_000_000
-    values = _content(traffic).encode_many(_STREAM, 0, events, now_ms)
-    documents = [document_of(_record(at, value, now_ms)) for at, value in enumerate(values)]
+    content = _content(traffic)
     size = max(1, min(batch, _MOST_BATCH_BYTES // event_bytes(traffic)))
-    return [documents[first : first + size] for first in range(0, events, size)]
+    return [_documents(content, first, min(size, events - first)) for first in range(0, events, size)]
 
 
 def requests(traffic: Traffic, events: int, batch: int, kafka: Kafka) -> list[list[Message]]:
@@ -92,6 +90,13 @@ def settle() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(*_GC_THRESHOLDS)
+
+
+def _documents(content: Content, first: int, count: int) -> list[Document]:
+    """Give documents of this moment: those of a drain are not all of one either."""
+    now_ms = time.time_ns() // 1_000_000
+    values = content.encode_many(_STREAM, first, count, now_ms)
+    return [document_of(_record(at, value, now_ms)) for at, value in enumerate(values, first)]
 
 
 def _record(offset: int, value: bytes, now_ms: int) -> ConsumerRecord:

@@ -29,7 +29,9 @@ from pipeline import provision
 from pipeline.settings import Settings
 from pipeline.worker.deliveries import EVENT
 
-_STORED_SHARE = 0.9  # of the backlog: until then the window lasts, as in a drain
+STORED_SHARE = 0.9
+"""Of the backlog: until then the window lasts, as in a drain."""
+
 _LOOK_S = 0.005
 _NS = 1_000_000_000
 _EVENT_BYTES = EVENT.size
@@ -56,7 +58,7 @@ async def drain(
             await system.let_workers_join()
             deadline_s = time.monotonic() + longest_s
             before = await _when_delivered(system, loop.warm_up * events // loop.events, reader, deadline_s)
-            after = await _when_delivered(system, int(_STORED_SHARE * events), reader, deadline_s)
+            after = await _when_delivered(system, int(STORED_SHARE * events), reader, deadline_s)
         memory = max(psutil.Process(pid).memory_info().rss for pid in workers)
         found = meter.measured(before, after, _delivered(system, before, after))
     return structs.replace(found, memory_mb=memory / 1e6)

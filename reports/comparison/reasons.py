@@ -33,7 +33,7 @@ def of(said: Verdict, tested: Tested, *, among: int, noun: str, floor: float) ->
     """Say what decided a verdict; ``among``: the tests that Holm's correction counts, each of a ``noun``."""
     if tested.p is None or tested.corrected_p is None:
         have = "round has" if tested.rounds == 1 else "rounds have"
-        return f"a spread needs two rounds, and {tested.rounds} {have} a valid repeat in both runs"
+        return f"a spread needs two rounds, and {tested.rounds} {have} a valid repeat that tells it in both runs"
     corrected = (
         f"p {formats.probability(tested.corrected_p)} after Holm's correction over {formats.plural(among, noun)}"
     )

@@ -18,7 +18,7 @@ from msgspec import structs
 
 from bench import machine, matrix, nullsink
 from bench.bundle import Bundle
-from bench.ceilings import command, freshness, loading, loops, material, meter, session, summary, targets
+from bench.ceilings import command, freshness, loading, loops, material, meter, parts, session, summary, targets
 from bench.ceilings.freshness import Place
 from bench.ceilings.handler import application
 from bench.ceilings.interval import interval
@@ -82,6 +82,14 @@ class TestWhichLoops:
         whole = {loop.name for loop in loops.needed({"drain", "steady"}, 4)}
         assert {"insert-4", "produce-pooled-8", "handler-single-8", "handler-batches-8"} < whole
         assert whole < {loop.name for loop in loops.every(4)}
+
+    def test_an_insert_counts_the_documents_that_a_drain_beside_it_counts(self) -> None:
+        of_name = {loop.name: loop for loop in (*loops.every(2), *loops.parts(apart=False))}
+        drain, inserts = of_name["worker-1"], [of_name["insert-1"], of_name["insert-2"]]
+        until = int(parts.STORED_SHARE * drain.events)
+        for insert in inserts:
+            assert (insert.warm_up, insert.warm_up + insert.events) == (drain.warm_up, until)
+            assert insert.warm_up % insert.batch == insert.events % insert.batch == 0
 
     def test_each_round_has_every_loop_once_in_an_order_of_its_own_that_the_seed_decides(self) -> None:
         asked = Asked(loops.every(2), 4, Traffic(), seed=7)
@@ -325,6 +333,12 @@ class TestTheMaterial:
         assert len({each["_id"] for batch in batches for each in batch}) == 4_500
         assert len(bson.encode(document)) > 200
 
+    def test_documents_are_not_all_of_one_moment(self) -> None:
+        batches = material.document_batches(Traffic(), 40_000, 2_000)
+        moments = [max(each["timestamp"] for each in batch) for batch in batches]
+        assert len(set(moments)) > 1
+        assert moments == sorted(moments)
+
     def test_large_events_make_small_batches_and_fewer_of_them(self) -> None:
         large = Traffic(payload_bytes=60_000)
         assert material.fitting(400_000, large) == 256 * 1024 * 1024 // 60_000
@@ -504,7 +518,7 @@ class TestWhatARunDoes:
         assert there.measured_at in said
 
     def test_a_long_run_measures_and_goes_on_where_that_fails(self, tmp_path: Path) -> None:
-        keep(tmp_path, found(place(), Asked(DRAINS, 1, Traffic())))  # of too few rounds for it
+        keep(tmp_path, found(place(), Asked(DRAINS[:1], 1, Traffic())))  # of too few loops for it
         bundle, said = self.tell(tmp_path, tmp_path / "run", "full")
         assert "about" in said
         assert "could not be measured: it was going to measure" in said
