@@ -22,6 +22,7 @@ from pipeline.errors import SettingError, UsageError
 Positive = Annotated[int, Meta(ge=1)]
 Port = Annotated[int, Meta(ge=0, le=65_535)]
 Seconds = Annotated[float, Meta(gt=0, le=24 * 3600)]  # bounded: infinity is a float too
+Linger = Annotated[int, Meta(ge=0, le=10_000)]
 Name = Annotated[str, Meta(min_length=1, max_length=200, pattern=r"^[A-Za-z0-9._-]+$")]
 
 PREFIX = "PIPELINE_"
@@ -76,7 +77,7 @@ class Api(Struct, frozen=True, forbid_unknown_fields=True):
     publish_timeout_s: Seconds = 10.0
     shutdown_timeout_s: Seconds = 15.0
     acks: Literal["all", "1", "0"] = "all"
-    linger_ms: Annotated[int, Meta(ge=0)] = 0
+    linger_ms: Linger = 20
     compression: Literal["none", "gzip", "snappy", "lz4", "zstd"] = "none"
     cors_origins: tuple[str, ...] = ()
     write_keys: tuple[str, ...] = ()
@@ -90,6 +91,7 @@ class Worker(Struct, frozen=True, forbid_unknown_fields=True):
     batch_max_events: Positive = 2_000
     batch_max_bytes: Annotated[int, Meta(ge=1, le=15 * 1024 * 1024)] = 8 * 1024 * 1024
     writes_in_flight: Annotated[int, Meta(ge=1, le=16)] = 2
+    linger_ms: Linger = 50
     fetch_min_bytes: Positive = 1
     fetch_max_wait_ms: Positive = 50
     max_partition_fetch_bytes: Positive = 1024 * 1024

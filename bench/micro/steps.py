@@ -208,7 +208,7 @@ def _publish(_: Path) -> Call:
 
     async def connect() -> Any:
         sink: Any = _Sink()
-        return Connection(Settings(), sink)
+        return Connection(Settings(), sink, lambda: 0)
 
     connection = runner.run(connect())
 

@@ -28,6 +28,7 @@ _METADATA_MAX_AGE_MS = 60_000  # how long until a new number of partitions is no
 _GIVE_UP_S = 2.0
 _ASK_AGAIN_S = 1.0
 _MAX_KEYS = 65_536
+_MOST_CLIENTS = 0.5  # of those connected: when so many wait, the next round need not wait for the others
 
 _log = logging.getLogger(__name__)
 _partitioner = DefaultPartitioner()
@@ -57,8 +58,9 @@ class _Keys(dict[str, tuple[bytes, Queue]]):
 class Connection:
     """A started producer and its outlets, until one of these fails."""
 
-    def __init__(self, settings: Settings, producer: AIOKafkaProducer) -> None:
+    def __init__(self, settings: Settings, producer: AIOKafkaProducer, clients: Callable[[], int]) -> None:
         """Made by :func:`connect`."""
+        self._clients = clients
         self._producer = producer
         self._api = settings.api
         self._topics = event_topics(settings.kafka)
@@ -91,6 +93,9 @@ class Connection:
                 batch.submissions.append(submission)
             else:
                 submission.settle(batch, self.missing_topic(batch))
+        if self._patience.waiting + 1 >= self._clients() * _MOST_CLIENTS:
+            for outlet in self._outlets.values():
+                outlet.hurry()
         return submission
 
     def missing_topics(self) -> tuple[str, ...]:
@@ -181,8 +186,8 @@ class Connection:
         await asyncio.sleep(_ASK_AGAIN_S)
 
 
-async def connect(settings: Settings) -> Connection:
-    """Give a connection to Kafka, its topics known.
+async def connect(settings: Settings, clients: Callable[[], int]) -> Connection:
+    """Give a connection to Kafka, its topics known; ``clients`` tells how many are connected to us.
 
     Raises:
         UnavailableError: Kafka does not answer as it should within ``kafka.request_timeout_ms``.
@@ -210,7 +215,7 @@ async def connect(settings: Settings) -> Connection:
     except asyncio.CancelledError:
         await _drop(producer)
         raise
-    return Connection(settings, producer)
+    return Connection(settings, producer, clients)
 
 
 async def _drop(producer: AIOKafkaProducer) -> None:

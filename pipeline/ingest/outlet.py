@@ -4,6 +4,9 @@ aiokafka has one request to a broker under way at a time. Gathering the next one
 requests and partitions, costs less than half of its ``send`` (two coroutines and a future an event),
 has no herd of waiters at a full batch, and leaves one batch a partition in the producer's own queue.
 
+Under load a round begins some time after the one before it, so that it is worth its cost (:mod:`pipeline.pace`); not
+where so many requests wait that hardly a client is left who could add to it: these would wait for each other.
+
 A round is answered for only when the next one is on its way: else Kafka would have nothing to do
 while this process writes its answers, which on one core is most of the time.
 """
@@ -11,6 +14,7 @@ while this process writes its answers, which on one core is most of the time.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import functools
 from collections import deque
 from typing import Protocol
@@ -19,7 +23,9 @@ from aiokafka.errors import KafkaError
 from aiokafka.structs import RecordMetadata, TopicPartition
 
 from pipeline.ingest.submission import Submission
+from pipeline.pace import Pace
 
+_WORTH_EVENTS = 1_000  # a round of so many needs no more
 _TURNS_UNTIL_SENT = 7  # of the event loop: from an acknowledgement until aiokafka has written the next request
 
 Acknowledgement = asyncio.Future[RecordMetadata | None]
@@ -77,6 +83,7 @@ class Queue:
 
     def add(self, key: bytes, value: bytes, timestamp_ms: int) -> Batch:
         """Queue one record and give its batch. Never waits: admission bounds what all queues together hold."""
+        self._outlet.events += 1
         batch = self.filling
         if batch is None or batch.append(timestamp=timestamp_ms, key=key, value=value) is None:
             batch = self.filling = self._outlet.begin(self)
@@ -95,15 +102,17 @@ class Outlet:
     """Gathers records by partition and sends them in rounds, a batch of each partition in each."""
 
     def __init__(self, producer: Producer, *, linger_s: float, timeout_s: float) -> None:
-        """``linger_s``: how long a round waits for company. ``timeout_s``: for Kafka's answer to a round."""
+        """``linger_s``: how long a round may wait for company. ``timeout_s``: for Kafka's answer to a round."""
         self._producer = producer
-        self._linger_s = linger_s
+        self._pace = Pace(linger_s, _WORTH_EVENTS)
         self._timeout_s = timeout_s
+        self.events = 0  # that are queued
         self._waiting: list[Queue] = []  # those that hold something
         self._sent: list[Batch] = []
         self._answered: list[tuple[Batch, str | None]] = []  # by Kafka, and not yet told to the submissions
         self._arrived = asyncio.Event()
-        self._filled = asyncio.Event()
+        self._hurried = asyncio.Event()
+        self._due_s = 0.0  # when the next round may begin, on the loop's clock
         self.idle = asyncio.Event()  # nothing is queued, or sent and not yet acknowledged
         self.idle.set()
 
@@ -114,7 +123,7 @@ class Outlet:
     def begin(self, queue: Queue) -> Batch:
         """Put another batch into ``queue``, to be filled."""
         if queue.batches:
-            self._filled.set()
+            self.hurry()
         else:
             self._waiting.append(queue)
             self._arrived.set()
@@ -122,6 +131,10 @@ class Outlet:
         batch = Batch(self._producer.create_batch())
         queue.batches.append(batch)
         return batch
+
+    def hurry(self) -> None:
+        """Let the next round begin at once: it is large enough, or nobody is left to add to it."""
+        self._hurried.set()
 
     async def run(self) -> None:
         """Send round after round, until a batch fails.
@@ -133,8 +146,7 @@ class Outlet:
         """
         while True:
             await self._arrived.wait()
-            if self._linger_s and not self._filled.is_set():
-                await self._linger()
+            await self._gather()
             await self._round()
             if not self._waiting:
                 self.idle.set()
@@ -195,15 +207,18 @@ class Outlet:
         """Take the oldest batch of every partition out of the queues."""
         taken = [(queue.to, queue.take()) for queue in self._waiting]
         self._waiting = [queue for queue in self._waiting if queue.batches]
-        self._filled.clear()
+        self._hurried.clear()
+        now_s = asyncio.get_running_loop().time()
+        self._due_s = now_s + self._pace.after(self.events, now_s)
+        self.events = 0
         if not self._waiting:
             self._arrived.clear()
         return taken
 
-    async def _linger(self) -> None:
-        """Wait until the round has had its time for company, or a batch is full."""
-        try:
-            async with asyncio.timeout(self._linger_s):
-                await self._filled.wait()
-        except TimeoutError:
-            return
+    async def _gather(self) -> None:
+        """Wait until the next round is due."""
+        left_s = self._due_s - asyncio.get_running_loop().time()
+        if left_s > 0 and not self._hurried.is_set():
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(left_s):
+                    await self._hurried.wait()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Callable
 
 from aiokafka.errors import KafkaError
 
@@ -23,9 +24,10 @@ _log = logging.getLogger(__name__)
 class Publisher:
     """Takes the events of requests and tells of each what became of it. One per process, on its event loop."""
 
-    def __init__(self, settings: Settings) -> None:
-        """Takes nothing before :meth:`run` has connected."""
+    def __init__(self, settings: Settings, clients: Callable[[], int]) -> None:
+        """``clients`` tells how many are connected. Takes nothing before :meth:`run` has connected."""
         self._settings = settings
+        self._clients = clients
         self._connection: Connection | None = None
         self._reason = f"not yet connected to Kafka at {settings.kafka.bootstrap_servers}"
         self._asked_at = 0.0
@@ -38,7 +40,7 @@ class Publisher:
         """Connect, and connect anew whenever that fails, until cancelled."""
         while True:
             try:
-                self._connection = await connect(self._settings)
+                self._connection = await connect(self._settings, self._clients)
             except UnavailableError as error:
                 if str(error) != self._reason:
                     _log.warning("%s; trying again", error)

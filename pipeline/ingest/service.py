@@ -56,10 +56,11 @@ async def _serve(
 ) -> None:
     api = settings.api
     stop = _stop_event(lifeline)
+    server: AsyncioServer | None = None
     parts = Parts(
         settings=settings,
         admission=Admission(api.max_in_flight_events, api.max_in_flight_bytes, shared=len(api.write_keys) > 1),
-        publisher=Publisher(settings),
+        publisher=Publisher(settings, lambda: len(server.connections) if server is not None else 0),
         access=Access(api),
         metrics=IngestMetrics(shared),
     )

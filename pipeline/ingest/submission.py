@@ -40,6 +40,11 @@ class Patience:
         """Give something to wait for."""
         return self._loop.create_future()
 
+    @property
+    def waiting(self) -> int:
+        """How many wait."""
+        return len(self._until)
+
     async def wait(self, waited_for: asyncio.Future[None]) -> None:
         """Return when ``waited_for`` has its result, which it is given when the time is over."""
         self._until[waited_for] = self._loop.time() + self.timeout_s

@@ -13,6 +13,7 @@ from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener
 from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaError, UnknownTopicOrPartitionError
 from aiokafka.structs import TopicPartition
 
+from pipeline.pace import Pace
 from pipeline.settings import Settings
 from pipeline.topics import event_topics
 from pipeline.worker.batches import batches_of
@@ -33,9 +34,6 @@ _SETTLE_TIMEOUT_S = _REBALANCE_TIMEOUT_MS / 1000 / 2  # in a rebalance, which mu
 _METADATA_MAX_AGE_MS = 5_000  # how long a new topic or partition may go unnoticed
 _WATCH_INTERVAL_S = 5.0
 _COMMIT_INTERVAL_S = 0.05  # while batches are small, a commit for each would cost more than the writes
-_GATHER_S = 0.005  # after the start of a write that holds few, unless it ends before: a second one beside it
-_SOME = 4  # a poll that gives fewer shows that there is no load: nothing is left to gather
-_MANY_DIVISOR = 4  # of the largest batch: a poll that gives so much is worth a write beside another
 _STOP_TIMEOUT_S = 5.0
 
 
@@ -45,11 +43,7 @@ class _Fetched(NamedTuple):
     records: Mapping[TopicPartition, Sequence[Record]]
     fetched_ns: int
     epoch: int
-
-    @property
-    def events(self) -> int:
-        """How many records it gave."""
-        return sum(map(len, self.records.values()))
+    gather_s: float  # from then on, before the next poll
 
 
 class EventConsumer(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ships no types
@@ -69,7 +63,7 @@ class EventConsumer(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafk
         self._on_assigned = on_assigned
         self._topics = event_topics(settings.kafka)
         self._flights = Flights(writer.write, settings.worker.writes_in_flight)
-        self._many = max(1, settings.worker.batch_max_events // _MANY_DIVISOR)
+        self._pace = Pace(settings.worker.linger_ms / 1000, settings.worker.batch_max_events)
         self._waiting = Waiting(f"Kafka at {settings.kafka.bootstrap_servers}", settings.worker.retry_pause_s)
         self._stop = asyncio.Event()
         self._stop_at_s = 0.0
@@ -164,11 +158,7 @@ class EventConsumer(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafk
         worker = self._settings.worker
         watch = asyncio.ensure_future(self._watch())
         try:
-            few = False
             while not self._stop.is_set():
-                if few:
-                    await self._make_room()
-                    await self._flights.wait_for_newest(_GATHER_S)
                 fetched = await self._unless_stopped(self._fetch())
                 if self._failure is not None:
                     raise self._failure
@@ -187,18 +177,30 @@ class EventConsumer(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafk
                     await self._make_room()
                     await self._flights.start(batch)
                     await self._settle_what_is_done()
-                # Under load, while few come at a time, they are left to gather where a write is in flight: batches
-                # grow with the load, no event ever waits for others to come, and at rest none waits at all.
-                few = _SOME <= fetched.events < self._many
+                if fetched.gather_s:
+                    await self._gather(fetched)
         finally:
             watch.cancel()
             await asyncio.gather(watch, return_exceptions=True)
 
     async def _fetch(self) -> _Fetched:
         worker = self._settings.worker
+        self._consumer.resume(*self._consumer.paused())  # not those of an assignment since: nothing of it was paused
         records = await self._consumer.getmany(timeout_ms=worker.fetch_max_wait_ms, max_records=worker.batch_max_events)
-        # Nothing may come between: the records are of the assignment that holds at this moment.
-        return _Fetched(records, time.monotonic_ns(), self._flights.epoch)
+        # Nothing may come between: the records are of the assignment that holds at this moment, and aiokafka's next
+        # fetch, which would bring the few events that have come since, is on its way as soon as it has its turn.
+        fetched_ns = time.monotonic_ns()
+        gather_s = self._pace.after(sum(map(len, records.values())), fetched_ns / 1e9)
+        if gather_s:
+            self._consumer.pause(*self._consumer.assignment())
+        return _Fetched(records, fetched_ns, self._flights.epoch, gather_s)
+
+    async def _gather(self, fetched: _Fetched) -> None:
+        """Let events gather in Kafka until the next poll."""
+        await self._make_room()
+        left_s = fetched.fetched_ns / 1e9 + fetched.gather_s - time.monotonic()
+        if left_s > 0:
+            await self._unless_stopped(asyncio.sleep(left_s))
 
     async def _make_room(self) -> None:
         """Wait until one more write may start."""

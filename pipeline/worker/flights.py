@@ -27,7 +27,6 @@ class Flights:
         self._limit = limit
         self._flying: deque[tuple[Batch, asyncio.Task[None]]] = deque()
         self._settled: dict[TopicPartition, int] = {}
-        self._started_s = 0.0
 
     @property
     def full(self) -> bool:
@@ -47,15 +46,7 @@ class Flights:
     async def start(self, batch: Batch) -> None:
         """Start writing ``batch``."""
         self._flying.append((batch, asyncio.ensure_future(self._write(batch))))
-        self._started_s = asyncio.get_running_loop().time()
         await asyncio.sleep(0)  # puts the write on the wire before the next batch is mapped
-
-    async def wait_for_newest(self, longest_s: float) -> None:
-        """Wait until the write that was started last has ended, but no longer than ``longest_s`` from its start."""
-        if self._flying:
-            left_s = self._started_s + longest_s - asyncio.get_running_loop().time()
-            if left_s > 0:
-                await asyncio.wait({self._flying[-1][1]}, timeout=left_s)
 
     async def settle_oldest(self) -> None:
         """Wait for the oldest write and set its offsets free. Hold ``lock``; raises what the write raised."""

@@ -221,7 +221,7 @@ def test_a_connection_that_was_given_up_leaves_nothing_behind(stack: LocalStack,
 async def _tasks_over_outages(stack: LocalStack, settings: Settings, outages: int) -> int:
     """How many tasks more there are after ``outages`` than before them."""
     admission = Admission(1_000, 1_000_000, shared=False)
-    publisher = Publisher(settings)
+    publisher = Publisher(settings, lambda: 1)
     running_on = asyncio.create_task(publisher.run())
     records = Records((f"{settings.kafka.topic_prefix}page_view",), ("key",), (b"{}",))
 

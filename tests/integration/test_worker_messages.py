@@ -66,6 +66,23 @@ def test_lone_event_is_written_without_waiting_for_company(
         wait_until(lambda n=n: collection.count_documents({}) == n + 1, f"event {n}, sent alone")
 
 
+def test_events_after_a_load_that_ended_at_once_are_stored(
+    settings: Settings, kafka: Any, collection: Documents, start_worker: Start, wait_until: Wait
+) -> None:
+    """The worker lets events gather under load; when none come any more, it goes on reading all the same."""
+    start_worker(
+        structs.replace(settings, worker=structs.replace(settings.worker, batch_max_events=200, linger_ms=200))
+    )
+    stored = 0
+    for burst in range(5):
+        kafka.send([seed_message(stored + n) for n in range(1_500)], "page_view")
+        stored += 1_500
+        wait_until(lambda: collection.count_documents({}) == stored, f"burst {burst}")  # noqa: B023 - called at once
+        kafka.send([seed_message(stored)], "signup")
+        stored += 1
+        wait_until(lambda: collection.count_documents({}) == stored, f"the event after burst {burst}")  # noqa: B023
+
+
 def test_each_message_among_good_ones_is_stored_or_dead_lettered(
     settings: Settings, kafka: Any, collection: Documents, start_worker: Start, wait_until: Wait
 ) -> None:

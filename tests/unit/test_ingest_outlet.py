@@ -45,9 +45,9 @@ class _Producer:
 class _Case:
     """An outlet that runs, with one queue."""
 
-    def __init__(self) -> None:
+    def __init__(self, linger_s: float = 0) -> None:
         self.producer = _Producer()
-        self.outlet = Outlet(self.producer, linger_s=0, timeout_s=10)
+        self.outlet = Outlet(self.producer, linger_s=linger_s, timeout_s=10)
         self._queue = self.outlet.queue(_TO)
         self._patience = Patience(10)
         self._admission = Admission(1_000, 1_000_000, shared=False)
@@ -59,9 +59,9 @@ class _Case:
         return submission
 
 
-def _run(test: Callable[[_Case], Awaitable[None]]) -> None:
+def _run(test: Callable[[_Case], Awaitable[None]], linger_s: float = 0) -> None:
     async def run() -> None:
-        case = _Case()
+        case = _Case(linger_s)
         running = asyncio.create_task(case.outlet.run())
         await test(case)
         running.cancel()
@@ -69,6 +69,17 @@ def _run(test: Callable[[_Case], Awaitable[None]]) -> None:
             await running
 
     asyncio.run(run())
+
+
+async def _under_load(case: _Case) -> None:
+    """Have rounds sent and acknowledged that are as many events as make the next one wait."""
+    for _ in range(2):
+        await asyncio.sleep(0.02)
+        for _ in range(900):
+            case.submit()
+        await _turns_until(lambda: case.producer.taken and not case.producer.taken[-1].done())
+        case.producer.taken[-1].set_result(None)
+    await asyncio.wait_for(case.outlet.idle.wait(), 1)
 
 
 async def _turns_until(condition: Callable[[], object]) -> int:
@@ -119,3 +130,45 @@ def test_what_kafka_acknowledged_is_told_so_also_when_the_connection_is_given_up
         assert list(second.failures.values()) == ["given up"]
 
     _run(test)
+
+
+def test_under_load_the_next_round_waits_for_company_and_for_so_long_only() -> None:
+    async def test(case: _Case) -> None:
+        await _under_load(case)
+        rounds = len(case.producer.taken)
+        case.submit()
+        with contextlib.suppress(AssertionError):
+            await _turns_until(lambda: len(case.producer.taken) > rounds)
+        assert len(case.producer.taken) == rounds
+        await asyncio.sleep(0.6)
+        assert len(case.producer.taken) == rounds + 1
+
+    _run(test, linger_s=0.3)
+
+
+def test_a_round_that_is_hurried_does_not_wait_and_the_one_after_it_waits_again() -> None:
+    async def test(case: _Case) -> None:
+        await _under_load(case)
+        rounds = len(case.producer.taken)
+        case.submit()
+        case.outlet.hurry()
+        await _turns_until(lambda: len(case.producer.taken) > rounds)
+        case.producer.taken[-1].set_result(None)
+        await asyncio.wait_for(case.outlet.idle.wait(), 1)
+        case.submit()
+        with contextlib.suppress(AssertionError):
+            await _turns_until(lambda: len(case.producer.taken) > rounds + 1)
+        assert len(case.producer.taken) == rounds + 1
+
+    _run(test, linger_s=60)
+
+
+def test_at_rest_no_round_waits() -> None:
+    async def test(case: _Case) -> None:
+        for rounds in (1, 2, 3):
+            await asyncio.sleep(0.02)
+            case.submit()
+            await _turns_until(lambda wanted=rounds: len(case.producer.taken) == wanted)  # type: ignore[misc]
+            case.producer.taken[-1].set_result(None)
+
+    _run(test, linger_s=0.05)

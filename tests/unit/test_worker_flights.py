@@ -115,31 +115,3 @@ async def test_abandoned_writes_are_cancelled_and_counted() -> None:
     assert await flights.abandon() == 1
     assert gate.gates[1].cancelled()
     assert not flights.any
-
-
-async def test_nobody_waits_for_a_newest_write_where_none_is_in_flight() -> None:
-    await asyncio.wait_for(Flights(Gate().write, 2).wait_for_newest(3600), 60)
-
-
-async def test_the_wait_for_the_newest_write_ends_with_it_though_older_ones_go_on() -> None:
-    gate = Gate()
-    flights = Flights(gate.write, 2)
-    await flights.start(batch(10))
-    await flights.start(batch(20))
-    waiting = asyncio.ensure_future(flights.wait_for_newest(3600))
-    await asyncio.sleep(0)
-    assert not waiting.done()
-    gate.gates[20].set_result(None)
-    await asyncio.wait_for(waiting, 60)
-    assert not flights.oldest_done
-
-
-async def test_the_wait_for_the_newest_write_is_bounded_and_leaves_it_in_flight() -> None:
-    gate = Gate()
-    flights = Flights(gate.write, 2)
-    await flights.start(batch(10))
-    await asyncio.wait_for(flights.wait_for_newest(0.001), 60)
-    assert not flights.oldest_done
-    gate.gates[10].set_result(None)
-    await flights.settle_oldest()
-    assert flights.committable() == {PARTITION: 10}
