@@ -10,7 +10,13 @@ from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from typing import NamedTuple, TypeVar
 
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener
-from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaError, UnknownTopicOrPartitionError
+from aiokafka.errors import (
+    CommitFailedError,
+    IllegalStateError,
+    KafkaError,
+    KafkaTimeoutError,
+    UnknownTopicOrPartitionError,
+)
 from aiokafka.structs import TopicPartition
 
 from pipeline.pace import Pace
@@ -33,6 +39,7 @@ _REBALANCE_TIMEOUT_MS = 30_000
 _SETTLE_TIMEOUT_S = _REBALANCE_TIMEOUT_MS / 1000 / 2  # in a rebalance, which must not wait for us for ever
 _METADATA_MAX_AGE_MS = 5_000  # how long a new topic or partition may go unnoticed
 _WATCH_INTERVAL_S = 5.0
+_UNANSWERED_LIMIT = 3  # looks in a row: then the consumer is made anew
 _COMMIT_INTERVAL_S = 0.05  # while batches are small, a commit for each would cost more than the writes
 _STOP_TIMEOUT_S = 5.0
 
@@ -100,6 +107,7 @@ class EventConsumer(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafk
                 self._waiting.note(f"not all of the topics {topics} exist; `python -m pipeline init` makes them")
             except KafkaError as error:
                 self._waiting.note(error)
+                self._failure = None
             finally:
                 await self._leave()
             with contextlib.suppress(TimeoutError):
@@ -290,9 +298,14 @@ class EventConsumer(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafk
         return asyncio.get_running_loop().time() + _SETTLE_TIMEOUT_S
 
     async def _watch(self) -> None:
-        """Keep the backlog gauge, and notice that Kafka is away also when nothing comes."""
+        """Keep the backlog gauge, and notice that Kafka is away also when nothing comes.
+
+        Once in a while, when a broker was away and came back, aiokafka no longer learns where anything is, and every
+        request of this consumer waits in vain. A new one finds out.
+        """
         timeout_s = self._settings.kafka.request_timeout_ms / 1000
-        while True:
+        unanswered = 0
+        while unanswered < _UNANSWERED_LIMIT:
             await asyncio.sleep(_WATCH_INTERVAL_S)
             partitions = self._consumer.assignment()
             try:
@@ -303,9 +316,12 @@ class EventConsumer(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafk
                 continue
             except (KafkaError, TimeoutError) as error:
                 self._waiting.note(error)
+                unanswered += 1
             else:
                 self._metrics.backlog.set(sum(unread))
                 self._waiting.over()
+                unanswered = 0
+        self._failure = KafkaTimeoutError(f"no answer {unanswered} times in a row: the consumer is made anew")
 
     async def _unless_stopped(
         self, awaitable: Awaitable[_T], *, grace_until_s: Callable[[], float] | None = None
