@@ -16,6 +16,7 @@ from sanic.http.constants import HTTP
 from sanic.server import AsyncioServer
 
 from pipeline import looplag
+from pipeline.brokenwrites import mend_aiokafka
 from pipeline.ingest.access import Access
 from pipeline.ingest.admission import Admission
 from pipeline.ingest.application import build
@@ -43,6 +44,7 @@ def serve_on(
     lifeline: int | None = None,
 ) -> None:
     """Answer on ``listener`` until SIGTERM or SIGINT, or until ``lifeline`` (a pipe's end) is closed; then drain."""
+    mend_aiokafka()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(_serve(listener, settings, shared, on_ready, lifeline))
 

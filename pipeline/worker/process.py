@@ -14,6 +14,7 @@ from pathlib import Path
 import uvloop
 
 from pipeline import looplag
+from pipeline.brokenwrites import mend_aiokafka
 from pipeline.errors import TidemarkError, UsageError
 from pipeline.settings import Settings
 from pipeline.store import open_store, without_password
@@ -39,6 +40,7 @@ def run(settings: Settings) -> int:
     read again. 2: a setting cannot be used or a part is missing. 3: a crash of our own.
     """
     _configure_logging()
+    mend_aiokafka()
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             return runner.run(_work(settings))
