@@ -185,7 +185,7 @@ def _add_advise(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
         "--objective",
         metavar="TEXT",
         default="p99 delivery latency <= 1 s",
-        help="p50, p90, p99 or p999, delivery latency or response time, <=, and a time in ms or s "
+        help="p50, p90, p95, p99 or p999, delivery latency or response time, <=, and a time in ms or s "
         "(default: '%(default)s')",
     )
     advising.add_argument("--runs", metavar="DIR", default="runs", help="where runs are looked for (default: runs)")

@@ -17,7 +17,7 @@ from bench.result import Cohort, Percentiles, Stages, StageStatistics
 from bench.sampling import ClockSamples
 from loadtest._ledger import Outcome
 
-PERCENTILES = {"p50": 0.5, "p90": 0.9, "p99": 0.99, "p999": 0.999}
+PERCENTILES = {"p50": 0.5, "p90": 0.9, "p95": 0.95, "p99": 0.99, "p999": 0.999}
 REQUESTS_BEYOND_A_PERCENTILE = 10
 COHORTS = {"p50": (0.45, 0.55), "p90": (0.89, 0.91), "p99": (0.985, 0.995)}
 STAGES = ("schedule_delay", "http_and_api", "kafka_and_backlog", "write")
@@ -168,12 +168,13 @@ def _first_of_each_request(rows: NDArray[np.void]) -> NDArray[np.void]:
 
 
 def _statistics(values: NDArray[np.int64]) -> StageStatistics:
-    p50, p90, p99 = np.quantile(values, [0.5, 0.9, 0.99]) / _MS
+    p50, p90, p95, p99 = np.quantile(values, [0.5, 0.9, 0.95, 0.99]) / _MS
     return StageStatistics(
         mean=float(values.mean()) / _MS,
         min=float(values.min()) / _MS,
         p50=float(p50),
         p90=float(p90),
+        p95=float(p95),
         p99=float(p99),
         max=float(values.max()) / _MS,
     )

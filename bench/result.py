@@ -61,6 +61,7 @@ class Percentiles(Struct, frozen=True):
 
     p50: float | None = None
     p90: float | None = None
+    p95: float | None = None
     p99: float | None = None
     p999: float | None = None
     max: float | None = None
@@ -76,6 +77,7 @@ class StageStatistics(Struct, frozen=True):
     p90: float
     p99: float
     max: float
+    p95: float | None = None  # runs of before its time have none
 
 
 class Stages(Struct, frozen=True):

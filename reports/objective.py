@@ -13,15 +13,15 @@ from reports.schema import Result
 from reports.statistics import CONFIDENCE, PERCENTILES
 
 _MEASURES = {"delivery latency": "delivery_latency", "response time": "response_time"}
-_PERCENTILE_WORDS = {"p50": "p50", "p90": "p90", "p99": "p99", "p999": "p99.9"}
+_PERCENTILE_WORDS = {"p50": "p50", "p90": "p90", "p95": "p95", "p99": "p99", "p999": "p99.9"}
 _ONE = re.compile(
-    r"(?P<percentile>p50|p90|p99\.9|p999|p99)\s+(?P<measure>delivery\s+latency|response\s+time)"
+    r"(?P<percentile>p50|p90|p95|p99\.9|p999|p99)\s+(?P<measure>delivery\s+latency|response\s+time)"
     r"\s*(?:<=|≤)\s*(?P<limit>\d+(?:\.\d+)?)\s*(?P<unit>ms|s)\b",
     re.IGNORECASE,
 )
 _MS_PER_S = 1000
 _FORM = (
-    "write it as 'p99 delivery latency <= 1 s': a percentile (p50, p90, p99, p999), delivery latency or response time, "
+    "write it as 'p99 delivery latency <= 1 s': a percentile (p50, p90, p95, p99, p999), delivery latency or response time, "
     "<=, and a time in ms or s"
 )
 
@@ -104,7 +104,7 @@ def _hint(text: str) -> str:
     lower = " ".join(text.lower().split())
     if not any(measure in lower for measure in _MEASURES):
         return " (delivery latency counts until the write was acknowledged, response time until the answer came)"
-    if re.search(r"p\d", lower) and not re.search(r"\bp(50|90|99|999|99\.9)\b", lower):
+    if re.search(r"p\d", lower) and not re.search(r"\bp(50|90|95|99|999|99\.9)\b", lower):
         return " (that percentile is not measured)"
     if "<=" not in lower and "≤" not in lower:
         return " (there is no <=)"

@@ -119,6 +119,7 @@ class Percentiles(Struct, frozen=True):
 
     p50: float | None = None
     p90: float | None = None
+    p95: float | None = None
     p99: float | None = None
     p999: float | None = None
     max: float | None = None
@@ -132,6 +133,7 @@ class StageStatistics(Struct, frozen=True):
     min: float | None = None
     p50: float | None = None
     p90: float | None = None
+    p95: float | None = None
     p99: float | None = None
     max: float | None = None
 

@@ -11,7 +11,7 @@ from scipy import special
 
 CONFIDENCE = 0.95
 REQUESTS_BEYOND = 10
-PERCENTILES = {"p50": 0.5, "p90": 0.9, "p99": 0.99, "p999": 0.999}
+PERCENTILES = {"p50": 0.5, "p90": 0.9, "p95": 0.95, "p99": 0.99, "p999": 0.999}
 INTERVAL_LABEL = "geometric mean with its 95% t interval on log values"
 
 

@@ -14,7 +14,7 @@ MEASURE_NAMES = {
     "response_time": "Response time",
     "service_time": "Service time",
 }
-PERCENTILE_NAMES = {"p50": "p50", "p90": "p90", "p99": "p99", "p999": "p99.9"}
+PERCENTILE_NAMES = {"p50": "p50", "p90": "p90", "p95": "p95", "p99": "p99", "p999": "p99.9"}
 
 
 @dataclass(frozen=True)

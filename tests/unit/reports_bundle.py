@@ -362,18 +362,19 @@ def _stage_samples(count: int, axes: dict[str, Any], rng: np.random.Generator) -
 
 
 def _percentiles(values: NDArray[np.float64]) -> dict[str, float | None]:
-    shares = {"p50": 0.5, "p90": 0.9, "p99": 0.99, "p999": 0.999}
+    shares = {"p50": 0.5, "p90": 0.9, "p95": 0.95, "p99": 0.99, "p999": 0.999}
     found = {n: float(np.quantile(values, q)) if len(values) * (1 - q) >= 10 else None for n, q in shares.items()}
     return {**found, "max": float(values.max())}
 
 
 def _statistics(values: NDArray[np.float64]) -> dict[str, float]:
-    p50, p90, p99 = np.quantile(values, [0.5, 0.9, 0.99])
+    p50, p90, p95, p99 = np.quantile(values, [0.5, 0.9, 0.95, 0.99])
     return {
         "mean": float(values.mean()),
         "min": float(values.min()),
         "p50": float(p50),
         "p90": float(p90),
+        "p95": float(p95),
         "p99": float(p99),
         "max": float(values.max()),
     }

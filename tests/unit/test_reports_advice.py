@@ -53,7 +53,7 @@ class TestObjective:
         ("text", "hint"),
         [
             ("p99 latency <= 1 s", "delivery latency counts until the write was acknowledged"),
-            ("p95 delivery latency <= 1 s", "that percentile is not measured"),
+            ("p97 delivery latency <= 1 s", "that percentile is not measured"),
             ("p99 delivery latency 1 s", "there is no <="),
             ("p99 delivery latency <= 0 s", "allows no time at all"),
             ("p99 delivery latency <= 1 s, and more", "write it as 'p99 delivery latency <= 1 s'"),

@@ -79,7 +79,7 @@ def test_a_percentile_under_the_gate_is_nowhere_on_the_page(tmp_path: Path) -> N
     for made, printed in ((few, False), (enough, True)):
         table = next(part.table for s in made.sections if s.name == "durations" for part in s.parts if part.table)
         (row,) = table.rows
-        assert [value != formats.NOTHING for value in row[1:5]] == [True, True, printed, False]
+        assert [value != formats.NOTHING for value in row[1:6]] == [True, True, True, printed, False]
         (drawn,) = [figure for figure in made.figures if figure.name == "delivery-latency-percentiles"]
         assert bool(drawn.data["q"].max() >= 0.99 - 1e-9) is printed
 
