@@ -21,8 +21,8 @@ _ONE = re.compile(
 )
 _MS_PER_S = 1000
 _FORM = (
-    "write it as 'p99 delivery latency <= 1 s': a percentile (p50, p90, p95, p99, p999), delivery latency or response time, "
-    "<=, and a time in ms or s"
+    "write it as 'p99 delivery latency <= 1 s': a percentile (p50, p90, p95, p99, p999), delivery latency or response "
+    "time, <=, and a time in ms or s"
 )
 
 
