@@ -89,14 +89,23 @@ class Stages(Struct, frozen=True):
     write: StageStatistics
 
 
+class Program(Struct, frozen=True):
+    """A program that is no role: its name, and its share of the CPU of all the machine's cores."""
+
+    name: str
+    share: float
+
+
 class Disturbance(Struct, frozen=True):
     """What the machine had to do beside the repeat, as shares of all its cores over the window.
 
     ``other_programs``: CPU used by processes that are no role; ``stolen``: taken by the host that runs this guest.
+    ``programs``: the few that used most of it, the busiest first; all processes of one name together.
     """
 
     other_programs: float
     stolen: float
+    programs: list[Program] = msgspec.field(default_factory=list)
 
 
 class Probe(Struct, frozen=True):

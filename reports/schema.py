@@ -146,11 +146,22 @@ class Cohort(Struct, frozen=True):
     stages_ms: dict[str, float]
 
 
+class Program(Struct, frozen=True):
+    """A program of no role, and its share of the CPU of all the machine's cores over the window."""
+
+    name: str
+    share: float
+
+
 class Disturbance(Struct, frozen=True):
-    """Shares of all the machine's cores over the window that went to programs of no role, and to the host."""
+    """Shares of all the machine's cores over the window that went to programs of no role, and to the host.
+
+    ``programs``: the few that used most, the busiest first. Empty in a bundle that was written before they were named.
+    """
 
     other_programs: float = 0.0
     stolen: float = 0.0
+    programs: list[Program] = []
 
     @property
     def total(self) -> float:
