@@ -1,4 +1,4 @@
-"""``python -m bench``: plan, run or resume a matrix, compare runs or revisions, ask for advice, measure ceilings."""
+"""``./tidemark bench``: plan, run or resume a matrix, compare runs or revisions, ask for advice, measure ceilings."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def _run(chosen: argparse.Namespace) -> int:
     base, local = _settings(chosen)
     wanted = matrix.load(chosen.matrix, api=base.api)
     plan.refuse_above(wanted, chosen.max_minutes)
-    command = ["python", "-m", "bench", "run", chosen.matrix, *(["--keep-data"] if chosen.keep_data else [])]
+    command = ["./tidemark", "bench", chosen.matrix, *(["--keep-data"] if chosen.keep_data else [])]
     command += [] if chosen.ceilings == "auto" else ["--ceilings", chosen.ceilings]
     with _display(chosen) as display:
         outcome = run.execute(
@@ -95,7 +95,7 @@ def _resume(chosen: argparse.Namespace) -> int:
     with _display(chosen) as display:
         pair = interleaved.resume(run_dir, display=display, base=base, local=local)
     measured = _tell_pair(display, pair)
-    display.note(f"compare them: python -m bench compare {pair[0].run_dir} {pair[1].run_dir}")
+    display.note(f"compare them: ./tidemark bench compare {_shown(pair[0].run_dir)} {_shown(pair[1].run_dir)}")
     return measured
 
 
@@ -181,8 +181,13 @@ def _display(chosen: argparse.Namespace) -> Iterator[Display]:
         except BaseException:
             display.close()
             if display.run_dir is not None:
-                display.note(f"what is finished is kept; go on with: python -m bench resume {display.run_dir}")
+                display.note(f"what is finished is kept; go on with: ./tidemark bench resume {_shown(display.run_dir)}")
             raise
+
+
+def _shown(folder: Path) -> str:
+    """A folder as one word of a command that is printed."""
+    return shlex.quote(str(folder))
 
 
 def _tell(chosen: argparse.Namespace, display: Display, outcome: Outcome) -> int:
@@ -190,7 +195,7 @@ def _tell(chosen: argparse.Namespace, display: Display, outcome: Outcome) -> int
     lines = ["", *closing(display.results, display.capacities, outcome.findings, outcome.void)]
     lines.append(f"run folder: {outcome.run_dir}")
     if not chosen.report:
-        lines.append(f"its report: python -m reports {outcome.run_dir}")
+        lines.append(f"its report: ./tidemark report {_shown(outcome.run_dir)}")
     for line in lines:
         display.note(line)
     measured = any(result.valid for result in display.results)

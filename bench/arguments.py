@@ -1,4 +1,4 @@
-"""The command line of ``python -m bench``: its commands, their options and what ``--help`` says of them."""
+"""The command line of ``./tidemark bench``: its commands, their options and what ``--help`` says of them."""
 
 from __future__ import annotations
 
@@ -30,38 +30,38 @@ neither); without them a Kafka and a MongoDB are started on this machine for the
 _EXAMPLES = {
     "": """
 examples:
-  python -m bench plan quick
-  python -m bench run smoke
-  python -m bench run my-matrix.toml --out runs
-  python -m bench resume runs/20261122-101500-quick
-  python -m bench compare runs/20261122-101500-quick runs/20261122-111500-quick
-  python -m bench perf main
-  python -m bench ceilings
+  ./tidemark bench plan quick
+  ./tidemark bench smoke
+  ./tidemark bench my-matrix.toml --out runs
+  ./tidemark bench resume runs/20261122-101500-quick
+  ./tidemark bench compare runs/20261122-101500-quick runs/20261122-111500-quick
+  ./tidemark perf main
+  ./tidemark bench ceilings
 """,
     "plan": """
 examples:
-  python -m bench plan quick
-  python -m bench plan full --max-minutes 75      exit code 2 if it takes longer
+  ./tidemark bench plan quick
+  ./tidemark bench plan full --max-minutes 75      exit code 2 if it takes longer
 """,
     "run": """
 examples:
-  python -m bench run smoke                   does everything work? under a minute
-  python -m bench run quick                   partitions x consumers, under ten minutes on two cores
-  python -m bench run my-matrix.toml --out /data/runs
+  ./tidemark bench smoke                   does everything work? under a minute
+  ./tidemark bench quick                   partitions x consumers, under ten minutes on two cores
+  ./tidemark bench my-matrix.toml --out /data/runs
   PIPELINE_KAFKA_BOOTSTRAP_SERVERS=kafka:9092 PIPELINE_MONGO_URI=mongodb://db/?replicaSet=rs0 \\
-    python -m bench run full
+    ./tidemark bench full
 """,
     "resume": """
 examples:
-  python -m bench resume runs/20261122-101500-quick     the repeats that are finished are not run again
+  ./tidemark bench resume runs/20261122-101500-quick     the repeats that are finished are not run again
 """,
     "compare": """
 examples:
-  python -m bench compare runs/20261122-101500-quick runs/20261122-111500-quick
-  python -m bench compare 20261122-101500-quick 20261122-111500-quick --markdown comparison.md --json comparison.json
-  python -m bench compare --ab quick --rounds 30 HEAD~1 .                      a revision against the working tree
-  python -m bench compare --ab my-matrix.toml . batch_max_events=500           an axis
-  python -m bench compare --ab quick . PIPELINE_WORKER_FETCH_MAX_WAIT_MS=200   a setting
+  ./tidemark bench compare runs/20261122-101500-quick runs/20261122-111500-quick
+  ./tidemark bench compare 20261122-101500-quick 20261122-111500-quick --markdown comparison.md --json comparison.json
+  ./tidemark bench compare --ab quick --rounds 30 HEAD~1 .                      a revision against the working tree
+  ./tidemark bench compare --ab my-matrix.toml . batch_max_events=500           an axis
+  ./tidemark bench compare --ab quick . PIPELINE_WORKER_FETCH_MAX_WAIT_MS=200   a setting
 
 It says for each cell in both runs whether NEW is faster, slower, the same or whether that cannot be told, why, and how
 many rounds would tell; docs/methodology.md says how it is judged. The exit code is 1 with a regression: a cell is
@@ -69,8 +69,8 @@ slower, or NEW has a finding that BASE has not.
 """,
     "advise": """
 examples:
-  python -m bench advise runs/20261122-101500-full --target 20000 --objective "p99 delivery latency <= 1 s"
-  python -m bench advise 20261122-101500-full --target 5000 --objective "p50 response time <= 50 ms" --json advice.json
+  ./tidemark bench advise runs/20261122-101500-full --target 20000 --objective "p99 delivery latency <= 1 s"
+  ./tidemark bench advise 20261122-101500-full --target 5000 --objective "p50 response time <= 50 ms" --json advice.json
 
 It names the smallest configuration that the run shows to hold the target: the fewest consumers, then partitions, then
 API processes; docs/methodology.md says what proves it. The exit code is 1 where nothing that was measured holds it:
@@ -82,7 +82,7 @@ examples:
   ./tidemark perf main                 the working tree against a branch, a tag, any git revision
   ./tidemark perf --quick              the steps alone, about a minute; all of it takes ten on two cores
   ./tidemark perf v1.2 --steps map,bson --rounds 20
-  python -m bench perf HEAD~3 --markdown perf.md --json perf.json
+  ./tidemark perf HEAD~3 --markdown perf.md --json perf.json
 
 BASE is the revision, NEW the working tree. It times each step of an event's way in both, in turn, by the CPU time that
 it takes; then a drain and a steady load, interleaved (the matrix perf), judged by their rate or delivery latency and by
@@ -92,13 +92,13 @@ a finding that BASE has not.
 """,
     "ceilings": """
 examples:
-  python -m bench ceilings                        about three minutes on two cores
-  python -m bench ceilings --rounds 10 --json ceilings.json
-  python -m bench ceilings --rounds 10 --parts    worker, API and generator too: how close they come, about 20 minutes
-  python -m bench ceilings --rounds 10 --parts --only worker-1,insert-1,insert-2
-  python -m bench ceilings --matrix my-matrix.toml
+  ./tidemark bench ceilings                        about three minutes on two cores
+  ./tidemark bench ceilings --rounds 10 --json ceilings.json
+  ./tidemark bench ceilings --rounds 10 --parts    worker, API and generator too: how close they come, about 20 minutes
+  ./tidemark bench ceilings --rounds 10 --parts --only worker-1,insert-1,insert-2
+  ./tidemark bench ceilings --matrix my-matrix.toml
   PIPELINE_KAFKA_BOOTSTRAP_SERVERS=kafka:9092 PIPELINE_MONGO_URI=mongodb://db/?replicaSet=rs0 \\
-    python -m bench ceilings
+    ./tidemark bench ceilings
 
 It runs bare loops (insert, consume, produce, an HTTP handler that does nothing, the traffic generator), interleaved,
 each for a bounded number of events. What comes out is kept for a day: a report says of each cell what share of its
@@ -110,7 +110,7 @@ ceiling it reached. docs/methodology.md tells how.
 def parser(functions: Mapping[str, Command]) -> argparse.ArgumentParser:
     """Give the parser; what it parses has the ``function`` of the command that was named."""
     made = _described(
-        argparse.ArgumentParser, "", "Measure the pipeline over a matrix of cells.", prog="python -m bench"
+        argparse.ArgumentParser, "", "Measure the pipeline over a matrix of cells.", prog="./tidemark bench"
     )
     commands = made.add_subparsers(title="commands", metavar=" | ".join(functions), required=True)
 

@@ -45,7 +45,7 @@ class Asked:
     def command(self) -> str:
         """Give the command that runs it again."""
         rounds = [] if self.rounds is None else ["--rounds", str(self.rounds)]
-        return shlex.join(["python", "-m", "bench", "compare", "--ab", self.matrix, self.base, self.new, *rounds])
+        return shlex.join(["./tidemark", "bench", "compare", "--ab", self.matrix, self.base, self.new, *rounds])
 
 
 @dataclass(frozen=True)

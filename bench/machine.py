@@ -26,7 +26,7 @@ SHARE_OF_A_RUN = 0.1
 SHARE_OF_FIRST_ROUND = 0.2
 """...and on that first round."""
 _ROUNDS = {"always": freshness.ROUNDS, "parts": targets.ROUNDS}
-_HOW = "python -m bench ceilings"
+_HOW = "./tidemark bench ceilings"
 
 
 async def tell(

@@ -101,7 +101,7 @@ def answer(pairs: Sequence[Pair]) -> Answer:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line ``arguments`` and give its exit code."""
     parser = argparse.ArgumentParser(
-        prog="python -m bench.recording",
+        prog="./tidemark shell -c 'python -m bench.recording'",
         description="What recording costs: two systems side by side, one recorded and one not, pair after pair.",
         epilog=f"exit codes: 0 at most {MOST_RATIO - 1:.0%} is shown, 1 it is not, 2 parts missing, 130 interrupted",
     )

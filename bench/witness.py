@@ -199,7 +199,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m bench.witness",
         description="Send single events to the API and poll MongoDB until each is read. The bench starts it by itself.",
-        epilog="example: python -m bench.witness --url http://127.0.0.1:8000 --folder runs/x/cells/steady-p1-c1/1",
+        epilog="The bench starts it beside a steady load.",
     )
     parser.add_argument("--url", required=True, help="where the API listens")
     parser.add_argument(

@@ -44,11 +44,11 @@ _UNSENT_HELP = "Seconds that a request may go out late; it counts as unsent afte
 _BEGIN_HELP = "File to wait for, with everything started, before the load begins; empty: none (default)."
 EXAMPLES = """\
 examples
-  locust -f loadtest                                   the UI at http://localhost:8089, 1,000 events/s when started
-  locust -f loadtest --headless --offered-load 5000 --duration 60 --processes 2
-  locust -f loadtest --headless --profile spike --spike-factor 10 --duration 300
-  locust -f loadtest --headless --scenario replay --replay-file events.ndjson
-  locust -f loadtest --headless --scenario hostile --offered-load 50 --duration 30
+  ./tidemark load                                   the UI at http://localhost:8089, 1,000 events/s when started
+  ./tidemark load --headless --offered-load 5000 --duration 60 --processes 2
+  ./tidemark load --headless --profile spike --spike-factor 10 --duration 300
+  ./tidemark load --headless --scenario replay --replay-file events.ndjson
+  ./tidemark load --headless --scenario hostile --offered-load 50 --duration 30
 
 exit codes
   0 done   1 requests failed (not with --ledger: who asked for it judges by it)   2 bad usage

@@ -1,4 +1,4 @@
-"""The command line: ``python -m pipeline COMMAND``."""
+"""The command line: ``./tidemark COMMAND``."""
 # ruff: noqa: T201  a command line prints
 
 from __future__ import annotations
@@ -39,38 +39,38 @@ exit codes
 _EXAMPLES = {
     "up": """\
 examples
-  python -m pipeline up                                 everything, on ports 8000, 9092 and 27017
-  python -m pipeline up --workers 3 --api-processes 2
-  python -m pipeline up --api-port 0 --kafka-port 0 --mongo-port 0      on any free ports
-  PIPELINE_LOCAL_DATA_DIR=~/tidemark PIPELINE_LOCAL_KEEP_DATA=true python -m pipeline up
+  ./tidemark up                                 everything, on ports 8000, 9092 and 27017
+  ./tidemark up --workers 3 --api-processes 2
+  ./tidemark up --api-port 0 --kafka-port 0 --mongo-port 0      on any free ports
+  PIPELINE_LOCAL_DATA_DIR=~/tidemark PIPELINE_LOCAL_KEEP_DATA=true ./tidemark up
   PIPELINE_KAFKA_BOOTSTRAP_SERVERS=kafka:9092 PIPELINE_MONGO_URI=mongodb://db:27017 \\
-      python -m pipeline up                             API and workers alone, on servers of your own
+      ./tidemark up                             API and workers alone, on servers of your own
 """,
     "api": """\
 examples
-  python -m pipeline api
-  PIPELINE_API_PORT=8080 PIPELINE_API_PROCESSES=2 python -m pipeline api
+  ./tidemark api
+  PIPELINE_API_PORT=8080 PIPELINE_API_PROCESSES=2 ./tidemark api
 """,
     "worker": """\
 examples
-  python -m pipeline worker
-  PIPELINE_WORKER_GROUP_ID=second_look python -m pipeline worker        reads every event again
+  ./tidemark worker
+  PIPELINE_WORKER_GROUP_ID=second_look ./tidemark worker        reads every event again
 """,
     "init": """\
 examples
-  python -m pipeline init                               may be run again at any time
-  PIPELINE_KAFKA_PARTITIONS=6 python -m pipeline init --grow
+  ./tidemark init                               may be run again at any time
+  PIPELINE_KAFKA_PARTITIONS=6 ./tidemark init --grow
 """,
     "check": """\
 examples
-  python -m pipeline check
-  python -m pipeline check --no-api                     the servers alone
+  ./tidemark check
+  ./tidemark check --no-api                     the servers alone
 """,
     "dead-letters": """\
 examples
-  python -m pipeline dead-letters list --limit 20
-  python -m pipeline dead-letters replay --dry-run      what would be sent, and where to
-  python -m pipeline dead-letters replay                goes on where the last replay ended
+  ./tidemark dead-letters list --limit 20
+  ./tidemark dead-letters replay --dry-run      what would be sent, and where to
+  ./tidemark dead-letters replay                goes on where the last replay ended
 """,
 }
 
@@ -205,9 +205,9 @@ def _parser() -> argparse.ArgumentParser:
     # Suppressed: where a command has commands of its own, the inner default would undo the outer value.
     common.add_argument("--settings", metavar="FILE", default=argparse.SUPPRESS, help="a TOML file with settings")
     parser = argparse.ArgumentParser(
-        "python -m pipeline",
+        "./tidemark",
         description="The pipeline: events over HTTP into Kafka, and from Kafka into MongoDB.",
-        epilog="`python -m pipeline COMMAND --help` has examples.\n\n" + _EPILOG,
+        epilog="`./tidemark COMMAND --help` has examples.\n\n" + _EPILOG,
         formatter_class=plain,
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")

@@ -110,7 +110,7 @@ async def _reader(settings: Settings) -> AsyncIterator[_Reader]:
     async with provision.admin_client(kafka) as admin:
         counts = await provision.partition_counts(admin)
     if topic not in counts:
-        message = f"Kafka at {kafka.bootstrap_servers} has no topic {topic!r}: run `python -m pipeline init`"
+        message = f"Kafka at {kafka.bootstrap_servers} has no topic {topic!r}: run `./tidemark init`"
         raise ProvisionError(message)
     consumer = AIOKafkaConsumer(
         bootstrap_servers=kafka.bootstrap_servers,

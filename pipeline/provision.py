@@ -76,7 +76,7 @@ async def admin_client(kafka: Kafka) -> AsyncIterator[AIOKafkaAdminClient]:
     except (KafkaConnectionError, TimeoutError, OSError) as error:
         await client.close()
         message = (
-            f"{where} does not answer: start it (`docker compose up kafka`, or `python -m pipeline up` for "
+            f"{where} does not answer: start it (`docker compose up kafka`, or `./tidemark up` for "
             "everything), or name another one in PIPELINE_KAFKA_BOOTSTRAP_SERVERS"
         )
         raise MissingPartError(message) from error
@@ -199,8 +199,8 @@ async def event_collection(mongo: Mongo) -> AsyncIterator[AsyncCollection[Mappin
             raise SettingError("PIPELINE_MONGO_DATABASE", f"{mongo.database}.{mongo.collection}", str(error)) from error
         except ServerSelectionTimeoutError as error:
             message = (
-                f"MongoDB at {mongo.shown_uri} does not answer: start it (`docker compose up mongodb`, or `python -m "
-                "pipeline up` for everything), or name another one in PIPELINE_MONGO_URI"
+                f"MongoDB at {mongo.shown_uri} does not answer: start it (`docker compose up mongodb`, or "
+                "`./tidemark up` for everything), or name another one in PIPELINE_MONGO_URI"
             )
             raise MissingPartError(message) from error
         except PyMongoError as error:

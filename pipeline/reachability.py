@@ -20,7 +20,7 @@ from pipeline.settings import Api, Kafka, Mongo, Settings
 # Longer than any healthy server takes, shorter than a person's patience; smaller settings win.
 PART_TIMEOUT_MS = 5_000
 
-_INIT = "run `python -m pipeline init`"
+_INIT = "run `./tidemark init`"
 
 
 class Part(Struct, frozen=True):
@@ -111,11 +111,7 @@ async def _check_api(api: Api) -> list[Part]:
     url = f"http://{host}:{api.port}/health/ready"
     seen = await asyncio.to_thread(_ask, url)
     ok = seen == "ready"
-    remedy = (
-        ""
-        if ok
-        else "start it (`python -m pipeline api`), or name its place in PIPELINE_API_HOST and PIPELINE_API_PORT"
-    )
+    remedy = "" if ok else "start it (`./tidemark api`), or name its place in PIPELINE_API_HOST and PIPELINE_API_PORT"
     return [Part(f"API at {url.removesuffix('/health/ready')}", ok=ok, seen=seen, remedy=remedy)]
 
 

@@ -130,7 +130,7 @@ async def _provision(settings: Settings, display: Display) -> Progress:
         if topic.partitions < topic.wanted:
             display.note(
                 f"topic {topic.name} has {topic.partitions} of {topic.wanted} partitions: "
-                "`python -m pipeline init --grow` adds the others"
+                "`./tidemark init --grow` adds the others"
             )
     async with open_meter(settings) as meter:
         return await meter.measure()

@@ -1,4 +1,4 @@
-"""``python -m reports [RUN]``: read a run's bundle, write its report beside it."""
+"""``./tidemark report [RUN]``: read a run's bundle, write its report beside it."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ EXIT_USAGE, EXIT_CRASH = 2, 3
 LATEST = Path(__file__).parent / "latest.html"
 _EPILOG = """
 examples:
-  python -m reports                               the newest run under runs/
-  python -m reports runs/20261122-101500-quick    that one
-  python -m reports 20261122-101500-quick --runs /data/runs
+  ./tidemark report                               the newest run under runs/
+  ./tidemark report runs/20261122-101500-quick    that one
+  ./tidemark report 20261122-101500-quick --runs /data/runs
 
 It writes report.html, figures/, summary.csv, summary.json and summary.md into the run's folder,
 and a copy of the page as reports/latest.html.
@@ -33,7 +33,7 @@ exit codes:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line ``arguments`` and give its exit code."""
     parser = argparse.ArgumentParser(
-        prog="python -m reports",
+        prog="./tidemark report",
         description="Write the report of a run: one HTML page, its figures, and summaries.",
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,

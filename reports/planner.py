@@ -1,4 +1,4 @@
-"""``python -m bench advise``: the answer for one load, as lines for a person and as JSON."""
+"""``./tidemark bench advise``: the answer for one load, as lines for a person and as JSON."""
 
 from __future__ import annotations
 

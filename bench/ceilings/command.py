@@ -1,4 +1,4 @@
-"""``python -m bench ceilings``: measure every bare loop on this machine, show what came out, keep it for later runs."""
+"""``./tidemark bench ceilings``: measure every bare loop on this machine, show the outcome, keep it for later runs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``python -m bench.selftest``: plants faults into real runs, and tells whether the harness saw and named them."""
+"""``./tidemark selftest``: plants faults into real runs, and tells whether the harness saw and named them."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ _WIDTH = 200
 EXIT_PASSED, EXIT_FAILED, EXIT_CRASH, EXIT_INTERRUPTED = 0, 1, 3, 130
 _EPILOG = """
 examples:
-  python -m bench.selftest                        all cases, about four minutes on two cores
-  python -m bench.selftest --short                those of CI, under three
-  python -m bench.selftest --case stall-kafka     one case
+  ./tidemark selftest                        all cases, about four minutes on two cores
+  ./tidemark selftest --short                those of CI, under three
+  ./tidemark selftest --case stall-kafka     one case
 
 exit codes:
   0    each planted fault was seen and named rightly, in the result and in the report, and the clean run raises none
@@ -69,7 +69,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="python -m bench.selftest",
+        prog="./tidemark selftest",
         description="Plant faults into real runs, and see whether the harness sees and names each of them.",
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,

@@ -1,4 +1,4 @@
-"""The report as a reader meets it: ``python -m reports`` on a bundle, and what its files say of one repeat."""
+"""The report as a reader meets it: ``./tidemark report`` on a bundle, and what its files say of one repeat."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _TIMEOUT_S = 120.0
 
 @dataclass(frozen=True)
 class Pages:
-    """What ``python -m reports`` wrote and said of a whole bundle; ``summary`` is summary.json, None if none came."""
+    """What ``./tidemark report`` wrote and said of a whole bundle; ``summary`` is summary.json, None if none came."""
 
     exit_code: int
     output: str

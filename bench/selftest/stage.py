@@ -65,7 +65,7 @@ class Book:
             Manifest(
                 run_id=self.bundle.path.name,
                 status="complete",
-                command="python -m bench.selftest",
+                command="./tidemark selftest",
                 started_at=self.started_at,
                 finished_at=bundle.now(),
                 matrix={

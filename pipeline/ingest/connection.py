@@ -108,7 +108,7 @@ class Connection:
     @staticmethod
     def missing_topic(topic: str) -> str:
         """What to tell of a topic that is not there."""
-        return f"Kafka has no topic {topic}: make it with `python -m pipeline init`"
+        return f"Kafka has no topic {topic}: make it with `./tidemark init`"
 
     async def failure(self) -> BaseException:
         """Wait until the producer can no longer be used, and give the reason."""

@@ -104,7 +104,7 @@ class EventConsumer(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafk
                 await self._unless_stopped(self._consume(), grace_until_s=self._settle_until_s)
             except UnknownTopicOrPartitionError:
                 topics = ", ".join(self._topics)
-                self._waiting.note(f"not all of the topics {topics} exist; `python -m pipeline init` makes them")
+                self._waiting.note(f"not all of the topics {topics} exist; `./tidemark init` makes them")
             except KafkaError as error:
                 self._waiting.note(error)
                 self._failure = None

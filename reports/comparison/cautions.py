@@ -20,7 +20,7 @@ def of_pair(base: Manifest, new: Manifest, facts: Sequence[Fact], *, interleaved
         yield (
             f"The runs were made one after the other ({formats.moment(base.started_at)} and "
             f"{formats.moment(new.started_at)}): a drift of the machine between them is not excluded. "
-            "Interleaved in one session it would be: python -m bench compare --ab MATRIX BASE NEW."
+            "Interleaved in one session it would be: ./tidemark bench compare --ab MATRIX BASE NEW."
         )
     differing = [fact.sentence for fact in facts if fact.differs and not fact.is_expected(interleaved=interleaved)]
     if differing:

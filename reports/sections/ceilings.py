@@ -17,7 +17,7 @@ from reports.tables import ceilings as tables
 _FEW = 12
 _TITLE, _SHORT = "Ceilings and costs", "Ceilings"
 _NOT_MEASURED = (
-    "What the parts reach with nothing around them was not measured on this machine: python -m bench ceilings does, "
+    "What the parts reach with nothing around them was not measured on this machine: ./tidemark bench ceilings does, "
     "and the reports of the next day's runs then say what share of it each cell reached."
 )
 _HOW = (

@@ -26,7 +26,7 @@ _HOW_DRAWN = (
 )
 _NO_LEVELS = "No two cells of this run differ in their consumers alone, so there is no scaling to speak of."
 _NO_PROOF = "No cell of this run measured the whole path (steady or capacity cells do), so nothing can be advised."
-_HOW_TO_ASK = "Another load or objective: python -m bench advise {run} --target EVENTS_PER_S --objective OBJECTIVE"
+_HOW_TO_ASK = "Another load or objective: ./tidemark bench advise {run} --target EVENTS_PER_S --objective OBJECTIVE"
 
 
 def section(cells: Sequence[Cell]) -> Section:

@@ -15,7 +15,7 @@ FAULTS = ROOT / "bench" / "selftest" / "faults"
 
 
 class Runs:
-    """Runs ``python -m bench`` on the test's servers."""
+    """Runs ``./tidemark bench`` on the test's servers."""
 
     root = ROOT
 

@@ -1,4 +1,4 @@
-"""``python -m reports`` as a whole: exit codes, the files beside the bundle, a page that needs nothing but itself."""
+"""``./tidemark report`` as a whole: exit codes, the files beside the bundle, a page that needs nothing but itself."""
 
 from __future__ import annotations
 
@@ -208,7 +208,7 @@ def test_bad_usage_exits_2(tmp_path: Path, arguments: list[str]) -> None:
 def test_help_has_examples_and_exit_codes(tmp_path: Path) -> None:
     done = report("--help", cwd=tmp_path)
     assert done.returncode == 0
-    assert "python -m reports runs/" in done.stdout
+    assert "./tidemark report runs/" in done.stdout
     assert "exit codes:" in done.stdout
 
 

@@ -1,4 +1,4 @@
-"""``python -m bench perf`` on a checkout of its own whose working tree has become slower than its last commit."""
+"""``./tidemark bench perf`` on a checkout of its own whose working tree has become slower than its last commit."""
 
 from __future__ import annotations
 

@@ -112,7 +112,7 @@ def test_missing_topics_are_told_and_found_once_they_are_made(
         refused = post(api, "/track", SEED_EVENT)
         assert refused_for_now(refused)
         assert f"{mine.kafka.topic_prefix}page_view" in refused.json["error"]
-        assert "python -m pipeline init" in get(api, "/health/ready").json["error"]
+        assert "./tidemark init" in get(api, "/health/ready").json["error"]
         asyncio.run(provision.create_topics(mine.kafka))
         wait_until(lambda: ready(api), "the API has found the topics")
         assert post(api, "/track", SEED_EVENT).status == 200

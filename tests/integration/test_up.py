@@ -1,4 +1,4 @@
-"""``python -m pipeline up`` and the commands beside it, as a person runs them."""
+"""``./tidemark up`` and the commands beside it, as a person runs them."""
 
 from __future__ import annotations
 

@@ -198,7 +198,7 @@ def _manifest(plan: Plan, run_id: str) -> dict[str, Any]:
         "schema_version": plan.schema_version,
         "run_id": run_id,
         "status": plan.status,
-        "command": "python -m bench run quick --rounds 3",
+        "command": "./tidemark bench quick --rounds 3",
         "started_at": "2026-11-22T16:00:00Z",
         "finished_at": None if plan.status == "running" else "2026-11-22T16:08:31Z",
         "matrix": {

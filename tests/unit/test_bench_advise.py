@@ -1,4 +1,4 @@
-"""``python -m bench advise`` as a user meets it."""
+"""``./tidemark bench advise`` as a user meets it."""
 
 from __future__ import annotations
 

@@ -510,7 +510,7 @@ class TestWhatARunDoes:
 
     def test_a_short_run_takes_what_is_kept_and_measures_nothing(self, tmp_path: Path) -> None:
         bundle, said = self.tell(tmp_path, tmp_path / "one")
-        assert (bundle.read_ceilings(), "python -m bench ceilings" in said) == (None, True)
+        assert (bundle.read_ceilings(), "./tidemark bench ceilings" in said) == (None, True)
         there = found(place(), Asked(DRAINS, 1, Traffic()))
         keep(tmp_path, there)
         bundle, said = self.tell(tmp_path, tmp_path / "two")

@@ -1,4 +1,4 @@
-"""``python -m bench`` as a user meets it, as far as no servers are needed."""
+"""``./tidemark bench`` as a user meets it, as far as no servers are needed."""
 
 from __future__ import annotations
 
@@ -39,7 +39,8 @@ def bench(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]
 def test_help_has_examples_and_exit_codes(of: tuple[str, ...]) -> None:
     done = bench(*of, "--help")
     assert done.returncode == 0
-    assert f"python -m bench {' '.join(of)}".strip() in done.stdout.split("examples:")[1]
+    command = {"run": "bench", "perf": "perf"}.get("".join(of), " ".join(["bench", *of]))
+    assert f"./tidemark {command}" in done.stdout.split("examples:")[1]
     for code in ("0 ", "1 ", "2 ", "3 ", "130"):
         assert f"\n  {code} " in done.stdout.split("exit codes:")[1]
 
@@ -144,7 +145,7 @@ def test_an_interrupted_run_says_how_to_go_on(capsys: pytest.CaptureFixture[str]
 
     with pytest.raises(KeyboardInterrupt):
         interrupted()
-    assert capsys.readouterr().out.endswith("go on with: python -m bench resume runs/one\n")
+    assert capsys.readouterr().out.endswith("go on with: ./tidemark bench resume runs/one\n")
 
 
 def display_of_a_run(*, valid: bool) -> Display:
@@ -181,7 +182,7 @@ def test_findings_are_printed_and_are_the_exit_code(
     assert command._tell(chosen, display_of_a_run(valid=True), Outcome(Path("runs/one"), findings, 0)) == code
     printed = capsys.readouterr().out
     assert "run folder: runs/one" in printed
-    assert "python -m reports runs/one" in printed
+    assert "./tidemark report runs/one" in printed
     assert ("lost: 3 events" in printed) is bool(findings)
 
 

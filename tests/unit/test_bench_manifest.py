@@ -23,7 +23,7 @@ def began(here: Environment) -> Manifest:
         run_id="one",
         environment=here,
         servers="local",
-        command="python -m bench run quick",
+        command="./tidemark bench quick",
         started_at=bundle.now(),
     )
 

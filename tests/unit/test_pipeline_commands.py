@@ -24,7 +24,7 @@ def test_every_command_explains_itself_with_examples_and_exit_codes(
         command_line.main([command, "--help"])
     assert ended.value.code == 0
     told = capsys.readouterr().out
-    assert f"python -m pipeline {command}" in told.partition("examples")[2]
+    assert f"./tidemark {command}" in told.partition("examples")[2]
     assert "exit codes" in told
 
 

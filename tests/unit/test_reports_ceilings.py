@@ -226,7 +226,7 @@ class TestTheReport:
     def test_without_ceilings_it_says_how_to_measure_them_and_still_has_costs_and_bounds(self, tmp_path: Path) -> None:
         read = run_of(tmp_path, None)
         made = section.section(read, cells.of(read))
-        assert "python -m bench ceilings" in made.parts[0].words[0]
+        assert "./tidemark bench ceilings" in made.parts[0].words[0]
         table = made.parts[1].table
         assert table is not None
         assert [row[2:5] for row in table.rows] == [(formats.NOTHING, "not measured", formats.NOTHING)] * 2

@@ -129,7 +129,7 @@ def test_void_attempts_are_listed_with_their_reasons(tmp_path: Path) -> None:
 
 def test_the_command_that_repeats_it_is_the_last_section(tmp_path: Path) -> None:
     html = make(write(tmp_path, Plan([DRAIN], rounds=1))).html
-    assert "<pre>python -m bench run quick --rounds 3</pre>" in html[html.index('<section id="again">') :]
+    assert "<pre>./tidemark bench quick --rounds 3</pre>" in html[html.index('<section id="again">') :]
 
 
 @pytest.fixture(scope="module")

@@ -102,7 +102,7 @@ def test_markdown_says_the_finding_first_then_the_account_then_the_cells(tmp_pat
         "| cell | events/s |",
         "| drain-c4 | ",
         "| steady-c1 | ",
-        "Again: `python -m bench run quick",
+        "Again: `./tidemark bench quick",
     ]
     places = [text.find(words) for words in order]
     assert -1 not in places
