@@ -90,10 +90,11 @@ def result_of(
     missed, unshown = _held_against(objective, response_time, delivery_latency, len(requests.response_time))
     if Detector.OBJECTIVE not in looked_for:
         missed, unshown = [], []
+    kept_up = probe.keeping_up(window, evidence) if steady else None
     judged: Probe | None = None
     if cell.kind == "capacity":  # a load that is too much is an answer there, and no fault
         against = [*refused, *missed, *findings]
-        judged = probe.judge(cell, identity.step, window, evidence, against, unshown, happened.lost)
+        judged = probe.judge(cell, identity.step, window, kept_up, against, unshown, happened.lost)
     else:
         findings += [*refused, *missed, *unshown]
     return Result(
@@ -133,6 +134,7 @@ def result_of(
         kafka_use=kafkacounters.use(told.kafka, epoch_ns + start_ns, epoch_ns + end_ns),
         mongodb_use=mongocounters.use(told.mongodb, epoch_ns + start_ns, epoch_ns + end_ns),
         probe=judged,
+        keeping_up=kept_up,
         witness=witness.compared,
         consumers=consumers,
         partitions_total=sum(each.partition_count for each in consumers),

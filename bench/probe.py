@@ -11,7 +11,7 @@ from bench import forecast, sustained
 from bench.cellspec import CellSpec
 from bench.evidence import Evidence
 from bench.forecast import Seen
-from bench.result import Probe, Window
+from bench.result import Probe, Sustained, Window
 from bench.sustained import BLOCK_S, Moments
 from loadtest._ledger import Outcome
 
@@ -65,25 +65,34 @@ class Watch:
         return sustained.judge_bins(deficits, _LOOK_S, self.offered_load_events_per_s).verdict != "straddles"
 
 
+def keeping_up(window: Window, evidence: Evidence) -> Sustained | None:
+    """Judge by rule 9 whether what was accepted in the window was stored as fast; None where it is too short.
+
+    ``window`` is that of a probe or of a steady load.
+    """
+    offered_per_s = _offered_in(window, evidence) / window.length_s if window.length_s > 0 else 0.0
+    if window.length_s < _LEAST_WATCHED_S - 1.0 or offered_per_s <= 0:
+        return None
+    return sustained.judge((window.start_s, window.end_s), *_moments(evidence), offered_per_s)
+
+
 def judge(
     cell: CellSpec,
     step: str,
     window: Window,
-    evidence: Evidence,
+    judged: Sustained | None,
     against: Sequence[str],
     unshown: Sequence[str],
     lost: str,
 ) -> Probe:
-    """Judge a probe by its evidence.
+    """Judge a probe by what its evidence says of :func:`keeping_up`.
 
     ``against``: what else speaks against it (refusals, an objective missed, findings). ``unshown``: what of the
     objective could not be shown. ``lost``: why it was stopped.
     """
-    if window.length_s < _LEAST_WATCHED_S - 1.0:
+    if judged is None:
         why = [*against, f"the load lasted {max(0.0, window.length_s):.1f} s after its warm-up, too short to be judged"]
         return Probe(step, "not sustained" if against else "undetermined", False, 0.0, 0.0, 0.0, why)
-    offered_per_s = _offered_in(window, evidence) / window.length_s
-    judged = sustained.judge((window.start_s, window.end_s), *_moments(evidence), offered_per_s)
     deficit = f"{judged.deficit_events_per_s:,.0f} events/s more were accepted than stored"
     bounds = f"{judged.low_events_per_s:,.0f} to {judged.bound_events_per_s:,.0f}"
     allowed = f"{judged.allowed_events_per_s:,.0f} are allowed"

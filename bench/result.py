@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 from msgspec import Struct
 
 SCHEMA_VERSION = 2
+Verdict = Literal["sustained", "not sustained", "straddles"]
 MAX_ATTEMPTS = 3  # a void repeat is replaced at most twice
 
 
@@ -128,6 +129,22 @@ class Probe(Struct, frozen=True):
     extended_s: float = 0.0
 
 
+class Sustained(Struct, frozen=True):
+    """How much faster events were accepted than stored, in events/s over the window (rule 9).
+
+    ``low`` and ``bound``: the lower and the upper one-sided 95% bound of ``deficit``. ``holds``: the deficit itself is
+    within what is allowed. ``verdict``: sustained where even ``bound`` is allowed, not sustained where even ``low`` is
+    not, else it straddles: only a longer window would decide.
+    """
+
+    deficit_events_per_s: float
+    low_events_per_s: float
+    bound_events_per_s: float
+    allowed_events_per_s: float
+    verdict: Verdict
+    holds: bool
+
+
 class WitnessAgreement(Struct, frozen=True):
     """What the independent witness read from MongoDB against what the deliveries logs say of the same events (ms).
 
@@ -234,6 +251,7 @@ class Result(Struct, frozen=True, kw_only=True):
     kafka_use: KafkaUse | None = None
     mongodb_use: MongoUse | None = None
     probe: Probe | None = None
+    keeping_up: Sustained | None = None
     witness: WitnessAgreement | None = None
     consumers: list[ConsumerResult] = msgspec.field(default_factory=list)
     partitions_total: int = 0

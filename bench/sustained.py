@@ -9,12 +9,13 @@ thousands of events; to have no single jump decide, it is averaged over the firs
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
-from msgspec import Struct
 from numpy.typing import NDArray
 from scipy import special
+
+from bench.result import Sustained, Verdict
 
 ALLOWED_SHARE = 0.02  # of the offered load
 CONFIDENCE = 0.95  # of each of the two one-sided bounds
@@ -27,8 +28,6 @@ _ROUNDING_S = 1e-6
 _NOTHING = 1e-12
 _Counts = NDArray[np.float64]
 
-Verdict = Literal["sustained", "not sustained", "straddles"]
-
 
 class Moments(NamedTuple):
     """When events were accepted, or stored: ``at_s`` from the epoch in any order, and how many at each.
@@ -38,22 +37,6 @@ class Moments(NamedTuple):
 
     at_s: NDArray[np.float64]
     events: NDArray[np.int64] | None = None
-
-
-class Sustained(Struct, frozen=True):
-    """How much faster events were accepted than stored, in events/s over the window.
-
-    ``low`` and ``bound``: the lower and the upper one-sided 95% bound of ``deficit``. ``holds``: the deficit itself is
-    within what is allowed. ``verdict``: sustained where even ``bound`` is allowed, not sustained where even ``low`` is
-    not, else it straddles: a longer window would tell.
-    """
-
-    deficit_events_per_s: float
-    low_events_per_s: float
-    bound_events_per_s: float
-    allowed_events_per_s: float
-    verdict: Verdict
-    holds: bool
 
 
 def judge(

@@ -7,6 +7,8 @@ from typing import Any
 from msgspec import Struct
 
 SCHEMA_VERSION = 2
+ALLOWED_SHARE = 0.02
+"""Rule 9: so much of the offered load may be accepted and not stored as fast."""
 
 
 class Matrix(Struct, frozen=True):
@@ -189,6 +191,22 @@ class Probe(Struct, frozen=True):
     extended_s: float = 0.0
 
 
+class Sustained(Struct, frozen=True):
+    """How much faster events were accepted than stored, in events/s over the window (rule 9).
+
+    ``low`` and ``bound``: the lower and the upper one-sided 95% bound of ``deficit``. ``holds``: the deficit itself is
+    within what is allowed. ``verdict``: sustained where even ``bound`` is allowed, not sustained where even ``low`` is
+    not, else it straddles: only a longer window would decide.
+    """
+
+    deficit_events_per_s: float
+    low_events_per_s: float
+    bound_events_per_s: float
+    allowed_events_per_s: float
+    verdict: str
+    holds: bool
+
+
 class WitnessAgreement(Struct, frozen=True):
     """What the independent witness read from MongoDB against what the deliveries logs say of the same events (ms).
 
@@ -287,6 +305,7 @@ class Result(Struct, frozen=True, kw_only=True):
     kafka_use: KafkaUse | None = None
     mongodb_use: MongoUse | None = None
     probe: Probe | None = None
+    keeping_up: Sustained | None = None
     witness: WitnessAgreement | None = None
     consumers: tuple[Consumer, ...] = ()
     partitions_total: int = 0
@@ -294,6 +313,29 @@ class Result(Struct, frozen=True, kw_only=True):
     negative_durations: dict[str, int] = {}
     bounds_measured: dict[str, float] = {}
     duration_s: dict[str, float] = {}
+
+    @property
+    def kept_up(self) -> bool | None:
+        """Whether what was accepted was stored as fast, by rule 9's deficit and its bound; None: it cannot be said.
+
+        Runs from before ``keeping_up`` was recorded: a probe has its deficit. Elsewhere the highest delivery latency
+        bounds it: no more can be on its way at the window's end than was offered in so long a time.
+        """
+        if self.keeping_up is not None:
+            return _SAID.get(self.keeping_up.verdict)
+        if self.probe is not None:
+            if self.probe.deficit_bound_events_per_s <= self.probe.allowed_events_per_s != 0:
+                return True
+            grew = self.probe.deficit_events_per_s > self.probe.allowed_events_per_s
+            return False if grew and self.probe.verdict == "not sustained" else None
+        highest_ms = self.delivery_latency_ms.max if self.delivery_latency_ms else None
+        if highest_ms is None or self.window is None:
+            return None
+        allowed_ms = ALLOWED_SHARE * 1000 * (self.window.end_s - self.window.start_s)
+        return True if highest_ms <= allowed_ms else None
+
+
+_SAID = {"sustained": True, "not sustained": False}
 
 
 class Capacity(Struct, frozen=True, kw_only=True):

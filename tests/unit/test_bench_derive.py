@@ -122,6 +122,15 @@ def test_what_makes_a_repeat_void(evidence: Evidence, happened: Happened, reason
     assert any(reason in each for each in result.reasons), result.reasons
 
 
+def test_a_steady_load_says_by_rule_9_whether_it_was_kept_up_with() -> None:
+    longer = msgspec.structs.replace(STEADY, warmup_s=0, duration_s=6)  # the evidence ends after 5 s: nothing comes on
+    kept_up = judged(evidence_of(), longer).keeping_up
+    assert kept_up is not None
+    assert (kept_up.verdict, kept_up.deficit_events_per_s) == ("sustained", pytest.approx(0.0, abs=1.0))
+    assert judged(evidence_of()).keeping_up is None  # 4 s cannot be judged
+    assert judged(evidence_of(), DRAIN).keeping_up is None
+
+
 def test_a_late_generator_s_void_repeat_tells_who_else_used_the_machine() -> None:
     evidence = replace(evidence_of(sent_late_ms=11), samples=samples(0.2, others_cores=0.2))
     (reason,) = judged(evidence).reasons

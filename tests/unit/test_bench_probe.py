@@ -17,7 +17,7 @@ from bench.forecast import Seen
 from bench.leftovers import Leftovers
 from bench.offered import ROW, Offered
 from bench.probe import Watch
-from bench.result import Window
+from bench.result import Sustained, Window
 from bench.sampling import ClockSamples
 from loadtest._ledger import Outcome
 from tests.unit.identities import id_low_array
@@ -25,6 +25,7 @@ from tests.unit.identities import id_low_array
 S = 1_000_000_000
 CELL = CellSpec(id="capacity-p1-c1", kind="capacity", warmup_s=2.0, duration_s=12.0)
 LOAD = 1_000.0
+WINDOW = Window(2.0, 14.0)
 NONE = np.zeros(0, dtype=np.uint64)
 
 
@@ -57,11 +58,30 @@ def seen(stored_per_s: float, until_s: int) -> list[Seen]:
     return [Seen(float(second), second * 1_000, round(second * stored_per_s)) for second in range(until_s + 1)]
 
 
+def kept_up(stored_per_s: float) -> Sustained | None:
+    return probe.keeping_up(WINDOW, evidence_of(stored_per_s))
+
+
+def test_one_late_batch_at_the_end_of_a_short_window_is_no_deficit() -> None:
+    """Batches of 150 are stored 20 ms after their last event; the last one of a window of 6 s comes 85 ms late."""
+    evidence, window = evidence_of(5_000.0), Window(2.0, 8.0)
+    rows = evidence.deliveries.rows
+    answered_ns = evidence.offered.rows["answered"]
+    batch = (np.arange(len(rows)) - 7_970) // 150  # one ends 30 ms before the window begins, one 30 ms before its end
+    stored_ns = np.maximum.reduceat(answered_ns, np.flatnonzero(np.r_[True, np.diff(batch) > 0]))[batch - batch[0]]
+    rows["acknowledged_ns"] = stored_ns + 20_000_000 + np.where(batch == batch[7_969], 85_000_000, 0)
+    inside = (rows["acknowledged_ns"] >= 2 * S) & (rows["acknowledged_ns"] < 8 * S)
+    assert np.count_nonzero(inside) / 6_000 < 0.98  # the ratio at the edges says that it did not keep up
+    judged = probe.keeping_up(window, evidence)
+    assert judged is not None
+    assert judged.verdict == "sustained"
+
+
 @pytest.mark.parametrize(
     ("stored_per_s", "verdict", "holds"), [(5_000.0, "sustained", True), (900.0, "not sustained", False)]
 )
 def test_a_probe_is_judged_by_what_piles_up(stored_per_s: float, verdict: str, *, holds: bool) -> None:
-    judged = probe.judge(CELL, "climb", Window(2.0, 14.0), evidence_of(stored_per_s), (), (), "")
+    judged = probe.judge(CELL, "climb", WINDOW, kept_up(stored_per_s), (), (), "")
     assert (judged.verdict, judged.holds, judged.step) == (verdict, holds, "climb")
     assert judged.allowed_events_per_s == pytest.approx(0.02 * LOAD)
     assert judged.deficit_events_per_s == pytest.approx(LOAD - min(LOAD, stored_per_s), abs=1)
@@ -69,23 +89,24 @@ def test_a_probe_is_judged_by_what_piles_up(stored_per_s: float, verdict: str, *
 
 
 def test_what_else_speaks_against_a_load_settles_it_and_what_is_not_shown_leaves_it_open() -> None:
-    fine = evidence_of(5_000.0)
-    against = probe.judge(CELL, "climb", Window(2.0, 14.0), fine, ["3 events rejected"], (), "")
+    fine = kept_up(5_000.0)
+    against = probe.judge(CELL, "climb", WINDOW, fine, ["3 events rejected"], (), "")
     assert (against.verdict, against.holds, against.why) == ("not sustained", False, ["3 events rejected"])
-    open_one = probe.judge(CELL, "climb", Window(2.0, 14.0), fine, (), ["objective not shown"], "")
+    open_one = probe.judge(CELL, "climb", WINDOW, fine, (), ["objective not shown"], "")
     assert (open_one.verdict, open_one.why) == ("undetermined", ["objective not shown"])
-    stopped = probe.judge(CELL, "climb", Window(2.0, 14.0), fine, (), (), "the backlog would have grown")
+    stopped = probe.judge(CELL, "climb", WINDOW, fine, (), (), "the backlog would have grown")
     assert (stopped.verdict, stopped.stopped_early) == ("not sustained", True)
     assert stopped.why == ["stopped early: the backlog would have grown"]
 
 
 def test_an_extension_is_told_in_seconds() -> None:
-    judged = probe.judge(CELL, "climb", Window(2.0, 20.0), evidence_of(5_000.0), (), (), "")
+    judged = probe.judge(CELL, "climb", Window(2.0, 20.0), kept_up(5_000.0), (), (), "")
     assert judged.extended_s == pytest.approx(6.0)
 
 
 def test_a_window_too_short_to_be_judged_is_undetermined() -> None:
-    judged = probe.judge(CELL, "climb", Window(2.0, 5.0), evidence_of(5_000.0), (), (), "")
+    short = Window(2.0, 5.0)
+    judged = probe.judge(CELL, "climb", short, probe.keeping_up(short, evidence_of(5_000.0)), (), (), "")
     assert (judged.verdict, judged.holds) == ("undetermined", False)
     assert any("too short" in why for why in judged.why)
 

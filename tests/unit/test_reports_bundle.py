@@ -5,11 +5,14 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from reports import bundle
 from reports.errors import BundleError, NoRunError, SchemaVersionError
+from reports.schema import Percentiles, Probe, Sustained, Window
+from tests.unit import reports_made
 from tests.unit.reports_bundle import Cell, Plan, write
 
 DRAINS = [Cell("drain-c1", "drain", {"consumers": 1}), Cell("drain-c2", "drain", {"consumers": 2})]
@@ -52,6 +55,28 @@ def test_fields_that_a_later_harness_adds_do_not_hinder(tmp_path: Path) -> None:
     run = write(tmp_path, Plan(DRAINS, rounds=1))
     change(run / "cells/drain-c2/1/result.json", something_new={"deep": 1})
     assert len(bundle.load(run).repeats) == 2
+
+
+def kept_up(**fields: Any) -> bool | None:
+    return reports_made.result("steady", **fields).kept_up
+
+
+@pytest.mark.parametrize(("said", "meant"), [("sustained", True), ("not sustained", False), ("straddles", None)])
+def test_whether_a_load_was_kept_up_with_is_rule_9_s_verdict(said: str, meant: bool | None) -> None:  # noqa: FBT001
+    assert kept_up(keeping_up=Sustained(1.0, 0.5, 2.0, 20.0, said, holds=True), achieved=0.9) is meant
+
+
+def test_without_a_recorded_deficit_only_a_low_highest_latency_shows_that_a_load_was_kept_up_with() -> None:
+    assert kept_up(window=Window(3.0, 9.0), achieved=0.975, delivery_latency_ms=Percentiles(max=85.0)) is True
+    assert kept_up(window=Window(3.0, 9.0), achieved=0.999, delivery_latency_ms=Percentiles(max=130.0)) is None
+    assert kept_up(achieved=1.0) is None
+
+
+def test_an_older_probe_is_judged_by_the_deficit_that_it_has() -> None:
+    assert kept_up(probe=Probe("climb", "sustained", True, 1.0, 5.0, 20.0)) is True
+    assert kept_up(probe=Probe("climb", "not sustained", False, 90.0, 120.0, 20.0)) is False
+    assert kept_up(probe=Probe("climb", "undetermined", True, 10.0, 30.0, 20.0)) is None
+    assert kept_up(probe=Probe("climb", "undetermined", False, 0.0, 0.0, 0.0)) is None
 
 
 def test_a_repeat_begun_and_not_finished_is_told(tmp_path: Path) -> None:
