@@ -1,10 +1,11 @@
 """The search for the sustainable throughput: what to probe next, as a pure function of the probes so far.
 
-It climbs in even ratios from a first load until a load is not sustained, halves the ratio between the highest load
-sustained and the lowest that was not until that is small, and then has the load repeated: it is the answer only if it
-is sustained each time, else the search steps down, by more each time. Further probes close to the threshold narrow its
-interval. A load is sustained only if no probe of it says otherwise, an undetermined one included.
-Because nothing but the probes is remembered, a run that was interrupted goes on where it was.
+It climbs from a first load until a load is not sustained, by steps that grow, halves the ratio between the highest load
+sustained and the lowest that was not until that is small, and then repeats probes until the answer was sustained often
+enough, at its own load or at a higher one. Each probe also hints at where the limit lies, by what it stored or by what
+it left of the CPU, and the search goes there at once, within the step that it would take without. Further probes close
+to the threshold narrow its interval. A load is sustained only if no probe of it says otherwise, an undetermined one
+included. Because nothing but the probes is remembered, a run that was interrupted goes on where it was.
 """
 
 from __future__ import annotations
@@ -25,22 +26,25 @@ _Rate = Annotated[float, Meta(gt=0)]
 MAX_DISTURBED = 3  # probes that are void although the load is known to be within the generator's means
 _SIGNIFICANT = 3  # digits of a load: nothing is gained by more
 _SAME = 1e-9
+_MOST_SQUARED = 8
 
 
 class SearchSettings(Struct, frozen=True):
     """How the search goes about it.
 
     ``start_events_per_s``: the first load; ``lowest`` and ``highest``: no load beyond these is probed.
-    ``climb_factor``: from one load of the climb to the next, up or down; ``steps_down``: how many times at most.
+    ``climb_factor``: the first step of the climb, up or down; each further one is the square of the one before, up to
+    ``largest_factor``. ``steps_down``: how many at most.
     ``resolution``: ratio, less 1, of the lowest load not sustained to the answer at which bisection ends.
-    ``confirmations``: further probes that have to sustain the answer. ``interval_width``: ratio, less 1, of the
-    interval's ends that is narrow enough. ``max_probes``: all of them, void ones too.
+    ``confirmations``: further probes that have to sustain the answer, or a higher load. ``interval_width``: ratio,
+    less 1, of the interval's ends that is narrow enough. ``max_probes``: all of them, void ones too.
     """
 
     start_events_per_s: _Rate
     lowest_events_per_s: _Rate = 100.0
     highest_events_per_s: _Rate = 1_000_000.0
-    climb_factor: Annotated[float, Meta(gt=1)] = 1.5
+    climb_factor: Annotated[float, Meta(gt=1)] = 1.25
+    largest_factor: Annotated[float, Meta(gt=1)] = 2.0
     steps_down: Annotated[int, Meta(ge=0)] = 4
     resolution: Annotated[float, Meta(gt=0)] = 0.07
     confirmations: Annotated[int, Meta(ge=0)] = 2
@@ -53,12 +57,14 @@ class ProbeOutcome(Struct, frozen=True):
     """What a probe came to. ``holds``: the same by the point estimate alone, which the interval rests on.
 
     void: the generator could not offer that load validly, even when the probe was tried again.
+    ``hint_events_per_s``: where this probe lets the limit be expected, None where it does not say.
     """
 
     load_events_per_s: float
     verdict: Verdict
     holds: bool
     step: Step
+    hint_events_per_s: float | None = None
 
 
 class NextProbe(Struct, frozen=True):
@@ -89,11 +95,16 @@ def next_step(settings: SearchSettings, probes: Sequence[ProbeOutcome]) -> NextP
         return _answer(seen, f"the cap of {settings.max_probes} probes was reached")
     if seen.disturbed > MAX_DISTURBED:
         return _answer(seen, f"{seen.disturbed} probes were void at loads that had been valid: something disturbs them")
-    if seen.confirmed is not None:
-        return _narrow(seen)
     if seen.lower is None:
         return _down(seen)
+    if seen.is_closed and seen.confirmed == seen.lower:
+        return _narrow(seen)
     return _up(seen, seen.lower)
+
+
+def answer(settings: SearchSettings, probes: Sequence[ProbeOutcome], ended: str) -> Answer:
+    """Say what ``probes`` show where the search is to end now; ``ended`` says why it does."""
+    return _answer(_see(settings, probes), ended)
 
 
 @dataclass(frozen=True)
@@ -120,8 +131,8 @@ class _Seen:
 
     @property
     def passed(self) -> dict[float, int]:
-        """How often each load below ``upper`` was sustained."""
-        return {load: self.sustained.count(load) for load in self.sustained if load < self.upper}
+        """How often each sustained load below ``upper`` was shown to be: a higher load sustained shows it too."""
+        return {load: sum(other >= load for other in self.sustained) for load in self.sustained if load < self.upper}
 
     @property
     def lower(self) -> float | None:
@@ -133,6 +144,22 @@ class _Seen:
         """The highest of them that was sustained often enough."""
         often = [load for load, times in self.passed.items() if times > self.settings.confirmations]
         return max(often, default=None)
+
+    @property
+    def refuted(self) -> int:
+        """How many loads were to be confirmed and were not."""
+        return len({probe.load_events_per_s for probe in self.valid if probe.step == "confirmation"} - set(self.passed))
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether bisection is over: a machine that refutes itself is not halved to the same resolution."""
+        if self.lower is None:
+            return False
+        if math.isinf(self.upper):
+            return _within(self.settings, math.inf) <= self.lower
+        tolerated = (1 + self.settings.resolution) ** (1 + self.refuted)
+        between = _within(self.settings, math.sqrt(self.lower * self.upper))
+        return self.upper <= self.lower * tolerated * (1 + _SAME) or not self.lower < between < self.upper
 
 
 def _see(settings: SearchSettings, probes: Sequence[ProbeOutcome]) -> _Seen:
@@ -153,33 +180,49 @@ def _see(settings: SearchSettings, probes: Sequence[ProbeOutcome]) -> _Seen:
 def _down(seen: _Seen) -> NextProbe | Answer:
     """Nothing is sustained: begin, or step down."""
     settings = seen.settings
+    start = _within(settings, settings.start_events_per_s)
     if not seen.probes:
-        return NextProbe(_within(settings, settings.start_events_per_s), "climb")
+        return NextProbe(start, "climb")
     loads = {probe.load_events_per_s for probe in seen.probes}
     lowest = min(loads)
-    if (
-        sum(load < _within(settings, settings.start_events_per_s) for load in loads) >= settings.steps_down
-        or lowest <= settings.lowest_events_per_s
-    ):
+    below = sum(load < start for load in loads)
+    if below >= settings.steps_down or lowest <= settings.lowest_events_per_s:
         return _answer(seen, f"not determined: not even {lowest:,.0f} events/s were shown to be sustained")
-    return NextProbe(_within(settings, seen.upper / settings.climb_factor), "climb")
+    factor = _factor(settings, below)
+    hint = _hint(seen, seen.upper)
+    if hint is None:
+        return NextProbe(_within(settings, seen.upper / factor), "climb")
+    largest = max(factor, settings.largest_factor)
+    load = min(max(hint, seen.upper / largest), seen.upper / (1 + settings.resolution))
+    return NextProbe(_within(settings, load), "climb")
 
 
 def _up(seen: _Seen, lower: float) -> NextProbe:
     """Something is sustained: climb, halve, or have it confirmed."""
     settings = seen.settings
-    confirm = NextProbe(lower, "confirmation")
+    if seen.is_closed:
+        return NextProbe(lower, "confirmation")
     if math.isinf(seen.upper):
-        higher = _within(settings, lower * settings.climb_factor)
-        return NextProbe(higher, "climb") if higher > lower else confirm
-    refuted = {probe.load_events_per_s for probe in seen.valid if probe.step == "confirmation"} - set(seen.passed)
-    if refuted:
-        ratio = (1 + settings.resolution) ** (2 ** (len(refuted) - 1))
+        climbed = len({load for load in seen.sustained if load > settings.start_events_per_s})
+        higher, hint = lower * _factor(settings, climbed), _hint(seen, lower)
+        if hint is not None:
+            higher = min(max(hint, lower * (1 + settings.resolution)), higher)
+        return NextProbe(_within(settings, higher), "climb")
+    if seen.refuted:
+        ratio = (1 + settings.resolution) ** (2 ** (seen.refuted - 1))
         return NextProbe(max(lower, _within(settings, seen.upper / ratio)), "confirmation")
-    between = _within(settings, math.sqrt(lower * seen.upper))
-    if seen.upper <= lower * (1 + settings.resolution) * (1 + _SAME) or not lower < between < seen.upper:
-        return confirm
-    return NextProbe(between, "bisection")
+    return NextProbe(_within(settings, math.sqrt(lower * seen.upper)), "bisection")
+
+
+def _factor(settings: SearchSettings, steps: int) -> float:
+    """Give the next step of a climb after so many: a first load far from the limit takes few of them."""
+    return float(min(settings.climb_factor ** (2 ** min(steps, _MOST_SQUARED)), settings.largest_factor))
+
+
+def _hint(seen: _Seen, load: float) -> float | None:
+    """Give where the last probe at ``load`` lets the limit be expected."""
+    hints = [probe.hint_events_per_s for probe in seen.valid if probe.load_events_per_s == load]
+    return next((hint for hint in reversed(hints) if hint is not None), None)
 
 
 def _narrow(seen: _Seen) -> NextProbe | Answer:
@@ -199,8 +242,9 @@ def _narrow(seen: _Seen) -> NextProbe | Answer:
 
 
 def _answer(seen: _Seen, ended: str) -> Answer:
-    confirmed = seen.confirmed
-    load = seen.lower if confirmed is None else confirmed
+    load, confirmed = seen.lower, seen.confirmed
+    if load is not None and confirmed is not None and load <= confirmed * (1 + seen.settings.resolution) ** 2:
+        load = confirmed  # next to it; where it lies farther below it is no answer yet
     bounds = _interval(seen) if seen.valid else None
     high = bounds.high if bounds else None
     if high is None and not math.isinf(seen.barrier):
@@ -212,7 +256,7 @@ def _answer(seen: _Seen, ended: str) -> Answer:
         low_events_per_s=bounds.low if bounds else None,
         high_events_per_s=high,
         confidence=seen.settings.confidence,
-        confirmed=confirmed is not None,
+        confirmed=load is not None and load == confirmed,
         ended=ended,
     )
 
