@@ -6,7 +6,8 @@ of a repeat is the number of its probe, and a probe that was void as often as al
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from statistics import fmean
 from typing import cast
 
 from msgspec import Struct
@@ -20,6 +21,8 @@ from bench.search import Answer, ProbeOutcome, SearchSettings
 # How the reasons begin (bench/soundness.py): what the generator, and what the rest of the machine, made unsound.
 _GENERATOR, _LATE, _MACHINE, _UNDRAINED = "generator: ", "generator: schedule delay", "machine: ", "drain: "
 _FAR_BEYOND = 2.0  # times what is allowed
+_ONE_CORE_ROLES = ("api", "worker", "generator")
+_WORTH_A_HINT = 0.2  # of the CPU: what idles says nothing of its limit
 
 
 class NextProbe(Struct, frozen=True):
@@ -30,8 +33,16 @@ class NextProbe(Struct, frozen=True):
     step: search.Step
 
 
-def next_step(cell: CellSpec, start_load_events_per_s: float, results: Iterable[Result]) -> NextProbe | Answer:
-    """Say what comes next, given every attempt at every probe of ``cell`` so far.
+class Asked(Struct, frozen=True):
+    """A search: its cell, the load of its first probe (events/s), and the cores of the machine that it runs on."""
+
+    cell: CellSpec
+    start_load_events_per_s: float
+    cores: int = 1
+
+
+def next_step(asked: Asked, results: Iterable[Result]) -> NextProbe | Answer:
+    """Say what comes next, given every attempt at every probe of the cell so far.
 
     A probe that was void for what the load has no part in, such as a busy machine, says nothing: it is left out, so
     that its load comes again, but it counts among the most that there may be.
@@ -41,23 +52,52 @@ def next_step(cell: CellSpec, start_load_events_per_s: float, results: Iterable[
         if not _is_settled(attempts):  # void, and to be tried again
             last = attempts[-1]
             return NextProbe(number, last.offered_load_events_per_s or 0.0, _step_of(last))
-    outcomes = [_outcome(attempts) for attempts in probes.values()]
-    told = [outcome for outcome in outcomes if outcome is not None]
-    left = max(0, cell.max_probes - len(outcomes))
+    told = _outcomes(asked, probes)
+    left = max(0, asked.cell.max_probes - len(probes))
     if not told and not left:
-        return Answer(
-            None,
-            None,
-            None,
-            SearchSettings(1.0).confidence,
-            confirmed=False,
-            ended="not determined: no probe could be measured",
-        )
-    settings = SearchSettings(start_events_per_s=start_load_events_per_s, max_probes=len(told) + left)
-    step = search.next_step(settings, told)
+        return _nothing("no probe could be measured")
+    step = search.next_step(_settings(asked, len(told) + left), told)
     if isinstance(step, Answer):
         return step
     return NextProbe(len(probes) + 1, step.load_events_per_s, step.step)
+
+
+def cut_short(asked: Asked, results: Iterable[Result], why: str) -> Answer:
+    """Give the answer that the probes so far allow, where there is no time for more."""
+    told = _outcomes(asked, _by_number(results))
+    return search.answer(_settings(asked, len(told)), told, why) if told else _nothing(why)
+
+
+def seeming_limit(asked: Asked, results: Iterable[Result]) -> float | None:
+    """Give where the limit seems to lie (events/s), by the probe closest to it; None where no probe says it.
+
+    That is what the lowest load stored that was not sustained, or the highest one that was.
+    """
+    told = _outcomes(asked, _by_number(results))
+    missed = [each for each in told if each.verdict == "not sustained" and each.hint_events_per_s]
+    if missed:
+        return min(missed, key=lambda each: each.load_events_per_s).hint_events_per_s
+    return max((each.load_events_per_s for each in told if each.verdict == "sustained"), default=None)
+
+
+def _settings(asked: Asked, max_probes: int) -> SearchSettings:
+    return SearchSettings(
+        start_events_per_s=asked.start_load_events_per_s,
+        resolution=asked.cell.resolution,
+        confirmations=asked.cell.confirmations,
+        max_probes=max(1, max_probes),
+    )
+
+
+def _nothing(why: str) -> Answer:
+    confidence = SearchSettings(1.0).confidence
+    return Answer(None, None, None, confidence, confirmed=False, ended=f"not determined: {why}")
+
+
+def _outcomes(asked: Asked, probes: Mapping[int, Sequence[Result]]) -> list[ProbeOutcome]:
+    """Give what the probes say, without those that say nothing of their load."""
+    found = (_outcome(attempts, asked.cores) for attempts in probes.values())
+    return [outcome for outcome in found if outcome is not None]
 
 
 def conclude(cell: CellSpec, objective: Objective, answer: Answer, results: Iterable[Result]) -> Capacity:
@@ -73,6 +113,17 @@ def conclude(cell: CellSpec, objective: Objective, answer: Answer, results: Iter
         ended=answer.ended,
         knee_events_per_s=knee(_point(result) for result in results if result.valid),
     )
+
+
+def took_s(result: Result) -> float:
+    """Give how long an attempt at a probe took, in seconds, without what ran beside the one before it."""
+    return sum(took for phase, took in result.duration_s.items() if phase != "overhead")
+
+
+def probe_s(cell: CellSpec, results: Iterable[Result]) -> float:
+    """Give what one more probe is expected to take, in seconds."""
+    taken = [took_s(each) for each in results if each.duration_s]
+    return fmean(taken) if taken else cell.warmup_s + cell.duration_s
 
 
 def _point(result: Result) -> Point:
@@ -109,17 +160,39 @@ def _is_too_much(result: Result) -> bool:
     return result.audit.rejected > 0 or probe.deficit_events_per_s > _FAR_BEYOND * probe.allowed_events_per_s
 
 
-def _outcome(attempts: Sequence[Result]) -> ProbeOutcome | None:
+def _outcome(attempts: Sequence[Result], cores: int) -> ProbeOutcome | None:
     """Say what a probe came to, by the attempt that is valid, if there is one; None if it says nothing of its load."""
     last = next((each for each in attempts if each.valid), attempts[-1])
-    load = last.offered_load_events_per_s or 0.0
+    load, step = last.offered_load_events_per_s or 0.0, _step_of(last)
     if last.probe is not None and last.valid:
-        return ProbeOutcome(load, cast("search.Verdict", last.probe.verdict), last.probe.holds, _step_of(last))
-    if any(_is_too_much(each) for each in attempts):
-        return ProbeOutcome(load, "not sustained", holds=False, step=_step_of(last))
+        verdict = cast("search.Verdict", last.probe.verdict)
+        return ProbeOutcome(load, verdict, last.probe.holds, step, _hint(last, cores))
+    too_much = [each for each in attempts if _is_too_much(each)]
+    if too_much:
+        return ProbeOutcome(load, "not sustained", holds=False, step=step, hint_events_per_s=_stored(too_much[-1]))
     late = all(any(reason.startswith(_GENERATOR) for reason in each.reasons) for each in attempts)
     disturbed = any(reason.startswith(_MACHINE) for each in attempts for reason in each.reasons)
-    return ProbeOutcome(load, "void", holds=False, step=_step_of(last)) if late and not disturbed else None
+    return ProbeOutcome(load, "void", holds=False, step=step) if late and not disturbed else None
+
+
+def _hint(result: Result, cores: int) -> float | None:
+    """Give where a valid probe lets the limit be expected, in events/s.
+
+    Where it was too much: what was stored. Else the load at which the machine's CPU, or the core of a process that can
+    use but one, would be used up if an event goes on costing what it cost here. It costs less at a higher load, so
+    that is a low guess.
+    """
+    if result.probe is not None and result.probe.verdict != "sustained":
+        return _stored(result)
+    others = result.disturbance.other_programs + result.disturbance.stolen if result.disturbance else 0.0
+    used = sum(result.cpu_cores_per_role.values()) / cores + others
+    alone = [result.busiest_process_cores_per_role.get(role, 0.0) for role in _ONE_CORE_ROLES]
+    busiest = max(used, *alone)
+    return (result.offered_load_events_per_s or 0.0) / busiest if busiest >= _WORTH_A_HINT else None
+
+
+def _stored(result: Result) -> float | None:
+    return result.throughput_events_per_s or None
 
 
 def _step_of(result: Result) -> search.Step:

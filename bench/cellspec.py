@@ -23,6 +23,9 @@ Rate = Annotated[float, Meta(gt=0, le=10_000_000)]
 DEFAULT_SHARE_OF_DRAIN = 0.5
 DEFAULT_AT_LEAST_EVENTS_PER_S = 1_000.0
 
+# What a drain preloads at first: on two cores its window then lasts 5 s or more.
+DEFAULT_DRAIN_EVENTS = 300_000
+
 # What a search asks for where neither matrix nor cell does.
 DEFAULT_OBJECTIVE_MS = 1_000.0
 
@@ -65,8 +68,10 @@ class CellSpec(Struct, frozen=True):
 
     ``event_mix`` None: the traffic's own mix (in a drain: all topics alike). ``events``: preloaded, in a drain.
     ``warmup_s`` and ``duration_s``: of a steady cell, or of each probe of a capacity cell. ``start_load``: what a
-    search for capacity offers first; ``max_probes``: how many probes it may take; ``objective``: what a probe has
-    to meet, where it is not the matrix's.
+    search for capacity offers first; ``max_probes``: how many probes it may take; ``resolution`` and
+    ``confirmations``: how closely it looks, and how many further probes have to sustain its answer
+    (:class:`bench.search.SearchSettings`);
+    ``objective``: what a probe has to meet, where it is not the matrix's.
     """
 
     id: str
@@ -86,11 +91,13 @@ class CellSpec(Struct, frozen=True):
     event_mix: EventMix | None = None
     offered_load: float | OfferedLoad | None = None
     generator_processes: int = 1
-    events: int = 120_000
+    events: int = DEFAULT_DRAIN_EVENTS
     warmup_s: float = 3.0
     duration_s: float = 8.0
     start_load: float | OfferedLoad | None = None
     max_probes: int = 14
+    resolution: float = 0.07
+    confirmations: int = 2
     objective: Objective | None = None
 
     @property

@@ -75,7 +75,14 @@ def result_of(
     consumers, told = _consumers(evidence), evidence.counters
     disturbance = usage.disturbance(evidence.samples, epoch_ns + start_ns, epoch_ns + end_ns)
     measured = soundness.measured(
-        evidence, happened, verdict.audit, use, disturbance, delay_p99_ms, soundness.Checked(clocks, witness)
+        evidence,
+        happened,
+        verdict.audit,
+        use,
+        disturbance,
+        delay_p99_ms,
+        soundness.Checked(clocks, witness),
+        drain_window=None if steady else window,
     )
     reasons = [
         *verdict.reasons,

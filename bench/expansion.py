@@ -27,14 +27,16 @@ _SIZES: dict[str, tuple[tuple[Kind, ...], Any, str]] = {
     "start_load": (
         ("capacity",),
         Rate | OfferedLoad,
-        "events/s above 0, or { share_of_drain = 0.25, at_least = 1000 } with a share above 0 and up to 2",
+        "events/s above 0, or { share_of_drain = 0.4, at_least = 1000 } with a share above 0 and up to 2",
     ),
     "objective": (("steady", "capacity"), Objective, "a table, such as { delivery_latency_p99_ms = 1000 }"),
     "max_probes": (("capacity",), Annotated[int, Meta(ge=4, le=100)], "a whole number, 4 to 100"),
+    "resolution": (("capacity",), Annotated[float, Meta(ge=0.02, le=0.5)], "a ratio less 1, 0.02 to 0.5"),
+    "confirmations": (("capacity",), Annotated[int, Meta(ge=1, le=10)], "a whole number, 1 to 10"),
 }
 _BLOCK_KEYS = ("kind", "axes", "fixed", *_SIZES, "offered_load")
-LEAST_PROBE_S = 10.0  # five blocks of two seconds: fewer tell nothing of how a rate varies
-_SIZES_OF_A_PROBE: dict[str, Any] = {"duration_s": 14.0, "start_load": OfferedLoad(share_of_drain=0.25)}
+LEAST_PROBE_S = 8.0  # four blocks of two seconds: fewer say nothing of how a rate varies
+_SIZES_OF_A_PROBE: dict[str, Any] = {"duration_s": 14.0, "start_load": OfferedLoad(share_of_drain=0.4)}
 _DURABILITY = ("acks", "write_concern")
 
 

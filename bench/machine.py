@@ -80,7 +80,7 @@ async def _ceilings(
         apart = place.where == "local" and pinning.possible()
         needed = (*loops.every(place.here.hardware.cores), *loops.parts(apart=apart))
     a_round_s = loops.round_s(needed)
-    run_s = plan.expected_s(plan.order(wanted))
+    run_s = plan.expected_s(plan.order(wanted), search_s=wanted.search_s)
     rounds = _ROUNDS.get(choice) or rounds_of(run_s, a_round_s)
     asked = Asked(needed, max(1, rounds), wanted.traffic, wanted.bounds)
     found = freshness.kept(cache, place, asked) if choice == "auto" else None

@@ -40,6 +40,8 @@ class Bounds(Struct, frozen=True, forbid_unknown_fields=True):
     ``witness_tolerance_ms``: how far the witness's sighting of an event may lie from what the deliveries log says,
     beyond the time between two polls.
     ``compare_share``: the share of events whose documents the audit compares field by field.
+    ``drain_window_s``: how long a drain's window lasts at least; an attempt that was shorter is void, and the next one
+    gets a larger backlog.
     """
 
     schedule_delay_p99_ms: Annotated[float, Meta(gt=0)] = 10.0
@@ -51,10 +53,14 @@ class Bounds(Struct, frozen=True, forbid_unknown_fields=True):
     disturbed_share: Annotated[float, Meta(gt=0, le=1)] = 0.25
     witness_tolerance_ms: _NotNegative = 10.0
     compare_share: Annotated[float, Meta(ge=0.01, le=1)] = 1.0
+    drain_window_s: Annotated[float, Meta(ge=0, le=3_600)] = 5.0
 
 
 class Matrix(Struct, frozen=True):
-    """A matrix that can be run. ``text``: the file as given; ``cells``: in the order of the file."""
+    """A matrix that can be run. ``text``: the file as given; ``cells``: in the order of the file.
+
+    ``search_s``: what all searches for capacity may take together; None: as long as they need.
+    """
 
     name: str
     seed: int
@@ -64,6 +70,7 @@ class Matrix(Struct, frozen=True):
     traffic: Traffic
     cells: tuple[CellSpec, ...]
     text: str
+    search_s: float | None = None
 
     def objective_of(self, cell: CellSpec) -> Objective:
         """Give what ``cell`` has to reach; a search for capacity always has a bound to search for."""
@@ -81,6 +88,7 @@ class _Head(Struct, frozen=True, forbid_unknown_fields=True):
     name: Name
     seed: Annotated[int, Meta(ge=0, lt=1 << 62)] = 1
     rounds: Annotated[int, Meta(ge=1, le=1_000)] = 3
+    search_s: Annotated[float, Meta(ge=60, le=86_400)] | None = None
 
 
 def changed(bounds: Bounds) -> tuple[str, ...]:
@@ -147,7 +155,7 @@ def parse(text: str, source: str, *, api: Api | None = None) -> Matrix:
     problems.raise_any()
     if not (head and bounds and objective and traffic):  # a problem was added for each that is missing
         raise AssertionError("a part of the matrix was refused without a word")
-    return Matrix(head.name, head.seed, head.rounds, bounds, objective, traffic, cells, text)
+    return Matrix(head.name, head.seed, head.rounds, bounds, objective, traffic, cells, text, head.search_s)
 
 
 _Table = TypeVar("_Table", bound=Struct)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -70,19 +71,21 @@ def expected_s(
     repeats: Iterable[PlannedRepeat],
     measured: Iterable[tuple[CellSpec, float]] = (),
     probed: Mapping[str, int] | None = None,
+    search_s: float | None = None,
 ) -> float:
     """Give what ``repeats`` will take together, in seconds, without the start of the servers.
 
     ``measured``: what repeats took so far, in seconds, each with its cell. A cell that is not among them is
     estimated, in proportion to how far the estimates were off for the cells of its kind that are.
     ``probed``: how many probes each search, by its cell's name, has behind it; another is always to come.
+    ``search_s``: what all searches together may still take, None: as long as they need.
     """
     of_cell: dict[str, list[float]] = {}
     of_kind: dict[str, list[float]] = {}
     for cell, took_s in measured:
         of_cell.setdefault(cell.id, []).append(took_s)
         of_kind.setdefault(cell.kind, []).append(took_s / estimate_s(cell))
-    total_s = 0.0
+    total_s = searches_s = 0.0
     for cell, _ in repeats:
         if cell.id in of_cell:
             total_s += fmean(of_cell[cell.id])
@@ -90,13 +93,17 @@ def expected_s(
             left_s = estimate_s(cell)
             if cell.kind == "capacity" and probed:
                 left_s = max(_of_one_s(cell), left_s - _of_one_s(cell) * probed.get(cell.id, 0))
-            total_s += left_s * fmean(of_kind.get(cell.kind, [1.0]))
-    return total_s
+            left_s *= fmean(of_kind.get(cell.kind, [1.0]))
+            if cell.kind == "capacity":
+                searches_s += left_s
+            else:
+                total_s += left_s
+    return total_s + min(searches_s, math.inf if search_s is None else max(0.0, search_s))
 
 
 def whole_s(matrix: Matrix) -> float:
     """Give what a run of ``matrix`` takes in all, in seconds, from nothing but its size."""
-    return SERVERS_START_AND_STOP_S + expected_s(order(matrix))
+    return SERVERS_START_AND_STOP_S + expected_s(order(matrix), search_s=matrix.search_s)
 
 
 def refuse_above(matrix: Matrix, max_minutes: float | None, *, times: int = 1) -> None:

@@ -57,6 +57,8 @@ class Display:
         self._results: dict[tuple[str, int], Result] = {}
         self._measured: list[tuple[CellSpec, float]] = []
         self._searched: dict[str, Capacity] = {}
+        self._search_s: float | None = None
+        self._probing_s = 0.0
         self._running: PlannedRepeat | None = None
         self._started_s = 0.0
         self._phase = ""
@@ -71,8 +73,13 @@ class Display:
         finished: Iterable[Result] = (),
         run_dir: Path | None = None,
         searched: Iterable[Capacity] = (),
+        search_s: float | None = None,
     ) -> None:
-        """Take the plan in: all repeats, the repeats and searches finished before, and where the bundle is."""
+        """Take the plan in: all repeats, the repeats and searches finished before, and where the bundle is.
+
+        ``search_s``: what all searches together may take, None: as long as they need.
+        """
+        self._search_s = search_s
         self._order = tuple(order)
         self._searched = {capacity.cell: capacity for capacity in searched}
         self.run_dir = run_dir
@@ -80,7 +87,7 @@ class Display:
             self._take(result)
         done = len(self._order) - len(self._to_come())
         there = f", {done} of them finished before" if done else ""
-        left = duration(expected_s(self._to_come()))
+        left = duration(self._expected_s(self._to_come()))
         into = f", into {run_dir}" if run_dir else ""
         self._print(f"{len(self._order)} repeats{there}; about {left} to go{into}")
         self._show()
@@ -109,7 +116,9 @@ class Display:
     def repeat_finished(self, planned: PlannedRepeat, result: Result) -> None:
         """Tell what became of a repeat."""
         took_s = self._clock() - self._started_s
-        if planned.cell.kind != "capacity":  # there it is but one of the search's probes
+        if planned.cell.kind == "capacity":
+            self._probing_s += took_s
+        else:
             self._measured.append((planned.cell, took_s))
         self._take(result)
         self._running = None
@@ -176,12 +185,14 @@ class Display:
         return f"[{len(self._order) - len(self._to_come())}/{len(self._order)}]"
 
     def _left(self) -> str:
-        probed = Counter(cell for cell, _ in self._results)
-        left_s = expected_s(self._to_come(), self._measured, probed)
+        left_s = self._expected_s(self._to_come())
         if self._running is not None:
-            elapsed_s = self._clock() - self._started_s
-            left_s -= min(elapsed_s, expected_s([self._running], self._measured, probed))
+            left_s -= min(self._clock() - self._started_s, self._expected_s([self._running]))
         return f"about {duration(left_s)}"
+
+    def _expected_s(self, repeats: Iterable[PlannedRepeat]) -> float:
+        search_s = None if self._search_s is None else self._search_s - self._probing_s
+        return expected_s(repeats, self._measured, Counter(cell for cell, _ in self._results), search_s)
 
     def _print(self, text: str, style: str = "") -> None:
         """A line that stays: above the display where there is one."""

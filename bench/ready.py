@@ -116,8 +116,8 @@ class Ahead:
 
 
 def _same(one: Repeat, other: Repeat) -> bool:
-    """Whether both are the same attempt at the same load; each attempt of a run has a name of its own."""
-    loads = [each.identity.offered_load_events_per_s for each in (one, other)]
+    """Whether both are the same attempt at the same load or backlog; each attempt of a run has a name of its own."""
+    loads = [(each.identity.offered_load_events_per_s, each.identity.cell.events) for each in (one, other)]
     return one.name == other.name and loads[0] == loads[1]
 
 

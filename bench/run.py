@@ -7,17 +7,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from bench import bundle, capacity, environment, machine, manifest, matrix, plan, servers, session
+from bench import bundle, environment, machine, manifest, matrix, plan, searching, servers, session
 from bench.bundle import Bundle
 from bench.environment import Environment
 from bench.errors import BundleError
 from bench.machine import Choice
 from bench.matrix import Matrix
-from bench.plan import PlannedRepeat
 from bench.progress import Display
 from bench.ready import Ahead
 from bench.servers import Servers
-from bench.turns import Next, Run, Turn, attempt, events_per_s, is_done, on_servers
+from bench.turns import Next, Run, Turn, attempt, is_done, offer, on_servers
 from pipeline.settings import Settings
 
 
@@ -98,7 +97,9 @@ def carry_out(runs: Sequence[Run], order: Sequence[Turn]) -> list[Outcome]:
         read = [(run, run.bundle.read_capacity(cell.id)) for run in runs for cell in run.matrix.cells]
         searched = [run.told(capacity) for run, capacity in read if capacity]
         results = [run.told(result) for run in runs for result in run.bundle.results()]
-        display.begin([run.shown(planned) for run, planned in order], results, first.bundle.path, searched)
+        within_s = [run.matrix.search_s for run in runs if run.matrix.search_s is not None]
+        shown = [run.shown(planned) for run, planned in order]
+        display.begin(shown, results, first.bundle.path, searched, sum(within_s) if within_s else None)
         if not all(is_done(*turn) for turn in order):
             try:
                 logs = first.bundle.path / "logs"
@@ -137,29 +138,10 @@ async def _all(runs: Sequence[Run], order: Sequence[Turn], started: Servers) -> 
     try:
         for place, (run, planned) in enumerate(order):
             if planned.cell.kind == "capacity":
-                await _search(runs, searches, started)
+                await searching.search(runs, searches, started, ahead)
                 continue
             then = Next(runs, order[place + 1 :], started, ahead)
             while not is_done(run, planned):
-                await attempt(run, planned, events_per_s(planned.cell.offered_load, runs), started, then=then)
+                await attempt(run, planned, offer(planned, runs), started, then)
     finally:
         await ahead.drop()
-
-
-async def _search(runs: Sequence[Run], searches: Sequence[Turn], started: Servers) -> None:
-    """Take the searches forward a probe at a time, in turn, so that drift of the machine spreads over all of them."""
-    unfinished = [turn for turn in searches if not is_done(*turn)]
-    while unfinished:
-        for turn in tuple(unfinished):
-            run, planned = turn
-            cell = planned.cell
-            start_load = events_per_s(cell.start_load, runs) or 0.0
-            results = [each for each in run.bundle.results() if each.cell == cell.id]
-            step = capacity.next_step(cell, start_load, results)
-            if isinstance(step, capacity.NextProbe):
-                await attempt(run, PlannedRepeat(cell, step.number), step.load_events_per_s, started, step.step)
-                continue
-            found = capacity.conclude(cell, run.matrix.objective_of(cell), step, results)
-            run.bundle.write_capacity(found)
-            run.display.search_finished(run.told(found))
-            unfinished.remove(turn)

@@ -48,8 +48,12 @@ def measured(
     disturbance: Disturbance | None,
     delay_p99_ms: float | None,
     checked: Checked,
+    drain_window: Window | None = None,
 ) -> dict[str, float]:
-    """Give what was measured for each bound, by the bound's name; without those that mean nothing to this repeat."""
+    """Give what was measured for each bound, by the bound's name; without those that mean nothing to this repeat.
+
+    ``drain_window``: the window of a drain.
+    """
     found = {
         "schedule_delay_p99_ms": delay_p99_ms,
         "generator_cpu_share": use.busiest_process_cores.get("generator", 0.0),
@@ -60,6 +64,7 @@ def measured(
         "disturbed_share": disturbance.other_programs + disturbance.stolen if disturbance else None,
         "witness_tolerance_ms": checked.disagreement_ms(),
         "compare_share": audited.compared / audited.stored if audited.stored else None,
+        "drain_window_s": drain_window.length_s if drain_window else None,
     }
     return {name: value for name, value in found.items() if value is not None}
 
@@ -82,8 +87,13 @@ def broken(
     """Hold what was :func:`measured` against the bounds of docs/methodology.md; the clocks' are held apart from it."""
     reasons = []
     delay_p99_ms = found.get("schedule_delay_p99_ms")
+    length_s = found.get("drain_window_s", window.length_s)
     if window.length_s <= 0:
         reasons.append("window: nothing was left to measure after the warm-up: preload more events")
+    elif "drain_window_s" in found and length_s < bounds.drain_window_s:
+        reasons.append(
+            f"window: it lasted {length_s:.1f} s < {bounds.drain_window_s:g} s: the next attempt gets a larger backlog"
+        )
     late = delay_p99_ms is not None and delay_p99_ms > bounds.schedule_delay_p99_ms
     if late and Detector.SCHEDULE_DELAY in looked_for:
         reasons.append(

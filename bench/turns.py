@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TypeVar
+from typing import NamedTuple, Protocol, TypeVar
 
 import msgspec
 from msgspec import structs
 
 from bench import bundle, derive, repeat, servers
 from bench.bundle import Bundle
-from bench.cellspec import OfferedLoad
+from bench.cellspec import CellSpec, OfferedLoad
 from bench.checkout import Checkout
 from bench.machine import Choice
 from bench.manifest import Manifest
@@ -27,6 +28,11 @@ from bench.repeatspec import Repeat
 from bench.result import MAX_ATTEMPTS, Capacity, Result, is_finished
 from bench.servers import Servers
 from pipeline.settings import Settings
+
+MOST_BACKLOG_EVENTS = 100_000_000
+_BACKLOG_STEP_EVENTS = 10_000
+_WINDOW_MARGIN = 1.2  # of the shortest window: one repeat is faster than the other
+_LARGEST_GROWTH = 20.0  # of a backlog, from one attempt to the next: the window of a far too small one says little
 
 _Told = TypeVar("_Told", Result, Capacity)
 _Named = TypeVar("_Named", bound=msgspec.Struct)
@@ -93,22 +99,62 @@ class Next:
         of_drain = before.identity.cell.kind == "drain" and before.identity.round == 1
         if of_drain and isinstance(planned.cell.offered_load, OfferedLoad):
             return  # its load is a share of what is to be judged first
-        coming = _to_run(run, planned, events_per_s(planned.cell.offered_load, self.runs), self.started)
-        self.ahead.begin(coming, _folder(run, coming), run.display)
+        prepare(run, planned, offer(planned, self.runs), self.started, self.ahead)
 
 
-async def attempt(
-    run: Run,
-    planned: PlannedRepeat,
-    offered_load: float | None,
-    started: Servers,
-    step: str = "",
-    then: Next | None = None,
-) -> None:
+class Then(Protocol):
+    """What comes after a repeat: :class:`Next`, or the next probe of a search."""
+
+    @property
+    def ahead(self) -> Ahead:
+        """Where it is made ready."""
+
+    def begin(self, before: Repeat) -> None:
+        """Begin to make it ready, if it is known by now; ``before`` has been measured, and is not judged yet."""
+
+
+class Offer(NamedTuple):
+    """What an attempt offers: events/s through HTTP, or the events of a drain's backlog; of a probe, its step too."""
+
+    load_events_per_s: float | None = None
+    backlog_events: int = 0
+    step: str = ""
+
+
+def offer(planned: PlannedRepeat, runs: Sequence[Run]) -> Offer:
+    """Give what a repeat offers, as far as the results of ``runs`` decide it."""
+    cell = planned.cell
+    return Offer(events_per_s(cell.offered_load, runs), backlog_events(cell, runs) if cell.kind == "drain" else 0)
+
+
+def backlog_events(cell: CellSpec, runs: Sequence[Run]) -> int:
+    """Give how many events a drain preloads: at least its cell's, and as many as its window needs.
+
+    How many that are follows from the windows of round 1, and from any that was too short. All drains get the same, so
+    that their cells can be compared.
+    """
+    needed = [float(cell.events)]
+    for run in runs:
+        least_s = run.matrix.bounds.drain_window_s
+        for each in run.bundle.results():
+            length_s = each.window.length_s if each.kind == "drain" and each.window else 0.0
+            if length_s > 0 and (each.round == 1 or length_s < least_s):
+                needed.append(each.audit.offered * min(_WINDOW_MARGIN * least_s / length_s, _LARGEST_GROWTH))
+    events = math.ceil(max(needed) / _BACKLOG_STEP_EVENTS) * _BACKLOG_STEP_EVENTS
+    return max(cell.events, min(MOST_BACKLOG_EVENTS, events)) if len(needed) > 1 else cell.events
+
+
+def prepare(run: Run, planned: PlannedRepeat, offered: Offer, started: Servers, ahead: Ahead) -> None:
+    """Begin to make the next attempt at a repeat ready."""
+    coming = _to_run(run, planned, offered, started)
+    ahead.begin(coming, _folder(run, coming), run.display)
+
+
+async def attempt(run: Run, planned: PlannedRepeat, offered: Offer, started: Servers, then: Then | None = None) -> None:
     """Run one repeat once, and let its result appear in the bundle, whatever became of it."""
     run.display.repeat_started(run.shown(planned))
     with _servers(run, started) as own:
-        to_run = _to_run(run, planned, offered_load, own, step)
+        to_run = _to_run(run, planned, offered, own)
         try:
             ready = await then.ahead.take(to_run) if then else None
             to_run = ready.repeat if ready else to_run
@@ -122,17 +168,18 @@ async def attempt(
     run.display.repeat_finished(run.shown(planned), run.told(result))
 
 
-def _to_run(run: Run, planned: PlannedRepeat, offered_load: float | None, started: Servers, step: str = "") -> Repeat:
+def _to_run(run: Run, planned: PlannedRepeat, offered: Offer, started: Servers) -> Repeat:
     """Give the next attempt at a repeat."""
     number = len(run.attempts(planned)) + 1
+    cell = planned.cell
     identity = derive.Identity(
-        cell=planned.cell,
+        cell=structs.replace(cell, events=offered.backlog_events) if offered.backlog_events else cell,
         round=planned.round,
         attempt=number,
         run_number=_run_number(run, planned, number),
         started_at=bundle.now(),
-        offered_load_events_per_s=offered_load,
-        step=step,
+        offered_load_events_per_s=offered.load_events_per_s,
+        step=offered.step,
     )
     return Repeat(
         identity=identity,

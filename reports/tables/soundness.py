@@ -54,6 +54,7 @@ BOUNDS = {
     "negative_duration_ms": Bound("a duration below zero, ms", _DURATIONS, used_up=True),
     "disturbed_share": Bound("of the machine's CPU, taken by others", ("machine: ",), formats.share),
     "witness_tolerance_ms": Bound("witness against deliveries log, ms", _SIGHTINGS),
+    "drain_window_s": Bound("length of a drain's window, s", ("window: it lasted",), least=True, used_up=True),
     "compare_share": Bound(
         "documents compared", ("no document was compared", "documents were compared"), formats.share, least=True
     ),

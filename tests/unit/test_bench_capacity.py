@@ -6,12 +6,13 @@ import msgspec
 import pytest
 
 from bench import capacity
-from bench.capacity import NextProbe
+from bench.capacity import Asked, NextProbe
 from bench.cellspec import CellSpec, Objective
 from bench.result import MAX_ATTEMPTS, Audit, Percentiles, Probe, Result
 from bench.search import Answer
 
 CELL = CellSpec(id="capacity-p1-c1", kind="capacity", max_probes=12)
+ASKED = Asked(CELL, 4_000.0)
 TRUTH = 20_000.0
 
 
@@ -47,7 +48,7 @@ def searched(limit: float = 1e9) -> tuple[list[Result], Answer]:
     """Carry a search through; above ``limit`` every attempt is void."""
     results: list[Result] = []
     for _ in range(100):
-        step = capacity.next_step(CELL, 4_000.0, results)
+        step = capacity.next_step(ASKED, results)
         if isinstance(step, Answer):
             return results, step
         tried = sum(each.round == step.number for each in results)
@@ -57,7 +58,7 @@ def searched(limit: float = 1e9) -> tuple[list[Result], Answer]:
 
 
 def test_a_search_begins_where_it_is_told() -> None:
-    assert capacity.next_step(CELL, 4_000.0, []) == NextProbe(1, 4_000.0, "climb")
+    assert capacity.next_step(ASKED, []) == NextProbe(1, 4_000.0, "climb")
 
 
 def test_a_search_finds_what_is_sustained_within_its_probes_and_concludes() -> None:
@@ -74,14 +75,14 @@ def test_a_search_finds_what_is_sustained_within_its_probes_and_concludes() -> N
 
 def test_a_void_probe_is_tried_again_at_the_same_load_and_then_taken_as_void() -> None:
     first = [result_of(1, 4_000.0)]
-    second = capacity.next_step(CELL, 4_000.0, first)
+    second = capacity.next_step(ASKED, first)
     assert isinstance(second, NextProbe)
     voids: list[Result] = []
     for attempt in range(1, MAX_ATTEMPTS + 1):
-        again = capacity.next_step(CELL, 4_000.0, [*first, *voids])
+        again = capacity.next_step(ASKED, [*first, *voids])
         assert again == NextProbe(2, second.load_events_per_s, "climb")
         voids.append(result_of(2, second.load_events_per_s, attempt=attempt, valid=False))
-    third = capacity.next_step(CELL, 4_000.0, [*first, *voids])
+    third = capacity.next_step(ASKED, [*first, *voids])
     assert isinstance(third, NextProbe)
     assert (third.number, third.load_events_per_s < second.load_events_per_s) == (3, True)
 
@@ -97,19 +98,19 @@ def test_above_what_the_generator_can_the_answer_has_no_upper_end() -> None:
 def test_the_same_results_in_any_order_give_the_same_step() -> None:
     results, _ = searched()
     part = results[:5]
-    assert capacity.next_step(CELL, 4_000.0, part) == capacity.next_step(CELL, 4_000.0, part[::-1])
+    assert capacity.next_step(ASKED, part) == capacity.next_step(ASKED, part[::-1])
 
 
 def test_a_probe_that_something_else_disturbed_comes_again_and_is_no_limit_of_the_generator() -> None:
     busy = ["generator: schedule delay p99 20.0 ms > 10 ms", "machine: other programs used 49% of its CPU"]
     disturbed = [result_of(1, 4_000.0, attempt=n, valid=False, reasons=busy) for n in range(1, MAX_ATTEMPTS + 1)]
-    assert capacity.next_step(CELL, 4_000.0, disturbed) == NextProbe(2, 4_000.0, "climb")
+    assert capacity.next_step(ASKED, disturbed) == NextProbe(2, 4_000.0, "climb")
     always = [
         result_of(number, 4_000.0, attempt=attempt, valid=False, reasons=busy)
         for number in range(1, CELL.max_probes + 1)
         for attempt in range(1, MAX_ATTEMPTS + 1)
     ]
-    answer = capacity.next_step(CELL, 4_000.0, always)
+    answer = capacity.next_step(ASKED, always)
     assert isinstance(answer, Answer)
     assert (answer.sustainable_events_per_s, answer.high_events_per_s) == (None, None)
 
@@ -117,15 +118,15 @@ def test_a_probe_that_something_else_disturbed_comes_again_and_is_no_limit_of_th
 def test_a_late_generator_does_not_excuse_a_system_that_refuses_events() -> None:
     late = result_of(1, 90_000.0, valid=False)
     refused = msgspec.structs.replace(late, audit=Audit(offered=100, accepted=90, rejected=10))
-    step = capacity.next_step(CELL, 90_000.0, [refused])
+    step = capacity.next_step(Asked(CELL, 90_000.0), [refused])
     assert isinstance(step, NextProbe)
     assert (step.number, step.load_events_per_s < 90_000.0) == (2, True)
-    assert capacity.next_step(CELL, 90_000.0, [late]) == NextProbe(1, 90_000.0, "climb")
+    assert capacity.next_step(Asked(CELL, 90_000.0), [late]) == NextProbe(1, 90_000.0, "climb")
 
 
 def test_a_load_whose_backlog_is_not_gone_in_time_is_not_sustained_and_does_not_come_again() -> None:
     reasons = ["drain: the backlog was not gone after 60 s, of at most 60 s"]
     first = result_of(1, 4_000.0, "climb", 1, valid=False, reasons=reasons)
-    step = capacity.next_step(CELL, 4_000.0, [first])
+    step = capacity.next_step(ASKED, [first])
     assert isinstance(step, NextProbe)
     assert (step.number, step.load_events_per_s < 4_000.0) == (2, True)

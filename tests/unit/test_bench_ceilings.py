@@ -538,7 +538,7 @@ class TestWhatARunDoes:
         for name, rounds in (("smoke", 0), ("quick", 1), ("full", 3)):
             wanted = matrix.load(name)
             needed = loops.needed({cell.kind for cell in wanted.cells}, 2)
-            expected_s = machine.plan.expected_s(machine.plan.order(wanted))
+            expected_s = machine.plan.expected_s(machine.plan.order(wanted), search_s=wanted.search_s)
             assert machine.rounds_of(expected_s, loops.round_s(needed)) == rounds
 
 

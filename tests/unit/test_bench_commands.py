@@ -53,15 +53,15 @@ def test_run_and_plan_name_the_matrices_that_there_are() -> None:
 def test_plan_prints_the_plan_and_starts_nothing() -> None:
     done = bench("plan", "quick")
     assert (done.returncode, done.stderr) == (0, "")
-    assert "10 cells x 3 rounds = 30 repeats" in done.stdout
-    assert "drain-p3-c4" in done.stdout
+    assert "3 cells x 3 rounds = 9 repeats and 3 searches" in done.stdout
+    assert "drain-p4-c2" in done.stdout
 
 
 def test_plan_refuses_what_takes_longer_than_there_is_time() -> None:
     assert bench("plan", "quick", "--max-minutes", "75").returncode == 0
     done = bench("plan", "quick", "--max-minutes", "2")
     assert (done.returncode, done.stdout) == (2, "")
-    assert re.search(r"'quick' takes about 5 min \d\d s, more than the 2 minutes of --max-minutes: leave", done.stderr)
+    assert re.search(r"'quick' takes about 6 min \d\d s, more than the 2 minutes of --max-minutes: leave", done.stderr)
 
 
 def test_a_matrix_that_cannot_be_run_is_bad_usage_with_its_lines(tmp_path: Path) -> None:

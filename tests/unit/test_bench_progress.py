@@ -16,7 +16,7 @@ from bench.plan import PlannedRepeat
 from bench.progress import Display
 from bench.result import Audit, Percentiles, Result
 
-ORDER = plan.order(matrix.load("quick"))
+ORDER = plan.order(matrix.load(Path(__file__).with_name("data") / "grid.toml"))
 
 
 class Clock:

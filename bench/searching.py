@@ -1,0 +1,150 @@
+"""The searches of a session: a probe of each in turn, the next one made ready while the last is audited."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from bench import capacity
+from bench.capacity import NextProbe
+from bench.cellspec import AXES, CellSpec, OfferedLoad
+from bench.plan import PlannedRepeat
+from bench.ready import Ahead
+from bench.repeatspec import Repeat
+from bench.result import Result
+from bench.search import Answer
+from bench.servers import Servers
+from bench.turns import Offer, Run, Turn, attempt, events_per_s, is_done, prepare
+
+FEWEST_PROBES = 3
+"""What a search gets even where the time for all of them is used up: below, above, and one that confirms."""
+_A_LITTLE_LESS = 0.9  # of where a neighbour's limit seems to be: a first probe that is sustained says more
+
+_Drained = tuple[object, ...]
+"""The values of a drain's axes: which drain a search has beside it."""
+
+
+async def search(runs: Sequence[Run], searches: Sequence[Turn], started: Servers, ahead: Ahead) -> None:
+    """Take ``searches`` forward a probe at a time, in turn, so that drift of the machine spreads over all of them."""
+    promised: Turn | None = None
+    while unfinished := [turn for turn in searches if not is_done(*turn)]:
+        turn = promised if promised in unfinished and promised is not None else _next(unfinished, runs)
+        run, planned = turn
+        step = _step(turn, runs)
+        if isinstance(step, Answer):
+            found = capacity.conclude(planned.cell, run.matrix.objective_of(planned.cell), step, _results(turn))
+            run.bundle.write_capacity(found)
+            run.display.search_finished(run.told(found))
+            continue
+        then = _Then([each for each in unfinished if each is not turn], runs, started, ahead)
+        await attempt(run, PlannedRepeat(planned.cell, step.number), _offer(step), started, then)
+        promised = then.turn
+
+
+@dataclass
+class _Then:
+    """The probe after this one: of another search, whose results are all there. ``turn``: which search that is."""
+
+    others: Sequence[Turn]
+    runs: Sequence[Run]
+    started: Servers
+    ahead: Ahead
+    turn: Turn | None = None
+
+    def begin(self, before: Repeat) -> None:  # noqa: ARG002 - what was measured is of no search beside it
+        """Begin to make it ready."""
+        if not self.others:
+            return
+        turn = _next(self.others, self.runs)
+        run, planned = turn
+        step = _step(turn, self.runs)
+        if run.fresh or isinstance(step, Answer):
+            return
+        self.turn = turn
+        prepare(run, PlannedRepeat(planned.cell, step.number), _offer(step), self.started, self.ahead)
+
+
+def _offer(step: NextProbe) -> Offer:
+    return Offer(step.load_events_per_s, step=step.step)
+
+
+def _results(turn: Turn) -> list[Result]:
+    run, planned = turn
+    return [each for each in run.bundle.results() if each.cell == planned.cell.id]
+
+
+def _next(unfinished: Sequence[Turn], runs: Sequence[Run]) -> Turn:
+    """Say which search comes next: one without an answer yet, then the one with the fewest probes."""
+
+    def urgency(turn: Turn) -> tuple[bool, int]:
+        step = _step(turn, runs)
+        return isinstance(step, NextProbe) and step.step == "interval", len(_results(turn))
+
+    return min(unfinished, key=urgency)
+
+
+def _step(turn: Turn, runs: Sequence[Run]) -> NextProbe | Answer:
+    """Say what comes next in a search: another probe, or its answer, also where the time for searching is used up."""
+    run, planned = turn
+    results = _results(turn)
+    asked = capacity.Asked(planned.cell, first_load(planned.cell, runs), _cores(run))
+    step = capacity.next_step(asked, results)
+    if isinstance(step, Answer) or len({each.round for each in results}) < FEWEST_PROBES:
+        return step
+    most_s = run.matrix.search_s
+    if most_s is None or spent_s(runs) + capacity.probe_s(planned.cell, results) <= most_s * len(runs):
+        return step
+    return capacity.cut_short(asked, results, f"the {most_s:g} s for searching were used up")
+
+
+def spent_s(runs: Iterable[Run]) -> float:
+    """Give how long all probes of all searches took so far, void ones included."""
+    return sum(capacity.took_s(each) for run in runs for each in run.bundle.results() if each.kind == "capacity")
+
+
+def first_load(cell: CellSpec, runs: Sequence[Run]) -> float:
+    """Give the load of a search's first probe, in events/s.
+
+    A share of what the drain of the same configuration reached. Where searches beside it have probes already, the share
+    of theirs at which the limit seems to lie takes the place of the matrix's.
+    """
+    asked = cell.start_load
+    if not isinstance(asked, OfferedLoad):
+        return asked or 0.0
+    results = [each for run in runs for each in run.bundle.results()]
+    cells = {each.id: each for run in runs for each in run.matrix.cells}
+    cores = _cores(runs[0])
+    drains = _drains(results, cells)
+    if not drains:
+        return events_per_s(asked, runs) or asked.at_least
+    slowest = min(drains.values())
+    shares = [
+        limit / drains.get(_drained(other), slowest)
+        for other in cells.values()
+        if other.id != cell.id and other.kind == "capacity"
+        if (limit := _seeming_limit(other, results, cores)) is not None
+    ]
+    share = _A_LITTLE_LESS * statistics.median(shares) if shares else asked.share_of_drain
+    return float(round(max(share * drains.get(_drained(cell), slowest), asked.at_least)))
+
+
+def _drains(results: Iterable[Result], cells: Mapping[str, CellSpec]) -> dict[_Drained, float]:
+    """Give what each configuration drained: the geometric mean of its valid repeats, in events/s."""
+    reached: dict[_Drained, list[float]] = {}
+    for each in results:
+        if each.kind == "drain" and each.valid and each.throughput_events_per_s and each.cell in cells:
+            reached.setdefault(_drained(cells[each.cell]), []).append(each.throughput_events_per_s)
+    return {key: statistics.geometric_mean(rates) for key, rates in reached.items()}
+
+
+def _drained(cell: CellSpec) -> _Drained:
+    return tuple(getattr(cell, name) for name, axis in AXES.items() if "drain" in axis.kinds)
+
+
+def _seeming_limit(cell: CellSpec, results: Iterable[Result], cores: int) -> float | None:
+    return capacity.seeming_limit(capacity.Asked(cell, 1.0, cores), (each for each in results if each.cell == cell.id))
+
+
+def _cores(run: Run) -> int:
+    return int(run.manifest.hardware.get("cores") or 1)
