@@ -31,7 +31,7 @@ async def search(runs: Sequence[Run], searches: Sequence[Turn], started: Servers
     while unfinished := [turn for turn in searches if not is_done(*turn)]:
         turn = promised if promised in unfinished and promised is not None else _next(unfinished, runs)
         run, planned = turn
-        step = _step(turn, runs)
+        step = step_of(turn, runs)
         if isinstance(step, Answer):
             found = capacity.conclude(planned.cell, run.matrix.objective_of(planned.cell), step, _results(turn))
             run.bundle.write_capacity(found)
@@ -58,7 +58,7 @@ class _Then:
             return
         turn = _next(self.others, self.runs)
         run, planned = turn
-        step = _step(turn, self.runs)
+        step = step_of(turn, self.runs)
         if run.fresh or isinstance(step, Answer):
             return
         self.turn = turn
@@ -78,13 +78,13 @@ def _next(unfinished: Sequence[Turn], runs: Sequence[Run]) -> Turn:
     """Say which search comes next: one without an answer yet, then the one with the fewest probes."""
 
     def urgency(turn: Turn) -> tuple[bool, int]:
-        step = _step(turn, runs)
+        step = step_of(turn, runs)
         return isinstance(step, NextProbe) and step.step == "interval", len(_results(turn))
 
     return min(unfinished, key=urgency)
 
 
-def _step(turn: Turn, runs: Sequence[Run]) -> NextProbe | Answer:
+def step_of(turn: Turn, runs: Sequence[Run]) -> NextProbe | Answer:
     """Say what comes next in a search: another probe, or its answer, also where the time for searching is used up."""
     run, planned = turn
     results = _results(turn)

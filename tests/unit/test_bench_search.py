@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from bench.search import Answer, NextProbe, ProbeOutcome, SearchSettings, Verdict, next_step
+from bench.search import Answer, NextProbe, ProbeOutcome, SearchSettings, Verdict, answer, next_step
 
 SETTINGS = SearchSettings(start_events_per_s=10_000)
 
@@ -152,3 +152,35 @@ def test_the_same_probes_give_the_same_step_however_often_it_is_asked():
         asked = [next_step(SETTINGS, probes[:count]) for _ in range(2)]
         assert asked == [NextProbe(probe.load_events_per_s, probe.step)] * 2
     assert next_step(SETTINGS, list(probes)) == answer
+
+
+def test_a_higher_load_that_is_sustained_confirms_the_ones_below():
+    settings = SearchSettings(start_events_per_s=10_000, confirmations=1, resolution=0.15)
+    probes = [
+        ProbeOutcome(10_000, "sustained", holds=True, step="climb"),
+        ProbeOutcome(12_500, "not sustained", holds=False, step="climb"),
+        ProbeOutcome(11_200, "sustained", holds=True, step="bisection"),
+        ProbeOutcome(11_200, "not sustained", holds=False, step="confirmation"),
+    ]
+    found = answer(settings, probes, "time is up")
+    assert (found.sustainable_events_per_s, found.confirmed) == (10_000, True)
+    assert not answer(settings, probes[:2], "time is up").confirmed
+
+
+def test_an_answer_far_below_the_highest_load_sustained_is_not_confirmed():
+    settings = SearchSettings(start_events_per_s=10_000, confirmations=1)
+    climbed = [ProbeOutcome(load, "sustained", holds=True, step="climb") for load in (10_000, 12_500, 20_000)]
+    found = answer(settings, climbed, "time is up")
+    assert (found.sustainable_events_per_s, found.confirmed) == (20_000, False)
+
+
+@pytest.mark.parametrize(("hint", "load"), [(None, 8_000), (9_000, 9_000), (9_900, 9_350), (1_000, 5_000)])
+def test_a_step_down_goes_where_the_probe_points_within_its_bounds(hint, load):
+    first = ProbeOutcome(10_000, "not sustained", holds=False, step="climb", hint_events_per_s=hint)
+    assert next_step(SETTINGS, [first]) == NextProbe(load, "climb")
+
+
+@pytest.mark.parametrize(("hint", "load"), [(None, 12_500), (11_500, 11_500), (10_100, 10_700), (40_000, 12_500)])
+def test_a_climb_goes_where_the_probe_points_within_its_step(hint, load):
+    first = ProbeOutcome(10_000, "sustained", holds=True, step="climb", hint_events_per_s=hint)
+    assert next_step(SETTINGS, [first]) == NextProbe(load, "climb")

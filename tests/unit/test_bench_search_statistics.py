@@ -34,11 +34,11 @@ def _probe(load: float, step: Step, median_capacity: float, random: np.random.Ge
     return ProbeOutcome(load, "undetermined", judged.holds, step)
 
 
-def _search(seed: int) -> _Searched:
+def _search(seed: int, settings: SearchSettings | None = None) -> _Searched:
     random = np.random.default_rng(seed)
     capacity = float(30_000 * np.exp(random.uniform(-0.35, 0.35)))
     probes: list[ProbeOutcome] = []
-    settings = SearchSettings(start_events_per_s=START)
+    settings = settings or SearchSettings(start_events_per_s=START)
     while isinstance(step := next_step(settings, probes), NextProbe):
         probes.append(_probe(step.load_events_per_s, step.step, capacity, random))
     return _Searched(capacity / (1 - ALLOWED_SHARE), probes, step)
@@ -88,3 +88,18 @@ def test_a_load_three_percent_above_the_truth_is_called_sustained_in_at_most_a_t
 
 def test_a_search_takes_about_a_dozen_probes(searches):
     assert np.mean([len(each.probes) for each in searches]) <= 12.5
+
+
+def test_a_search_of_quick_covers_the_truth_too_and_seldom_calls_more_than_it_sustained():
+    """Six probes, as many as there is time for, from a first load that lies 30% below to 40% above the truth."""
+    settings = SearchSettings(start_events_per_s=28_000, max_probes=6, resolution=0.15, confirmations=1)
+    found = [_search(seed, settings) for seed in range(SEARCHES)]
+    covered = [
+        (each.answer.low_events_per_s or 0.0) <= each.truth <= (each.answer.high_events_per_s or np.inf)
+        for each in found
+    ]
+    assert np.mean(covered) >= 0.9
+    confirmed = [each for each in found if each.answer.confirmed]
+    assert len(confirmed) >= 0.8 * SEARCHES
+    shares = np.array([(each.answer.sustainable_events_per_s or 0.0) / each.truth for each in confirmed])
+    assert np.mean(shares > 1.03) <= 0.03

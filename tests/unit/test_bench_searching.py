@@ -1,0 +1,166 @@
+"""Searches of a session: where each begins, when they end, and the backlog that a drain gets beside them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from msgspec import structs
+
+from bench import bundle, capacity, environment, manifest, matrix, plan, searching, turns
+from bench.progress import Display
+from bench.result import Audit, Probe, Result, Window
+from bench.search import Answer
+from pipeline.settings import Settings
+
+MATRIX = """
+name = "mine"
+rounds = 3
+search_s = 100
+[[cells]]
+kind = "drain"
+axes = { consumers = [1, 2] }
+[[cells]]
+kind = "capacity"
+axes = { consumers = [1, 2] }
+start_load = { share_of_drain = 0.4 }
+"""
+DRAIN_1, DRAIN_2, ONE, TWO = matrix.parse(MATRIX, "mine.toml").cells
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> turns.Run:
+    wanted = matrix.parse(MATRIX, "mine.toml")
+    into = bundle.create(tmp_path, "mine")
+    order = plan.order(wanted)
+    here = environment.describe()
+    here = structs.replace(here, hardware=structs.replace(here.hardware, cores=2))
+    told = manifest.of(
+        wanted, order, run_id="mine", environment=here, servers="local", command="", started_at=bundle.now()
+    )
+    return turns.Run(into, told, wanted, order, Display(plain=True), Settings(), local=True)
+
+
+def keep(run: turns.Run, result: Result) -> None:
+    folder = run.bundle.start_repeat(result.cell, result.round, result.attempt)
+    run.bundle.finish_repeat(folder, result)
+
+
+def drained(
+    cell: matrix.CellSpec, rate: float, *, window_s: float = 6.0, number: int = 1, valid: bool = True
+) -> Result:
+    return Result(
+        cell=cell.id,
+        kind="drain",
+        axes=cell.axes(),
+        round=number,
+        attempt=1,
+        run_number=1,
+        started_at="",
+        valid=valid,
+        reasons=[] if valid else ["window: it lasted"],
+        findings=[],
+        window=Window(1.0, 1.0 + window_s),
+        throughput_events_per_s=rate,
+        audit=Audit(offered=300_000),
+    )
+
+
+def probed(
+    cell: matrix.CellSpec, load: float, number: int, *, verdict: str, stored: float | None = None, took_s: float = 20.0
+) -> Result:
+    return Result(
+        cell=cell.id,
+        kind="capacity",
+        axes=cell.axes(),
+        round=number,
+        attempt=1,
+        run_number=1,
+        started_at="",
+        valid=True,
+        reasons=[],
+        findings=[],
+        offered_load_events_per_s=load,
+        throughput_events_per_s=stored or load,
+        cpu_cores_per_role={"mongodb": 0.6, "worker": 0.4},
+        probe=Probe("climb", verdict, verdict == "sustained", 0.0, 0.0, 1.0, []),
+        duration_s={"load": took_s, "overhead": 3.0},
+    )
+
+
+def test_a_search_begins_at_a_share_of_its_own_drain(run: turns.Run) -> None:
+    keep(run, drained(DRAIN_1, 40_000))
+    keep(run, drained(DRAIN_2, 60_000))
+    assert searching.first_load(ONE, [run]) == 16_000
+    assert searching.first_load(TWO, [run]) == 24_000
+
+
+def test_a_search_begins_where_the_search_beside_it_points(run: turns.Run) -> None:
+    keep(run, drained(DRAIN_1, 40_000))
+    keep(run, drained(DRAIN_2, 60_000))
+    keep(run, probed(ONE, 30_000, 1, verdict="not sustained", stored=28_000))
+    assert searching.first_load(TWO, [run]) == pytest.approx(0.9 * 28_000 / 40_000 * 60_000, abs=1)
+
+
+def test_without_a_valid_drain_a_search_begins_at_the_least_load(run: turns.Run) -> None:
+    keep(run, drained(DRAIN_1, 40_000, valid=False))
+    assert searching.first_load(ONE, [run]) == 1_000
+
+
+def test_a_search_ends_with_what_it_has_when_the_time_for_searching_is_used_up(run: turns.Run) -> None:
+    turn = next(each for each in run.order if each.cell.id == ONE.id)
+    for number, load in enumerate((10_000, 12_500, 10_000), 1):
+        assert not isinstance(searching.step_of((run, turn), [run]), Answer)
+        verdict = "sustained" if load < 12_000 else "not sustained"
+        keep(run, probed(ONE, load, number, verdict=verdict, took_s=30.0))
+    answer = searching.step_of((run, turn), [run])
+    assert isinstance(answer, Answer)
+    assert answer.sustainable_events_per_s == 10_000
+    assert "the 100 s for searching were used up" in answer.ended
+
+
+def test_however_little_time_there_is_a_search_gets_three_probes(run: turns.Run) -> None:
+    turn = next(each for each in run.order if each.cell.id == ONE.id)
+    for number in (1, 2):
+        keep(run, probed(ONE, 10_000 * number, number, verdict="sustained", took_s=500.0))
+        assert not isinstance(searching.step_of((run, turn), [run]), Answer)
+
+
+def test_a_sustained_probe_points_to_where_the_cpu_would_be_used_up() -> None:
+    asked = capacity.Asked(structs.replace(ONE, resolution=0.05), 10_000, cores=2)
+    step = capacity.next_step(
+        asked, [probed(ONE, 10_000, 1, verdict="sustained")]
+    )  # half of the CPU: 20,000 and no less
+    assert isinstance(step, capacity.NextProbe)
+    assert step.load_events_per_s == 12_500  # within the first step of a climb
+    busy = structs.replace(probed(ONE, 10_000, 1, verdict="sustained"), cpu_cores_per_role={"mongodb": 1.8})
+    step = capacity.next_step(asked, [busy])
+    assert isinstance(step, capacity.NextProbe)
+    assert step.load_events_per_s == 11_100
+
+
+def test_a_probe_that_was_too_much_points_to_what_it_stored() -> None:
+    asked = capacity.Asked(ONE, 20_000, cores=2)
+    step = capacity.next_step(asked, [probed(ONE, 20_000, 1, verdict="not sustained", stored=14_000)])
+    assert isinstance(step, capacity.NextProbe)
+    assert step.load_events_per_s == 14_000
+
+
+@pytest.mark.parametrize(
+    ("windows_s", "events"),
+    [((), 300_000), ((6.0,), 300_000), ((10.0, 8.0), 300_000), ((5.0, 7.0), 360_000), ((1.5,), 1_200_000)],
+)
+def test_the_backlog_of_all_drains_follows_from_the_shortest_window_of_round_1(
+    run: turns.Run, windows_s: tuple[float, ...], events: int
+) -> None:
+    for cell, window_s in zip((DRAIN_1, DRAIN_2), windows_s, strict=False):
+        keep(run, drained(cell, 50_000, window_s=window_s))
+    assert [turns.backlog_events(cell, [run]) for cell in (DRAIN_1, DRAIN_2)] == [events, events]
+
+
+def test_after_round_1_only_a_window_that_is_too_short_changes_the_backlog(run: turns.Run) -> None:
+    keep(run, drained(DRAIN_1, 50_000, window_s=6.0))
+    keep(run, drained(DRAIN_1, 50_000, window_s=5.5, number=2))
+    assert turns.backlog_events(DRAIN_1, [run]) == 300_000
+    keep(run, drained(DRAIN_1, 50_000, window_s=4.5, number=3))
+    assert turns.backlog_events(DRAIN_1, [run]) == 400_000
