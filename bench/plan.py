@@ -143,6 +143,8 @@ def describe(matrix: Matrix) -> RenderableType:
     parts: list[RenderableType] = [head, ""]
     for kind in dict.fromkeys(cell.kind for cell in matrix.cells):
         parts += [*_cells(kind, [cell for cell in matrix.cells if cell.kind == kind]), ""]
+    if matrix.search_s is not None:
+        parts += [Text(f"all searches together: at most {duration(matrix.search_s)}"), ""]
     parts.append(Text(f"order, shuffled by the seed {matrix.seed} within each round:"))
     rounds = Table.grid(padding=(0, 1))
     for number in range(1, matrix.rounds + 1):
@@ -157,7 +159,7 @@ def describe(matrix: Matrix) -> RenderableType:
     return Group(*parts)
 
 
-_COLUMNS = ("partitions", "consumers")  # axes with a column of their own, in any matrix
+_ALWAYS = ("partitions", "consumers")  # axes that are shown for each cell, where they are varied
 _DRAINS_FIRST = "  (cells that offer a share of what a drain reached come after the drains in round 1)"
 
 
@@ -173,22 +175,21 @@ def duration(seconds: float) -> str:
 
 
 def _cells(kind: str, cells: Sequence[CellSpec]) -> tuple[RenderableType, RenderableType]:
-    """The cells of one kind, a row each, and a line with the values that most of them have."""
-    names = [name for name, axis in AXES.items() if kind in axis.kinds and name not in _COLUMNS]
+    """The cells of one kind, a row each with what differs between them, and below it the values that most have."""
+    names = [name for name, axis in AXES.items() if kind in axis.kinds]
     shown = {name: [_shown(cell, name) for cell in cells] for name in names}
+    shown["a repeat"] = [f"{size(cell)}, about {duration(estimate_s(cell))}" for cell in cells]
     usual = {name: Counter(values).most_common(1)[0][0] for name, values in shown.items()}
-    special = [
-        ", ".join(f"{name} {shown[name][row]}" for name in names if shown[name][row] != usual[name])
-        for row in range(len(cells))
-    ]
-    heads = [f"{kind} cell", *_COLUMNS, "a repeat", "takes about", *(["instead"] if any(special) else [])]
-    table = Table.grid(padding=(0, 3, 0, 0))
-    table.add_row(*(Text(head, style="bold", no_wrap=True) for head in heads))
+    varied = [name for name in _ALWAYS if len(set(shown[name])) > 1]
+    table = Table.grid(padding=(0, 2, 0, 0))
+    table.add_row(Text(f"{kind} cell", style="bold", no_wrap=True), Text("what differs", style="bold"))
     for row, cell in enumerate(cells):
-        values = [cell.id, *(_shown(cell, name) for name in _COLUMNS), size(cell), duration(estimate_s(cell))]
-        table.add_row(*(Text(value, no_wrap=True) for value in values), *([special[row]] if any(special) else []))
-    same = ", ".join(f"{name} {value}" for name, value in usual.items())
-    return table, Text(f"{'unless said otherwise' if any(special) else 'in each'}: {same}", style="dim")
+        own = [name for name in shown if name in varied or shown[name][row] != usual[name]]
+        differs = ", ".join(f"{name.replace('a repeat', 'size')} {shown[name][row]}" for name in own)
+        table.add_row(Text(cell.id, no_wrap=True), Text(differs))
+    same = [f"{name} {value}" for name, value in usual.items() if name not in varied and name != "a repeat"]
+    told = f"a {'search' if kind == 'capacity' else 'repeat'}: {usual['a repeat']}; unless said otherwise: {', '.join(same)}"
+    return table, Text(told, style="dim")
 
 
 def size(cell: CellSpec) -> str:
@@ -196,7 +197,7 @@ def size(cell: CellSpec) -> str:
     if cell.kind == "drain":
         return f"{cell.events:,} events"
     one = f"{cell.warmup_s:g} + {cell.duration_s:g} s"
-    return f"up to {cell.max_probes} x {one}" if cell.kind == "capacity" else one
+    return f"up to {cell.max_probes} probes of {one}" if cell.kind == "capacity" else one
 
 
 def _shown(cell: CellSpec, name: str) -> str:

@@ -133,3 +133,18 @@ def test_all_searches_together_take_no_longer_than_they_may() -> None:
     assert plan.expected_s(searches, search_s=100.0) == 100.0
     assert plan.expected_s(searches, search_s=1e6) == plan.expected_s(searches)
     assert plan.expected_s(searches, search_s=-5.0) == 0.0
+
+
+@pytest.mark.parametrize("name", matrix.shipped())
+def test_at_80_columns_the_plan_shows_each_cell_whole_and_what_is_special_about_it(name: str) -> None:
+    wanted = matrix.load(name)
+    console = Console(file=io.StringIO(), width=80)
+    console.print(plan.describe(wanted))
+    assert isinstance(console.file, io.StringIO)
+    text = console.file.getvalue()
+    assert "\N{HORIZONTAL ELLIPSIS}" not in text
+    for cell in wanted.cells:
+        (row,) = (line for line in text.splitlines() if line.startswith(f"{cell.id} "))
+        alike = [each for each in wanted.cells if each.kind == cell.kind]
+        if len({each.consumers for each in alike}) > 1:
+            assert f"consumers {cell.consumers}" in row
