@@ -18,7 +18,6 @@ from rich.console import Console
 
 from bench import arguments, environment, matrix, plan
 from bench.arguments import KAFKA, MONGO
-from bench.closing import closing
 from bench.progress import Display
 from pipeline import settings
 from pipeline.errors import TidemarkError, UsageError
@@ -27,7 +26,7 @@ from pipeline.settings import Settings
 if TYPE_CHECKING:
     from bench.run import Outcome
 
-EXIT_DONE, EXIT_FINDING, EXIT_USAGE, EXIT_CRASH, EXIT_INTERRUPTED = 0, 1, 2, 3, 130
+EXIT_DONE, EXIT_CRASH, EXIT_INCONCLUSIVE, EXIT_INTERRUPTED = 0, 3, 4, 130
 
 
 def main(given: Sequence[str] | None = None) -> int:
@@ -78,7 +77,7 @@ def _run(chosen: argparse.Namespace) -> int:
             command=shlex.join(command),
             ceilings=chosen.ceilings,
         )
-    return _reported(chosen, outcome.run_dir, _tell(chosen, display, outcome))
+    return _finish(chosen, outcome)
 
 
 def _resume(chosen: argparse.Namespace) -> int:
@@ -91,7 +90,7 @@ def _resume(chosen: argparse.Namespace) -> int:
     if not interleaved.is_pair(run_dir):
         with _display(chosen) as display:
             outcome = run.resume(run_dir, display=display, settings=base, local=local)
-        return _reported(chosen, outcome.run_dir, _tell(chosen, display, outcome))
+        return _finish(chosen, outcome)
     with _display(chosen) as display:
         pair = interleaved.resume(run_dir, display=display, base=base, local=local)
     measured = _tell_pair(display, pair)
@@ -190,36 +189,18 @@ def _shown(folder: Path) -> str:
     return shlex.quote(str(folder))
 
 
-def _tell(chosen: argparse.Namespace, display: Display, outcome: Outcome) -> int:
-    """Say what came out and where it is; give the exit code."""
-    lines = ["", *closing(display.results, display.capacities, outcome.findings, outcome.void)]
-    lines.append(f"run folder: {outcome.run_dir}")
-    if not chosen.report:
-        lines.append(f"its report: ./tidemark report {_shown(outcome.run_dir)}")
-    for line in lines:
-        display.note(line)
-    measured = any(result.valid for result in display.results)
-    return EXIT_DONE if measured and not outcome.findings else EXIT_FINDING
+def _finish(chosen: argparse.Namespace, outcome: Outcome) -> int:
+    """Print the run's answer, the report written before where it was asked for; give the exit code that it has."""
+    from reports.__main__ import main as report  # noqa: PLC0415 - it brings pandas, and matplotlib for the report
 
-
-def _reported(chosen: argparse.Namespace, run_dir: Path, measured: int) -> int:
-    """Write the report where it was asked for; give the exit code of both, the worse one."""
-    if not chosen.report:
-        return measured
-    from reports.__main__ import main as write_report  # noqa: PLC0415 - it brings pandas and matplotlib
-
-    return max(measured, write_report([str(run_dir)]))
+    return report([str(outcome.run_dir), *([] if chosen.report else ["--print"])])
 
 
 def _tell_pair(display: Display, pair: Sequence[Outcome]) -> int:
-    """Say what came out of both runs and where they are; findings are the comparison's to judge."""
-    findings = [finding for outcome in pair for finding in outcome.findings]
-    void = sum(outcome.void for outcome in pair)
-    for line in ["", *closing(display.results, display.capacities, findings, void)]:
-        display.note(line)
+    """Say where both runs are; what they found is the comparison's to judge. Give the exit code so far."""
     for outcome in pair:
         display.note(f"run folder: {outcome.run_dir}")
-    return EXIT_DONE if any(result.valid for result in display.results) else EXIT_FINDING
+    return EXIT_DONE if any(result.valid for result in display.results) else EXIT_INCONCLUSIVE
 
 
 def _settings(chosen: argparse.Namespace) -> tuple[Settings, bool]:

@@ -17,11 +17,11 @@ KAFKA, MONGO = settings.PREFIX + "KAFKA_BOOTSTRAP_SERVERS", settings.PREFIX + "M
 _MATRIX_HELP = "a TOML file, or the name of one that comes with Tidemark: {names}"
 _EXIT_CODES = f"""
 exit codes:
-  0    done, and nothing was found
-  1    done, and something was found: events lost or stored twice, the objective missed, a crash of a part;
-       or no repeat at all is valid
+  0    passed: done, and nothing was found
+  1    failed: done, and something was found: events lost or stored twice, the objective missed, a crash of a part
   2    bad usage, or a part is missing
   3    a crash of its own
+  4    inconclusive: too few valid repeats, because the machine was busy for example; it says who was guilty
   130  interrupted; the run can be resumed
 
 servers: {KAFKA} and {MONGO} name servers of your own (both, or

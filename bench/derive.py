@@ -164,8 +164,8 @@ def broken_down(identity: Identity, error: Exception, folder: Path) -> Result:
         run_number=identity.run_number,
         started_at=identity.started_at,
         valid=False,
-        reasons=["the repeat broke down before it could be measured"],
-        findings=[f"crash: {told}"],
+        reasons=[f"the repeat broke down before it could be measured: {told}"],
+        findings=[],
         offered_load_events_per_s=identity.offered_load_events_per_s,
     )
 

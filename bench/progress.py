@@ -127,14 +127,15 @@ class Display:
             self._print(f"{self._progress()} {where}: {outcome(result)} ({duration(took_s)})")
         if not result.valid:
             self._print(f"void: {where}, attempt {result.attempt}: {'; '.join(result.reasons)}", "yellow")
-        for finding in result.findings:
+        for finding in result.findings if result.valid else ():
             self._print(f"FINDING: {where}: {finding}", "bold red")
         self._show()
 
     def search_finished(self, capacity: Capacity) -> None:
         """Tell what a search for capacity came to."""
         self._searched[capacity.cell] = capacity
-        self._print(answer(capacity))
+        if self._plain:  # on a terminal it stands in the cell's row
+            self._print(answer(capacity))
         self._show()
 
     def note(self, text: str) -> None:
@@ -142,7 +143,7 @@ class Display:
         self._print(text)
 
     def close(self) -> None:
-        """Leave the last state where it is; nothing may be told afterwards but notes."""
+        """Take the display away; nothing may be told afterwards but notes."""
         if self._live is not None:
             self._live.stop()
             self._live = None
@@ -159,11 +160,6 @@ class Display:
     def __rich__(self) -> RenderableType:
         """The display at this moment."""
         return Group("", self._cells(), *self._running_lines(), self._bar())
-
-    @property
-    def capacities(self) -> tuple[Capacity, ...]:
-        """What the searches for capacity came to, those that are finished."""
-        return tuple(self._searched.values())
 
     @property
     def results(self) -> tuple[Result, ...]:
@@ -213,6 +209,7 @@ class Display:
             self._live = Live(
                 self,
                 console=self._console,
+                transient=True,  # a run ends with its answer, cell by cell
                 refresh_per_second=_REFRESH_PER_S,
                 redirect_stdout=False,
                 redirect_stderr=False,
@@ -278,7 +275,7 @@ class Display:
             place = _Marks._fields.index("running")
         elif result is None:
             place = _Marks._fields.index("to_come")
-        elif result.findings:
+        elif result.findings and result.valid:
             place = _Marks._fields.index("findings")
         else:
             place = _Marks._fields.index("fine" if result.valid else "void")

@@ -315,5 +315,5 @@ class Calibration(Struct, frozen=True, kw_only=True):
 
 
 def is_finished(attempts: Sequence[Result]) -> bool:
-    """Say whether a repeat needs no further attempt: one counts, or it was void often enough."""
-    return any(each.valid or each.findings for each in attempts) or len(attempts) >= MAX_ATTEMPTS
+    """Say whether a repeat needs no further attempt: one is valid, or it was void often enough."""
+    return any(each.valid for each in attempts) or len(attempts) >= MAX_ATTEMPTS

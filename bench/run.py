@@ -22,11 +22,9 @@ from pipeline.settings import Settings
 
 @dataclass(frozen=True)
 class Outcome:
-    """Where the bundle is, what was found in all of its repeats, and how many attempts were void."""
+    """Where the bundle is."""
 
     run_dir: Path
-    findings: tuple[str, ...]
-    void: int
 
 
 def execute(
@@ -86,7 +84,7 @@ def resume(run_dir: Path, *, display: Display, settings: Settings, local: bool) 
 
 
 def carry_out(runs: Sequence[Run], order: Sequence[Turn]) -> list[Outcome]:
-    """Run what is not finished of ``runs``, on the same servers, and say what was found in all of each.
+    """Run what is not finished of ``runs``, on the same servers, and give where each is.
 
     ``order``: every repeat of each. The runs share a display, and a session's logs are in the first one's bundle.
     """
@@ -114,16 +112,10 @@ def carry_out(runs: Sequence[Run], order: Sequence[Turn]) -> list[Outcome]:
                 raise
         for run in runs:
             run.write(status="complete", finished_at=bundle.now())
-        return [_outcome(run) for run in runs]
+        return [Outcome(run.bundle.path) for run in runs]
     finally:
         for run in runs:
             run.bundle.close()
-
-
-def _outcome(run: Run) -> Outcome:
-    results = [run.told(result) for result in run.bundle.results()]
-    findings = tuple(f"{each.cell}, round {each.round}: {finding}" for each in results for finding in each.findings)
-    return Outcome(run.bundle.path, findings, sum(not each.valid for each in results))
 
 
 async def _all(runs: Sequence[Run], order: Sequence[Turn], started: Servers) -> None:

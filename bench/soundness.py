@@ -116,7 +116,7 @@ def broken(
         reasons.append(f"generator: {unsent:.0f} events unsent > {bounds.unsent}")
     if happened.generator_exit_code != 0:
         reasons.append(f"generator: it ended with exit code {happened.generator_exit_code}, see logs/generator.log")
-    if not happened.drained:
+    if not happened.drained and not happened.crashes:  # what a part that crashed leaves is counted, and a finding
         waited_s = happened.duration_s.get("drain", 0.0)
         reasons.append(
             f"drain: the backlog was not gone after {waited_s:.0f} s, of at most {bounds.drain_timeout_s:g} s"

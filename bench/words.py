@@ -7,7 +7,7 @@ from bench.result import Capacity, Result
 
 def outcome(result: Result) -> str:
     """Say in a few words what a repeat came to."""
-    if not result.valid and not result.findings:
+    if not result.valid:
         return "void"
     parts = []
     if result.probe is not None:

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import argparse
+import shlex
 import sys
 import traceback
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pipeline.errors import TidemarkError
 
-EXIT_USAGE, EXIT_CRASH = 2, 3
+if TYPE_CHECKING:
+    from reports.verdict import Verdict
+
+EXIT_USAGE, EXIT_CRASH, EXIT_INTERRUPTED = 2, 3, 130
 LATEST = Path(__file__).parent / "latest.html"
 _EPILOG = """
 examples:
@@ -22,11 +27,12 @@ It writes report.html, figures/, summary.csv, summary.json and summary.md into t
 and a copy of the page as reports/latest.html.
 
 exit codes:
-  0  written, and nothing was found
-  1  written, and the run has findings (events lost or stored twice, the objective missed, a crash),
-     or nothing was measured: no repeat is valid
-  2  bad usage, there is no such run, it is of another schema version, or its folder cannot be written
-  3  a crash of its own
+  0    passed: every cell is decided, and nothing was found
+  1    failed: the run has findings (events lost or stored twice, the objective missed, a crash of a part)
+  2    bad usage, there is no such run, it is of another schema version, or its folder cannot be written
+  3    a crash of its own
+  4    inconclusive: no findings, but too few valid repeats; the report says who was guilty, and what to do
+  130  interrupted
 """
 
 
@@ -41,25 +47,42 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("run", nargs="?", metavar="RUN", help="a run's folder or name (default: the newest)")
     parser.add_argument("--runs", metavar="DIR", default="runs", help="where runs are looked for (default: runs)")
     parser.add_argument("--latest", metavar="FILE", default=LATEST, help="a copy of the page (default: %(default)s)")
+    parser.add_argument("--print", action="store_true", help="only print what was found: write no file")
     chosen = parser.parse_args(arguments)
     try:
         # Only now: pandas and matplotlib take seconds to import, and --help or a mistyped option need neither.
-        from reports import bundle, writing  # noqa: PLC0415
+        from reports import bundle, ending  # noqa: PLC0415
 
         folder = bundle.find(chosen.run, Path(chosen.runs))
-        judged = writing.write(folder, Path(chosen.latest))
+        if chosen.print:
+            judged = _judged(folder)
+        else:
+            from reports import writing  # noqa: PLC0415 - as above, for matplotlib
+
+            judged = writing.write(folder, Path(chosen.latest))
     except TidemarkError as error:
         sys.stderr.write(f"reports: {error}\n")
         return error.exit_code
     except OSError as error:
         sys.stderr.write(f"reports: {error.filename or 'a file'} cannot be written: {error.strerror or error}\n")
         return EXIT_USAGE
+    except KeyboardInterrupt:
+        sys.stderr.write("report: interrupted\n")
+        return EXIT_INTERRUPTED
     except Exception:  # noqa: BLE001 - the edge of the process: whatever it is, it is told, and has its exit code
         traceback.print_exc()
         sys.stderr.write("reports: a crash of its own; the lines above say where\n")
         return EXIT_CRASH
-    sys.stdout.write(writing.closing(folder, judged))
+    page = None if chosen.print else folder / "report.html"
+    sys.stdout.write(ending.text(judged, page, shlex.quote(str(folder))))
     return judged.exit_code
+
+
+def _judged(folder: Path) -> Verdict:
+    from reports import bundle, cells, verdict  # noqa: PLC0415 - as above
+
+    read = bundle.load(folder)
+    return verdict.judge(read, cells.of(read))
 
 
 if __name__ == "__main__":

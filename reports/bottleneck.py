@@ -22,7 +22,7 @@ __all__ = ["ROLE_NAMES", "STAGE_NAMES", "Bottleneck", "judge"]
 SECONDS_ENOUGH = 3.0
 """Measured, over all repeats: use is sampled once a second, and fewer samples show nothing."""
 KEPT_UP = 0.98
-"""Stored of offered in the window: a steady cell at or above it keeps up (the allowed deficit of 2%)."""
+"""Stored of offered in the window: what reports/proof.py still judges by."""
 UNEVEN = 1.5
 """Records of the busiest consumer by the mean of those that work: from here on the work is not shared evenly."""
 LOOP_LATE_MS = 50.0
@@ -86,6 +86,13 @@ def judge(
     if found.headroom or not seen.told:
         return found
     return structs.replace(found, headroom=saturation.headroom(results, seen.told, cores_there), evidence=seen.told)
+
+
+def at_limit(plan: CellPlan, results: Sequence[Result], cores_there: float) -> Bottleneck:
+    """Name the limit that these repeats reached; not determined where they reached none, or recorded too little."""
+    seen = _Seen(plan, results, cores_there, saturation.evidence(plan, results, cores_there))
+    nothing = Bottleneck(resource=UNKNOWN, because="; ".join(_disputed(seen) or [_watched(seen)]), evidence=seen.told)
+    return _thin(seen) or _at_its_limit(seen) or nothing
 
 
 def _thin(seen: _Seen) -> Bottleneck | None:
@@ -230,7 +237,7 @@ def _offered_load(seen: _Seen, capacity: Capacity | None) -> Bottleneck | None:
     if capacity is not None:
         kept_up = capacity.sustainable_events_per_s is not None and capacity.high_events_per_s is None
     else:
-        kept_up = all((result.achieved or 0.0) >= KEPT_UP for result in seen.results)
+        kept_up = all(result.kept_up for result in seen.results)
     if not kept_up:
         return None
     near = "; ".join(f"at its limit in {_in_repeats(one)}: {one.told} in the mean" for one in seen.told if one.disputed)
@@ -269,10 +276,17 @@ def _idle(seen: _Seen) -> Bottleneck | None:
     )
 
 
+def _disputed(seen: _Seen) -> list[str]:
+    return [f"{one.told} in the mean, and at its limit in {_in_repeats(one)}" for one in seen.told if one.disputed]
+
+
+def _watched(seen: _Seen) -> str:
+    return "nothing that was watched was at its limit: " + ", ".join(one.told for one in seen.told[:_MOST_TOLD])
+
+
 def _unknown(seen: _Seen, stages_ms: Mapping[str, float], beyond: Sequence[Result]) -> Bottleneck:
     """Nothing explains it: say what is known, and what would tell."""
-    said = [f"{one.told} in the mean, and at its limit in {_in_repeats(one)}" for one in seen.told if one.disputed]
-    said = said or ["nothing that was watched was at its limit: " + ", ".join(o.told for o in seen.told[:_MOST_TOLD])]
+    said = _disputed(seen) or [_watched(seen)]
     if stages_ms:
         stage = max(stages_ms, key=lambda name: stages_ms[name])
         mean = f"{formats.milliseconds(stages_ms[stage])} of {formats.milliseconds(sum(stages_ms.values()))} ms"

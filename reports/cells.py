@@ -16,7 +16,7 @@ from reports.schema import Audit, Capacity, CellPlan, Cohort, Result
 from reports.statistics import Interval
 
 STAGES = ("schedule_delay", "http_and_api", "kafka_and_backlog", "write")
-CONFIRMATION, NOT_SUSTAINED = "confirmation", "not sustained"
+NOT_SUSTAINED = "not sustained"
 _SAME_LOAD = 1e-3
 MEASURES = ("delivery_latency", "response_time", "service_time")
 ROLES = ("generator", "api", "kafka", "worker", "mongodb", "harness", "witness")
@@ -26,8 +26,9 @@ ROLES = ("generator", "api", "kafka", "worker", "mongodb", "harness", "witness")
 class Cell:
     """One cell over all its repeats. ``attempts`` has the void ones too; ``audit`` is of all ``valid`` ones.
 
-    All else is of those ``counted``: the valid ones, but of a capacity cell only the probes that confirmed its answer,
-    at that load. Its other probes are of other loads, and were picked by what came out.
+    All else is of those ``counted``: the valid ones, but of a capacity cell only the probes at the load of its answer.
+    Its other probes are of other loads. ``beyond``: the probes of the lowest load above the answer that was not
+    sustained; none of other kinds.
     """
 
     plan: CellPlan
@@ -36,6 +37,7 @@ class Cell:
     attempts: tuple[Repeat, ...]
     valid: tuple[Repeat, ...]
     counted: tuple[Repeat, ...]
+    beyond: tuple[Repeat, ...]
     throughput: Interval | None
     """Geometric mean (events/s) and interval; None without a valid repeat, or where one stored nothing."""
     offered_load: float | None
@@ -99,7 +101,7 @@ def _cell(plan: CellPlan, bundle: Bundle, names: Naming) -> Cell:
     attempts = bundle.of_cell(plan.id)
     valid = tuple(repeat for repeat in attempts if repeat.result.valid)
     capacity = bundle.capacities.get(plan.id)
-    counted = _confirming(valid, capacity) if plan.kind == CAPACITY else valid
+    counted = _at_answer(valid, capacity) if plan.kind == CAPACITY else valid
     results = [repeat.result for repeat in counted]
     beyond = _beyond(valid, capacity)
     requests = sum(result.requests or 0 for result in results)
@@ -113,6 +115,7 @@ def _cell(plan: CellPlan, bundle: Bundle, names: Naming) -> Cell:
         attempts=attempts,
         valid=valid,
         counted=counted,
+        beyond=beyond,
         throughput=statistics.log_t_interval([result.throughput_events_per_s or 0.0 for result in results]),
         offered_load=_mean([r.offered_load_events_per_s for r in results]),
         achieved=_mean([r.achieved for r in results]),
@@ -130,11 +133,11 @@ def _cell(plan: CellPlan, bundle: Bundle, names: Naming) -> Cell:
         },
         bottleneck=bottleneck.judge(
             plan,
-            results or beyond,
+            results or [repeat.result for repeat in beyond],
             bundle.manifest.hardware.cores,
             stages,
             capacity=capacity,
-            beyond=beyond,
+            beyond=[repeat.result for repeat in beyond],
         ),
         idle_consumers=max((sum(c.idle for c in r.consumers) for r in results), default=0),
         capacity=capacity,
@@ -142,41 +145,38 @@ def _cell(plan: CellPlan, bundle: Bundle, names: Naming) -> Cell:
     )
 
 
-def _confirming(valid: Sequence[Repeat], capacity: Capacity | None) -> tuple[Repeat, ...]:
-    """Give the probes that confirmed the answer, at the answer's load; none where there is no answer."""
+def _at_answer(valid: Sequence[Repeat], capacity: Capacity | None) -> tuple[Repeat, ...]:
+    """Give the probes at the load of the answer; none where there is no answer."""
     if capacity is None or capacity.sustainable_events_per_s is None:
         return ()
+    answer = capacity.sustainable_events_per_s
     return tuple(
         repeat
         for repeat in valid
         if repeat.result.probe is not None
-        and repeat.result.probe.step == CONFIRMATION
-        and math.isclose(
-            repeat.result.offered_load_events_per_s or 0.0, capacity.sustainable_events_per_s, rel_tol=_SAME_LOAD
-        )
+        and math.isclose(repeat.result.offered_load_events_per_s or 0.0, answer, rel_tol=_SAME_LOAD)
     )
 
 
-def _beyond(valid: Sequence[Repeat], capacity: Capacity | None) -> list[Result]:
-    """Give the probes of the lowest load above the answer that was not sustained; none of other kinds."""
+def _beyond(valid: Sequence[Repeat], capacity: Capacity | None) -> tuple[Repeat, ...]:
+    """Give the probes of the lowest load above the answer that was not sustained."""
     answer = capacity.sustainable_events_per_s or 0.0 if capacity else 0.0
-    failed: dict[float, list[Result]] = {}
-    for result in (repeat.result for repeat in valid):
-        load = result.offered_load_events_per_s or 0.0
-        if result.probe is not None and result.probe.verdict == NOT_SUSTAINED and load > answer:
-            failed.setdefault(load, []).append(result)
-    return failed[min(failed)] if failed else []
+    failed: dict[float, list[Repeat]] = {}
+    for repeat in valid:
+        load, probe = repeat.result.offered_load_events_per_s or 0.0, repeat.result.probe
+        if probe is not None and probe.verdict == NOT_SUSTAINED and load > answer:
+            failed.setdefault(load, []).append(repeat)
+    return tuple(failed[min(failed)]) if failed else ()
 
 
 def _pool(valid: Sequence[Repeat]) -> tuple[dict[str, Distribution], tuple[str, ...]]:
     """Add the histograms of all valid repeats; a repeat that should have a log and has none is told."""
     found: dict[str, list[Distribution]] = {}
-    notes = []
+    notes, missing = [], []
     for repeat in valid:
         path = repeat.path / "latency.hlog"
         if not path.is_file():
-            if repeat.result.delivery_latency_ms is not None:
-                notes.append(f"{repeat.name}: latency.hlog is missing, its durations are not in the percentiles")
+            missing += [repeat.name] if repeat.result.delivery_latency_ms is not None else []
             continue
         try:
             log = hlog.read(path, MEASURES)
@@ -185,6 +185,9 @@ def _pool(valid: Sequence[Repeat]) -> tuple[dict[str, Distribution], tuple[str, 
             continue
         for tag, distribution in log.items():
             found.setdefault(tag, []).append(distribution)
+    if missing:
+        which = missing[0] if len(missing) == 1 else f"{missing[0]} and {len(missing) - 1} more"
+        notes.insert(0, f"{which}: latency.hlog is missing, the durations are not in the percentiles")
     pooled = {tag: hlog.pool(distributions) for tag, distributions in found.items()}
     return {tag: one for tag, one in pooled.items() if one is not None}, tuple(notes)
 

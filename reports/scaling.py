@@ -128,7 +128,7 @@ def _unusable(cell: Cell, value: float | None, low: float | None, high: float | 
     """Say what else keeps a level out of a fit."""
     n = _consumers(cell)
     if value is None or value <= 0:
-        return f"there is no throughput at N = {n}"
+        return f"there is no throughput at N = {n}" if cell.valid else f"no repeat at N = {n} is valid"
     if cell.idle_consumers:
         return f"{formats.plural(cell.idle_consumers, 'consumer')} of N = {n} had no partition"
     bound = cell.bottleneck

@@ -9,12 +9,13 @@ from typing import Any
 import msgspec
 import pandas as pd
 
-from reports import advice, formats, scaling, statistics, verdict
+from reports import advice, breaking, formats, scaling, statistics, verdict
+from reports.answer import Row
 from reports.bundle import CAPACITY, Bundle, Repeat
 from reports.ceilings import shares
 from reports.cells import MEASURES, Cell
 from reports.schema import Probe
-from reports.tables import Table, account, capacity, span, table
+from reports.tables import Table, account, answers, capacity, span, table
 from reports.verdict import Verdict
 
 
@@ -30,18 +31,22 @@ def to_json(bundle: Bundle, cells: Sequence[Cell], judged: Verdict) -> str:
         "run_id": bundle.manifest.run_id,
         "status": bundle.manifest.status,
         "level": judged.level,
+        "exit_code": judged.exit_code,
         "finding": judged.sentence,
         "findings": [{"repeat": finding.repeat, "finding": finding.text} for finding in judged.findings],
+        "undecided": list(judged.undecided),
+        "culprits": list(judged.culprits),
         "cautions": list(judged.cautions),
+        "answers": [_answer(row) for row in judged.rows],
         "sustainable_throughput": msgspec.to_builtins(judged.sustained.capacity if judged.sustained else None),
         "valid_repeats": sum(repeat.result.valid for repeat in bundle.repeats),
         "void_attempts": [
-            {"repeat": repeat.name, "reasons": list(repeat.result.reasons)}
+            {"repeat": repeat.name, "reasons": list(repeat.result.reasons), "seen": list(repeat.result.findings)}
             for repeat in bundle.repeats
             if not repeat.result.valid
         ],
-        "audit": msgspec.to_builtins(verdict.total([each for each in bundle.repeats if each.result.valid])),
-        "cells": [_cell(cell) for cell in cells],
+        "audit": msgspec.to_builtins(verdict.total(bundle.valid)),
+        "cells": [_cell(cell, bundle.manifest.hardware.cores) for cell in cells],
         "scaling": msgspec.to_builtins(scaling.of(cells)),
         "advice": msgspec.to_builtins(advice.for_report(bundle, cells)),
         "ceilings": _ceilings(bundle, cells),
@@ -66,13 +71,13 @@ def _ceilings(bundle: Bundle, cells: Sequence[Cell]) -> dict[str, Any]:
 
 
 def to_markdown(bundle: Bundle, cells: Sequence[Cell], judged: Verdict) -> str:
-    """The finding, the account of every event, and a table of the cells."""
-    lines = [f"# {bundle.manifest.run_id}", "", f"**{judged.sentence}**", ""]
-    lines += [f"- FINDING: {finding.repeat}: {finding.text}" for finding in judged.findings]
-    lines += [f"- {caution}" for caution in judged.cautions]
-    if judged.findings or judged.cautions:
-        lines.append("")
-    for identity in account.identities(verdict.total([each for each in bundle.repeats if each.result.valid])):
+    """The answer in a line and a table, the account of every event, and what else the cells measured."""
+    lines = [f"# {bundle.manifest.run_id}", "", f"**{judged.outcome}: {judged.sentence}**", ""]
+    said = [f"- FINDING: {finding.repeat}: {finding.text}" for finding in judged.findings]
+    said += [f"- {each}" for each in (*judged.evidence, *judged.undecided, *judged.culprits, *judged.cautions)]
+    lines += [*said, ""] if said else []
+    lines += [*markdown(answers.of(judged.rows)), ""] if judged.rows else []
+    for identity in account.identities(verdict.total(bundle.valid)):
         parts = " + ".join(f"{count:,} {name}" for name, count in identity.parts)
         name, whole = identity.whole
         lines += [f"{whole:,} {name} {'=' if identity.closes else '≠'} {parts}  "]
@@ -141,6 +146,8 @@ def _row(repeat: Repeat) -> dict[str, Any]:
         row |= {f"{measure}_{name}_ms": getattr(percentiles, name, None) for name in (*statistics.PERCENTILES, "max")}
     if result.probe:
         row |= {f"probe_{name}": value for name, value in _probe(result.probe).items()}
+    if result.keeping_up:
+        row |= {f"keeping_up_{name}": value for name, value in msgspec.to_builtins(result.keeping_up).items()}
     if result.audit:
         row |= msgspec.to_builtins(result.audit)
     return row | {f"cpu_cores_{role}": used for role, used in result.cpu_cores_per_role.items()}
@@ -150,7 +157,12 @@ def _probe(probe: Probe) -> dict[str, Any]:
     return {**msgspec.to_builtins(probe), "why": "; ".join(probe.why)}
 
 
-def _cell(cell: Cell) -> dict[str, Any]:
+def _answer(row: Row) -> dict[str, Any]:
+    drained = row.drained.mean if row.drained else None
+    return {**row._asdict(), "label": row.label.replace("\u00a0", " "), "drained": drained}
+
+
+def _cell(cell: Cell, cores_there: float) -> dict[str, Any]:
     return {
         "cell": cell.plan.id,
         "kind": cell.plan.kind,
@@ -173,4 +185,5 @@ def _cell(cell: Cell) -> dict[str, Any]:
         "idle_consumers": cell.idle_consumers,
         "audit": msgspec.to_builtins(cell.audit),
         "capacity": msgspec.to_builtins(cell.capacity),
+        "breaks_first": msgspec.to_builtins(breaking.of(cell, cores_there)),
     }

@@ -1,4 +1,4 @@
-"""Writes the report beside its bundle, and says in a few lines what it found."""
+"""Writes the report beside its bundle."""
 
 from __future__ import annotations
 
@@ -10,8 +10,6 @@ from pathlib import Path
 from reports import bundle, cells, page, summary, verdict
 from reports.figures.panel import Panel
 from reports.verdict import Verdict
-
-_MOST_FINDINGS = 10
 
 
 def write(folder: Path, latest: Path) -> Verdict:
@@ -35,16 +33,6 @@ def write(folder: Path, latest: Path) -> Verdict:
     if os.access(latest.parent, os.W_OK):
         write_file(latest, made.html)
     return judged
-
-
-def closing(folder: Path, judged: Verdict) -> str:
-    """Give the lines to print: the finding, what a reader must know, and where the report is."""
-    lines = [judged.sentence]
-    lines += [f"  FINDING: {each.repeat}: {each.text}" for each in judged.findings[:_MOST_FINDINGS]]
-    if len(judged.findings) > _MOST_FINDINGS:
-        lines.append(f"  and {len(judged.findings) - _MOST_FINDINGS} more, all in the report")
-    lines += [f"  {caution}" for caution in judged.cautions]
-    return "\n".join([*lines, f"report: {folder / 'report.html'}"]) + "\n"
 
 
 def _write_figures(folder: Path, figures: Sequence[Panel]) -> None:

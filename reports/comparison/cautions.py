@@ -48,7 +48,8 @@ def of_cells(pairs: Sequence[tuple[Cell, Cell]], only: Sequence[Sequence[str]], 
 
 def of_run(side: str, bundle: Bundle, cells: Sequence[Cell]) -> Iterator[str]:
     """Pass on what the report of each run says to its reader."""
-    for caution in verdict.judge(bundle, cells).cautions:
+    judged = verdict.judge(bundle, cells)
+    for caution in (*judged.undecided, *judged.cautions):
         yield f"{side}: {caution}"
 
 

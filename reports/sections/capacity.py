@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from reports import breaking
 from reports.cells import Cell
 from reports.figures import answers
 from reports.figures import capacity as figures
@@ -24,12 +25,18 @@ _HOW_DRAWN = (
 )
 
 
-def section(cells: Sequence[Cell]) -> Section:
-    """Answers first, then delivery latency against load, then the probes behind a summary for each cell."""
+def section(cells: Sequence[Cell], cores_there: float) -> Section:
+    """Answers and what breaks above them, then delivery latency against load, then each cell's probes behind a summary.
+
+    ``cores_there``: of the machine, 0 where that is not known.
+    """
     parts = [
         Part(words=(_WHAT,), figures=tuple(answers.panels(cells))),
         Part(table=tables.answers(cells)),
     ]
+    broken = [(cell, broke) for cell in cells if (broke := breaking.of(cell, cores_there))]
+    if broken:
+        parts.append(Part("What breaks first above it", table=tables.broken(broken)))
     drawn = tuple(figures.curves(cells))
     if drawn:
         parts.append(Part("Delivery latency against offered load", words=(_HOW_DRAWN,), figures=drawn))

@@ -15,6 +15,7 @@ from reports.tables import counters, repeats, soundness
 _BACKLOG = (
     "Records in Kafka that the group has not committed, each second; a line for each valid repeat, thick in the window."
 )
+_NO_FINDING = " (void, so it counts as no finding)"
 _MOST_PANELS = 15
 """In sight, of all kinds together."""
 
@@ -38,7 +39,8 @@ def by_kind(groups: dict[str, list[Cell]]) -> dict[str, tuple[CellDetails, ...]]
 
 def cell(of: Cell, seconds: Panel | None = None) -> CellDetails:
     """Everything about one cell that the other sections leave out; ``seconds``: the limit that it reached, if any."""
-    findings = [f"{repeat.name}: {text}" for repeat in of.attempts for text in repeat.result.findings]
+    told_of = [(repeat, text) for repeat in of.attempts for text in repeat.result.findings]
+    findings = [f"{repeat.name}{'' if repeat.result.valid else _NO_FINDING}: {text}" for repeat, text in told_of]
     parts = [Part(words=tuple(findings), table=repeats.repeats_of(of))]
     if of.void_attempts:
         parts.append(Part(table=soundness.void_attempts_of(of.attempts)))
@@ -56,7 +58,8 @@ def cell(of: Cell, seconds: Panel | None = None) -> CellDetails:
         parts.append(Part("Consumers", words=(idle,), table=repeats.consumers_of(of)))
     told = [(name, formats.value(value)) for name, value in of.plan.axes.items() if value is not None]
     parts.append(Part("Axes", words=("; ".join(f"{axes_of.title(name)}: {value}" for name, value in told) + ".",)))
-    alarm = formats.plural(len(findings), "finding") if findings else ""
+    number = sum(repeat.result.valid for repeat, _ in told_of)
+    alarm = formats.plural(number, "finding") if number else ""
     return CellDetails(f"cell-{of.plan.id}", of.sentence, f"{of.plan.id}: {_remark(of)}", alarm, tuple(parts))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from reports.answer import DRAIN
 from reports.bundle import CAPACITY
 from reports.cells import Cell
 from reports.figures import bars, percentiles, waterfall
@@ -15,13 +16,15 @@ _WHAT_IS_TIMED = (
     "Delivery latency runs from the intended send to the acknowledged write, response time from the intended send to "
     "the response: a request that goes out late counts from when it was due."
 )
-_NO_STEADY = "No steady cell has a valid repeat in this run, so there is nothing to show here."
+_NOT_LOADED = "This run has no cell with a load through HTTP, so there is nothing to show here."
+_NO_VALID = "No cell with a load has a valid repeat at a load that it held, so there is nothing to show here."
+_NO_LOGS = "The histograms (latency.hlog) of this run are not there, so there is nothing to show here."
 _THE_STAGES = (
     "Schedule delay: intended to sent. HTTP and API: sent to Kafka's record timestamp. Kafka and backlog: until the "
     "worker fetched. Write: until MongoDB acknowledged. They add up to the delivery latency, event by event: in the "
     "waterfalls each bar starts where the one before ends, and the last is their sum."
 )
-_AT_ANSWERS = "Capacity cells: the probes that confirmed the answer, at that load."
+_AT_ANSWERS = "Capacity cells: the probes at the load of the answer, pooled."
 _HEADINGS = {CAPACITY: "Capacity cells, at their sustainable throughput"}
 
 
@@ -29,7 +32,7 @@ def section(cells: Sequence[Cell]) -> Section:
     """Percentile curves of delivery latency and response time, and the same as tables."""
     timed = [cell for cell in cells if cell.pooled]
     if not timed:
-        return Section(*_DURATIONS, (Part(words=(_NO_STEADY,)),))
+        return Section(*_DURATIONS, (Part(words=(_nothing(cells),)),))
     # Those of a capacity cell were measured at its answer: near the objective, and off the scale of the others.
     curves = [cell for cell in timed if cell.plan.kind != CAPACITY] or timed
     words = (_WHAT_IS_TIMED, percentiles.gate_sentence(curves))
@@ -44,11 +47,19 @@ def section(cells: Sequence[Cell]) -> Section:
     return Section(*_DURATIONS, parts)
 
 
+def _nothing(cells: Sequence[Cell]) -> str:
+    """Say why there are no durations: no load, no valid repeat of one, or no file."""
+    loaded = [cell for cell in cells if cell.plan.kind != DRAIN]
+    if not loaded:
+        return _NOT_LOADED
+    return _NO_LOGS if any(cell.counted for cell in loaded) else _NO_VALID
+
+
 def stages(cells: Sequence[Cell]) -> Section:
     """Where delivery latency is spent, in the mean and around its p99, kind by kind."""
     having = [cell for cell in cells if cell.stages_ms]
     kinds = list(dict.fromkeys(cell.plan.kind for cell in having))
-    parts = [Part(words=(_THE_STAGES if having else _NO_STEADY,))]
+    parts = [Part(words=(_THE_STAGES if having else _nothing(cells),))]
     for kind in kinds:
         heading = _HEADINGS.get(kind, f"{kind.capitalize()} cells") if len(kinds) > 1 else ""
         parts += _waterfalls([cell for cell in having if cell.plan.kind == kind], heading)

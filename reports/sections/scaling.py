@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from reports import advice, formats, scaling
 from reports.advice import Advice
+from reports.answer import DRAIN
 from reports.bundle import Bundle
 from reports.cells import Cell
 from reports.configurations import Configuration
@@ -26,6 +27,7 @@ _HOW_DRAWN = (
 )
 _NO_LEVELS = "No two cells of this run differ in their consumers alone, so there is no scaling to speak of."
 _NO_PROOF = "No cell of this run measured the whole path (steady or capacity cells do), so nothing can be advised."
+_NOTHING_VALID = "No cell that measures the whole path has a valid repeat, so nothing can be advised."
 _HOW_TO_ASK = "Another load or objective: ./tidemark bench advise {run} --target EVENTS_PER_S --objective OBJECTIVE"
 
 
@@ -85,7 +87,8 @@ def advised(bundle: Bundle, cells: Sequence[Cell]) -> Section:
     """What to run for a few round loads, each with its proof, or what to measure where nothing holds it."""
     given = advice.for_report(bundle, cells)
     if not given:
-        return Section("advice", "Which configuration for which load", "Advice", (Part(words=(_NO_PROOF,)),))
+        words = _NO_PROOF if all(cell.plan.kind == DRAIN for cell in cells) else _NOTHING_VALID
+        return Section("advice", "Which configuration for which load", "Advice", (Part(words=(words,)),))
     first = given[0]
     told = ", ".join(f"{name} {formats.value(value)}" for name, value in first.conditions.items())
     words = (

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from reports import statistics
 from reports.cells import Cell
 from reports.figures import throughput as figures
@@ -34,7 +36,7 @@ def section(by_kind: dict[str, list[Cell]], judged: Verdict) -> Section:
             scale = "Colours run from half of the highest value (or the lowest, if lower) to the highest."
             words.append(f"Numbers and large marks: {statistics.INTERVAL_LABEL}; {how}. {scale}")
             words.append(_CUT if figures.cuts_an_interval(cells) else "")
-            words.append(_rivalry(judged) if kind == "drain" else "It is bounded by the offered load.")
+            words.append(_rivalry(judged, cells) if kind == "drain" else "It is bounded by the offered load.")
             drawn = tuple(figures.panels(cells, kind))
         table = measured.steady(cells) if kind != "drain" else None
         parts.append(Part(f"{kind.capitalize()} cells", tuple(words), drawn, table))
@@ -42,18 +44,39 @@ def section(by_kind: dict[str, list[Cell]], judged: Verdict) -> Section:
     return Section("throughput", "Throughput of partitions × consumers", "Throughput", tuple(parts))
 
 
-def _rivalry(judged: Verdict) -> str:
-    """Say which cells this run does not tell apart from the best."""
-    if judged.best is None or judged.best.throughput is None:
+def _rivalry(judged: Verdict, drains: Sequence[Cell]) -> str:
+    """Say which cells this run does not tell apart from the best, and of which it cannot say."""
+    best = judged.best
+    if best is None or best.throughput is None:
+        return "No drain has a valid repeat."
+    others = [cell for cell in drains if cell is not best]
+    single = [cell for cell in others if cell.throughput and cell.throughput.low is None]
+    void = [cell for cell in others if cell.throughput is None]
+    if not others:
         return ""
-    if judged.best.throughput.low is None:
-        return f"{judged.best.label} is the highest, but one repeat gives no interval: the order is not settled."
-    if not judged.rivals:
-        return f"The interval of {judged.best.label} is apart from that of every other cell."
-    names = "; ".join(cell.label for cell in judged.rivals[:_NAMED])
-    more = len(judged.rivals) - _NAMED
-    names += f" and {plural(more, 'other cell')}" if more > 0 else ""
+    if best.throughput.low is None:
+        return f"{best.label} is the highest, but one repeat gives no interval: the order is not settled.{_void(void)}"
+    if len(single) + len(void) == len(others):
+        return f"{best.label} has no other cell to be held against.{_single(single)}{_void(void)}"
+    rivals = [cell for cell in judged.rivals if cell not in single]
+    if not rivals:
+        every = "every other cell" if not single and not void else "every other cell that has one"
+        return f"The interval of {best.label} is apart from that of {every}.{_single(single)}{_void(void)}"
     return (
-        f"{judged.best.label} is the highest, but its interval overlaps {_THAT[len(judged.rivals) > 1]} of {names} "
-        f"(partitions × consumers): the order among them is not settled."
+        f"{best.label} is the highest, but its interval overlaps {_THAT[len(rivals) > 1]} of {_named(rivals)} "
+        f"(partitions × consumers): the order among them is not settled.{_single(single)}{_void(void)}"
     )
+
+
+def _named(cells: Sequence[Cell]) -> str:
+    names = "; ".join(cell.label for cell in cells[:_NAMED])
+    more = len(cells) - _NAMED
+    return names + (f" and {plural(more, 'other cell')}" if more > 0 else "")
+
+
+def _single(cells: Sequence[Cell]) -> str:
+    return f" One repeat, so no interval: {_named(cells)}." if cells else ""
+
+
+def _void(cells: Sequence[Cell]) -> str:
+    return f" Without a valid repeat: {_named(cells)}." if cells else ""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from reports import formats, searches
+from reports.breaking import Broke
 from reports.bundle import Repeat
 from reports.cells import Cell
 from reports.schema import Capacity
@@ -40,6 +41,12 @@ def answers(cells: Sequence[Cell]) -> Table:
     ]
     words = ["confirmed", "objective", "how the search ended"]
     return table([*heads, *words], rows, words=words)
+
+
+def broken(found: Sequence[tuple[Cell, Broke]]) -> Table:
+    """One row a capacity cell: what broke first above its answer, and the evidence."""
+    rows = [[cell.label, broke.short, broke.because] for cell, broke in found]
+    return table(["partitions × consumers", "what breaks first", "evidence"], rows, text=3)
 
 
 def _sustainable(found: Capacity | None) -> str:

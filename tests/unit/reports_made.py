@@ -83,6 +83,7 @@ def cell(kind: str, results: Sequence[Result], **fields: Any) -> Cell:
         "attempts": repeats,
         "valid": tuple(repeat for repeat in repeats if repeat.result.valid),
         "counted": tuple(repeat for repeat in repeats if repeat.result.valid),
+        "beyond": (),
         "throughput": statistics.log_t_interval(values),
         "offered_load": None,
         "achieved": None,

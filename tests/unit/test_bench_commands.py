@@ -13,11 +13,11 @@ import pytest
 import reports.__main__
 from bench import __main__ as command
 from bench import matrix, plan
-from bench.progress import Display
-from bench.result import Result
 from bench.run import Outcome
 from tests.unit.reports_bundle import Cell, Plan, write
 
+Patch = pytest.MonkeyPatch
+Captured = pytest.CaptureFixture[str]
 ROOT = Path(__file__).parents[2]
 KAFKA, MONGO = "PIPELINE_KAFKA_BOOTSTRAP_SERVERS", "PIPELINE_MONGO_URI"
 
@@ -41,7 +41,7 @@ def test_help_has_examples_and_exit_codes(of: tuple[str, ...]) -> None:
     assert done.returncode == 0
     command = {"run": "bench", "perf": "perf"}.get("".join(of), " ".join(["bench", *of]))
     assert f"./tidemark {command}" in done.stdout.split("examples:")[1]
-    for code in ("0 ", "1 ", "2 ", "3 ", "130"):
+    for code in ("0 ", "1 ", "2 ", "3 ", "4 ", "130"):
         assert f"\n  {code} " in done.stdout.split("exit codes:")[1]
 
 
@@ -148,56 +148,30 @@ def test_an_interrupted_run_says_how_to_go_on(capsys: pytest.CaptureFixture[str]
     assert capsys.readouterr().out.endswith("go on with: ./tidemark bench resume runs/one\n")
 
 
-def display_of_a_run(*, valid: bool) -> Display:
-    wanted = matrix.load("smoke")
-    cell = wanted.cells[0]
-    result = Result(
-        cell=cell.id,
-        kind=cell.kind,
-        axes=cell.axes(),
-        round=1,
-        attempt=1,
-        run_number=1,
-        started_at="2026-11-22T10:00:00Z",
-        valid=valid,
-        reasons=[] if valid else ["late"],
-        findings=[],
-    )
-    display = Display(plain=True)
-    display.begin(plan.order(wanted), [result])
-    return display
-
-
-def test_a_run_without_a_valid_repeat_is_no_success(capsys: pytest.CaptureFixture[str]) -> None:
-    chosen = command._parser().parse_args(["run", "smoke"])
-    assert command._tell(chosen, display_of_a_run(valid=False), Outcome(Path("runs/one"), (), 1)) == 1
-    assert "no repeat is valid" in capsys.readouterr().out
-
-
-@pytest.mark.parametrize(("findings", "code"), [((), 0), (("drain-p1-c1, round 1: lost: 3 events",), 1)])
-def test_findings_are_printed_and_are_the_exit_code(
-    findings: tuple[str, ...], code: int, capsys: pytest.CaptureFixture[str]
-) -> None:
-    chosen = command._parser().parse_args(["run", "smoke"])
-    assert command._tell(chosen, display_of_a_run(valid=True), Outcome(Path("runs/one"), findings, 0)) == code
-    printed = capsys.readouterr().out
-    assert "run folder: runs/one" in printed
-    assert "./tidemark report runs/one" in printed
-    assert ("lost: 3 events" in printed) is bool(findings)
-
-
-@pytest.mark.parametrize(("lost", "measured", "code"), [(0, 0, 0), (0, 1, 1), (12, 0, 1)])
-def test_the_exit_code_is_the_worse_of_run_and_report(
-    lost: int, measured: int, code: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("options", [(), ("--report",)])
+@pytest.mark.parametrize(("lost", "void", "code"), [(0, 0, 0), (12, 0, 1), (0, 3, 4), (12, 3, 1)])
+def test_a_run_ends_with_what_its_report_says_and_with_its_exit_code(
+    lost: int,
+    void: int,
+    code: int,
+    options: tuple[str, ...],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: Captured,
 ) -> None:
     monkeypatch.setattr(reports.__main__, "LATEST", tmp_path / "latest.html")  # the user's stays as it is
-    cell = Cell("drain-c1", "drain", {"consumers": 1})
-    run_dir = write(tmp_path, Plan([cell], rounds=2, lost={("drain-c1", 1): lost} if lost else {}))
-    chosen = command._parser().parse_args(["run", "smoke", "--report"])
-    assert command._reported(chosen, run_dir, measured) == code
-    assert (run_dir / "report.html").exists()
+    cells = [Cell(f"drain-c{number}", "drain", {"consumers": number}) for number in (1, 2)]
+    rounds = {(cells[1].id, number): void for number in (1, 2)} if void else {}
+    run_dir = write(tmp_path, Plan(cells, rounds=2, lost={("drain-c1", 1): lost} if lost else {}, void=rounds))
+    chosen = command._parser().parse_args(["run", "smoke", *options])
+    assert command._finish(chosen, Outcome(run_dir)) == code
+    ended = capsys.readouterr().out
+    assert (run_dir / "report.html").exists() is bool(options)
+    again = ([] if options else ["--print"]) + [str(run_dir), "--latest", str(tmp_path / "latest.html")]
+    assert reports.__main__.main(again) == code
+    assert capsys.readouterr().out == ended
 
 
 def test_a_report_that_cannot_be_written_is_told_by_the_exit_code(tmp_path: Path) -> None:
     chosen = command._parser().parse_args(["run", "smoke", "--report"])
-    assert command._reported(chosen, tmp_path / "nowhere", 1) == 2
+    assert command._finish(chosen, Outcome(tmp_path / "nowhere")) == 2

@@ -11,7 +11,6 @@ import pytest
 from rich.console import Console
 
 from bench import matrix, plan, progress
-from bench.closing import closing
 from bench.plan import PlannedRepeat
 from bench.progress import Display
 from bench.result import Audit, Percentiles, Result
@@ -199,28 +198,3 @@ def test_a_screen_without_unicode_gets_plain_marks() -> None:
     display = Display(console)
     display.begin(ORDER)
     assert display._marks == progress._ASCII
-
-
-def test_the_last_words_tell_the_fastest_drain_the_audit_and_the_findings() -> None:
-    drains = [result_of(planned) for planned in ORDER if planned.cell.kind == "drain"]
-    steady = next(result_of(planned) for planned in ORDER if planned.cell.kind == "steady")
-    lines = list(closing([*drains, steady], [], ["drain-p1-c1, round 2: lost: 3 events"], 2))
-    assert lines[0] == f"drained fastest: {drains[0].cell} with 41,234 events/s"
-    assert lines[1] == f"highest delivery latency: p99 33.4 ms, in {steady.cell}, round 1"
-    assert lines[2] == "audit: 19,000 events accepted, 18,962 of them stored, in 19 valid repeats"
-    assert lines[3].startswith("2 attempts void")
-    assert lines[4:] == ["FINDINGS: 1", "  drain-p1-c1, round 2: lost: 3 events"]
-
-
-def test_the_last_words_of_a_clean_run_and_of_one_without_a_valid_repeat_differ() -> None:
-    assert list(closing([result_of(ORDER[0])], (), (), 0))[-1] == "no findings"
-    assert (
-        list(closing([result_of(ORDER[0], valid=False)], (), (), 3))[-1] == "nothing was measured: no repeat is valid"
-    )
-
-
-def test_many_findings_are_counted_and_not_all_printed() -> None:
-    lines = list(closing([], [], [f"finding {number}" for number in range(25)], 0))
-    assert "FINDINGS: 25" in lines
-    assert lines[-1] == "  and 15 more, in the report"
-    assert len(lines) == 12

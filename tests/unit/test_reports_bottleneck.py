@@ -20,12 +20,14 @@ from reports.schema import (
     MongoUse,
     Probe,
     Result,
+    Sustained,
     Window,
 )
 from reports.statistics import Interval
 
 DRAIN = CellPlan("c", "drain", {"consumers": 1, "partitions": 3, "key_skew": 0.0})
 STEADY = CellPlan("s", "steady", {"api_processes": 1, "generator_processes": 1, "consumers": 1, "partitions": 3})
+KEPT_UP = Sustained(1.0, 0.5, 2.0, 20.0, "sustained", holds=True)
 IDLE_MACHINE = {"kafka": 0.1, "worker": 0.4, "mongodb": 0.6}
 
 
@@ -126,12 +128,12 @@ class TestOneRole:
 
 class TestNothingAtItsLimit:
     def test_a_steady_cell_that_keeps_up_is_bound_by_its_load(self) -> None:
-        found = judge(result(achieved=0.995), plan=STEADY)
+        found = judge(result(keeping_up=KEPT_UP), plan=STEADY)
         assert (found.resource, found.name, found.next_axis) == ("offered_load", "the offered load", "offered_load")
         assert found.because == "not saturated at this load: what was offered was stored"
 
     def test_it_is_told_how_near_a_limit_was(self) -> None:
-        calm, busy = result(achieved=1.0), result({"mongodb": 1.85}, achieved=1.0)
+        calm, busy = result(keeping_up=KEPT_UP), result({"mongodb": 1.85}, keeping_up=KEPT_UP)
         found = judge(calm, calm, busy, plan=STEADY)
         assert found.resource == "offered_load"
         assert "at its limit in 1 of 3 repeats: the machine's CPU" in found.because

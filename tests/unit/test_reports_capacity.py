@@ -83,19 +83,20 @@ def test_the_sentence_and_the_tiles_begin_with_what_was_found_sustained(run: Pat
     read = bundle.load(run)
     all_views = cells.of(read)
     judged = verdict.judge(read, all_views)
-    assert breakable(judged.sentence).startswith(
-        "2 consumers on 4 partitions per topic sustain 23,100 events/s (95% interval of the limit 22,300 to 24,700) at "
-        "p99 delivery latency ≤ 1 s; the fastest drain, 1 consumer on 3 partitions per topic, reached "
+    assert judged.sentence.startswith(
+        "4 partitions × 2 consumers held 23,100 events/s (limit 22,300–24,700) at p99 ≤ 1 s; "
     )
     assert f"Sustainable throughput not confirmed by repeats: {label(1, 1)}." in judged.cautions
     html = page.make(read, all_views, judged).html
     assert html.index("<dt>sustainable throughput</dt>") < html.index("<dt>highest drain throughput</dt>")
 
 
-def test_searches_that_found_nothing_say_so_first(tmp_path: Path) -> None:
+def test_searches_that_found_nothing_say_so_first_and_are_a_finding(tmp_path: Path) -> None:
     (*_, nothing) = searched_cells()
     read = bundle.load(write(tmp_path, Plan([nothing], rounds=1, requests=400)))
-    assert verdict.judge(read, cells.of(read)).sentence.startswith("No load was found sustained in 1 search")
+    judged = verdict.judge(read, cells.of(read))
+    assert judged.sentence.startswith("No load was held at p99 ≤ 1 s, not even ")
+    assert (judged.level, [each.repeat for each in judged.findings]) == ("failed", [nothing.id])
 
 
 def test_the_answers_table_has_interval_confirmation_and_end(views: dict[str, View]) -> None:

@@ -100,21 +100,21 @@ def test_a_repeat_that_stored_nothing_leaves_no_geometric_mean(tmp_path: Path) -
 
 
 class TestCapacityCells:
-    """Probes are of different loads, and those of the search were picked by what came out."""
+    """Probes are of different loads: those at the load of the answer count."""
 
     PROBES = (("climb", 4_000.0, True), ("climb", 16_000.0, False), ("bisection", 8_000.0, True))
     CONFIRMED = (*PROBES, ("confirmation", 8_000.0, True), ("confirmation", 8_000.0, True))
     ANSWER = (8_000.0, 7_500.0, 9_000.0)
 
-    def test_figures_come_from_the_confirmation_probes_at_the_answers_load(self, tmp_path: Path) -> None:
+    def test_figures_come_from_all_valid_probes_at_the_answers_load(self, tmp_path: Path) -> None:
         run = write(tmp_path, Plan([Cell("cap", "capacity", {}, self.CONFIRMED, self.ANSWER)], requests=400))
         cell = views(run)["cap"]
-        assert (len(cell.attempts), len(cell.valid), len(cell.counted)) == (5, 5, 2)
+        assert (len(cell.attempts), len(cell.valid), len(cell.counted)) == (5, 5, 3)
         assert cell.throughput is not None
-        assert (cell.throughput.n, cell.throughput.mean) == (2, pytest.approx(7_992))
+        assert (cell.throughput.n, cell.throughput.mean) == (3, pytest.approx(7_992))
         assert cell.offered_load == 8_000
-        assert cell.pooled["delivery_latency"].total == 2 * 400 * 20
-        assert cell.requests == 800
+        assert cell.pooled["delivery_latency"].total == 3 * 400 * 20
+        assert cell.requests == 1200
         assert cell.capacity is not None
 
     def test_the_audit_is_of_every_valid_probe(self, tmp_path: Path) -> None:

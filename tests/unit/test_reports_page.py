@@ -56,15 +56,16 @@ def sections(html: str) -> list[str]:
 @pytest.mark.parametrize("given", [[DRAIN], [STEADY], [DRAIN, STEADY], []], ids=["drain", "steady", "both", "none"])
 def test_the_sections_stand_in_their_order_whatever_the_bundle_has(tmp_path: Path, given: list[Cell]) -> None:
     made = make(write(tmp_path, Plan(given, rounds=2, requests=300)))
-    assert sections(made.html) == SECTIONS
+    assert sections(made.html) == ["answer", *SECTIONS] if given else SECTIONS
     assert made.html.index('<header id="finding"') < made.html.index('<section id="audit"')
 
 
-def test_the_page_is_red_with_findings_only(tmp_path: Path) -> None:
-    assert '<body class="clear">' in make(write(tmp_path, Plan([DRAIN], rounds=2), "a")).html
+def test_the_badge_and_the_colour_are_those_of_the_outcome(tmp_path: Path) -> None:
+    assert '<body class="passed">' in make(write(tmp_path, Plan([DRAIN], rounds=2), "a")).html
     lossy = make(write(tmp_path, Plan([DRAIN], rounds=2, lost={("drain-c1", 1): 12}), "b")).html
-    assert '<body class="findings">' in lossy
-    assert '<body class="incomplete">' in make(write(tmp_path, Plan([DRAIN], status="running"), "c")).html
+    assert '<body class="failed">' in lossy
+    assert '<span class="level">Failed</span>' in lossy
+    assert '<body class="inconclusive">' in make(write(tmp_path, Plan([DRAIN], status="running"), "c")).html
 
 
 def test_the_word_latency_never_stands_alone(tmp_path: Path) -> None:
@@ -149,7 +150,7 @@ class TestSummaries:
         read = bundle.load(lossy_run)
         views = cells.of(read)
         content = json.loads(summary.to_json(read, views, verdict.judge(read, views)))
-        assert content["level"] == "findings"
+        assert (content["level"], content["exit_code"]) == ("failed", 1)
         assert content["audit"]["lost"] == 12
         assert [cell["cell"] for cell in content["cells"]] == [cell.id for cell in quick_cells()]
         steady = content["cells"][-1]
@@ -160,6 +161,7 @@ class TestSummaries:
         read = bundle.load(lossy_run)
         views = cells.of(read)
         text = summary.to_markdown(read, views, verdict.judge(read, views))
-        assert "**12 accepted events were lost" in text
+        assert "**FAILED: 12 of " in text
         assert re.search(r"[\d,]+ offered = [\d,]+ accepted \+ 0 rejected \+ 0 in doubt \+ 0 unsent", text)
         assert text.count("\n| drain-") + text.count("\n| steady-") == 10
+        assert text.count("\n| drain ") + text.count("\n| steady ") == 10

@@ -64,11 +64,11 @@ def test_json_tells_the_verdict_the_sums_and_each_cell(tmp_path: Path) -> None:
     told = as_json(write(tmp_path, Plan([DRAIN, STEADY], rounds=2, lost={("drain-c4", 2): 12}, requests=400)))
     assert (told["schema_version"], told["level"], told["valid_repeats"], told["void_attempts"]) == (
         2,
-        "findings",
+        "failed",
         4,
         [],
     )
-    assert told["finding"].startswith("12 accepted events were lost")
+    assert told["finding"].startswith("12 of ")
     assert told["findings"][0]["repeat"] == "drain-c4 round 2"
     assert told["audit"]["lost"] == 12
     drain, steady = told["cells"]
@@ -95,7 +95,7 @@ def test_json_has_the_pooled_percentile_and_not_the_mean_of_the_repeats(tmp_path
 def test_markdown_says_the_finding_first_then_the_account_then_the_cells(tmp_path: Path) -> None:
     text = markdown(write(tmp_path, Plan([DRAIN, STEADY], rounds=2, lost={("drain-c4", 2): 12}, requests=400)))
     order = [
-        "**12 accepted events were lost (drain-c4 round 2)",
+        "**FAILED: 12 of ",
         "- FINDING: drain-c4 round 2: 12 accepted and then lost",
         " accepted + 0 rejected + 0 in doubt + 0 unsent",
         " + 12 lost",
@@ -113,5 +113,5 @@ def test_markdown_says_the_finding_first_then_the_account_then_the_cells(tmp_pat
 def test_markdown_rows_have_as_many_columns_as_the_head(tmp_path: Path, rounds: int) -> None:
     lines = markdown(write(tmp_path, Plan([DRAIN, STEADY], rounds=rounds, requests=40))).splitlines()
     table = [line for line in lines if line.startswith("|")]
-    assert len(table) == 4
-    assert len({line.count("|") for line in table}) == 1
+    assert len(table) == 2 * 4
+    assert len({line.count("|") for line in table[:4]}) == len({line.count("|") for line in table[4:]}) == 1

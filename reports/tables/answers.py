@@ -1,0 +1,40 @@
+"""The answer of each configuration, one row each."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from reports import formats
+from reports.answer import Row
+from reports.tables import Table, span, table
+
+_HEADS = (
+    "cell",
+    "load held, events/s",
+    "interval of its limit",
+    "drained, events/s",
+    "95% t interval",
+    "delivery latency p50, ms",
+    "p99, ms",
+    "what breaks first",
+    "events lost",
+)
+
+
+def of(rows: Sequence[Row]) -> Table:
+    """The rows as a table."""
+    values = [
+        [
+            row.label,
+            formats.rounded(row.load),
+            row.interval,
+            formats.rounded(row.drained.mean if row.drained else None),
+            span(row.drained),
+            formats.milliseconds(row.p50_ms),
+            formats.milliseconds(row.p99_ms),
+            row.breaks,
+            formats.count(row.lost),
+        ]
+        for row in rows
+    ]
+    return table(_HEADS, values, words=("what breaks first",), marked=[i for i, row in enumerate(rows) if row.lost])

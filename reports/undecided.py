@@ -1,0 +1,144 @@
+"""Which cells a run leaves undecided for want of valid repeats, who was guilty, and what to do: docs/methodology.md."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections import Counter
+from collections.abc import Sequence
+
+from msgspec import Struct
+
+from reports import formats
+from reports.bundle import CAPACITY, Bundle, Repeat
+from reports.cells import Cell
+from reports.schema import Disturbance, Result
+
+VALID_ENOUGH = 2
+"""Valid repeats that a drain or a steady cell needs, or one where its matrix has one round only."""
+_WORTH_NAMING = 0.03
+_MOST_NAMED = 3
+_ASIDE = re.compile(r"\s*\([^()]*\)")
+_BY_OTHERS = ("machine: ", "generator: schedule delay")
+
+
+class Undecided(Struct, frozen=True):
+    """A cell without an answer: its ``label``, and ``why`` in a clause."""
+
+    label: str
+    why: str
+
+
+def cells(bundle: Bundle, given: Sequence[Cell]) -> tuple[Undecided, ...]:
+    """Give the cells that have no answer because repeats are void, are missing, or cannot be judged."""
+    rounds = bundle.manifest.matrix.rounds
+    found = []
+    for cell in given:
+        why = _search(cell) if cell.plan.kind == CAPACITY else _repeats(bundle, cell, rounds)
+        if why:
+            found.append(Undecided(cell.label_with_kind, why))
+    return tuple(found)
+
+
+def trusted(bundle: Bundle, repeats: Sequence[Repeat]) -> list[Repeat]:
+    """Leave out valid repeats beside which others used more of the machine than they may.
+
+    Such a repeat is valid because its window is too short to judge that by samples of one second.
+    """
+    most = bundle.manifest.bounds.get("disturbed_share")
+    return [r for r in repeats if most is None or r.result.bounds_measured.get("disturbed_share", 0.0) <= most]
+
+
+def culprits(bundle: Bundle, given: Sequence[Cell]) -> tuple[str, ...]:
+    """Say who made attempts void in the cells without an answer, the programs by name, and what to do about it."""
+    labels = {each.label for each in cells(bundle, given)}
+    attempts = [repeat.result for cell in given if cell.label_with_kind in labels for repeat in cell.attempts]
+    void = [result for result in attempts if not result.valid or _is_disturbed(bundle, result)]
+    if not void:
+        return ()
+    blamed = [result.disturbance for result in void if result.disturbance and _is_disturbed(bundle, result)]
+    said = _busy(blamed) if blamed else _reasons(void)
+    return (*said, f"Then measure again: {again(bundle)}")
+
+
+def culprit(bundle: Bundle, given: Sequence[Cell]) -> str:
+    """Say in a few words who was guilty: ``other programs used up to 73% of the CPU``; empty where nobody else was."""
+    labels = {each.label for each in cells(bundle, given)}
+    attempts = [repeat.result for cell in given if cell.label_with_kind in labels for repeat in cell.attempts]
+    blamed = [each.disturbance for each in attempts if each.disturbance and _is_disturbed(bundle, each)]
+    if not blamed:
+        return ""
+    worst = max(blamed, key=lambda each: each.total)
+    who = "other programs" if worst.other_programs >= worst.stolen else "the host"
+    return f"{who} took up to {max(worst.other_programs, worst.stolen):.0%} of the CPU"
+
+
+def again(bundle: Bundle) -> str:
+    """Give the command that measures what is missing: the rest of an interrupted run, or the matrix once more."""
+    if bundle.manifest.status != "complete":
+        return f"./tidemark bench resume {shlex.quote(str(bundle.path))}"
+    return bundle.manifest.command.replace("python -m bench run", "./tidemark bench")
+
+
+def _repeats(bundle: Bundle, cell: Cell, rounds: int) -> str:
+    """Say why a drain or a steady cell has too few repeats; empty if it has enough."""
+    enough = min(VALID_ENOUGH, rounds) if rounds else 1
+    sound = trusted(bundle, cell.valid)
+    if len(sound) >= enough:
+        return ""
+    disturbed = len(cell.valid) - len(sound)
+    also = f", {disturbed} more beside a busy machine" if disturbed else ""
+    of = f" of {formats.plural(rounds, 'round')}" if rounds else ""
+    return f"{formats.plural(len(sound), 'valid repeat')}{of}{also}: {enough} needed"
+
+
+def _search(cell: Cell) -> str:
+    """Say why a search has no answer: it did not end, or void probes kept it from one."""
+    found = cell.capacity
+    if found is None:
+        return "its search did not end"
+    if found.sustainable_events_per_s is None and not cell.beyond:
+        return f"no probe decides it: {found.ended}"
+    if not found.confirmed and cell.void_attempts and found.sustainable_events_per_s is not None:
+        void = formats.plural(cell.void_attempts, "void probe")
+        return f"its answer is not confirmed, with {void}: {found.ended}"
+    return ""
+
+
+def _is_disturbed(bundle: Bundle, result: Result) -> bool:
+    """Say whether others used the machine so much that it, or the generator's lateness, is theirs."""
+    if result.disturbance is None or result.disturbance.total < _WORTH_NAMING:
+        return False
+    late = not result.valid and any(reason.startswith(_BY_OTHERS) for reason in result.reasons)
+    most = bundle.manifest.bounds.get("disturbed_share")
+    return late or (most is not None and result.bounds_measured.get("disturbed_share", 0.0) > most)
+
+
+def _busy(blamed: Sequence[Disturbance]) -> tuple[str, ...]:
+    """Name the programs with the most that each took, and the host."""
+    others, stolen = max(each.other_programs for each in blamed), max(each.stolen for each in blamed)
+    shares: dict[str, float] = {}
+    for each in blamed:
+        for program in each.programs:
+            shares[program.name] = max(shares.get(program.name, 0.0), program.share)
+    named = sorted(shares.items(), key=lambda pair: -pair[1])[:_MOST_NAMED]
+    said = []
+    if others >= _WORTH_NAMING:
+        who = ": " + ", ".join(f"{name} {share:.0%}" for name, share in named) if named else " (names not recorded)"
+        said.append(f"Other programs used up to {others:.0%} of the machine's CPU{who}. Stop them, or wait.")
+    if stolen >= _WORTH_NAMING:
+        said.append(
+            f"The host of this virtual machine took up to {stolen:.0%} of its CPU. "
+            "Wait for a quieter hour, or take a machine of its own."
+        )
+    return tuple(said)
+
+
+def _reasons(void: Sequence[Result]) -> tuple[str, ...]:
+    """Where nobody else used the machine: the most frequent reason of the void attempts."""
+    counted = Counter(_ASIDE.sub("", reason) for result in void for reason in result.reasons)
+    if not counted:
+        return ()
+    (reason, number), *others = counted.most_common()
+    more = f", and {formats.plural(len(others), 'other reason')}" if others else ""
+    return (f"No other program used much of the CPU. {number} of {len(void)} void attempts: {reason}{more}.",)
