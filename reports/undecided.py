@@ -19,7 +19,8 @@ VALID_ENOUGH = 2
 _WORTH_NAMING = 0.03
 _MOST_NAMED = 3
 _ASIDE = re.compile(r"\s*\([^()]*\)")
-_BY_OTHERS = ("machine: ", "generator: schedule delay")
+_MACHINE = "machine: "
+_BY_OTHERS = (_MACHINE, "generator: schedule delay")
 
 
 class Undecided(Struct, frozen=True):
@@ -99,10 +100,21 @@ def _search(cell: Cell) -> str:
         return "its search did not end"
     if found.sustainable_events_per_s is None and not cell.beyond:
         return f"no probe decides it: {found.ended}"
-    if not found.confirmed and cell.void_attempts and found.sustainable_events_per_s is not None:
-        void = formats.plural(cell.void_attempts, "void probe")
-        return f"its answer is not confirmed, with {void}: {found.ended}"
+    disturbed = _disturbed_probes(cell)
+    if not found.confirmed and disturbed:
+        return f"its answer is not confirmed, with {formats.plural(disturbed, 'void attempt')}: {found.ended}"
     return ""
+
+
+def _disturbed_probes(cell: Cell) -> int:
+    """Count the void attempts that say nothing of their load: at or below a valid one, or beside a busy machine."""
+    highest = max((repeat.result.offered_load_events_per_s or 0.0 for repeat in cell.valid), default=0.0)
+    void = [repeat.result for repeat in cell.attempts if not repeat.result.valid]
+    return sum(
+        (result.offered_load_events_per_s or 0.0) <= highest
+        or any(reason.startswith(_MACHINE) for reason in result.reasons)
+        for result in void
+    )
 
 
 def _is_disturbed(bundle: Bundle, result: Result) -> bool:

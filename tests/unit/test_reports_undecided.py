@@ -78,6 +78,15 @@ def test_a_search_that_void_probes_kept_from_an_answer_is_inconclusive(tmp_path:
     assert judged.sentence.startswith("What the whole path holds is not decided; ")
 
 
+@pytest.mark.parametrize(("load", "level"), [(20_000.0, "inconclusive"), (40_000.0, "passed")])
+def test_an_answer_that_void_probes_left_unconfirmed_is_inconclusive_unless_they_were_too_much_load(
+    load: float, level: str, tmp_path: Path
+) -> None:
+    probes = (("climb", 15_000.0, True), ("climb", 23_100.0, True), ("climb", 30_000.0, False), ("climb", load, "void"))
+    cell = replace(CAP, probes=probes, capacity={"confirmed": False, "ended": "the time was over"})
+    assert judge(write(tmp_path, Plan([cell], requests=1_200))).level == level
+
+
 def test_findings_of_valid_repeats_fail_a_run_that_is_inconclusive_too(tmp_path: Path) -> None:
     void = {("drain-b500", number): 3 for number in (1, 2, 3)}
     judged = judge(write(tmp_path, Plan(BATCHES, void=void, lost={("drain-b2000", 1): 5})))
