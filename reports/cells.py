@@ -116,7 +116,9 @@ def _cell(plan: CellPlan, bundle: Bundle, names: Naming) -> Cell:
         valid=valid,
         counted=counted,
         beyond=beyond,
-        throughput=statistics.log_t_interval([result.throughput_events_per_s or 0.0 for result in results]),
+        throughput=statistics.log_t_interval(
+            [result.throughput_events_per_s for result in results if result.throughput_events_per_s is not None]
+        ),
         offered_load=_mean([r.offered_load_events_per_s for r in results]),
         achieved=_mean([r.achieved for r in results]),
         audit=sum((repeat.result.audit for repeat in valid if repeat.result.audit), Audit()),

@@ -51,20 +51,21 @@ def _rivalry(judged: Verdict, drains: Sequence[Cell]) -> str:
         return "No drain has a valid repeat."
     others = [cell for cell in drains if cell is not best]
     single = [cell for cell in others if cell.throughput and cell.throughput.low is None]
-    void = [cell for cell in others if cell.throughput is None]
+    without = [cell for cell in others if cell.throughput is None]
     if not others:
         return ""
     if best.throughput.low is None:
-        return f"{best.label} is the highest, but one repeat gives no interval: the order is not settled.{_void(void)}"
-    if len(single) + len(void) == len(others):
-        return f"{best.label} has no other cell to be held against.{_single(single)}{_void(void)}"
+        said = f"{best.label} is the highest, but one repeat gives no interval: the order is not settled."
+        return said + _without(without)
+    if len(single) + len(without) == len(others):
+        return f"{best.label} has no other cell to be held against.{_single(single)}{_without(without)}"
     rivals = [cell for cell in judged.rivals if cell not in single]
     if not rivals:
-        every = "every other cell" if not single and not void else "every other cell that has one"
-        return f"The interval of {best.label} is apart from that of {every}.{_single(single)}{_void(void)}"
+        every = "every other cell" if not single and not without else "every other cell that has one"
+        return f"The interval of {best.label} is apart from that of {every}.{_single(single)}{_without(without)}"
     return (
         f"{best.label} is the highest, but its interval overlaps {_THAT[len(rivals) > 1]} of {_named(rivals)} "
-        f"(partitions × consumers): the order among them is not settled.{_single(single)}{_void(void)}"
+        f"(partitions × consumers): the order among them is not settled.{_single(single)}{_without(without)}"
     )
 
 
@@ -78,5 +79,7 @@ def _single(cells: Sequence[Cell]) -> str:
     return f" One repeat, so no interval: {_named(cells)}." if cells else ""
 
 
-def _void(cells: Sequence[Cell]) -> str:
-    return f" Without a valid repeat: {_named(cells)}." if cells else ""
+def _without(cells: Sequence[Cell]) -> str:
+    void, empty = [cell for cell in cells if not cell.valid], [cell for cell in cells if cell.valid]
+    said = f" Without a valid repeat: {_named(void)}." if void else ""
+    return said + (f" Stored nothing in a window: {_named(empty)}." if empty else "")
