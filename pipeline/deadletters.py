@@ -10,8 +10,10 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord, OffsetA
 from aiokafka.errors import KafkaConnectionError, KafkaError
 from msgspec import Struct
 
+from pipeline import letter as letters_in_kafka
 from pipeline import provision
 from pipeline.errors import MissingPartError, ProvisionError
+from pipeline.origin import Origin
 from pipeline.settings import Settings
 
 _FETCH_AT_ONCE = 500
@@ -21,8 +23,8 @@ _MAX_REQUEST_BYTES = 64 * 1024 * 1024
 class DeadLetter(Struct, frozen=True):
     """One message that a worker could not store.
 
-    ``origin_*`` is where it was read; -1 and "" where that is not told. ``truncated``: the value is
-    only the beginning of what it was.
+    ``origin_*`` is where it was read; -1 and "" where that is not known. ``headers`` and ``record_timestamp_ms`` are
+    those of the record that it was (-1: not known). ``truncated``: the value is only the beginning of what it was.
     """
 
     partition: int
@@ -35,6 +37,8 @@ class DeadLetter(Struct, frozen=True):
     origin_offset: int
     key: bytes | None
     value: bytes | None
+    headers: tuple[tuple[str, bytes | None], ...]
+    record_timestamp_ms: int
     replayed: bool
     truncated: bool
 
@@ -68,7 +72,7 @@ async def listing(settings: Settings, limit: int) -> Listing:
 
 
 async def replay(settings: Settings, limit: int, *, dry_run: bool = False, again: bool = False) -> Replay:
-    """Send the next ``limit`` dead letters to the topics that they came from, key and value as they were.
+    """Send the next ``limit`` dead letters to their topics: key, value, headers and time as they were.
 
     How far it got is committed to Kafka, so that the next replay goes on there; ``again`` begins with
     the oldest once more. A letter that is refused again comes back as a new dead letter.
@@ -177,8 +181,15 @@ async def _send(settings: Settings, letters: Iterable[DeadLetter]) -> None:
     await asyncio.wait_for(producer.start(), timeout_s)
     try:
         for letter in letters:
+            origin = Origin(letter.origin_topic, letter.origin_partition, letter.origin_offset)
+            # A letter of an older version has no time of its record.
+            timestamp_ms = letter.timestamp_ms if letter.record_timestamp_ms < 0 else letter.record_timestamp_ms
             sending = producer.send_and_wait(
-                letter.origin_topic, letter.value, key=letter.key, timestamp_ms=letter.timestamp_ms
+                letter.origin_topic,
+                letter.value,
+                key=letter.key,
+                timestamp_ms=timestamp_ms,
+                headers=[*letter.headers, origin.header()],
             )
             await asyncio.wait_for(sending, timeout_s)
     finally:
@@ -197,20 +208,22 @@ def _obstacle(letter: DeadLetter, topics: Collection[str]) -> str:
 
 
 def _letter(record: ConsumerRecord, *, replayed: bool) -> DeadLetter:
-    headers = {name: value.decode(errors="replace") for name, value in record.headers if value is not None}
+    headers = letters_in_kafka.texts_of(record.headers)
     return DeadLetter(
         partition=record.partition,
         offset=record.offset,
         timestamp_ms=record.timestamp,
-        reason=headers.get("reason", "not told"),
+        reason=headers.get("reason", "not known"),
         detail=headers.get("detail", ""),
         origin_topic=headers.get("topic", ""),
         origin_partition=_number(headers.get("partition", "")),
         origin_offset=_number(headers.get("offset", "")),
         key=record.key,
         value=record.value,
+        headers=letters_in_kafka.own_headers_of(record.headers),
+        record_timestamp_ms=_number(headers.get("timestamp", "")),
         replayed=replayed,
-        truncated="original_bytes" in headers,
+        truncated=letters_in_kafka.CUT in headers,
     )
 
 

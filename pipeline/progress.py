@@ -15,6 +15,7 @@ from pymongo import AsyncMongoClient
 from pymongo.asynchronous.collection import AsyncCollection
 from pymongo.errors import PyMongoError
 
+from pipeline.exactcount import ExactCount
 from pipeline.provision import partition_counts
 from pipeline.settings import Settings
 from pipeline.topics import event_topics
@@ -53,7 +54,7 @@ class Meter:
         """The clients are started already, and closed by whoever made them."""
         self._consumer = consumer
         self._admin = admin
-        self._collection = collection
+        self._stored = ExactCount(collection)
         self._group_id = settings.worker.group_id
         self._topics = event_topics(settings.kafka)
 
@@ -82,8 +83,12 @@ class Meter:
     async def _mongo(self) -> int | None:
         with contextlib.suppress(PyMongoError, TimeoutError):
             async with asyncio.timeout(_MEASURE_TIMEOUT_S):
-                return await self._collection.estimated_document_count()
+                return await self._stored.now()
         return None
+
+    async def close(self) -> None:
+        """End what is under way."""
+        await self._stored.close()
 
 
 @contextlib.asynccontextmanager
@@ -96,7 +101,8 @@ async def open_meter(settings: Settings) -> AsyncIterator[Meter]:
     async with contextlib.AsyncExitStack() as cleanup:
         servers = settings.kafka.bootstrap_servers
         # Subscribed to nothing: it asks for offsets, and fetches no record.
-        consumer = AIOKafkaConsumer(bootstrap_servers=servers, group_id=None)
+        # Of a transaction that is open or aborted nothing will ever be stored.
+        consumer = AIOKafkaConsumer(bootstrap_servers=servers, group_id=None, isolation_level="read_committed")
         cleanup.push_async_callback(consumer.stop)
         await consumer.start()
         admin = AIOKafkaAdminClient(bootstrap_servers=servers)
@@ -106,7 +112,9 @@ async def open_meter(settings: Settings) -> AsyncIterator[Meter]:
             settings.mongo.uri, serverSelectionTimeoutMS=int(_MEASURE_TIMEOUT_S * 1000)
         )
         cleanup.push_async_callback(client.close)
-        yield Meter(settings, consumer, admin, client[settings.mongo.database][settings.mongo.collection])
+        meter = Meter(settings, consumer, admin, client[settings.mongo.database][settings.mongo.collection])
+        cleanup.push_async_callback(meter.close)
+        yield meter
 
 
 def _difference(now: int | None, start: int | None) -> int | None:

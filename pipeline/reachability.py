@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import urllib.error
 import urllib.request
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from typing import Any
 
@@ -13,7 +13,7 @@ import msgspec
 from msgspec import Struct
 from pymongo.asynchronous.collection import AsyncCollection
 
-from pipeline import provision
+from pipeline import provision, skipped
 from pipeline.errors import MissingPartError, ProvisionError
 from pipeline.settings import Api, Kafka, Mongo, Settings
 
@@ -44,24 +44,36 @@ async def check(settings: Settings, *, with_api: bool = True) -> tuple[Part, ...
         settings.kafka, request_timeout_ms=min(settings.kafka.request_timeout_ms, PART_TIMEOUT_MS)
     )
     mongo = msgspec.structs.replace(settings.mongo, timeout_ms=min(settings.mongo.timeout_ms, PART_TIMEOUT_MS))
-    looks = [_check_kafka(kafka), _check_mongo(mongo)]
+    looks = [_check_kafka(kafka, settings.worker.group_id), _check_mongo(mongo)]
     if with_api:
         looks.append(_check_api(settings.api))
     return tuple(part for parts in await asyncio.gather(*looks) for part in parts)
 
 
-async def _check_kafka(kafka: Kafka) -> list[Part]:
+async def _check_kafka(kafka: Kafka, group_id: str) -> list[Part]:
     name = f"Kafka at {kafka.bootstrap_servers}"
     try:
         async with provision.admin_client(kafka) as client, asyncio.timeout(kafka.request_timeout_ms / 1000):
             brokers = len((await client.describe_cluster())["brokers"])
             found = await provision.partition_counts(client)
+            missed = await skipped.missed(client, kafka, group_id, found)
     except (MissingPartError, ProvisionError) as error:
         return [Part(name, ok=False, seen="not reachable", remedy=str(error))]
     parts = [Part(name, ok=True, seen=f"reachable, {brokers} {'broker' if brokers == 1 else 'brokers'}")]
     for topic, wanted in provision.wanted_topics(kafka).items():
         parts.append(_topic_part(topic, wanted, found.get(topic, 0)))
+    parts.append(_group_part(group_id, missed))
     return parts
+
+
+def _group_part(group_id: str, missed: Sequence[skipped.Missed]) -> Part:
+    name = f"consumer group {group_id}"
+    if not missed:
+        return Part(name, ok=True, seen="no record was deleted before it was read")
+    remedy = (
+        "they are not stored; send them again if you can, have workers run, or make PIPELINE_KAFKA_RETENTION_MS longer"
+    )
+    return Part(name, ok=False, seen="; ".join(each.words() for each in missed), remedy=remedy)
 
 
 def _topic_part(topic: str, wanted: int, found: int) -> Part:

@@ -8,14 +8,14 @@ from __future__ import annotations
 from pipeline.settings import Mongo
 from pipeline.store.commands import without_password
 from pipeline.store.drivers import MotorStore, PymongoStore
-from pipeline.store.errors import RefusedDocumentsError, StoreAwayError, TooLargeError, UnencodableError
+from pipeline.store.errors import CommandFailedError, StoreAwayError, TooLargeError, UnencodableError
 from pipeline.store.seam import Cause, Document, InsertReply, Store, WriteError
 
 __all__ = [
     "Cause",
+    "CommandFailedError",
     "Document",
     "InsertReply",
-    "RefusedDocumentsError",
     "Store",
     "StoreAwayError",
     "TooLargeError",

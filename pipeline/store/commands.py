@@ -17,29 +17,42 @@ from pymongo.errors import DocumentTooLarge, InvalidOperation, OperationFailure,
 
 from pipeline.errors import SettingError
 from pipeline.settings import Mongo
-from pipeline.store.errors import RefusedDocumentsError, StoreAwayError, TooLargeError, UnencodableError
+from pipeline.store.errors import CommandFailedError, StoreAwayError, TooLargeError, UnencodableError
 from pipeline.store.seam import Cause, Document, InsertReply, WriteError
 
-# Codes by which the server refuses one document for what it holds. Every other code says something
-# about the server (not primary, no rights, disk full, ...): there waiting is right, and giving
-# the event up would be wrong.
-_CONTENT_CODES = frozenset(
+# Codes by which the server speaks of itself. Of every other code a second try beside a control write tells whether it
+# means the document. These never do, though a control write may succeed: another shard takes it, or a moment later.
+_SERVER_CODES = frozenset(
     {
-        2,  # BadValue, also: too large
-        15,  # Overflow: nested too deeply
-        52,  # DollarPrefixedFieldName
-        55,  # InvalidDBRef
-        56,  # EmptyFieldName
-        57,  # DottedFieldName
-        121,  # DocumentValidationFailure
-        10334,  # BSONObjectTooLarge
-        16755,  # a geo index of the user's own cannot take it
-        17280,  # KeyTooLong
+        6,  # HostUnreachable
+        7,  # HostNotFound
+        13,  # Unauthorized
+        18,  # AuthenticationFailed
+        50,  # MaxTimeMSExpired
+        64,  # WriteConcernTimeout
+        79,  # UnknownReplWriteConcern
+        89,  # NetworkTimeout
+        91,  # ShutdownInProgress
+        100,  # CannotSatisfyWriteConcern
+        112,  # WriteConflict
+        133,  # FailedToSatisfyReadPreference
+        134,  # ReadConcernMajorityNotAvailableYet
+        189,  # PrimarySteppedDown
+        262,  # ExceededTimeLimit
+        365,  # TemporarilyUnavailable
+        391,  # ReauthenticationRequired
+        8000,  # Atlas: over the quota and the like
+        9001,  # SocketException
+        10107,  # NotWritablePrimary
+        11600,  # InterruptedAtShutdown
+        11601,  # Interrupted
+        11602,  # InterruptedDueToReplStateChange
+        13388,  # StaleConfig
+        13435,  # NotPrimaryNoSecondaryOk
+        13436,  # NotPrimaryOrSecondary
+        14031,  # OutOfDiskSpace
     }
 )
-# The same of a whole command. Fewer: as the answer to a command, BadValue and the like speak of
-# the command itself, a write concern for instance.
-_COMMAND_CONTENT_CODES = frozenset({15, 22, 10334})
 _DUPLICATE_KEY = 11000
 _MOST_NODES = 50  # of a replica set; the server refuses a larger w
 
@@ -94,10 +107,10 @@ def insert_reply(reply: Mapping[str, Any], expected: int) -> InsertReply:
 def _write_error(error: Mapping[str, Any]) -> WriteError:
     code = error["code"]
     if code == _DUPLICATE_KEY:
-        # A unique index of the user's own is no redelivery: that document will never fit.
-        cause = Cause.SAME_ID if error.get("keyPattern", {"_id": 1}) == {"_id": 1} else Cause.CONTENT
+        # A unique index of the user's own is no redelivery.
+        cause = Cause.SAME_ID if error.get("keyPattern", {"_id": 1}) == {"_id": 1} else Cause.UNKNOWN
     else:
-        cause = Cause.CONTENT if code in _CONTENT_CODES else Cause.SERVER
+        cause = Cause.SERVER if code in _SERVER_CODES else Cause.UNKNOWN
     return WriteError(error["index"], cause, f"{error.get('errmsg', '')} (code {code})")
 
 
@@ -117,7 +130,7 @@ def told_apart() -> Iterator[None]:
     except InvalidOperation:  # a closed client and the like: our own mistake, never the server's
         raise
     except OperationFailure as error:
-        kind = RefusedDocumentsError if error.code in _COMMAND_CONTENT_CODES else StoreAwayError
+        kind = StoreAwayError if error.code in _SERVER_CODES else CommandFailedError
         raise kind(f"{error} (code {error.code})") from error
     except PyMongoError as error:
         raise StoreAwayError(str(error)) from error

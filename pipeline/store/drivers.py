@@ -16,8 +16,11 @@ from pymongo.read_concern import ReadConcern
 from pipeline.errors import SettingError
 from pipeline.settings import Mongo
 from pipeline.store.commands import concern_of, insert_command, insert_reply, told_apart, without_password
+from pipeline.store.errors import StoreAwayError
 from pipeline.store.seam import Document, InsertReply
 
+_CONTROL = "tidemark_control"
+_NEVER_STORED: Document = {"_id": []}  # no server takes an array as _id
 _SOCKET_GRACE_MS = 1_000  # the server's own time-out should come first: it says more
 
 
@@ -43,6 +46,18 @@ class _CommandStore:
         with told_apart():
             reply = await self._database.command(insert_command(self._collection, documents, self._concern))
         return insert_reply(reply, len(documents))
+
+    async def prove_writable(self) -> None:
+        """See :class:`pipeline.store.Store`."""
+        identifier = ObjectId()
+        with told_apart():
+            control = await self._database.command(insert_command(_CONTROL, [{"_id": identifier}], self._concern))
+            await self._database.command({"delete": _CONTROL, "deletes": [{"q": {"_id": identifier}, "limit": 1}]})
+            refused = await self._database.command(insert_command(self._collection, [_NEVER_STORED], self._concern))
+        written = insert_reply(control, 1)
+        if not written.inserted:
+            raise StoreAwayError(f"a control write into {_CONTROL} failed: {written.errors[0].message}")
+        insert_reply(refused, 1)
 
     async def find(self, identifiers: Sequence[ObjectId]) -> dict[ObjectId, bytes]:
         """See :class:`pipeline.store.Store`."""

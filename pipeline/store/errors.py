@@ -7,13 +7,13 @@ class StoreAwayError(TidemarkError):
     """MongoDB cannot do it now, whatever the documents are: wait and try again."""
 
 
+class CommandFailedError(StoreAwayError):
+    """The server answered the whole command with an error: trouble of its own, or what one of the documents holds."""
+
+
 class UnencodableError(TidemarkError):
     """At least one of the documents does not fit BSON; nothing was sent."""
 
 
 class TooLargeError(TidemarkError):
     """The documents together are too large for one command; nothing was sent."""
-
-
-class RefusedDocumentsError(TidemarkError):
-    """The server refuses the whole command because of what at least one document holds."""

@@ -17,8 +17,8 @@ class Cause(Enum):
     """Why a document was not written."""
 
     SAME_ID = "a document with this _id is there"
-    CONTENT = "the server will never take what it holds"
-    SERVER = "the server cannot now"
+    SERVER = "the server cannot now, and says so"
+    UNKNOWN = "what it holds, or the server: a second try beside a control write tells"
 
 
 class WriteError(Struct, frozen=True):
@@ -44,8 +44,19 @@ class Store(Protocol):
 
         Raises:
             StoreAwayError: not acknowledged; all, some or none may have been written.
+            CommandFailedError: the same, and the server answered so: what one of them holds may be the cause.
             UnencodableError, TooLargeError: nothing was sent.
-            RefusedDocumentsError: the server took none of them.
+        """
+        ...
+
+    async def prove_writable(self) -> None:
+        """Return once the server has taken a control write, as durably as events, and a command to insert events.
+
+        The document of the control write stands in a collection of its own for a moment; of the command there is
+        nothing left, as its document can never be stored.
+
+        Raises:
+            StoreAwayError: MongoDB does not take writes now, or does not let us insert into the collection.
         """
         ...
 

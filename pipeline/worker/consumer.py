@@ -15,6 +15,8 @@ from aiokafka.errors import (
     IllegalStateError,
     KafkaError,
     KafkaTimeoutError,
+    NoOffsetForPartitionError,
+    OffsetOutOfRangeError,
     UnknownTopicOrPartitionError,
 )
 from aiokafka.structs import TopicPartition
@@ -23,9 +25,12 @@ from pipeline.pace import Pace
 from pipeline.settings import Settings
 from pipeline.topics import event_topics
 from pipeline.worker.batches import batches_of
+from pipeline.worker.bounded import bounded, give_up, result_of
 from pipeline.worker.flights import Flights
 from pipeline.worker.mapping import Record
+from pipeline.worker.membership import REBALANCE_TIMEOUT_MS, end, is_member, new_consumer
 from pipeline.worker.metrics import WorkerMetrics
+from pipeline.worker.positions import Positions
 from pipeline.worker.waiting import Waiting
 from pipeline.worker.writer import BatchWriter
 
@@ -33,15 +38,12 @@ log = logging.getLogger(__name__)
 
 _T = TypeVar("_T")
 
-# Longer than any outage that we wait out: a worker that waits for MongoDB stays in its group.
-_MAX_POLL_INTERVAL_MS = 24 * 3600 * 1000
-_REBALANCE_TIMEOUT_MS = 30_000
-_SETTLE_TIMEOUT_S = _REBALANCE_TIMEOUT_MS / 1000 / 2  # in a rebalance, which must not wait for us for ever
-_METADATA_MAX_AGE_MS = 5_000  # how long a new topic or partition may go unnoticed
+_SETTLE_TIMEOUT_S = REBALANCE_TIMEOUT_MS / 1000 / 2  # in a rebalance, which must not wait for us for ever
 _WATCH_INTERVAL_S = 5.0
-_UNANSWERED_LIMIT = 3  # looks in a row: then the consumer is made anew
+_IN_VAIN_LIMIT = 3  # looks in a row: then the consumer is made anew
 _COMMIT_INTERVAL_S = 0.05  # while batches are small, a commit for each would cost more than the writes
 _STOP_TIMEOUT_S = 5.0
+_AGAIN_S = 0.01
 
 
 class _Fetched(NamedTuple):
@@ -70,6 +72,7 @@ class EventConsumer(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafk
         self._on_assigned = on_assigned
         self._topics = event_topics(settings.kafka)
         self._flights = Flights(writer.write, settings.worker.writes_in_flight)
+        self._positions = Positions(metrics, self._move)
         self._pace = Pace(settings.worker.linger_ms / 1000, settings.worker.batch_max_events)
         self._waiting = Waiting(f"Kafka at {settings.kafka.bootstrap_servers}", settings.worker.retry_pause_s)
         self._stop = asyncio.Event()
@@ -78,6 +81,10 @@ class EventConsumer(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafk
         self._committing: asyncio.Task[None] | None = None
         # Of the time to stop, this much is for the last commit, and as much for leaving the group.
         self._reserve_s = min(settings.worker.shutdown_timeout_s / 8, _STOP_TIMEOUT_S)
+        # A rebalance waits for it, and we send no heartbeats meanwhile.
+        self._take_over_timeout_s = (
+            min(settings.kafka.request_timeout_ms, settings.worker.session_timeout_ms / 2) / 1000
+        )
         self._consumer: AIOKafkaConsumer = None
         self._failure: Exception | None = None
 
@@ -97,8 +104,10 @@ class EventConsumer(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafk
 
         They are not committed, so their partitions' next owner reads them again.
         """
+        unsettled = 0
         while not self._stop.is_set():
-            self._consumer = self._new_consumer()
+            self._consumer = new_consumer(self._settings, self)
+            self._failure = None
             try:
                 await self._unless_stopped(self._consumer.start())
                 await self._unless_stopped(self._consume(), grace_until_s=self._settle_until_s)
@@ -107,12 +116,13 @@ class EventConsumer(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafk
                 self._waiting.note(f"not all of the topics {topics} exist; `./tidemark init` makes them")
             except KafkaError as error:
                 self._waiting.note(error)
-                self._failure = None
+            except Exception as error:  # noqa: BLE001  # a worker outlives it: nothing is committed that is not stored
+                self._waiting.note(error, unforeseen=True)
             finally:
-                await self._leave()
+                unsettled = await self._leave()
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._stop.wait(), self._settings.worker.retry_pause_s)
-        return await self._flights.abandon()
+        return unsettled + await self._flights.abandon()
 
     async def on_partitions_revoked(self, revoked: Collection[TopicPartition]) -> None:
         """Settle and commit what is in flight, as long as these partitions are still ours."""
@@ -127,8 +137,8 @@ class EventConsumer(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafk
         finally:
             self._flights.begin_epoch()
 
-    def on_partitions_assigned(self, assigned: Collection[TopicPartition]) -> None:
-        """Tell what this worker reads from now on."""
+    async def on_partitions_assigned(self, assigned: Collection[TopicPartition]) -> None:
+        """Begin where the group has got to, and say what this worker reads from now on."""
         partitions: dict[str, list[int]] = {}
         for topic, partition in sorted(assigned):
             partitions.setdefault(topic, []).append(partition)
@@ -136,30 +146,11 @@ class EventConsumer(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafk
         self._metrics.assigned.set(len(assigned))
         log.info("assigned: %s", partitions or "nothing, as there are more workers than partitions")
         try:
+            # Not under the lock: in an outage of MongoDB it is held for long, and meanwhile nobody sends heartbeats.
+            await bounded(self._positions.take_over(self._consumer, assigned), self._take_over_timeout_s)
             self._on_assigned(partitions)
         except Exception as error:  # noqa: BLE001  # as above
             self._failure = error
-
-    def _new_consumer(self) -> AIOKafkaConsumer:
-        kafka, worker = self._settings.kafka, self._settings.worker
-        consumer = AIOKafkaConsumer(
-            bootstrap_servers=kafka.bootstrap_servers,
-            group_id=worker.group_id,
-            client_id="tidemark-worker",
-            enable_auto_commit=False,
-            auto_offset_reset="earliest",
-            fetch_min_bytes=worker.fetch_min_bytes,
-            fetch_max_wait_ms=worker.fetch_max_wait_ms,
-            max_partition_fetch_bytes=worker.max_partition_fetch_bytes,
-            request_timeout_ms=max(kafka.request_timeout_ms, worker.fetch_max_wait_ms + 1_000),
-            session_timeout_ms=worker.session_timeout_ms,
-            heartbeat_interval_ms=max(worker.session_timeout_ms // 4, 1),
-            rebalance_timeout_ms=_REBALANCE_TIMEOUT_MS,
-            max_poll_interval_ms=_MAX_POLL_INTERVAL_MS,
-            metadata_max_age_ms=_METADATA_MAX_AGE_MS,
-        )
-        consumer.subscribe(topics=list(self._topics), listener=self)
-        return consumer
 
     async def _consume(self) -> None:
         """Read, write and commit until stopped; raises KafkaError when only a new consumer helps."""
@@ -167,11 +158,13 @@ class EventConsumer(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafk
         watch = asyncio.ensure_future(self._watch())
         try:
             while not self._stop.is_set():
-                fetched = await self._unless_stopped(self._fetch())
+                fetched = await self._unless_stopped(self._poll())
                 if self._failure is not None:
                     raise self._failure
+                if watch.done():
+                    raise KafkaError("the watch over the consumer has ended")
                 if fetched is None or not fetched.records:
-                    await self._settle_and_commit()
+                    await self._settle_and_commit(at_rest=fetched is not None)
                     continue
                 batches = batches_of(
                     fetched.records,
@@ -190,6 +183,17 @@ class EventConsumer(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafk
         finally:
             watch.cancel()
             await asyncio.gather(watch, return_exceptions=True)
+
+    async def _poll(self) -> _Fetched | None:
+        """Fetch; None where Kafka has no record at our positions, which are then moved."""
+        try:
+            return await self._fetch()
+        except NoOffsetForPartitionError:  # this assignment is still to be taken over
+            await asyncio.sleep(_AGAIN_S)
+        except OffsetOutOfRangeError as error:
+            missed: dict[TopicPartition, int] = error.args[0]
+            await bounded(self._positions.recover(self._consumer, missed), self._take_over_timeout_s)
+        return None
 
     async def _fetch(self) -> _Fetched:
         worker = self._settings.worker
@@ -217,11 +221,27 @@ class EventConsumer(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafk
                 if self._flights.full:
                     await self._flights.settle_oldest()
 
-    async def _settle_and_commit(self) -> None:
-        """Settle everything in flight and commit it."""
+    async def _settle_and_commit(self, *, at_rest: bool) -> None:
+        """Settle everything in flight and commit it.
+
+        ``at_rest``: the last poll gave nothing, so that all before our positions is stored. Where a position is further
+        on than the last record, behind it were only records of aborted transactions, markers, or deleted ones.
+        """
         async with self._flights.lock:
             await self._settle_all()
+            for each in self._consumer.assignment() if at_rest else ():
+                position = self._positions.known(self._consumer, each)
+                if position is not None and self._positions.advance(each, position):
+                    self._flights.reached(each, position)
             await self._commit()
+
+    def _move(self, moves: Mapping[TopicPartition, int]) -> None:
+        """Read from there, and let nothing that was fetched before be committed: the next owner would go on there."""
+        if moves:
+            self._flights.begin_epoch()
+        for each, offset in moves.items():
+            self._consumer.seek(each, offset)
+            self._flights.reached(each, offset)
 
     async def _settle_what_is_done(self) -> None:
         """Settle what is done and let it be committed, though not all too often, while the work goes on."""
@@ -237,8 +257,7 @@ class EventConsumer(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafk
     async def _commit_beside(self) -> None:
         """Commit beside the work; what fails and nobody foresaw, the loop raises."""
         try:
-            async with self._flights.lock:
-                await self._commit()
+            await self._commit_with_lock()
         except Exception as error:  # noqa: BLE001  # as in a rebalance
             self._failure = error
 
@@ -250,11 +269,11 @@ class EventConsumer(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafk
         """Commit what is settled and still owned; what fails is kept and committed with the next."""
         owned = self._consumer.assignment()
         offsets = {each: offset for each, offset in self._flights.committable().items() if each in owned}
-        if not offsets or not self._is_member():
+        noted = self._positions.to_commit(offsets)
+        if not noted or not is_member(self._consumer):
             return
         try:
-            async with asyncio.timeout(self._settings.kafka.request_timeout_ms / 1000):
-                await self._consumer.commit(offsets)
+            await bounded(self._consumer.commit(noted), self._settings.kafka.request_timeout_ms / 1000)
         except (CommitFailedError, IllegalStateError) as error:
             log.info("not committed, the group is rebalancing: %s", error)
         except (KafkaError, TimeoutError) as error:
@@ -262,34 +281,38 @@ class EventConsumer(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafk
         else:
             self._committed_s = time.monotonic()
             self._flights.committed(offsets)
+            self._positions.committed(offsets)
             self._waiting.over()
 
-    def _is_member(self) -> bool:
-        """Whether the group has not thrown us out, as far as we know.
+    async def _leave(self) -> int:
+        """Settle, commit and leave the group, in bounded time; give how many events in hand could not be settled.
 
-        Once it has, aiokafka commits as one outside of any group, and as long as the group is
-        empty Kafka takes that: offsets that others have moved on would go back.
+        Raises nothing: it may be a failed write that ended the consumer.
         """
-        return bool(self._consumer._coordinator.generation > 0)  # noqa: SLF001  # told nowhere else
-
-    async def _leave(self) -> None:
-        """Settle, commit and leave the group, in bounded time."""
+        unsettled = 0
         try:
             async with asyncio.timeout_at(self._settle_until_s()), self._flights.lock:
                 await self._settle_all()
         except TimeoutError:
             log.warning("not everything in hand could be settled in time; it will be read again")
+        except Exception as error:  # noqa: BLE001  # it is read again
+            self._waiting.note(error, unforeseen=True)
+            unsettled = await self._flights.abandon()
+            self._flights.begin_epoch()  # later batches than the failed one must not be committed
+        # With the broker away a commit may hang or fail, and so may the end.
         try:
-            # With the broker away both may hang or fail.
-            with contextlib.suppress(KafkaError, TimeoutError):
-                async with asyncio.timeout(self._reserve_s), self._flights.lock:
-                    await self._commit()
-            with contextlib.suppress(KafkaError, TimeoutError):
-                await asyncio.wait_for(self._consumer.stop(), self._reserve_s)
-        finally:
-            if self._committing is not None:
-                self._committing.cancel()
-            self._flights.begin_epoch()
+            await bounded(self._commit_with_lock(), self._reserve_s)
+        except Exception as error:  # noqa: BLE001  # as above
+            log.info("the last commit failed: %s", str(error) or type(error).__name__)
+        await end(self._consumer, self._reserve_s)
+        if self._committing is not None:
+            await give_up(self._committing)
+        self._flights.begin_epoch()
+        return unsettled
+
+    async def _commit_with_lock(self) -> None:
+        async with self._flights.lock:
+            await self._commit()
 
     def _settle_until_s(self) -> float:
         """Until when, on the loop's clock, what is in hand may be settled before we leave."""
@@ -298,30 +321,38 @@ class EventConsumer(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafk
         return asyncio.get_running_loop().time() + _SETTLE_TIMEOUT_S
 
     async def _watch(self) -> None:
-        """Keep the backlog gauge, and notice that Kafka is away also when nothing comes.
+        """Keep the backlog gauge, and notice what aiokafka does not say.
 
-        Once in a while, when a broker was away and came back, aiokafka no longer learns where anything is, and every
-        request of this consumer waits in vain. A new one finds out.
+        That Kafka is away while nothing comes; that a topic was made anew. And once in a while, when a broker was away
+        and came back, a consumer gets no answers any more, or fetches nothing though there is something: a new one
+        does.
         """
-        timeout_s = self._settings.kafka.request_timeout_ms / 1000
-        unanswered = 0
-        while unanswered < _UNANSWERED_LIMIT:
+        in_vain = 0
+        before: dict[TopicPartition, int] = {}
+        while in_vain < _IN_VAIN_LIMIT:
             await asyncio.sleep(_WATCH_INTERVAL_S)
-            partitions = self._consumer.assignment()
+            timeout_s = self._settings.kafka.request_timeout_ms / 1000
             try:
-                async with asyncio.timeout(timeout_s):
-                    ends = await self._consumer.end_offsets(partitions) if partitions else {}
-                    unread = [end - await self._consumer.position(each) for each, end in ends.items()]
+                ends, now = await bounded(self._look(), timeout_s)
+                await bounded(self._positions.look_for_new_topics(self._consumer), timeout_s)
             except IllegalStateError:  # a rebalance came between
                 continue
-            except (KafkaError, TimeoutError) as error:
+            except Exception as error:  # noqa: BLE001  # also what is wrong inside of the client
                 self._waiting.note(error)
-                unanswered += 1
-            else:
-                self._metrics.backlog.set(sum(unread))
-                self._waiting.over()
-                unanswered = 0
-        self._failure = KafkaTimeoutError(f"no answer {unanswered} times in a row: the consumer is made anew")
+                in_vain += 1
+                continue
+            self._metrics.backlog.set(sum(end - now[each] for each, end in ends.items()))
+            self._waiting.over()
+            stuck = any(now[each] < end and before.get(each) == now[each] for each, end in ends.items())
+            in_vain = in_vain + 1 if stuck and not self._flights.any else 0
+            before = now
+        self._failure = KafkaTimeoutError(f"nothing came {in_vain} times in a row: the consumer is made anew")
+
+    async def _look(self) -> tuple[dict[TopicPartition, int], dict[TopicPartition, int]]:
+        """Give where our partitions end, and where we are."""
+        partitions = self._consumer.assignment()
+        ends = await self._consumer.end_offsets(partitions) if partitions else {}
+        return ends, {each: await self._consumer.position(each) for each in ends}
 
     async def _unless_stopped(
         self, awaitable: Awaitable[_T], *, grace_until_s: Callable[[], float] | None = None
@@ -336,9 +367,8 @@ class EventConsumer(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafk
             await asyncio.wait({task, stopped}, return_when=asyncio.FIRST_COMPLETED)
             if not task.done() and grace_until_s is not None:
                 await asyncio.wait({task}, timeout=grace_until_s() - asyncio.get_running_loop().time())
-            return task.result() if task.done() else None
+            return result_of(task) if task.done() else None
         finally:
             stopped.cancel()
             if not task.done():
-                task.cancel()
-                await asyncio.wait({task}, timeout=self._reserve_s)
+                await give_up(task, self._reserve_s)

@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable
 from aiokafka.structs import TopicPartition
 
 from pipeline.worker.batches import Batch
+from pipeline.worker.bounded import result_of
 
 
 class Flights:
@@ -52,10 +53,15 @@ class Flights:
         """Wait for the oldest write and set its offsets free. Hold ``lock``; raises what the write raised."""
         batch, task = self._flying[0]
         # Whoever waits here may be cancelled; the write goes on, and is settled later.
-        await asyncio.shield(task)
+        await asyncio.wait({task})
+        result_of(task)
         self._flying.popleft()
         if batch.epoch == self.epoch:
             self._settled.update(batch.offsets)
+
+    def reached(self, partition: TopicPartition, offset: int) -> None:
+        """Note that nothing before ``offset`` is left to be stored, though no record was there; hold ``lock``."""
+        self._settled[partition] = offset
 
     def committable(self) -> dict[TopicPartition, int]:
         """Give the offsets that may be committed and were not yet."""

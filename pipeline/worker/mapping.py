@@ -12,6 +12,7 @@ from msgspec import Meta, Struct
 
 from pipeline.errors import InvalidEventError
 from pipeline.identifiers import document_id, uuid7_document_id, uuid7_document_ids
+from pipeline.origin import Headers, origin_of
 from pipeline.store import Document
 from pipeline.timestamps import read_timestamp, read_timestamps, record_time
 
@@ -30,6 +31,7 @@ class Record(Protocol):
     timestamp: int
     key: bytes | None
     value: bytes | None
+    headers: Headers
     serialized_value_size: int
 
 
@@ -128,11 +130,12 @@ def _identifier(event_id: str | int | None, record: Record, value: bytes) -> byt
         identifier = uuid7_document_id(event_id)
         if identifier is not None:
             return identifier
+    origin = origin_of(record)  # so that a dead letter which is replayed twice is stored once
     return document_id(
         event_id if event_id is None else str(event_id),
-        topic=record.topic,
-        partition=record.partition,
-        offset=record.offset,
+        topic=origin.topic,
+        partition=origin.partition,
+        offset=origin.offset,
         timestamp_ms=record.timestamp,
         value=value,
     )

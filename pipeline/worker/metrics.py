@@ -29,12 +29,17 @@ class WorkerMetrics:
             "tidemark_worker_dead_letters", "Records put on the dead-letter topic", ["reason"], registry=self.registry
         )
         self.retries = Counter("tidemark_worker_retries", "Writes tried once more", registry=self.registry)
+        self.skipped = Counter(
+            "tidemark_worker_skipped_by_retention",
+            "Records that Kafka deleted before a worker read them",
+            registry=self.registry,
+        )
         self.rebalances = Counter("tidemark_worker_rebalances", "Assignments received", registry=self.registry)
         self.assigned = Gauge(
             "tidemark_worker_assigned_partitions", "Partitions this worker reads", registry=self.registry
         )
         self.backlog = Gauge(
-            "tidemark_worker_backlog", "Records of the assigned partitions not committed yet", registry=self.registry
+            "tidemark_worker_backlog", "Records of the assigned partitions not read yet", registry=self.registry
         )
         self.loop_lag = Histogram(
             "tidemark_worker_event_loop_lag_seconds",

@@ -27,8 +27,8 @@ class Waiting:
         self.note(cause)
         await asyncio.sleep(self._pause_s)
 
-    def note(self, cause: BaseException | str) -> None:
-        """Say that the part is away and why, unless that was said a moment ago."""
+    def note(self, cause: BaseException | str, *, unforeseen: bool = False) -> None:
+        """Say that the part is away and why, unless that was said a moment ago; ``unforeseen``: with a traceback."""
         now_s = time.monotonic()
         if self._attempts == 0:
             self._since_s = now_s
@@ -36,7 +36,9 @@ class Waiting:
             self._said_s = now_s
             away_s = now_s - self._since_s
             text = str(cause) or type(cause).__name__
-            log.warning("waiting for %s (for %.0f s so far; every %.1f s): %s", self._part, away_s, self._pause_s, text)
+            trace = cause if unforeseen and isinstance(cause, BaseException) else None
+            words = "waiting for %s (for %.0f s so far; every %.1f s): %s"
+            log.warning(words, self._part, away_s, self._pause_s, text, exc_info=trace)
         self._attempts += 1
 
     def over(self) -> None:

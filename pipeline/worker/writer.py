@@ -6,22 +6,23 @@ import logging
 import time
 from collections.abc import Sequence
 from operator import attrgetter
-from typing import Any
+from typing import Any, NamedTuple
 
 import bson
 from bson.errors import BSONError
 
 from pipeline.store import (
     Cause,
+    CommandFailedError,
     Document,
     InsertReply,
-    RefusedDocumentsError,
     Store,
     StoreAwayError,
     TooLargeError,
     UnencodableError,
 )
 from pipeline.worker.batches import Batch, Refusal
+from pipeline.worker.content import same_content
 from pipeline.worker.dead_letters import DeadLetters
 from pipeline.worker.deliveries import DeliveriesLog
 from pipeline.worker.metrics import WorkerMetrics
@@ -31,7 +32,28 @@ log = logging.getLogger(__name__)
 
 _timestamp_of = attrgetter("timestamp")
 _Refused = dict[int, tuple[str, str]]  # place in the batch: reason and detail
-_Part = tuple[list[Document], Sequence[int]]  # documents, and their places in the batch
+
+
+class _Part(NamedTuple):
+    """Documents and their places in the batch; ``proven``: they failed, and the server took a control write since."""
+
+    documents: list[Document]
+    places: Sequence[int]
+    proven: bool = False
+
+    def of(self, positions: Sequence[int], *, proven: bool = False) -> _Part:
+        """Give those at ``positions``."""
+        return _Part([self.documents[at] for at in positions], [self.places[at] for at in positions], proven)
+
+    def halves(self) -> list[_Part]:
+        """Give the two halves, the second first, as what is left to do is taken from the end; none of a single one."""
+        if len(self.documents) == 1:
+            return []
+        middle = len(self.documents) // 2
+        return [
+            _Part(self.documents[middle:], self.places[middle:]),
+            _Part(self.documents[:middle], self.places[:middle]),
+        ]
 
 
 class BatchWriter:
@@ -60,7 +82,7 @@ class BatchWriter:
 
         Waits as long as MongoDB or the dead-letter topic is away; cancel it to give up.
         """
-        refused = await self._store_all(batch.documents) if batch.documents else {}
+        refused = await self._store_all(batch) if batch.documents else {}
         acknowledged_ns = time.monotonic_ns()
         stored = len(batch.documents) - len(refused)
         self._metrics.stored.inc(stored)
@@ -73,87 +95,109 @@ class BatchWriter:
                 self._metrics.dead_letters.labels(refusal.reason).inc()
         self._metrics.batches.inc()
 
-    async def _store_all(self, documents: list[Document]) -> _Refused:
-        """Insert ``documents``; give those that never will be stored, by place, with reason and detail."""
+    async def _store_all(self, batch: Batch) -> _Refused:
+        """Insert the documents of ``batch``; give those that never will be stored, by place, with reason and detail."""
         refused: _Refused = {}
-        work: list[_Part] = [(documents, range(len(documents)))]
+        work = [_Part(batch.documents, range(len(batch.documents)))]
         while work:
-            work += await self._attempt(*work.pop(), refused)
+            work += await self._attempt(work.pop(), batch, refused)
         return refused
 
-    async def _attempt(self, documents: list[Document], places: Sequence[int], refused: _Refused) -> list[_Part]:
-        """Insert ``documents``, whose places in the batch are ``places``; give what is left to insert."""
+    async def _attempt(self, part: _Part, batch: Batch, refused: _Refused) -> list[_Part]:
+        """Insert ``part`` of ``batch``; give what is left to insert."""
         try:
-            reply = await self._acknowledged(documents)
+            reply = await self._store.insert(part.documents)
         except UnencodableError as error:
-            return _encodable(documents, places, refused, error)
-        except (TooLargeError, RefusedDocumentsError) as error:
-            if len(documents) == 1:
-                reason = "too_large" if isinstance(error, TooLargeError) else "refused"
-                refused[places[0]] = (reason, str(error))
-                return []
-            middle = len(documents) // 2
-            return [(documents[middle:], places[middle:]), (documents[:middle], places[:middle])]
-        return await self._left_over(reply, documents, places, refused)
+            kept = _encodable(part, refused)
+            if kept is not None:
+                return kept
+            await self._pause(error)  # each fits alone: it was not the documents
+        except TooLargeError as error:
+            if len(part.documents) == 1:
+                refused[part.places[0]] = ("too_large", str(error))
+            return part.halves()
+        except CommandFailedError as error:
+            if await self._proven_writable(str(error)):
+                return part.halves() or await self._judge(part, [(0, str(error))], batch, refused)
+        except StoreAwayError as error:
+            await self._pause(error)
+        else:
+            self._waiting.over()
+            return await self._left_over(reply, part, batch, refused)
+        return [part._replace(proven=False)]
 
-    async def _acknowledged(self, documents: list[Document]) -> InsertReply:
-        """Insert ``documents`` as one command, as often as it takes until it is acknowledged."""
-        while True:
-            try:
-                reply = await self._store.insert(documents)
-            except StoreAwayError as error:
-                self._metrics.retries.inc()
-                await self._waiting.pause(error)
-            else:
-                self._waiting.over()
-                return reply
-
-    async def _left_over(
-        self, reply: InsertReply, documents: list[Document], places: Sequence[int], refused: _Refused
-    ) -> list[_Part]:
+    async def _left_over(self, reply: InsertReply, part: _Part, batch: Batch, refused: _Refused) -> list[_Part]:
         """Decide on each document that was not written: there already, never, or once more."""
-        again = []
-        same_id = []
-        for error in reply.errors:
-            if error.cause is Cause.SAME_ID:
-                same_id.append(error.position)
-            elif error.cause is Cause.CONTENT:
-                refused[places[error.position]] = ("refused", error.message)
+        by_cause = {cause: [each for each in reply.errors if each.cause is cause] for cause in Cause}
+        left = []
+        words = "known by _id, but not durable yet"
+        again = [each.position for each in by_cause[Cause.SERVER]]
+        if again:
+            words = by_cause[Cause.SERVER][-1].message
+        if by_cause[Cause.SAME_ID]:
+            positions = [each.position for each in by_cause[Cause.SAME_ID]]
+            again += await self._compare(positions, part, batch, refused)
+        doubtful = [(each.position, each.message) for each in by_cause[Cause.UNKNOWN]]
+        if doubtful:
+            if await self._proven_writable(doubtful[-1][1]):
+                left += await self._judge(part, doubtful, batch, refused)
             else:
-                again.append(error.position)
-        cause = f"{reply.errors[-1].message}" if again else "known by _id, but not durable yet"
-        if same_id:
-            again += await self._compare(same_id, documents, places, refused)
-        if not again:
+                left.append(part.of([at for at, _ in doubtful]))
+        if again:
+            self._metrics.retries.inc()
+            await self._incomplete.pause(f"{len(again)} of {len(part.documents)} documents are not written: {words}")
+            left.append(part.of(again))
+        else:
             self._incomplete.over()
-            return []
-        self._metrics.retries.inc()
-        await self._incomplete.pause(f"{len(again)} of {len(documents)} documents are not written: {cause}")
-        return [([documents[at] for at in again], [places[at] for at in again])]
+        return left
 
-    async def _compare(
-        self,
-        same_id: Sequence[int],
-        documents: list[Document],
-        places: Sequence[int],
-        refused: _Refused,
-    ) -> list[int]:
-        """Compare with what is stored under the same ``_id``; give those that are not there after all.
+    async def _judge(
+        self, part: _Part, doubtful: Sequence[tuple[int, str]], batch: Batch, refused: _Refused
+    ) -> list[_Part]:
+        """Decide on documents of ``part`` that failed while the server takes writes; each with its error's message.
+
+        One that failed for the first time is tried once more. One that failed again, between two control writes, is
+        refused for what it holds, unless it is stored already: a rule may be younger than it.
+        """
+        if not part.proven:
+            return [part.of([at for at, _ in doubtful], proven=True)]
+        absent = set(await self._compare([at for at, _ in doubtful], part, batch, refused))
+        for at, message in doubtful:
+            if at in absent:
+                refused[part.places[at]] = ("refused", message)
+        return []
+
+    async def _proven_writable(self, cause: str) -> bool:
+        """Whether the server takes a control write; if not, say so and pause. ``cause``: what it said of documents."""
+        try:
+            await self._store.prove_writable()
+        except StoreAwayError as error:
+            await self._pause(f"{cause}; a control write fails too: {error}")
+            return False
+        return True
+
+    async def _pause(self, cause: Exception | str) -> None:
+        self._metrics.retries.inc()
+        await self._waiting.pause(cause)
+
+    async def _compare(self, positions: Sequence[int], part: _Part, batch: Batch, refused: _Refused) -> list[int]:
+        """Compare with what is stored under the same ``_id``; give those of ``positions`` that are not there.
 
         Not there: the one that was met is not durable yet, or was deleted in between.
         """
-        stored = await self._found([documents[at]["_id"] for at in same_id])
+        stored = await self._found([part.documents[at]["_id"] for at in positions])
         absent = []
-        for at in same_id:
-            there = stored.get(documents[at]["_id"])
+        for at in positions:
+            document, place = part.documents[at], part.places[at]
+            there = stored.get(document["_id"])
             if there is None:
                 absent.append(at)
-            elif same_content(there, documents[at]):
+            elif same_content(there, document, batch.records[place].timestamp):
                 self._metrics.duplicates.inc()
             else:
                 self._metrics.conflicts.inc()
-                detail = f"another event is stored under _id {documents[at]['_id']}"
-                refused[places[at]] = ("id_conflict", detail)
+                detail = f"another event is stored under _id {document['_id']}"
+                refused[place] = ("id_conflict", detail)
                 log.error("%s: kept as a dead letter", detail)
         return absent
 
@@ -178,38 +222,16 @@ class BatchWriter:
         deliveries.events(batch.fetched_ns, acknowledged_ns, identifiers, timestamps_ms)
 
 
-def same_content(stored: bytes, document: Document) -> bool:
-    """Whether the BSON that is ``stored`` is ``document``; the order of names within it does not count."""
-    if stored == bson.encode(document):
-        return True
-    there: Document = bson.decode(stored)
-    return bson.encode(_sorted(there)) == bson.encode(_sorted(document))
-
-
-def _sorted(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {name: _sorted(value[name]) for name in sorted(value)}
-    if isinstance(value, list):
-        return [_sorted(each) for each in value]
-    return value
-
-
-def _encodable(
-    documents: list[Document], places: Sequence[int], refused: _Refused, cause: UnencodableError
-) -> list[_Part]:
-    """Try each document alone; give those that fit BSON, add the others to ``refused``.
-
-    Raises:
-        UnencodableError: each fits alone, so that trying again would fail again.
-    """
+def _encodable(part: _Part, refused: _Refused) -> list[_Part] | None:
+    """Try each document alone; give those that fit BSON, add the others to ``refused``. None: each of them fits."""
     kept = []
-    for at, document in enumerate(documents):
+    for at, document in enumerate(part.documents):
         try:
             bson.encode(document)
         except (BSONError, OverflowError, RecursionError, ValueError) as error:
-            refused[places[at]] = ("unencodable", str(error))
+            refused[part.places[at]] = ("unencodable", str(error))
         else:
             kept.append(at)
-    if len(kept) == len(documents):
-        raise cause
-    return [([documents[at] for at in kept], [places[at] for at in kept])] if kept else []
+    if len(kept) == len(part.documents):
+        return None
+    return [part.of(kept)] if kept else []

@@ -16,8 +16,8 @@ from pipeline.errors import SettingError
 from pipeline.settings import Mongo, Settings
 from pipeline.store import (
     Cause,
+    CommandFailedError,
     Document,
-    RefusedDocumentsError,
     Store,
     StoreAwayError,
     TooLargeError,
@@ -79,7 +79,7 @@ async def test_unique_index_of_the_users_own_is_not_taken_for_a_known_id(
 ) -> None:
     collection.create_index("props.order", unique=True)
     reply = await store.insert([document(order=1), document(order=1)])
-    assert [(each.position, each.cause) for each in reply.errors] == [(1, Cause.CONTENT)]
+    assert [(each.position, each.cause) for each in reply.errors] == [(1, Cause.UNKNOWN)]
 
 
 async def test_find_gives_the_bson_that_was_written(store: Store) -> None:
@@ -107,10 +107,12 @@ async def test_names_with_dollar_and_dot_are_stored(store: Store, collection: Co
     assert found["props"] == props
 
 
-async def test_nested_too_deeply_is_a_matter_of_content(store: Store, collection: Collection[dict[str, Any]]) -> None:
+async def test_nested_too_deeply_may_be_a_matter_of_content(
+    store: Store, collection: Collection[dict[str, Any]]
+) -> None:
     reply = await store.insert([document(), document(**nested(185))])
-    assert [(each.position, each.cause) for each in reply.errors] == [(1, Cause.CONTENT)]
-    with pytest.raises(RefusedDocumentsError):
+    assert [(each.position, each.cause) for each in reply.errors] == [(1, Cause.UNKNOWN)]
+    with pytest.raises(CommandFailedError):
         await store.insert([document(), document(**nested(250))])
     assert collection.count_documents({}) == 1
 
@@ -121,7 +123,7 @@ async def test_too_large_together_and_too_large_alone(store: Store, collection: 
     with pytest.raises(TooLargeError):
         await store.insert([document(text="x" * (17 * MiB))])
     reply = await store.insert([document(text="x" * (16 * MiB))])  # too large for the server only
-    assert [each.cause for each in reply.errors] == [Cause.CONTENT]
+    assert [each.cause for each in reply.errors] == [Cause.UNKNOWN]
     assert collection.count_documents({}) == 0
 
 
@@ -162,3 +164,30 @@ async def test_uri_that_is_none_is_refused_with_its_setting(mongo: Mongo, uri: s
     with pytest.raises(SettingError, match="PIPELINE_MONGO_URI") as caught:
         open_store(structs.replace(mongo, uri=uri), 1)
     assert "secret" not in str(caught.value)
+
+
+async def test_control_writes_show_that_the_server_takes_writes_and_leave_nothing(
+    store: Store, collection: Collection[dict[str, Any]]
+) -> None:
+    await store.prove_writable()
+    collection.database.command("collMod", collection.name, validator={"never": True})  # a rule is no trouble
+    await store.prove_writable()
+    assert [each.count_documents({}) for each in (collection, collection.database["tidemark_control"])] == [0, 0]
+
+
+async def test_control_write_fails_where_no_event_can_be_inserted(
+    store: Store, collection: Collection[dict[str, Any]]
+) -> None:
+    collection.drop()
+    collection.database.create_collection(collection.name, viewOn="others")
+    with pytest.raises(StoreAwayError):
+        await store.prove_writable()
+
+
+async def test_control_write_that_too_few_nodes_acknowledge_shows_nothing(mongo: Mongo) -> None:
+    store = open_store(structs.replace(mongo, write_concern="2"), 1)
+    try:
+        with pytest.raises(StoreAwayError):
+            await store.prove_writable()
+    finally:
+        await store.close()

@@ -13,8 +13,8 @@ from pipeline.errors import SettingError
 from pipeline.settings import Mongo
 from pipeline.store import (
     Cause,
+    CommandFailedError,
     InsertReply,
-    RefusedDocumentsError,
     StoreAwayError,
     TooLargeError,
     UnencodableError,
@@ -53,8 +53,8 @@ def test_reply_names_the_cause_for_each_document() -> None:
     errors = insert_reply(reply, 5).errors
     assert [(each.position, each.cause) for each in errors] == [
         (0, Cause.SAME_ID),
-        (1, Cause.CONTENT),
-        (3, Cause.CONTENT),
+        (1, Cause.UNKNOWN),
+        (3, Cause.UNKNOWN),
         (4, Cause.SERVER),
     ]
     assert errors[3] == WriteError(4, Cause.SERVER, "disk full (code 14031)")
@@ -79,8 +79,8 @@ def test_reply_that_does_not_acknowledge_every_document_is_no_success(reply: dic
         (AutoReconnect("gone"), StoreAwayError),
         (OperationFailure("not primary", 10107), StoreAwayError),
         (OperationFailure("not authorised", 13), StoreAwayError),
-        (OperationFailure("w: 2 on one node", 2), StoreAwayError),
-        (OperationFailure("nested", 15), RefusedDocumentsError),
+        (OperationFailure("bad value", 2), CommandFailedError),
+        (OperationFailure("nested", 15), CommandFailedError),
         (DocumentTooLarge("17 MiB"), TooLargeError),
         (InvalidDocument("NUL"), UnencodableError),
         (OverflowError("8 bytes"), UnencodableError),

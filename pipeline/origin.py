@@ -1,0 +1,48 @@
+"""Where a record came from first: a dead letter that is sent again keeps the place at which it was read."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple, Protocol
+
+ORIGIN_HEADER = "tidemark.origin"
+"""The header of a replayed record: topic/partition/offset of the record that became a dead letter."""
+
+Headers = Sequence[tuple[str, bytes | None]]
+
+
+class Placed(Protocol):
+    """A record as far as its place goes."""
+
+    topic: str
+    partition: int
+    offset: int
+    headers: Headers
+
+
+class Origin(NamedTuple):
+    """A place in Kafka."""
+
+    topic: str
+    partition: int
+    offset: int
+
+    def header(self) -> tuple[str, bytes]:
+        """Give the header that keeps it."""
+        return ORIGIN_HEADER, f"{self.topic}/{self.partition}/{self.offset}".encode()
+
+
+def origin_of(record: Placed) -> Origin:
+    """Give the place where ``record`` was read first: its own, unless a replay sent it."""
+    for name, value in record.headers:
+        if name == ORIGIN_HEADER:
+            topic, _, rest = (value or b"").decode(errors="replace").partition("/")
+            partition, _, offset = rest.partition("/")
+            if topic and partition.isdecimal() and offset.isdecimal():
+                return Origin(topic, int(partition), int(offset))
+    return Origin(record.topic, record.partition, record.offset)
+
+
+def own_headers(record: Placed) -> Headers:
+    """Give the headers that the record's producer set."""
+    return [pair for pair in record.headers if pair[0] != ORIGIN_HEADER]

@@ -1,0 +1,58 @@
+"""Waiting for a client library in bounded time, whatever it does in there."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable
+from typing import TypeVar
+
+from aiokafka.errors import KafkaError
+
+_T = TypeVar("_T")
+
+_CANCEL_TIMEOUT_S = 1.0
+
+
+async def bounded(awaitable: Awaitable[_T], timeout_s: float) -> _T:
+    """Wait at most ``timeout_s`` for ``awaitable``; give its result.
+
+    It runs in a task of its own. ``asyncio.wait_for`` is not enough: where the library awaits a task of its own, the
+    end of the time cancels that task, its CancelledError comes back to us, and we would end as if we were cancelled.
+
+    Raises:
+        TimeoutError: it was not done in time.
+        KafkaError: it cancelled itself.
+        Exception: what it raised.
+    """
+    task = asyncio.ensure_future(awaitable)
+    try:
+        await asyncio.wait({task}, timeout=timeout_s)
+        if not task.done():
+            raise TimeoutError(f"not done within {timeout_s:g} s")
+        return result_of(task)
+    finally:
+        if not task.done():
+            await give_up(task)
+
+
+def result_of(task: asyncio.Future[_T]) -> _T:
+    """Give the result of a task that is done and that we did not cancel, or raise what it raised.
+
+    Raises:
+        KafkaError: something inside it was cancelled.
+    """
+    if task.cancelled():
+        raise KafkaError("the client library cancelled its own work")
+    return task.result()
+
+
+async def give_up(task: asyncio.Future[_T], timeout_s: float = _CANCEL_TIMEOUT_S) -> None:
+    """Cancel ``task``, and wait a little until it has ended; what it raises by then is of no interest."""
+    task.add_done_callback(_forget)
+    task.cancel()
+    await asyncio.wait({task}, timeout=timeout_s)
+
+
+def _forget(task: asyncio.Future[_T]) -> None:
+    if not task.cancelled():
+        task.exception()  # asyncio warns of exceptions that nobody has looked at

@@ -1,0 +1,77 @@
+"""One membership of the group: the consumer that aiokafka has for it, from its making to its end."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener
+
+from pipeline.settings import Settings
+from pipeline.topics import event_topics
+from pipeline.worker.bounded import bounded
+
+log = logging.getLogger(__name__)
+
+REBALANCE_TIMEOUT_MS = 30_000
+# Longer than any outage that we wait out: a worker that waits for MongoDB stays in its group.
+_MAX_POLL_INTERVAL_MS = 24 * 3600 * 1000
+_METADATA_MAX_AGE_MS = 5_000  # how long a new topic or partition may go unnoticed
+
+
+def new_consumer(settings: Settings, listener: ConsumerRebalanceListener) -> AIOKafkaConsumer:
+    """Give a consumer of the event topics, which is still to be started."""
+    kafka, worker = settings.kafka, settings.worker
+    consumer = AIOKafkaConsumer(
+        bootstrap_servers=kafka.bootstrap_servers,
+        group_id=worker.group_id,
+        client_id="tidemark-worker",
+        enable_auto_commit=False,
+        auto_offset_reset="none",  # where to begin, Positions decides: a jump over deleted records is to be said
+        isolation_level="read_committed",  # what a transaction aborted was never sent
+        fetch_min_bytes=worker.fetch_min_bytes,
+        fetch_max_wait_ms=worker.fetch_max_wait_ms,
+        max_partition_fetch_bytes=worker.max_partition_fetch_bytes,
+        request_timeout_ms=max(kafka.request_timeout_ms, worker.fetch_max_wait_ms + 1_000),
+        session_timeout_ms=worker.session_timeout_ms,
+        heartbeat_interval_ms=max(worker.session_timeout_ms // 4, 1),
+        rebalance_timeout_ms=REBALANCE_TIMEOUT_MS,
+        max_poll_interval_ms=_MAX_POLL_INTERVAL_MS,
+        metadata_max_age_ms=_METADATA_MAX_AGE_MS,
+    )
+    consumer.subscribe(topics=list(event_topics(settings.kafka)), listener=listener)
+    return consumer
+
+
+def is_member(consumer: AIOKafkaConsumer) -> bool:
+    """Whether the group has not thrown us out, as far as we know.
+
+    Once it has, aiokafka commits as one outside of any group, and as long as the group is
+    empty Kafka takes that: offsets that others have moved on would go back.
+    """
+    return bool(consumer._coordinator.generation > 0)  # noqa: SLF001  # known nowhere else
+
+
+async def end(consumer: AIOKafkaConsumer, timeout_s: float) -> None:
+    """Leave the group and let go of the connections, in bounded time, whatever state the consumer is in.
+
+    With the broker away its ``stop()`` may hang or fail half way; heartbeats and fetches would then go on for ever
+    beside the next consumer's. So what is left of it is ended piece by piece.
+    """
+    try:
+        await bounded(consumer.stop(), timeout_s)
+    except Exception as error:  # noqa: BLE001  # whatever it is, the pieces are ended
+        log.info("the consumer did not end in order: %s", str(error) or type(error).__name__)
+        coordinator, fetcher = getattr(consumer, "_coordinator", None), getattr(consumer, "_fetcher", None)
+        pieces: list[Any] = [
+            getattr(coordinator, "_stop_heartbeat_task", None),
+            getattr(coordinator, "_stop_commit_offsets_refresh_task", None),
+            getattr(fetcher, "close", None),
+            getattr(getattr(consumer, "_client", None), "close", None),
+        ]
+        for each in pieces:
+            if each is not None:
+                try:
+                    await bounded(each(), timeout_s)
+                except Exception as failed:  # noqa: BLE001  # as above
+                    log.info("%s: %s", each.__qualname__, str(failed) or type(failed).__name__)
