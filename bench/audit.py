@@ -75,7 +75,7 @@ def judge(
     strangers = "_id " + ", ".join(documents.strangers) if documents.strangers else ""
     unexplained = "; ".join(each for each in (strangers, _examples(offered, found & unsent)) if each)
     findings = [
-        *_finding(audit.lost, "accepted and then lost", _examples(offered, lost)),
+        *_finding(audit.lost, "accepted and then lost", "; ".join((_examples(offered, lost), *leftovers.gaps))),
         *_finding(audit.stored_twice, "stored twice", _examples(offered, further > 0)),
         *_finding(audit.foreign, "foreign: documents that no event of the run explains", unexplained),
         *_finding(audit.differing, "stored with other content than was sent", "; ".join(documents.differences)),

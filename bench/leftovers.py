@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Self
 
@@ -17,6 +18,7 @@ from aiokafka.errors import GroupLoadInProgressError as CoordinatorLoadInProgres
 from numpy.typing import NDArray
 
 from bench.offered import id_low_of_props
+from pipeline import skipped
 from pipeline.settings import Kafka
 from pipeline.topics import event_topics
 
@@ -27,15 +29,22 @@ _RETRY_S = 0.1
 
 @dataclass(frozen=True)
 class Leftovers:
-    """Ids (their low 64 bits, as the event carries them; 0 where it carries none), shape (records,)."""
+    """Ids (their low 64 bits, as the event carries them; 0 where it carries none), shape (records,).
+
+    ``gaps``: in words, what Kafka deleted before a worker read it.
+    """
 
     dead_letters: NDArray[np.uint64]
     undrained: NDArray[np.uint64]
+    gaps: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class GroupPosition:
-    """Offsets summed over a group's partitions: records written, and records committed."""
+    """Offsets summed over a group's partitions: records written, and records committed.
+
+    A worker at rest commits its position, so that markers of transactions behind the last record are no backlog.
+    """
 
     written: int
     committed: int
@@ -53,7 +62,10 @@ class GroupWatch:
         self._kafka = kafka
         self._group_id = group_id
         common = {"bootstrap_servers": kafka.bootstrap_servers, "request_timeout_ms": kafka.request_timeout_ms}
-        self._consumer = AIOKafkaConsumer(**common, enable_auto_commit=False, auto_offset_reset="earliest")
+        # Read as a worker reads: what is in an open transaction is no backlog yet.
+        self._consumer = AIOKafkaConsumer(
+            **common, enable_auto_commit=False, auto_offset_reset="earliest", isolation_level="read_committed"
+        )
         self._admin = AIOKafkaAdminClient(**common)
 
     async def __aenter__(self) -> Self:
@@ -98,7 +110,12 @@ class GroupWatch:
         return Leftovers(
             dead_letters=await self._read(dict.fromkeys(dead, 0)),
             undrained=await self._read({each: committed.get(each, 0) for each in events}),
+            gaps=tuple(each.words() for each in await self._missed(events)),
         )
+
+    async def _missed(self, partitions: Sequence[TopicPartition]) -> tuple[skipped.Missed, ...]:
+        counts = Counter(each.topic for each in partitions)
+        return await skipped.missed(self._admin, self._kafka, self._group_id, counts)
 
     async def _read(self, starts: Mapping[TopicPartition, int]) -> NDArray[np.uint64]:
         """Read each partition from its start to its present end."""

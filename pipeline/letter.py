@@ -21,7 +21,7 @@ _CUT_BYTES = 256 * 1024
 
 
 class Record(Protocol):
-    """A Kafka record as aiokafka gives it."""
+    """A Kafka record, as aiokafka has it."""
 
     topic: str
     partition: int

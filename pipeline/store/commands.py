@@ -20,7 +20,7 @@ from pipeline.settings import Mongo
 from pipeline.store.errors import CommandFailedError, StoreAwayError, TooLargeError, UnencodableError
 from pipeline.store.seam import Cause, Document, InsertReply, WriteError
 
-# Codes by which the server speaks of itself. Of every other code a second try beside a control write tells whether it
+# Codes by which the server speaks of itself. Of every other code a second try beside a control write shows whether it
 # means the document. These never do, though a control write may succeed: another shard takes it, or a moment later.
 _SERVER_CODES = frozenset(
     {

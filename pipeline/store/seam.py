@@ -18,7 +18,7 @@ class Cause(Enum):
 
     SAME_ID = "a document with this _id is there"
     SERVER = "the server cannot now, and says so"
-    UNKNOWN = "what it holds, or the server: a second try beside a control write tells"
+    UNKNOWN = "what it holds, or the server: a second try beside a control write shows which"
 
 
 class WriteError(Struct, frozen=True):

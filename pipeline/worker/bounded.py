@@ -1,4 +1,4 @@
-"""Waiting for a client library in bounded time, whatever it does in there."""
+"""Waiting for a client library in bounded time, also where it hangs or cancels itself."""
 
 from __future__ import annotations
 

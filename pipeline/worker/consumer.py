@@ -14,7 +14,6 @@ from aiokafka.errors import (
     CommitFailedError,
     IllegalStateError,
     KafkaError,
-    KafkaTimeoutError,
     NoOffsetForPartitionError,
     OffsetOutOfRangeError,
     UnknownTopicOrPartitionError,
@@ -32,6 +31,7 @@ from pipeline.worker.membership import REBALANCE_TIMEOUT_MS, end, is_member, new
 from pipeline.worker.metrics import WorkerMetrics
 from pipeline.worker.positions import Positions
 from pipeline.worker.waiting import Waiting
+from pipeline.worker.watch import Watch
 from pipeline.worker.writer import BatchWriter
 
 log = logging.getLogger(__name__)
@@ -39,8 +39,6 @@ log = logging.getLogger(__name__)
 _T = TypeVar("_T")
 
 _SETTLE_TIMEOUT_S = REBALANCE_TIMEOUT_MS / 1000 / 2  # in a rebalance, which must not wait for us for ever
-_WATCH_INTERVAL_S = 5.0
-_IN_VAIN_LIMIT = 3  # looks in a row: then the consumer is made anew
 _COMMIT_INTERVAL_S = 0.05  # while batches are small, a commit for each would cost more than the writes
 _STOP_TIMEOUT_S = 5.0
 _AGAIN_S = 0.01
@@ -75,6 +73,7 @@ class EventConsumer(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafk
         self._positions = Positions(metrics, self._move)
         self._pace = Pace(settings.worker.linger_ms / 1000, settings.worker.batch_max_events)
         self._waiting = Waiting(f"Kafka at {settings.kafka.bootstrap_servers}", settings.worker.retry_pause_s)
+        self._watch = Watch(self._flights, self._positions, metrics, self._waiting)
         self._stop = asyncio.Event()
         self._stop_at_s = 0.0
         self._committed_s = 0.0
@@ -155,14 +154,15 @@ class EventConsumer(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafk
     async def _consume(self) -> None:
         """Read, write and commit until stopped; raises KafkaError when only a new consumer helps."""
         worker = self._settings.worker
-        watch = asyncio.ensure_future(self._watch())
+        answer_s = self._settings.kafka.request_timeout_ms / 1000
+        watch = asyncio.ensure_future(self._watch.over(self._consumer, answer_s))
         try:
             while not self._stop.is_set():
                 fetched = await self._unless_stopped(self._poll())
                 if self._failure is not None:
                     raise self._failure
                 if watch.done():
-                    raise KafkaError("the watch over the consumer has ended")
+                    result_of(watch)
                 if fetched is None or not fetched.records:
                     await self._settle_and_commit(at_rest=fetched is not None)
                     continue
@@ -319,40 +319,6 @@ class EventConsumer(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafk
         if self._stop.is_set():
             return self._stop_at_s - 2 * self._reserve_s
         return asyncio.get_running_loop().time() + _SETTLE_TIMEOUT_S
-
-    async def _watch(self) -> None:
-        """Keep the backlog gauge, and notice what aiokafka does not say.
-
-        That Kafka is away while nothing comes; that a topic was made anew. And once in a while, when a broker was away
-        and came back, a consumer gets no answers any more, or fetches nothing though there is something: a new one
-        does.
-        """
-        in_vain = 0
-        before: dict[TopicPartition, int] = {}
-        while in_vain < _IN_VAIN_LIMIT:
-            await asyncio.sleep(_WATCH_INTERVAL_S)
-            timeout_s = self._settings.kafka.request_timeout_ms / 1000
-            try:
-                ends, now = await bounded(self._look(), timeout_s)
-                await bounded(self._positions.look_for_new_topics(self._consumer), timeout_s)
-            except IllegalStateError:  # a rebalance came between
-                continue
-            except Exception as error:  # noqa: BLE001  # also what is wrong inside of the client
-                self._waiting.note(error)
-                in_vain += 1
-                continue
-            self._metrics.backlog.set(sum(end - now[each] for each, end in ends.items()))
-            self._waiting.over()
-            stuck = any(now[each] < end and before.get(each) == now[each] for each, end in ends.items())
-            in_vain = in_vain + 1 if stuck and not self._flights.any else 0
-            before = now
-        self._failure = KafkaTimeoutError(f"nothing came {in_vain} times in a row: the consumer is made anew")
-
-    async def _look(self) -> tuple[dict[TopicPartition, int], dict[TopicPartition, int]]:
-        """Give where our partitions end, and where we are."""
-        partitions = self._consumer.assignment()
-        ends = await self._consumer.end_offsets(partitions) if partitions else {}
-        return ends, {each: await self._consumer.position(each) for each in ends}
 
     async def _unless_stopped(
         self, awaitable: Awaitable[_T], *, grace_until_s: Callable[[], float] | None = None

@@ -19,7 +19,7 @@ _RAW = CodecOptions(document_class=RawBSONDocument, datetime_conversion=Datetime
 def same_content(stored: bytes, document: Document, record_timestamp_ms: int) -> bool:
     """Whether the BSON that is ``stored`` is ``document``, made of a record of ``record_timestamp_ms``.
 
-    Names may stand in any order; numbers are equal as MongoDB compares them, whatever their type. A timestamp that is
+    Names may stand in any order; numbers are equal as MongoDB compares them, of any type. A timestamp that is
     its record's was filled in, by the API or by a worker, and takes no part.
     """
     new = bson.encode(document)

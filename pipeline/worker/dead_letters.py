@@ -37,14 +37,14 @@ class DeadLetters:
         """Put ``refusals`` on the dead-letter topic; return when Kafka has acknowledged all of them.
 
         Key, value, headers and time of each record stay with it (``pipeline/letter.py``). Waits as long as Kafka or
-        the topic is away. After a time-out the same record may be there twice: its origin tells.
+        the topic is away. After a time-out the same record may be there twice: both have the same origin.
         """
         letters = [letter_of(each.record, each.reason, each.detail) for each in refusals]
         async with self._lock:
             while letters:
                 try:
                     letters = await bounded(self._send(letters), self._timeout_s)
-                except Exception as error:  # noqa: BLE001  # whatever ails the client: a new one, until it is said
+                except Exception as error:  # noqa: BLE001  # any failure of the client: a new one, until it is sent
                     await self.close()
                     await self._waiting.pause(error)
             self._waiting.over()

@@ -53,14 +53,14 @@ def is_member(consumer: AIOKafkaConsumer) -> bool:
 
 
 async def end(consumer: AIOKafkaConsumer, timeout_s: float) -> None:
-    """Leave the group and let go of the connections, in bounded time, whatever state the consumer is in.
+    """Leave the group and let go of the connections, in bounded time, in any state of the consumer.
 
     With the broker away its ``stop()`` may hang or fail half way; heartbeats and fetches would then go on for ever
     beside the next consumer's. So what is left of it is ended piece by piece.
     """
     try:
         await bounded(consumer.stop(), timeout_s)
-    except Exception as error:  # noqa: BLE001  # whatever it is, the pieces are ended
+    except Exception as error:  # noqa: BLE001  # in any case the pieces are ended
         log.info("the consumer did not end in order: %s", str(error) or type(error).__name__)
         coordinator, fetcher = getattr(consumer, "_coordinator", None), getattr(consumer, "_fetcher", None)
         pieces: list[Any] = [

@@ -21,6 +21,8 @@ from pipeline.worker.topicids import topic_ids
 
 log = logging.getLogger(__name__)
 
+_NONE = -1
+
 
 Moves = dict[TopicPartition, int]  # where partitions are to be read from now on
 
@@ -51,7 +53,7 @@ class Positions:
         )
         moves: Moves = {}
         for each in assigned:
-            committed: OffsetAndMetadata = found[each]
+            committed = found.get(each, OffsetAndMetadata(_NONE, ""))  # left out: nothing is committed
             self._committed[each] = committed.offset
             note = read_note(committed.metadata)
             topic_id = ids.get(each.topic, "")

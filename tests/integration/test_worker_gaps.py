@@ -174,7 +174,7 @@ async def _make_anew(settings: Settings, topic: str) -> None:
     await client.start()
     try:
         await client.delete_topics([topic])
-        while topic in await client.list_topics():  # noqa: ASYNC110  # Kafka tells nobody when it is done
+        while topic in await client.list_topics():  # noqa: ASYNC110  # Kafka sends no word when it is done
             await asyncio.sleep(0.05)
     finally:
         await client.close()

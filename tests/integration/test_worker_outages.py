@@ -138,18 +138,22 @@ def own_stack(tmp_path: Path) -> Iterator[LocalStack]:
         yield stack
 
 
+def on(stack: LocalStack, settings: Settings, **worker: Any) -> Settings:
+    return structs.replace(
+        settings,
+        kafka=structs.replace(
+            settings.kafka, bootstrap_servers=stack.kafka_bootstrap_servers, request_timeout_ms=4_000
+        ),
+        mongo=structs.replace(settings.mongo, uri=stack.mongo_uri),
+        worker=structs.replace(settings.worker, **worker),
+    )
+
+
 def test_kafka_killed_and_started_again(
     own_stack: LocalStack, settings: Settings, kafka: Any, start_worker: Start, wait_until: Wait, tmp_path: Path
 ) -> None:
     path = tmp_path / "deliveries.log"
-    own = structs.replace(
-        settings,
-        kafka=structs.replace(
-            settings.kafka, bootstrap_servers=own_stack.kafka_bootstrap_servers, request_timeout_ms=4_000
-        ),
-        mongo=structs.replace(settings.mongo, uri=own_stack.mongo_uri),
-        worker=structs.replace(settings.worker, batch_max_events=250, deliveries_path=str(path)),
-    )
+    own = on(own_stack, settings, batch_max_events=250, deliveries_path=str(path))
     asyncio.run(provision.create_topics(own.kafka))
     own_kafka = type(kafka)(own)
     own_kafka.send(messages(0, EVENTS))
@@ -170,3 +174,60 @@ def test_kafka_killed_and_started_again(
         assert worker.running()
         stamps = [stamp for stamp, _ in acknowledged(path)]
         assert min(stamps) < killed_ns < max(stamps)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("way", ["killed", "stopped"])
+def test_worker_outlives_kafka_being_away_for_a_minute_under_load(  # fixtures
+    own_stack: LocalStack, settings: Settings, kafka: Any, start_worker: Start, wait_until: Wait, way: str
+) -> None:
+    own = on(own_stack, settings, batch_max_events=100)
+    asyncio.run(provision.create_topics(own.kafka))
+    own_kafka = type(kafka)(own)
+    own_kafka.send(messages(0, EVENTS))
+    with MongoClient[dict[str, Any]](own.mongo.uri) as client:
+        collection = client[own.mongo.database][own.mongo.collection]
+        worker = start_worker(own)
+        wait_until(lambda: collection.count_documents({}) > 0, "the first documents")
+        if way == "killed":
+            own_stack.kafka.kill()
+        else:
+            own_stack.kafka.send_signal(signal.SIGSTOP)
+        time.sleep(65)
+        assert worker.running(), output(worker)
+        if way == "killed":
+            own_stack.kafka.start()
+            own_stack.kafka.wait_for_line("Kafka Server started", 60)
+        else:
+            own_stack.kafka.send_signal(signal.SIGCONT)
+            wait_until(lambda: _answers(own_kafka), "Kafka")
+        own_kafka.send(messages(EVENTS, 200))
+        wait_until(lambda: own_kafka.committed() == own_kafka.ends(), "everything committed", 60)
+        assert_stored_once(collection, EVENTS + 200)
+        assert worker.running()
+
+
+def _answers(kafka: Any) -> bool:
+    try:
+        return bool(kafka.ends())
+    except Exception:  # noqa: BLE001  # it does not yet
+        return False
+
+
+def test_no_event_is_given_up_while_mongodb_has_no_primary(
+    own_stack: LocalStack, settings: Settings, kafka: Any, start_worker: Start, wait_until: Wait
+) -> None:
+    own = on(own_stack, settings, batch_max_events=100)
+    asyncio.run(provision.create_topics(own.kafka))
+    own_kafka = type(kafka)(own)
+    own_kafka.send(messages(0, EVENTS))
+    with MongoClient[dict[str, Any]](own.mongo.uri) as client:
+        collection = client[own.mongo.database][own.mongo.collection]
+        start_worker(own)
+        for at in range(3):
+            wait_until(lambda at=at: collection.count_documents({}) > at * EVENTS // 4, "some more documents")
+            client.admin.command("replSetStepDown", 2, force=True, secondaryCatchUpPeriodSecs=0)
+            wait_until(lambda: client.admin.command("hello")["isWritablePrimary"], "a primary")
+        wait_until(lambda: own_kafka.committed() == own_kafka.ends(), "everything committed", 60)
+        assert_stored_once(collection, EVENTS)
+        assert own_kafka.dead_letters(0) == []

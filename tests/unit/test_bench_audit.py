@@ -19,6 +19,7 @@ from loadtest._content import Content
 from loadtest._ledger import LedgerHead, LedgerWriter, Outcome
 from loadtest._spec import LoadSpec, Traffic
 from pipeline.recordlog import RecordLogWriter
+from pipeline.skipped import Missed
 from pipeline.worker import deliveries as log
 
 RUN = 77
@@ -76,6 +77,13 @@ def test_an_accepted_event_without_a_document_is_lost_and_named(ten) -> None:
     assert verdict.audit.lost == 1
     assert verdict.audit.accepted_adds_up
     assert "lost (stream/sequence 0/2)" in verdict.findings[0]
+
+
+def test_lost_events_come_with_what_kafka_deleted_unread(ten) -> None:
+    gap = Missed("events_page_view", 0, 15, 5, 19)
+    verdict = audit.judge(ten[0], 10, ten[1], documents([0] + [1] * 9), Leftovers(NONE, NONE, (gap.words(),)))
+    words = "15 records of events_page_view, partition 0, offsets 5 to 19 were deleted before a worker read them"
+    assert words in verdict.findings[0]
 
 
 def test_a_second_document_for_an_event_is_stored_twice(ten) -> None:

@@ -1,4 +1,4 @@
-"""The consumer's life: whatever ends one, the worker outlives it with a new one."""
+"""The consumer's life: a worker outlives it, and goes on with a new one."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from aiokafka.structs import TopicPartition
 from msgspec import structs
 
 from pipeline.settings import Settings
-from pipeline.worker import consumer, membership
+from pipeline.worker import membership, watch
 from pipeline.worker.consumer import EventConsumer
 from pipeline.worker.metrics import WorkerMetrics
 
@@ -106,7 +106,7 @@ class _Consumer:
 
 async def _outlives(kafka: _Kafka, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(membership, "AIOKafkaConsumer", kafka)
-    monkeypatch.setattr(consumer, "_WATCH_INTERVAL_S", 0.005)
+    monkeypatch.setattr(watch, "_INTERVAL_S", 0.005)
     settings = Settings()
     brief = structs.replace(settings.worker, retry_pause_s=0.01, shutdown_timeout_s=0.8)
     settings = structs.replace(settings, worker=brief)

@@ -1,0 +1,67 @@
+"""The watch over one consumer: it notices what aiokafka does not say."""
+
+from __future__ import annotations
+
+import asyncio
+
+from aiokafka import AIOKafkaConsumer
+from aiokafka.errors import IllegalStateError, KafkaTimeoutError
+from aiokafka.structs import TopicPartition
+
+from pipeline.worker.bounded import bounded
+from pipeline.worker.flights import Flights
+from pipeline.worker.metrics import WorkerMetrics
+from pipeline.worker.positions import Positions
+from pipeline.worker.waiting import Waiting
+
+_INTERVAL_S = 5.0
+_IN_VAIN_LIMIT = 3  # looks in a row: then the consumer is made anew
+
+Offsets = dict[TopicPartition, int]
+
+
+class Watch:
+    """Keeps the backlog gauge; sees that Kafka is away while nothing comes, and that a topic was made anew.
+
+    Once in a while, when a broker was away and came back, a consumer gets no answers any more, or fetches nothing
+    though there is something. A new one does.
+    """
+
+    def __init__(self, flights: Flights, positions: Positions, metrics: WorkerMetrics, waiting: Waiting) -> None:
+        self._flights = flights
+        self._positions = positions
+        self._metrics = metrics
+        self._waiting = waiting
+
+    async def over(self, consumer: AIOKafkaConsumer, timeout_s: float) -> None:
+        """Watch over ``consumer`` until only a new one helps; an answer of Kafka may take ``timeout_s``.
+
+        Raises:
+            KafkaTimeoutError: a new one is needed.
+        """
+        in_vain = 0
+        before: Offsets = {}
+        while in_vain < _IN_VAIN_LIMIT:
+            await asyncio.sleep(_INTERVAL_S)
+            try:
+                ends, now = await bounded(_look(consumer), timeout_s)
+                await bounded(self._positions.look_for_new_topics(consumer), timeout_s)
+            except IllegalStateError:  # a rebalance came between
+                continue
+            except Exception as error:  # noqa: BLE001  # also what is wrong inside of the client
+                self._waiting.note(error)
+                in_vain += 1
+                continue
+            self._metrics.backlog.set(sum(end - now[each] for each, end in ends.items()))
+            self._waiting.over()
+            stuck = any(now[each] < end and before.get(each) == now[each] for each, end in ends.items())
+            in_vain = in_vain + 1 if stuck and not self._flights.any else 0
+            before = now
+        raise KafkaTimeoutError(f"nothing came {in_vain} times in a row: the consumer is made anew")
+
+
+async def _look(consumer: AIOKafkaConsumer) -> tuple[Offsets, Offsets]:
+    """Give where the consumer's partitions end, and where it is."""
+    partitions = consumer.assignment()
+    ends = await consumer.end_offsets(partitions) if partitions else {}
+    return ends, {each: await consumer.position(each) for each in ends}
