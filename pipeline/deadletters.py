@@ -12,6 +12,7 @@ from msgspec import Struct
 
 from pipeline import letter as letters_in_kafka
 from pipeline import provision
+from pipeline.bounded import bounded
 from pipeline.errors import MissingPartError, ProvisionError
 from pipeline.origin import Origin
 from pipeline.settings import Settings
@@ -178,7 +179,7 @@ async def _send(settings: Settings, letters: Iterable[DeadLetter]) -> None:
         request_timeout_ms=kafka.request_timeout_ms,
     )
     timeout_s = kafka.request_timeout_ms / 1000
-    await asyncio.wait_for(producer.start(), timeout_s)
+    await bounded(producer.start(), timeout_s)
     try:
         for letter in letters:
             origin = Origin(letter.origin_topic, letter.origin_partition, letter.origin_offset)
@@ -191,11 +192,11 @@ async def _send(settings: Settings, letters: Iterable[DeadLetter]) -> None:
                 timestamp_ms=timestamp_ms,
                 headers=[*letter.headers, origin.header()],
             )
-            await asyncio.wait_for(sending, timeout_s)
+            await bounded(sending, timeout_s)
     finally:
         # With the broker away it may hang: what was to be sent is known by now.
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(producer.stop(), timeout_s)
+        with contextlib.suppress(KafkaError, TimeoutError):
+            await bounded(producer.stop(), timeout_s)
 
 
 def _obstacle(letter: DeadLetter, topics: Collection[str]) -> str:

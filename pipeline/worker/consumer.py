@@ -20,11 +20,11 @@ from aiokafka.errors import (
 )
 from aiokafka.structs import TopicPartition
 
+from pipeline.bounded import bounded, give_up, result_of
 from pipeline.pace import Pace
 from pipeline.settings import Settings
 from pipeline.topics import event_topics
 from pipeline.worker.batches import batches_of
-from pipeline.worker.bounded import bounded, give_up, result_of
 from pipeline.worker.flights import Flights
 from pipeline.worker.mapping import Record
 from pipeline.worker.membership import REBALANCE_TIMEOUT_MS, end, is_member, new_consumer

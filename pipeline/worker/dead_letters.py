@@ -9,10 +9,10 @@ from collections.abc import Sequence
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import MessageSizeTooLargeError
 
+from pipeline.bounded import bounded, result_of
 from pipeline.letter import Letter, cut, letter_of
 from pipeline.settings import Kafka
 from pipeline.worker.batches import Refusal
-from pipeline.worker.bounded import bounded, result_of
 from pipeline.worker.waiting import Waiting
 
 log = logging.getLogger(__name__)

@@ -8,8 +8,8 @@ from collections.abc import Awaitable, Callable
 
 from aiokafka.structs import TopicPartition
 
+from pipeline.bounded import result_of
 from pipeline.worker.batches import Batch
-from pipeline.worker.bounded import result_of
 
 
 class Flights:

@@ -7,9 +7,9 @@ from typing import Any
 
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener
 
+from pipeline.bounded import bounded
 from pipeline.settings import Settings
 from pipeline.topics import event_topics
-from pipeline.worker.bounded import bounded
 
 log = logging.getLogger(__name__)
 

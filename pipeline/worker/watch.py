@@ -8,7 +8,7 @@ from aiokafka import AIOKafkaConsumer
 from aiokafka.errors import IllegalStateError, KafkaTimeoutError
 from aiokafka.structs import TopicPartition
 
-from pipeline.worker.bounded import bounded
+from pipeline.bounded import bounded
 from pipeline.worker.flights import Flights
 from pipeline.worker.metrics import WorkerMetrics
 from pipeline.worker.positions import Positions

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import time
 import urllib.request
 from collections.abc import Callable
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 from aiokafka import AIOKafkaProducer
@@ -16,6 +18,7 @@ from pipeline import deadletters
 from pipeline.local.ports import claim
 from pipeline.local.process import ChildProcess
 from pipeline.settings import Settings
+from tests.integration import ingest_api
 
 Start = Callable[..., ChildProcess]
 Documents = Collection[dict[str, Any]]
@@ -81,6 +84,20 @@ def test_event_without_a_timestamp_that_is_sent_again_is_a_duplicate(
     assert collection.count_documents({}) == 2
     with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=5) as reply:
         assert b"tidemark_worker_duplicates_total 2.0" in reply.read()
+
+
+def test_client_that_sends_an_event_without_a_timestamp_again_through_the_api_has_it_stored_once(  # fixtures
+    settings: Settings, kafka: Any, collection: Documents, start_worker: Start, wait_until: Wait, tmp_path: Path
+) -> None:
+    start_worker(settings)
+    event = {"event": "page_view", "user_id": "1", "props": {"a": 1}, "event_id": "retry-3"}
+    with ingest_api.running(settings, tmp_path) as api:
+        for path, body in (("/track", event), ("/track", event), ("/track/batch", {"events": [event, event]})):
+            assert ingest_api.post(api, path, body).status == 200
+            time.sleep(0.01)  # another time of receipt
+    wait_until(lambda: sum(kafka.ends().values()) == 4 and kafka.committed() == kafka.ends(), "everything committed")
+    assert kafka.dead_letters(0) == []
+    assert collection.count_documents({}) == 1
 
 
 def test_another_timestamp_of_the_clients_own_is_a_conflict(
