@@ -110,12 +110,31 @@ async def _mongo_parts(name: str, collection: AsyncCollection[Mapping[str, Any]]
     parts.append(
         Part("MongoDB writes", ok=writable, seen=("writable, " if writable else "read-only, ") + kind, remedy=remedy)
     )
+    kind_part = await _collection_part(collection)
+    if not kind_part.ok:  # a view has no indexes to look at either
+        return [*parts, kind_part]
     missing = await provision.missing_indexes(collection)
     for field, direction in provision.INDEXES:
         there = (field, direction) not in missing
         seen = "there" if there else "missing"
         parts.append(Part(f"index {field}: {direction}", ok=there, seen=seen, remedy="" if there else _INIT))
     return parts
+
+
+async def _collection_part(collection: AsyncCollection[Mapping[str, Any]]) -> Part:
+    """Say whether each event that is written into the collection is kept, and once."""
+    name, another = f"collection {collection.full_name}", "name another one in PIPELINE_MONGO_COLLECTION"
+    found = await (await collection.database.list_collections(filter={"name": collection.name})).to_list()
+    about = found[0] if found else {}
+    if about.get("type", "collection") == "timeseries":
+        seen = "a time-series collection: it takes the same _id twice, so that events would be stored twice"
+    elif about.get("type", "collection") != "collection":
+        seen = f"a {about['type']}: nothing can be written into it"
+    elif about.get("options", {}).get("capped"):
+        seen = "a capped collection: MongoDB deletes its oldest events"
+    else:
+        return Part(name, ok=True, seen="there" if found else "not there yet; the first event makes it")
+    return Part(name, ok=False, seen=seen, remedy=another)
 
 
 async def _check_api(api: Api) -> list[Part]:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
+import pytest
 from msgspec import structs
+from pymongo.collection import Collection
 
-from pipeline import provision
+from pipeline import provision, reachability
 from pipeline.settings import Settings
 
 
@@ -44,3 +47,24 @@ async def test_a_topic_with_too_few_partitions_stays_so_unless_it_is_asked_to_gr
 
     grown = {topic.name: topic for topic in await provision.create_topics(wider, grow=True)}
     assert (grown[name].found, grown[name].partitions) == (3, 5)
+
+
+@pytest.mark.parametrize(
+    ("options", "word"),
+    [
+        ({"timeseries": {"timeField": "timestamp"}}, "time-series"),
+        ({"capped": True, "size": 1_000_000}, "capped"),
+        ({"viewOn": "others"}, "view"),
+    ],
+)
+async def test_check_names_a_collection_that_does_not_keep_each_event_once(
+    settings: Settings, collection: Collection[dict[str, Any]], options: dict[str, Any], word: str
+) -> None:
+    collection.drop()
+    collection.database.create_collection(collection.name, **options)
+    faults = [part for part in await reachability.check(settings, with_api=False) if not part.ok]
+    assert [word in part.seen for part in faults] == [True]
+
+
+async def test_check_finds_nothing_wrong_with_what_init_made(settings: Settings) -> None:
+    assert [part for part in await reachability.check(settings, with_api=False) if not part.ok] == []
