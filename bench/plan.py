@@ -188,8 +188,8 @@ def _cells(kind: str, cells: Sequence[CellSpec]) -> tuple[RenderableType, Render
         differs = ", ".join(f"{name.replace('a repeat', 'size')} {shown[name][row]}" for name in own)
         table.add_row(Text(cell.id, no_wrap=True), Text(differs))
     same = [f"{name} {value}" for name, value in usual.items() if name not in varied and name != "a repeat"]
-    told = f"a {'search' if kind == 'capacity' else 'repeat'}: {usual['a repeat']}; unless said otherwise: {', '.join(same)}"
-    return table, Text(told, style="dim")
+    one = "a search" if kind == "capacity" else "a repeat"
+    return table, Text(f"{one}: {usual['a repeat']}; unless said otherwise: {', '.join(same)}", style="dim")
 
 
 def size(cell: CellSpec) -> str:
