@@ -96,8 +96,7 @@ def _measured(cells: Sequence[Cell]) -> Table:
         "cell",
         "events/s",
         "95% t interval",
-        "delivery latency p99, ms",
-        "response time p99, ms",
+        *(f"{name}, ms" for name in ("delivery latency p50", "p95", "p99", "response time p50", "p95", "p99")),
         "valid",
         "bound by",
     ]
@@ -106,8 +105,11 @@ def _measured(cells: Sequence[Cell]) -> Table:
             cell.plan.id,
             formats.count(cell.throughput.mean if cell.throughput else None),
             span(cell.throughput),
-            formats.milliseconds(cell.percentile("delivery_latency", statistics.PERCENTILES["p99"])),
-            formats.milliseconds(cell.percentile("response_time", statistics.PERCENTILES["p99"])),
+            *(
+                formats.milliseconds(cell.percentile(measure, statistics.PERCENTILES[name]))
+                for measure in ("delivery_latency", "response_time")
+                for name in ("p50", "p95", "p99")
+            ),
             f"{len(cell.valid)} of {len(cell.attempts)}",
             (cell.bottleneck.name or "not determined") if cell.bottleneck else formats.NOTHING,
         ]

@@ -10,9 +10,9 @@ import time
 
 
 def test_the_smoke_matrix_accounts_for_every_event_and_is_reported(runs) -> None:
-    """On a busy machine the steady repeat may be void, and is tried again: its account has to close all the same."""
+    """On a busy machine a repeat may be void, and the run inconclusive: its account has to close all the same."""
     code = runs.run("run", "smoke", "--out", str(runs.folder / "runs"))
-    assert code == 0, runs.output
+    assert code in {0, 4}, runs.output
     results = runs.results()
     assert {each["kind"] for each in results} == {"drain", "steady"}
     for result in results:
@@ -30,7 +30,8 @@ def test_the_smoke_matrix_accounts_for_every_event_and_is_reported(runs) -> None
 
     command = [sys.executable, "-m", "reports", str(runs.run_dir), "--latest", str(runs.folder / "latest.html")]
     reported = subprocess.run(command, cwd=runs.root, capture_output=True, text=True, check=False, timeout=100)
-    assert reported.returncode == 0, reported.stderr
+    assert reported.returncode == code, reported.stderr
+    assert runs.output.endswith(reported.stdout[reported.stdout.rindex("held, limit, drained") :])
     assert str(runs.run_dir / "report.html") in reported.stdout
     for name in ("report.html", "summary.csv", "summary.json", "summary.md"):
         assert (runs.run_dir / name).stat().st_size > 0
