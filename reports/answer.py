@@ -156,7 +156,10 @@ def _said(cells: Sequence[Cell], cores_there: float, *, brief: bool) -> tuple[st
     steady = [cell for cell in cells if cell.valid and cell.offered_load is not None and cell.plan.kind != CAPACITY]
     if steady and not undecided:
         return _offered(max(steady, key=lambda cell: cell.offered_load or 0.0), brief=brief)
-    return (undecided or "nothing is decided: no repeat is valid",)
+    nothing = (
+        "no cell stored anything" if any(cell.valid for cell in cells) else "nothing is decided: no repeat is valid"
+    )
+    return (undecided or nothing,)
 
 
 def _lowest(cell: Cell) -> float:
