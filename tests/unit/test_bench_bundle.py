@@ -10,7 +10,7 @@ import pytest
 
 from bench import bundle
 from bench.errors import BundleError
-from bench.result import Audit, Result
+from bench.result import Audit, Result, is_finished
 
 
 def result(round_number: int = 1, attempt: int = 1, **changes: object) -> Result:
@@ -57,6 +57,13 @@ def test_attempts_at_one_repeat_stay_side_by_side(held: bundle.Bundle) -> None:
         held.finish_repeat(held.start_repeat("drain-p1-c1", 1, attempt), void)
     assert [each.attempt for each in held.results()] == [1, 2, 3]
     assert sorted(path.name for path in (held.path / "cells" / "drain-p1-c1").iterdir()) == ["1", "1.2", "1.3"]
+
+
+def test_a_void_attempt_is_replaced_whatever_was_seen_in_it() -> None:
+    void = result(1, 1, valid=False, reasons=["late"], findings=["1,721 events rejected of 5,000 offered"])
+    assert not is_finished([void])
+    assert is_finished([void, void, void])
+    assert is_finished([void, result(1, 2, findings=["lost: 3 events"])])
 
 
 def test_rounds_are_given_in_their_order(held: bundle.Bundle) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import msgspec
 import numpy as np
@@ -152,6 +153,19 @@ def test_what_the_system_did_is_a_finding_and_makes_nothing_void(
     result = judged(evidence, happened=happened)
     assert result.valid
     assert any(finding in each for each in result.findings), result.findings
+
+
+def test_what_a_crashed_part_leaves_undrained_makes_no_repeat_void() -> None:
+    crashed = replace(FINE, crashes=("crash: worker-1 ended with exit code -9",), drained=False)
+    result = judged(evidence_of(), happened=replace(crashed, duration_s={"drain": 61.2}))
+    assert (result.valid, result.findings) == (True, ["crash: worker-1 ended with exit code -9"])
+
+
+def test_a_repeat_that_could_not_be_run_is_void_with_its_error_and_without_a_finding(tmp_path: Path) -> None:
+    identity = Identity(STEADY, 1, 1, 3, "2026-11-22T10:00:00Z", 100.0)
+    result = derive.broken_down(identity, RuntimeError(f"see {tmp_path}/logs/api.log"), tmp_path)
+    assert (result.valid, result.findings) == (False, [])
+    assert result.reasons == ["the repeat broke down before it could be measured: RuntimeError: see logs/api.log"]
 
 
 def test_an_objective_that_is_missed_or_cannot_be_shown_is_a_finding() -> None:
