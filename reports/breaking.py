@@ -62,8 +62,8 @@ def of(cell: Cell, cores_there: float) -> Broke | None:
     results = [repeat.result for repeat in cell.beyond]
     missed = list(dict.fromkeys(each for result in results for each in _missed(result, found)))
     load = results[0].offered_load_events_per_s
-    probes = f"{len(results)} probes" if len(results) > 1 else "the probe"
-    where = f"at {formats.rounded(load)} events/s, the lowest load above that was not sustained ({probes} of it)"
+    probes = formats.plural(len(results), "probe")
+    where = f"at {formats.rounded(load)} events/s, the lowest load above it that was not sustained ({probes})"
     if not missed:
         return Broke(criterion=None, load_events_per_s=load, because=f"{where}, no criterion stands out")
     bound = bottleneck.at_limit(cell.plan, results, cores_there)

@@ -136,7 +136,7 @@ def _evidence(cells: Sequence[Cell], cores_there: float) -> tuple[str, ...]:
     """Give the evidence of what breaks first above the highest load held."""
     most = answer.best(cells)
     broke = breaking.of(most, cores_there) if most else None
-    return (f"Evidence: {broke.because}.",) if broke else ()
+    return (f"Evidence: {broke.because}.",) if broke and not broke.nothing_broke else ()
 
 
 def _left_open(bundle: Bundle, cells: Sequence[Cell]) -> tuple[str, ...]:
@@ -164,9 +164,6 @@ _UNFINISHED = {
 def _cautions(bundle: Bundle, cells: Sequence[Cell]) -> tuple[str, ...]:
     manifest = bundle.manifest
     found = []
-    unsure = [c.label for c in cells if c.capacity and c.capacity.sustainable_events_per_s and not c.capacity.confirmed]
-    if unsure:
-        found.append(f"Sustainable throughput not confirmed by repeats: {', '.join(unsure)}.")
     void = sum(cell.void_attempts for cell in cells)
     if void:
         found.append(

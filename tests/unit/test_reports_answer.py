@@ -83,7 +83,7 @@ def test_the_first_line_says_load_interval_configuration_what_breaks_first_and_l
         r"delivery latency breaks first, on the machine's CPU; 0 of [\d,]+ events lost\.",
         judged.sentence,
     )
-    assert judged.evidence[0].startswith("Evidence: at 25,000 events/s, the lowest load above")
+    assert judged.evidence[0].startswith("Evidence: at 25,000 events/s, the lowest load above it")
 
 
 def test_losses_come_first(tmp_path: Path) -> None:
@@ -96,6 +96,7 @@ def test_where_nothing_broke_no_criterion_is_guessed(tmp_path: Path) -> None:
     assert "(limit >14,000)" in judged.sentence
     assert "; no higher load was offered; " in judged.sentence
     assert judged.rows[0].breaks == "nothing"
+    assert judged.evidence == ()
 
 
 def test_a_drain_of_the_same_partitions_and_consumers_stands_in_the_row_of_the_search(tmp_path: Path) -> None:
