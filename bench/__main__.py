@@ -190,7 +190,7 @@ def _shown(folder: Path) -> str:
 
 
 def _finish(chosen: argparse.Namespace, outcome: Outcome) -> int:
-    """Print the run's answer, the report written before where it was asked for; give the exit code that it has."""
+    """Print the run's answer, after its report is written where that was asked for; return the exit code of both."""
     from reports.__main__ import main as report  # noqa: PLC0415 - it brings pandas, and matplotlib for the report
 
     return report([str(outcome.run_dir), *([] if chosen.report else ["--print"])])

@@ -84,7 +84,7 @@ def resume(run_dir: Path, *, display: Display, settings: Settings, local: bool) 
 
 
 def carry_out(runs: Sequence[Run], order: Sequence[Turn]) -> list[Outcome]:
-    """Run what is not finished of ``runs``, on the same servers, and give where each is.
+    """Run what is not finished of ``runs``, on the same servers, and return where each is.
 
     ``order``: every repeat of each. The runs share a display, and a session's logs are in the first one's bundle.
     """

@@ -138,7 +138,7 @@ def _joined(*clauses: str) -> str:
 
 
 def _said(cells: Sequence[Cell], cores_there: float, *, brief: bool) -> tuple[str, ...]:
-    """Say what the path holds and what breaks first; where no search tells, what was measured in its place."""
+    """Say what the path holds and what breaks first; where no search decides that, what was measured."""
     most = best(cells)
     if most is not None and most.capacity is not None:
         return _held_by(most, most.capacity, brief=brief), _breaks(breaking.of(most, cores_there))
