@@ -19,7 +19,7 @@ from loadtest._ledger import Outcome
 
 PERCENTILES = {"p50": 0.5, "p90": 0.9, "p95": 0.95, "p99": 0.99, "p999": 0.999}
 REQUESTS_BEYOND_A_PERCENTILE = 10
-COHORTS = {"p50": (0.45, 0.55), "p90": (0.89, 0.91), "p99": (0.985, 0.995)}
+COHORTS = {"p50": (0.45, 0.55), "p90": (0.89, 0.91), "p95": (0.945, 0.955), "p99": (0.985, 0.995)}
 STAGES = ("schedule_delay", "http_and_api", "kafka_and_backlog", "write")
 _MS = 1_000_000
 

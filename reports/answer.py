@@ -32,6 +32,7 @@ class Row(NamedTuple):
     load: float | None
     interval: str
     p50_ms: float | None
+    p95_ms: float | None
     p99_ms: float | None
     breaks: str
     lost: int
@@ -82,10 +83,10 @@ def held(cell: Cell) -> bool | None:
 def _row(cell: Cell, drain: Cell | None, cores_there: float, *, several: bool) -> Row:
     own = cell if cell.plan.kind == DRAIN else drain
     label = cell.label_with_kind if several and cell.plan.kind != CAPACITY else cell.label
-    p50, p99 = (cell.percentile("delivery_latency", statistics.PERCENTILES[name]) for name in ("p50", "p99"))
+    p50, p95, p99 = (cell.percentile("delivery_latency", statistics.PERCENTILES[n]) for n in ("p50", "p95", "p99"))
     lost = cell.audit.lost + (drain.audit.lost if drain else 0)
     load, interval, breaks = _held(cell, breaking.of(cell, cores_there))
-    return Row(label, load, interval, p50, p99, breaks, lost, own.throughput if own else None)
+    return Row(label, load, interval, p50, p95, p99, breaks, lost, own.throughput if own else None)
 
 
 def _held(cell: Cell, broke: Broke | None) -> tuple[float | None, str, str]:

@@ -200,12 +200,14 @@ def _largest_share(results: Sequence[Result], measure: str, requests: int) -> fl
     Large requests bring many slow events at once: fewer than 1% of requests may lie beyond p99 of events.
     """
     told = [getattr(result, f"{measure}_ms") for result in results]
-    largest = statistics.largest_share(requests)
+    largest, untold = statistics.largest_share(requests), None
     for name, share in statistics.PERCENTILES.items():
         if not all(one and name in one.requests_beyond for one in told):
+            untold = untold or share  # an older run says nothing of p95: it is as sure as the next that is known
             continue
         if sum(one.requests_beyond[name] for one in told) < statistics.REQUESTS_BEYOND:
-            return min(largest, _just_below(share))
+            return min(largest, _just_below(untold or share))
+        untold = None
     return largest
 
 

@@ -19,9 +19,9 @@ _GAP = 2
 _NARROWEST = 16
 _WITHOUT_TERMINAL = 80
 _WIDEST = 140
-_HEADS = ("cell", "held", "limit", "drained", "p50", "p99", "breaks first", "lost")
-_UNITS = "held, limit, drained: events/s; p50, p99: ms of delivery latency; lost: events"
-_CELL, _DRAINED, _BREAKS = 0, 3, 6
+_HEADS = ("cell", "held", "limit", "drained", "p50", "p95", "p99", "breaks first", "lost")
+_UNITS = "held, limit, drained: events/s; p50, p95, p99: ms of delivery latency; lost: events"
+_CELL, _DRAINED, _BREAKS = 0, 3, 7
 _WORDS = (_CELL, _BREAKS)
 
 
@@ -79,6 +79,7 @@ def _cells(row: Row) -> list[str]:
         row.interval,
         _drained(row),
         formats.milliseconds(row.p50_ms),
+        formats.milliseconds(row.p95_ms),
         formats.milliseconds(row.p99_ms),
         row.breaks,
         formats.count(row.lost),

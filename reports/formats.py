@@ -12,6 +12,7 @@ _LEAST_DRIFT = 0.001
 _LEAST_PROBABILITY = 0.0001
 _GIB = 2**30
 _MIB = 2**20
+_BY_MODULE = "python -m bench "
 
 
 def count(value: float | None) -> str:
@@ -78,6 +79,11 @@ def moment(text: str | None) -> str:
 def plural(number: int, noun: str, nouns: str = "") -> str:
     """``1 repeat``, ``3 repeats``."""
     return f"{number:,} {noun if number == 1 else nouns or noun + 's'}"
+
+
+def command(text: str) -> str:
+    """A command as it runs from a clone: older runs kept ``python -m bench``, which needs an activated environment."""
+    return f"./tidemark bench {text.removeprefix(_BY_MODULE)}" if text.startswith(_BY_MODULE) else text
 
 
 def unbroken(label: str) -> str:

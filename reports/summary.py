@@ -83,11 +83,11 @@ def to_markdown(bundle: Bundle, cells: Sequence[Cell], judged: Verdict) -> str:
         lines += [f"{whole:,} {name} {'=' if identity.closes else '≠'} {parts}  "]
     searched = [cell for cell in cells if cell.plan.kind == CAPACITY]
     if searched:
-        lines += ["", *markdown(capacity.answers(searched))]
+        lines += ["", *markdown(capacity.searched(searched))]
     others = [cell for cell in cells if cell.plan.kind != CAPACITY]
     if others:
         lines += ["", *markdown(_measured(others))]
-    return "\n".join([*lines, "", f"Again: `{bundle.manifest.command}`", ""])
+    return "\n".join([*lines, "", f"Again: `{formats.command(bundle.manifest.command)}`", ""])
 
 
 def _measured(cells: Sequence[Cell]) -> Table:

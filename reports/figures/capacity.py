@@ -22,7 +22,7 @@ from reports.tables import capacity as tables
 _HEIGHT = 330
 _MARGINS = (52, 70, 58, 44)
 _LETTER_WIDTH = 6.3
-_QUANTILES = ("p50", "p99")
+_QUANTILES = ("p50", "p95", "p99")
 _BAND = 0.18
 """How opaque the interval is; one that has no bound on a side is half as much."""
 
@@ -42,7 +42,7 @@ _MARKS = {
     searches.UNDETERMINED: _Mark("D", palette.SERIES[4], filled=False),
     searches.VOID: _Mark("x", palette.MUTED, filled=False),
 }
-_LINES = {"p50": palette.SERIES[5], "p99": palette.SERIES[0]}
+_LINES = {"p50": palette.SERIES[5], "p95": palette.SERIES[6], "p99": palette.SERIES[0]}
 
 
 def curves(cells: Sequence[Cell]) -> list[Panel]:
@@ -162,11 +162,10 @@ def _draw_marks(axes: Axes, probes: Sequence[Repeat], top: float) -> None:
     """Mark each probe by its verdict; one without a percentile stands on the upper edge."""
     for verdict, mark in _MARKS.items():
         own = [repeat for repeat in probes if searches.verdict(repeat) == verdict]
-        for name, size in (("p99", 7.5), ("p50", 4.5)):
-            if name == "p50":
-                own = [repeat for repeat in own if _value(repeat, name)]
-            values = [_value(repeat, name) or top for repeat in own]
-            _plot_marks(axes, [_load(repeat) for repeat in own], values, mark, size)
+        for name, size in (("p99", 7.5), ("p95", 4.5), ("p50", 4.5)):
+            shown = [repeat for repeat in own if name == "p99" or _value(repeat, name)]
+            values = [_value(repeat, name) or top for repeat in shown]
+            _plot_marks(axes, [_load(repeat) for repeat in shown], values, mark, size)
 
 
 def _plot_marks(axes: Axes, xs: Sequence[float], ys: Sequence[float], mark: _Mark, size: float) -> None:
@@ -205,8 +204,7 @@ def _frame(cell: Cell, probes: Sequence[Repeat]) -> pd.DataFrame:
                 "step": repeat.result.probe.step if repeat.result.probe else None,
                 "verdict": searches.verdict(repeat),
                 "offered_load_events_per_s": _load(repeat),
-                "delivery_latency_p50_ms": _value(repeat, "p50"),
-                "delivery_latency_p99_ms": _value(repeat, "p99"),
+                **{f"delivery_latency_{name}_ms": _value(repeat, name) for name in _QUANTILES},
                 "deficit_events_per_s": repeat.result.probe.deficit_events_per_s if repeat.result.probe else None,
                 "sustainable_events_per_s": found.sustainable_events_per_s if found else None,
             }

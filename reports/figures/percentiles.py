@@ -19,7 +19,9 @@ from reports.tables import MEASURE_NAMES, measured
 
 _POINTS_PER_DECADE = 40
 _LETTER_WIDTH, _BEFORE_LABEL, _NARROWEST, _WIDEST = 6.4, 22, 92, 190
-_TICKS = (0.0, 0.5, 0.9, 0.99, 0.999, 0.9999, 0.99999)
+_TICKS = (0.0, 0.5, 0.9, 0.95, 0.99, 0.999, 0.9999, 0.99999)
+_CROWDED_FROM = 0.9998
+"""On an axis that goes so far, 90% has no room beside 95%."""
 _MS_TICKS = (1, 2, 5)
 
 
@@ -92,7 +94,8 @@ def _curve(cell: Cell, measure: str) -> pd.DataFrame:
 def _scales(axes: Axes, furthest: float, limits_ms: tuple[float, float]) -> None:
     axes.set_xscale("log")
     axes.set_xlim(1, 1 / (1 - furthest) * 1.06)
-    ticks = [share for share in _TICKS if share <= furthest]
+    crowded = {0.9} if furthest >= _CROWDED_FROM else set()
+    ticks = [share for share in _TICKS if share <= furthest and share not in crowded]
     axes.xaxis.set_major_locator(FixedLocator([1 / (1 - share) for share in ticks]))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{100 * (1 - 1 / x):.6g}%"))
     axes.xaxis.set_minor_locator(NullLocator())

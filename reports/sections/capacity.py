@@ -32,7 +32,7 @@ def section(cells: Sequence[Cell], cores_there: float) -> Section:
     """
     parts = [
         Part(words=(_WHAT,), figures=tuple(answers.panels(cells))),
-        Part(table=tables.answers(cells)),
+        Part(table=tables.searched(cells)),
     ]
     broken = [(cell, broke) for cell in cells if (broke := breaking.of(cell, cores_there))]
     if broken:

@@ -16,15 +16,26 @@ MEASURE_NAMES = {
 }
 PERCENTILE_NAMES = {"p50": "p50", "p90": "p90", "p95": "p95", "p99": "p99", "p999": "p99.9"}
 
+_SHORT = 34
+
 
 @dataclass(frozen=True)
 class Table:
-    """``numeric`` says, column by column, whether it holds numbers; ``marked`` are the indices of rows to stress."""
+    """``numeric`` says, column by column, whether it holds numbers; ``marked`` are the indices of rows to stress.
+
+    ``caption`` names the table where nothing above it does.
+    """
 
     heads: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
     numeric: tuple[bool, ...]
     marked: frozenset[int] = frozenset()
+    caption: str = ""
+
+    @property
+    def short_names(self) -> bool:
+        """Whether the names of the rows are short enough to stand on one line each."""
+        return all(len(row[0]) <= _SHORT for row in self.rows)
 
 
 def table(
@@ -34,10 +45,11 @@ def table(
     text: int = 1,
     words: Sequence[str] = (),
     marked: Iterable[int] = (),
+    caption: str = "",
 ) -> Table:
     """Make a table of numbers; its first ``text`` columns are words, and so are those whose heads are ``words``."""
     numeric = tuple(index >= text and head not in words for index, head in enumerate(heads))
-    return Table(tuple(heads), tuple(tuple(row) for row in rows), numeric, frozenset(marked))
+    return Table(tuple(heads), tuple(tuple(row) for row in rows), numeric, frozenset(marked), caption)
 
 
 def pairs(items: Iterable[tuple[str, str]]) -> Table:

@@ -15,6 +15,7 @@ _HEADS = (
     "drained, events/s",
     "95% t interval",
     "delivery latency p50, ms",
+    "p95, ms",
     "p99, ms",
     "what breaks first",
     "events lost",
@@ -22,7 +23,7 @@ _HEADS = (
 
 
 def of(rows: Sequence[Row]) -> Table:
-    """The rows as a table."""
+    """The rows as a table, without the columns that say nothing of any row."""
     values = [
         [
             row.label,
@@ -31,10 +32,14 @@ def of(rows: Sequence[Row]) -> Table:
             formats.rounded(row.drained.mean if row.drained else None),
             span(row.drained),
             formats.milliseconds(row.p50_ms),
+            formats.milliseconds(row.p95_ms),
             formats.milliseconds(row.p99_ms),
             row.breaks,
             formats.count(row.lost),
         ]
         for row in rows
     ]
-    return table(_HEADS, values, words=("what breaks first",), marked=[i for i, row in enumerate(rows) if row.lost])
+    told = [at for at in range(len(_HEADS)) if any(each[at] != formats.NOTHING for each in values)]
+    marked = [index for index, row in enumerate(rows) if row.lost]
+    shown = [[each[at] for at in told] for each in values]
+    return table([_HEADS[at] for at in told], shown, words=("what breaks first",), marked=marked)

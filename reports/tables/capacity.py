@@ -8,22 +8,19 @@ from reports import formats, searches
 from reports.breaking import Broke
 from reports.bundle import Repeat
 from reports.cells import Cell
-from reports.schema import Capacity
 from reports.tables import Table, round_of, table
 
-_NO_LATENCY = (None, None)
+_PROBE_PERCENTILES = ("p50", "p95", "p99")
 
 
-def answers(cells: Sequence[Cell]) -> Table:
-    """One row a capacity cell: sustainable throughput with its interval, objective, how the search ended."""
+def searched(cells: Sequence[Cell]) -> Table:
+    """One row a capacity cell: knee, probes, objective, how it ended; what was found is in the report's first table."""
     rows = []
     for cell in cells:
         found = cell.capacity
         rows.append(
             [
                 cell.label,
-                _sustainable(found),
-                searches.interval(found),
                 formats.rounded(found.knee_events_per_s if found else None),
                 f"{len(cell.valid)} of {len(cell.attempts)}",
                 searches.confirmed(found),
@@ -31,28 +28,15 @@ def answers(cells: Sequence[Cell]) -> Table:
                 searches.ended(found),
             ]
         )
-    confidence = next((f"{cell.capacity.confidence:.0%} " for cell in cells if cell.capacity), "")
-    heads = [
-        "partitions × consumers",
-        "sustainable, events/s",
-        f"{confidence}interval of the limit",
-        "knee",
-        "valid probes",
-    ]
+    heads = ["partitions × consumers", "knee, events/s", "valid probes"]
     words = ["confirmed", "objective", "how the search ended"]
-    return table([*heads, *words], rows, words=words)
+    return table([*heads, *words], rows, words=words, caption="The searches")
 
 
 def broken(found: Sequence[tuple[Cell, Broke]]) -> Table:
     """One row a capacity cell: what broke first above its answer, and the evidence."""
     rows = [[cell.label, broke.short, broke.because] for cell, broke in found]
     return table(["partitions × consumers", "what breaks first", "evidence"], rows, text=3)
-
-
-def _sustainable(found: Capacity | None) -> str:
-    if found is None:
-        return formats.NOTHING
-    return "none found" if found.sustainable_events_per_s is None else formats.rounded(found.sustainable_events_per_s)
 
 
 def probes(cell: Cell) -> Table:
@@ -62,7 +46,6 @@ def probes(cell: Cell) -> Table:
         result, probe = repeat.result, repeat.result.probe
         if not result.valid:
             marked.append(index)
-        p50, p99 = _p50_p99(repeat)
         why = [*(() if result.valid else result.reasons), *(probe.why if probe else ())]
         rows.append(
             [
@@ -70,8 +53,7 @@ def probes(cell: Cell) -> Table:
                 probe.step if probe else formats.NOTHING,
                 formats.count(result.offered_load_events_per_s),
                 searches.verdict(repeat),
-                formats.milliseconds(p50),
-                formats.milliseconds(p99),
+                *(formats.milliseconds(value) for value in _percentiles(repeat)),
                 formats.rounded(probe.deficit_events_per_s if probe else None),
                 formats.rounded(probe.deficit_bound_events_per_s if probe else None),
                 formats.rounded(probe.allowed_events_per_s if probe else None),
@@ -79,14 +61,14 @@ def probes(cell: Cell) -> Table:
                 "; ".join(why) or formats.NOTHING,
             ]
         )
-    heads = ["probe", "step", "offered load, events/s", "verdict", "delivery latency p50, ms", "p99, ms"]
-    heads += ["accepted − stored, events/s", "its upper bound", "allowed", "length", "why"]
+    heads = ["probe", "step", "offered load, events/s", "verdict", "delivery latency p50, ms"]
+    heads += ["p95, ms", "p99, ms", "accepted − stored, events/s", "its upper bound", "allowed", "length", "why"]
     return table(heads, rows, text=2, words=["verdict", "length", "why"], marked=marked)
 
 
-def _p50_p99(repeat: Repeat) -> tuple[float | None, float | None]:
+def _percentiles(repeat: Repeat) -> list[float | None]:
     measured = repeat.result.delivery_latency_ms
-    return (measured.p50, measured.p99) if measured else _NO_LATENCY
+    return [getattr(measured, name, None) for name in _PROBE_PERCENTILES]
 
 
 def _how_long(repeat: Repeat) -> str:

@@ -8,6 +8,7 @@ import re
 from reports import formats
 from reports.bottleneck import STAGE_NAMES
 from reports.cells import Cell
+from reports.schema import Percentiles
 from reports.tables import Table, round_of, table
 
 
@@ -20,7 +21,6 @@ def repeats_of(cell: Cell) -> Table:
             marked.append(index)
         phases_s = {name: took_s for name, took_s in result.duration_s.items() if name != "overhead"}  # part of them
         length = result.window.end_s - result.window.start_s if result.window else None
-        response, delivery = result.response_time_ms, result.delivery_latency_ms
         rows.append(
             [
                 round_of(result),
@@ -28,8 +28,8 @@ def repeats_of(cell: Cell) -> Table:
                 formats.count(result.throughput_events_per_s),
                 formats.rounded(length),
                 *([formats.count(result.offered_load_events_per_s), formats.share(result.achieved)] * _steady(cell)),
-                *([formats.milliseconds(delivery.p99 if delivery else None)] * _steady(cell)),
-                *([formats.milliseconds(response.p99 if response else None)] * _steady(cell)),
+                *(_p95_p99(result.delivery_latency_ms) * _steady(cell)),
+                *(_p95_p99(result.response_time_ms) * _steady(cell)),
                 *([formats.milliseconds(result.schedule_delay_p99_ms)] * _steady(cell)),
                 formats.drift(result.clock_drift_max_ms_per_s),
                 formats.share(result.disturbance.total if result.disturbance else None),
@@ -41,11 +41,15 @@ def repeats_of(cell: Cell) -> Table:
         )
     heads = ["probe" if cell.capacity else "round", "validity", "stored, events/s", "window, s"]
     if _steady(cell):
-        heads += ["offered load, events/s", "achieved", "delivery latency p99, ms", "response time p99, ms"]
-        heads += ["schedule delay p99, ms"]
+        heads += ["offered load, events/s", "achieved", "delivery latency p95, ms", "p99, ms"]
+        heads += ["response time p95, ms", "p99, ms", "schedule delay p99, ms"]
     heads += ["clock drift, ms/s", "CPU used by others", "negative durations", "lost"]
     heads += ["whole repeat, s", "its overhead, s"]
-    return table(heads, rows, text=2, marked=marked)
+    return table(heads, rows, text=2, marked=marked, caption="Attempts")
+
+
+def _p95_p99(of: Percentiles | None) -> list[str]:
+    return [formats.milliseconds(of.p95 if of else None), formats.milliseconds(of.p99 if of else None)]
 
 
 def _steady(cell: Cell) -> bool:

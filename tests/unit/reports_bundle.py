@@ -312,7 +312,7 @@ def _steady(plan: Plan, rate: float, axes: dict[str, Any], folder: Path, repeat:
     (folder / "latency.hlog").write_text(hlog({name: v * 1000 for name, v in samples.items()}, EVENTS_PER_REQUEST))
     latency = samples["delivery_latency"]
     cohorts = []
-    for name, low, high in (("p50", 0.45, 0.55), ("p90", 0.89, 0.91), ("p99", 0.985, 0.995)):
+    for name, low, high in (("p50", 0.45, 0.55), ("p90", 0.89, 0.91), ("p95", 0.945, 0.955), ("p99", 0.985, 0.995)):
         a, b = np.quantile(latency, [low, high])
         inside = (latency >= a) & (latency <= b)
         if not inside.any():

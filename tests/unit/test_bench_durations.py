@@ -107,6 +107,13 @@ def test_no_cohort_is_told_around_a_percentile_that_may_not_be() -> None:
     assert [each.name for each in told] == ["p50", "p90"]
 
 
+def test_a_cohort_is_told_around_p95() -> None:
+    requests = [(1, index, index, index + 1, Outcome.ACCEPTED) for index in range(300)]
+    events = [(index, index, index + 2, 2 * index + 40) for index in range(300)]
+    told = durations.cohorts(of_events(offered(*requests), delivered(*events), clock(0, 0), 10**12))
+    assert [each.name for each in told] == ["p50", "p90", "p95"]
+
+
 def test_a_percentile_needs_ten_requests_beyond_it() -> None:
     values = np.arange(1, 1_001, dtype=np.int64) * MS
     found = durations.percentiles(values)

@@ -66,6 +66,16 @@ def test_few_requests_with_many_slow_events_gate_too(tmp_path: Path) -> None:
     assert cell.percentile("response_time", 0.99) is not None
 
 
+def test_a_percentile_of_which_an_older_run_says_nothing_is_as_sure_as_the_next_that_is_known(tmp_path: Path) -> None:
+    run = write(tmp_path, Plan([STEADY], rounds=2, requests=2_000))
+    for few in (4, 40):
+        beyond = {"p50": 900, "p90": 150, "p99": few, "p999": 1}
+        for path in run.glob("cells/*/*/result.json"):
+            edit(path, lambda r, b=beyond: r["delivery_latency_ms"].update(requests_beyond=b))
+        assert (views(run)["steady-c1"].percentile("delivery_latency", 0.95) is not None) is (few > 10)
+        assert views(run)["steady-c1"].percentile("delivery_latency", 0.9) is not None
+
+
 def test_means_weigh_by_the_events_stored(tmp_path: Path) -> None:
     run = write(tmp_path, Plan([STEADY], rounds=2))
     for round_, mean, rate in ((1, 10.0, 1_000.0), (2, 20.0, 3_000.0)):

@@ -56,7 +56,7 @@ def sections(html: str) -> list[str]:
 @pytest.mark.parametrize("given", [[DRAIN], [STEADY], [DRAIN, STEADY], []], ids=["drain", "steady", "both", "none"])
 def test_the_sections_stand_in_their_order_whatever_the_bundle_has(tmp_path: Path, given: list[Cell]) -> None:
     made = make(write(tmp_path, Plan(given, rounds=2, requests=300)))
-    assert sections(made.html) == ["answer", *SECTIONS] if given else SECTIONS
+    assert sections(made.html) == SECTIONS
     assert made.html.index('<header id="finding"') < made.html.index('<section id="audit"')
 
 
@@ -131,6 +131,18 @@ def test_void_attempts_are_listed_with_their_reasons(tmp_path: Path) -> None:
 def test_the_command_that_repeats_it_is_the_last_section(tmp_path: Path) -> None:
     html = make(write(tmp_path, Plan([DRAIN], rounds=1))).html
     assert "<pre>./tidemark bench quick --rounds 3</pre>" in html[html.index('<section id="again">') :]
+
+
+def test_the_command_of_an_older_run_is_shown_in_the_form_that_runs_from_a_clone(tmp_path: Path) -> None:
+    run = write(tmp_path, Plan([DRAIN], rounds=1))
+    manifest = json.loads((run / "manifest.json").read_text()) | {"command": "python -m bench run quick"}
+    (run / "manifest.json").write_text(json.dumps(manifest))
+    read = bundle.load(run)
+    views = cells.of(read)
+    judged = verdict.judge(read, views)
+    for text in (page.make(read, views, judged).html, summary.to_markdown(read, views, judged)):
+        assert "./tidemark bench run quick" in text
+        assert "python -m" not in text
 
 
 @pytest.fixture(scope="module")
