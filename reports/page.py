@@ -5,28 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from reports import breaking, formats, rendering, searches, statistics, verdict
 from reports import cells as cell_views
+from reports import formats, rendering, verdict
 from reports.bundle import CAPACITY, Bundle
 from reports.cells import Cell
 from reports.figures.panel import Panel
 from reports.sections import answers, capacity, ceilings, details, durations, limits, scaling, throughput, validity
 from reports.sections.parts import CellDetails, Section
-from reports.tables import Table, account, pairs, span
+from reports.tables import Table, account, pairs
 from reports.verdict import Verdict
 
+_PRINTED = ("audit", "capacity", "throughput", "durations")
+"""The sections that a reader on paper needs, beside the finding, the environment and the command."""
 _LEVELS = {"failed": "Failed", "inconclusive": "Inconclusive", "passed": "Passed"}
-
-
-@dataclass(frozen=True)
-class Tile:
-    """One number for the top of the page, with what it is, its unit and a remark."""
-
-    name: str
-    number: str
-    unit: str
-    remark: str
-    alarm: bool = False
 
 
 @dataclass(frozen=True)
@@ -51,7 +42,6 @@ def make(bundle: Bundle, cells: Sequence[Cell], judged: Verdict) -> Page:
     by_kind = {kind: [c for c in cells if c.plan.kind == kind] for kind in cell_views.kinds(bundle.manifest.cells)}
     searched = by_kind.get(CAPACITY, [])
     contents = (
-        *([answers.section(judged.rows)] if judged.rows else []),
         validity.section(bundle, cells),
         *([capacity.section(searched, bundle.manifest.hardware.cores)] if searched else []),
         throughput.section({kind: group for kind, group in by_kind.items() if kind != CAPACITY}, judged),
@@ -70,66 +60,17 @@ def make(bundle: Bundle, cells: Sequence[Cell], judged: Verdict) -> Page:
         verdict=judged,
         level=_LEVELS[judged.level],
         facts=_facts(bundle, cells),
-        tiles=_tiles(bundle, cells, judged),
+        answer=answers.part(judged.rows),
         identities=account.identities(verdict.total(bundle.valid)) if bundle.valid else (),
         besides=account.besides(verdict.total(bundle.valid)) if bundle.valid else (),
         sections=contents,
+        printed=_PRINTED,
+        left_out=[section.title for section in contents if section.name not in _PRINTED] + ["Each cell"],
         cells=each.items(),
         environment_table=_environment(bundle),
         versions_table=pairs((name, str(value)) for name, value in bundle.manifest.versions.items()),
     )
     return Page(contents, tuple(of for group in each.values() for of in group), rendered)
-
-
-def _tiles(bundle: Bundle, cells: Sequence[Cell], judged: Verdict) -> list[Tile]:
-    """Give the few numbers that most readers come for."""
-    valid, audit = bundle.valid, verdict.total(bundle.valid)
-    found = [_sustainable(judged.sustained)] if judged.sustained is not None else []
-    found += _breaks(bundle, judged.sustained)
-    if judged.best is not None and judged.best.throughput is not None:
-        interval = judged.best.throughput
-        spread = span(interval) if interval.low is not None else "one repeat, no interval"
-        found.append(Tile("highest drain throughput", formats.rounded(interval.mean), "events/s", spread))
-    at_answers = judged.sustained is not None
-    timed = [judged.sustained] if judged.sustained else [cell for cell in cells if cell.plan.kind != CAPACITY]
-    p99s = [(p99, c) for c in timed if (p99 := c.percentile("delivery_latency", statistics.PERCENTILES["p99"]))]
-    if p99s:
-        (low, _), (high, worst) = min(p99s, key=lambda p: p[0]), max(p99s, key=lambda p: p[0])
-        said = formats.milliseconds(low) + (f" to {formats.milliseconds(high)}" if high > low else "")
-        found.append(
-            Tile(
-                "delivery latency p99",
-                said,
-                "ms",
-                "at the load held" if at_answers else f"{formats.plural(len(p99s), 'cell')}, highest {worst.label}",
-            )
-        )
-    void = ", in valid repeats" if len(valid) < len(bundle.repeats) else ""
-    accepted = f"of {formats.count(audit.accepted)}{void}"
-    found.append(Tile("accepted events stored", formats.count(audit.stored_accepted), "", accepted))
-    found.append(Tile("lost", formats.count(audit.lost), "", "looked for one by one", alarm=audit.lost > 0))
-    attempts = formats.plural(len(bundle.repeats), "attempt")
-    bounds = "bounds changed" if bundle.manifest.changed_bounds else "default bounds"
-    found.append(Tile("valid", str(len(valid)), f"of {attempts}", bounds))
-    return found
-
-
-def _sustainable(cell: Cell) -> Tile:
-    """Give the answer of the search that found the most, its interval and its objective."""
-    found = cell.capacity
-    number = formats.rounded(found.sustainable_events_per_s if found else None)
-    sure = "" if found and found.confirmed else ", not confirmed"
-    remark = f"{searches.interval(found)}{sure}; {cell.label}, {searches.objective(found)}"
-    return Tile("sustainable throughput", number, "events/s", remark)
-
-
-def _breaks(bundle: Bundle, cell: Cell | None) -> list[Tile]:
-    """Give what breaks first above the answer; the section on capacity has the evidence."""
-    broke = breaking.of(cell, bundle.manifest.hardware.cores) if cell else None
-    if broke is None:
-        return []
-    remark = f"on {broke.resource}" if broke.resource else ("" if broke.criterion is None else "cause not determined")
-    return [Tile("breaks first", broke.criterion or broke.short, "", remark)]
 
 
 def _facts(bundle: Bundle, cells: Sequence[Cell]) -> str:

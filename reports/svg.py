@@ -104,7 +104,7 @@ class Template:
             {
                 "viewBox": f"0 0 {self.width:g} {self.height:g}",
                 "role": "img",
-                "aria-label": title,
+                "aria-label": f"{title}: a chart; its numbers are in the table under it",
                 "class": "drawing",
                 "stroke-linejoin": "round",
                 "stroke-linecap": "butt",
@@ -233,6 +233,7 @@ def _file(root: ET.Element, title: str, width: float, height: float) -> str:
     alone = ET.Element("svg", dict(root.attrib))
     alone.attrib.pop("class")
     alone.attrib.update({"xmlns": _SVG, "width": f"{width:g}", "height": f"{height:g}", "font-family": FONT})
+    alone.set("aria-label", title)
     ET.SubElement(alone, "title").text = title
     ET.SubElement(alone, "style").text = (
         f":root{{{variables(dark=False)}}}"

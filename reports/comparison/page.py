@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from reports import formats, rendering, tables
 from reports.bundle import CAPACITY
 from reports.comparison import power, words
@@ -9,7 +11,6 @@ from reports.comparison.inference import FAMILY_LEVEL, VERDICTS
 from reports.comparison.outcome import CellComparison, Comparison
 from reports.figures import forest, rivals, rounds
 from reports.figures.panel import Panel
-from reports.page import Tile
 from reports.sections.parts import Part, Section
 
 _READ = (
@@ -21,6 +22,17 @@ _POINTS = (
     "of the joint data of all repeats, so that they may lie apart from the middle of these. Of searches every probe is "
     "drawn, hollow where its load was not sustained; lines and bands are the answers and their intervals."
 )
+
+
+@dataclass(frozen=True)
+class Tile:
+    """One number for the top of the page, with what it is, its unit and a remark."""
+
+    name: str
+    number: str
+    unit: str
+    remark: str
+    alarm: bool = False
 
 
 def make(comparison: Comparison) -> str:

@@ -42,8 +42,6 @@ def cell(of: Cell, seconds: Panel | None = None) -> CellDetails:
     told_of = [(repeat, text) for repeat in of.attempts for text in repeat.result.findings]
     findings = [f"{repeat.name}{'' if repeat.result.valid else _NO_FINDING}: {text}" for repeat, text in told_of]
     parts = [Part(words=tuple(findings), table=repeats.repeats_of(of))]
-    if of.void_attempts:
-        parts.append(Part(table=soundness.void_attempts_of(of.attempts)))
     if of.stages_ms:
         parts.append(Part("Stages", table=repeats.stages_of(of)))
     if seconds is not None:

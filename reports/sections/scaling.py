@@ -64,7 +64,8 @@ def _parameters(curves: Sequence[Scaling]) -> Table:
             [name, "consumers at the peak", *peak, ""],
             [name, "lack of fit, p", formats.rounded(fit.lack_of_fit_p), "", ""],
         ]
-    return table(["cells", "parameter", "value", "95% interval", "remark"], rows, text=2, words=["remark"])
+    heads = ["cells", "parameter", "value", "95% interval", "remark"]
+    return table(heads, rows, text=2, words=["remark"], caption="The fits")
 
 
 def _estimate(of: Estimate) -> tuple[str, str]:
@@ -80,7 +81,8 @@ def _without(curves: Sequence[Scaling]) -> Table:
         levels = ", ".join(str(level.consumers) for level in curve.levels)
         same.setdefault((curve.kind, levels, curve.why), []).append(curve.label)
     rows = [[kind, "; ".join(labels), levels, why] for (kind, levels, why), labels in same.items()]
-    return table(["cells", "of", "consumers measured", "why there is no fit"], rows, text=4)
+    heads = ["cells", "of", "consumers measured", "why there is no fit"]
+    return table(heads, rows, text=4, caption="Cells without a fit")
 
 
 def advised(bundle: Bundle, cells: Sequence[Cell]) -> Section:

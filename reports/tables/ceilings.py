@@ -23,7 +23,12 @@ def reached(told: Account, cells: Sequence[Cell]) -> Table:
         bound = [formats.rounded(each.bound_events_per_s), formats.share(each.share_of_bound)]
         rows.append([labels[each.cell], formats.rounded(each.stored_events_per_s), *ceiling, *bound])
     heads = ["cell", "stored, events/s", "ceiling, events/s", "of its slowest part", "reached"]
-    return table([*heads, "bound by costs, events/s", "reached"], rows, words=("of its slowest part",))
+    return table(
+        [*heads, "bound by costs, events/s", "reached"],
+        rows,
+        words=("of its slowest part",),
+        caption="Each cell against its ceiling",
+    )
 
 
 def costs(told: Account, cells: Sequence[Cell]) -> Table:
@@ -48,7 +53,8 @@ def costs(told: Account, cells: Sequence[Cell]) -> Table:
         ]
         for least in told.least
     ]
-    return table(["CPU-s per 100k events", *map(names.role, roles), "all"], rows)
+    heads = ["CPU-s per 100k events", *map(names.role, roles), "all"]
+    return table(heads, rows, caption="What an event costs each role")
 
 
 def _labels(cells: Sequence[Cell]) -> dict[str, str]:
@@ -84,7 +90,7 @@ def held(found: Ceilings) -> Table:
         rows.append([each.name, f"{each.part} / {_against(each)}", *ratios, wanted, each.verdict])
     heads = ["part", "pair", "ratio", "lower bound", "upper bound", "wanted", "target"]
     missed = [at for at, each in enumerate(found.held) if each.verdict == "not met"]
-    return table(heads, rows, text=2, words=("wanted", "target"), marked=missed)
+    return table(heads, rows, text=2, words=("wanted", "target"), marked=missed, caption="Targets of the parts")
 
 
 def pairs(found: Ceilings) -> Table:

@@ -60,7 +60,7 @@ def durations(cells: Sequence[Cell]) -> Table:
     ]
     first, *others = PERCENTILE_NAMES.values()
     heads = [f"delivery latency, ms: {first}", *others, f"response time, ms: {first}", *others]
-    return table(["partitions × consumers", *heads, "requests"], rows)
+    return table(["partitions × consumers", *heads, "requests"], rows, caption="Percentiles of each cell")
 
 
 def _labels(cells: Sequence[Cell]) -> dict[str, str]:

@@ -102,20 +102,15 @@ def _names(result: Result, bound: Bound) -> bool:
 
 def void_attempts(bundle: Bundle) -> Table:
     """One row a void attempt: every reason, and what became of the repeat."""
-    return void_attempts_of(bundle.repeats)
-
-
-def void_attempts_of(repeats: Sequence[Repeat]) -> Table:
-    """The same of some repeats."""
-    valid = {(r.result.cell, r.result.round): r.result.attempt for r in repeats if r.result.valid}
+    valid = {(r.result.cell, r.result.round): r.result.attempt for r in bundle.valid}
     rows = []
-    for repeat in repeats:
+    for repeat in bundle.repeats:
         if repeat.result.valid:
             continue
         after = valid.get((repeat.result.cell, repeat.result.round))
         then = f"replaced by attempt {after}" if after else "not replaced"
         rows.append([repeat.name, "; ".join(repeat.result.reasons) or formats.NOTHING, then])
-    return table(["void attempt", "why it does not count", "then"], rows, text=3)
+    return table(["void attempt", "why it does not count", "then"], rows, text=3, caption="Void attempts")
 
 
 def void_reasons(bundle: Bundle) -> Table:
@@ -131,7 +126,7 @@ def void_reasons(bundle: Bundle) -> Table:
         [_example(told[kind]), formats.count(len(having[kind])), formats.count(len(_cells(having[kind])))]
         for kind in sorted(having, key=lambda kind: -len(having[kind]))
     ]
-    return table(["why attempts do not count", "attempts", "cells"], rows)
+    return table(["why attempts do not count", "attempts", "cells"], rows, caption="Void attempts by reason")
 
 
 def _example(reasons: Sequence[str]) -> str:

@@ -17,19 +17,7 @@ from tests.unit.reports_bundle import Plan, quick_cells, write
 
 ROOT = Path(__file__).resolve().parents[2]
 VOID_ELEMENTS = {"meta", "br", "hr", "img", "input", "link"}
-SECTIONS = [
-    "answer",
-    "audit",
-    "throughput",
-    "durations",
-    "stages",
-    "cpu",
-    "ceilings",
-    "scaling",
-    "advice",
-    "backlog",
-    "cells",
-]
+SECTIONS = ["audit", "throughput", "durations", "stages", "cpu", "ceilings", "scaling", "advice", "backlog", "cells"]
 SECTIONS += ["environment", "again"]
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 FLAGS = (
@@ -237,17 +225,49 @@ class TestInABrowser:
 
     @pytest.mark.parametrize("width", [390, 1280])
     def test_nothing_is_wider_than_the_window(self, browser: str, html: str, tmp_path: Path, width: int) -> None:
-        # A frame of the wanted width: a headless window itself is never narrower than 500 pixels.
-        (tmp_path / "page.html").write_text(html)
-        (tmp_path / "frame.html").write_text(
-            f'<iframe id="f" src="page.html" style="width:{width}px;height:900px;border:0"></iframe><script>'
-            "f.onload=()=>{const d=f.contentDocument.documentElement;"
-            "document.title=d.scrollWidth+' of '+d.clientWidth;"
-            "document.body.append('MEASURED '+d.scrollWidth+' of '+d.clientWidth)}</script>"
+        script = "const d=f.contentDocument.documentElement;say([d.scrollWidth,d.clientWidth])"
+        (wide, window) = self.measure(browser, html, tmp_path, width, script)
+        assert wide <= window <= width
+
+    @pytest.mark.parametrize("width", [390, 1280])
+    def test_a_table_that_is_cut_shows_that_it_scrolls_and_no_other_does(
+        self, browser: str, html: str, tmp_path: Path, width: int
+    ) -> None:
+        script = (
+            "const d=f.contentDocument;d.querySelectorAll('details').forEach(e=>e.open=true);"
+            "setTimeout(()=>{const all=[...d.querySelectorAll('.table')];"
+            "const cut=all.filter(t=>t.scrollWidth>t.clientWidth+1);"
+            "const told=t=>f.contentWindow.getComputedStyle(t.querySelector('.sideways')).visibility=='visible';"
+            "say([all.length,cut.length,cut.filter(told).length,all.filter(told).length,"
+            "cut.filter(t=>t.tabIndex<0).length])},1000)"
         )
-        command = [browser, *FLAGS, "--allow-file-access-from-files", f"--user-data-dir={tmp_path / 'profile'}"]
-        command += ["--virtual-time-budget=5000", "--dump-dom", (tmp_path / "frame.html").as_uri()]
+        every, cut, told_of_cut, told, not_to_be_reached = self.measure(browser, html, tmp_path, width, script)
+        assert 0 < cut < every
+        assert (told_of_cut, told, not_to_be_reached) == (cut, cut, 0)
+
+    def test_a_print_has_at_most_six_pages(self, browser: str, html: str, tmp_path: Path) -> None:
+        (tmp_path / "page.html").write_text(html)
+        printed = tmp_path / "page.pdf"
+        command = [browser, *FLAGS, f"--user-data-dir={tmp_path / 'profile'}", f"--print-to-pdf={printed}"]
+        done = subprocess.run(
+            [*command, (tmp_path / "page.html").as_uri()], capture_output=True, text=True, timeout=100, check=False
+        )
+        assert printed.is_file(), done.stderr[-2000:]
+        assert 0 < len(re.findall(rb"/Type\s*/Page\b", printed.read_bytes())) <= 6
+
+    @staticmethod
+    def measure(browser: str, html: str, folder: Path, width: int, script: str) -> list[int]:
+        """Give the numbers that ``script`` says of the page in a window of ``width`` pixels."""
+        # A frame of the wanted width: a headless window itself is never narrower than 500 pixels.
+        (folder / "page.html").write_text(html)
+        (folder / "frame.html").write_text(
+            f'<iframe id="f" src="page.html" style="width:{width}px;height:900px;border:0"></iframe><script>'
+            "const say=numbers=>document.body.append('MEASURED '+numbers.join(' ')+'.');"
+            f"f.onload=()=>{{{script}}}</script>"
+        )
+        command = [browser, *FLAGS, "--allow-file-access-from-files", f"--user-data-dir={folder / 'profile'}"]
+        command += ["--virtual-time-budget=5000", "--dump-dom", (folder / "frame.html").as_uri()]
         done = subprocess.run(command, capture_output=True, text=True, timeout=100, check=False)
-        measured = re.search(r"MEASURED (\d+) of (\d+)", done.stdout)
+        measured = re.search(r"MEASURED ([\d ]+)\.", done.stdout)
         assert measured, done.stderr[-2000:]
-        assert int(measured.group(1)) <= int(measured.group(2)) <= width
+        return [int(number) for number in measured.group(1).split()]
