@@ -74,7 +74,7 @@ class Meter:
                 committed = await self._admin.list_consumer_group_offsets(self._group_id, partitions=partitions)
                 backlog = sum(
                     # -1: nothing was committed yet, a worker would begin with the first record.
-                    end[each] - max(committed[each].offset if each in committed else -1, first[each])
+                    max(0, end[each] - max(committed[each].offset if each in committed else -1, first[each]))
                     for each in partitions
                 )
                 return sum(end.values()), backlog

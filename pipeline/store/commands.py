@@ -28,8 +28,10 @@ _SERVER_CODES = frozenset(
         7,  # HostNotFound
         13,  # Unauthorized
         18,  # AuthenticationFailed
+        26,  # NamespaceNotFound
         50,  # MaxTimeMSExpired
         64,  # WriteConcernTimeout
+        73,  # InvalidNamespace
         79,  # UnknownReplWriteConcern
         89,  # NetworkTimeout
         91,  # ShutdownInProgress
@@ -37,6 +39,7 @@ _SERVER_CODES = frozenset(
         112,  # WriteConflict
         133,  # FailedToSatisfyReadPreference
         134,  # ReadConcernMajorityNotAvailableYet
+        166,  # CommandNotSupportedOnView
         189,  # PrimarySteppedDown
         262,  # ExceededTimeLimit
         365,  # TemporarilyUnavailable

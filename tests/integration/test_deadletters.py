@@ -109,7 +109,7 @@ def test_the_command_shows_letters_and_exits_1_when_some_are_held_back(
 
 async def test_without_the_topic_the_remedy_is_named(settings: Settings) -> None:
     await provision.delete_topics(settings.kafka)
-    with pytest.raises(ProvisionError, match="pipeline init"):
+    with pytest.raises(ProvisionError, match="tidemark init"):
         await deadletters.listing(settings, 10)
 
 
