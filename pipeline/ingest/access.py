@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hmac
+from urllib.parse import parse_qs
 
 from sanic import HTTPResponse, Request
 
@@ -10,6 +11,7 @@ from pipeline.ingest.answers import RefusedError
 from pipeline.settings import Api
 
 ANY_ORIGIN = "*"
+_LATIN_1_END = 256
 _PREFLIGHT_MAX_AGE_S = "600"
 
 
@@ -18,7 +20,9 @@ class Access:
 
     def __init__(self, api: Api) -> None:
         """From ``api.write_keys`` and ``api.cors_origins``."""
-        self._keys = {key.encode(): key for key in api.write_keys}
+        # Clients write what is not ASCII in a header as they like: as UTF-8, or as Latin-1.
+        self._keys = {key.encode("latin-1"): key for key in api.write_keys if _is_latin_1(key)}
+        self._keys |= {key.encode(): key for key in api.write_keys}
         self._origins = frozenset(api.cors_origins)
 
     def client(self, request: Request) -> str:
@@ -29,7 +33,7 @@ class Access:
         """
         if not self._keys:
             return ""
-        given = (request.headers.getone("x-write-key", "") or request.args.get("write_key", "")).encode()
+        given = _given(request)
         known = ""
         for key, text in self._keys.items():
             if hmac.compare_digest(key, given):  # in the same time, however much of the key is right
@@ -46,6 +50,7 @@ class Access:
             origin = self._allowed(request)
             if origin:
                 response.headers["access-control-allow-origin"] = origin
+                response.headers["access-control-allow-credentials"] = "true"  # beacons come with them, unasked
                 response.headers["access-control-expose-headers"] = "x-event-id, retry-after"
         return response
 
@@ -60,4 +65,21 @@ class Access:
 
     def _allowed(self, request: Request) -> str:
         origin: str = request.headers.getone("origin", "")
+        if not origin.isascii():  # no browser sends that, and no header could repeat it
+            return ""
         return origin if origin and (ANY_ORIGIN in self._origins or origin in self._origins) else ""
+
+
+def _given(request: Request) -> bytes:
+    """The write key of ``request`` as the bytes that came."""
+    key: str = request.headers.getone("x-write-key", "")
+    if key:
+        return key.encode(errors="surrogateescape")  # as Sanic decoded it
+    if not request.query_string:
+        return b""
+    values = parse_qs(request.query_string, encoding="latin-1").get("write_key", [""])
+    return values[0].encode("latin-1", "replace")
+
+
+def _is_latin_1(key: str) -> bool:
+    return all(ord(each) < _LATIN_1_END for each in key)
