@@ -12,6 +12,7 @@ from pipeline.errors import UnavailableError
 from pipeline.ingest.admission import Hold
 from pipeline.ingest.connection import RETRY_AFTER_S, Connection, connect
 from pipeline.ingest.submission import Records, Submission
+from pipeline.ingest.turns import Turns
 from pipeline.settings import Settings
 
 _RETRY_PAUSE_S = 0.5
@@ -71,6 +72,11 @@ class Publisher:
         if self._connection is None:
             raise UnavailableError(self._reason, RETRY_AFTER_S)
         return self._connection.publish(records, timestamp_ms, hold)
+
+    async def prepare(self, records: Records, turns: Turns) -> None:
+        """Do what takes long of :meth:`publish`, in slices, before it is called."""
+        if self._connection is not None:
+            await self._connection.prepare(records, turns)
 
     async def check(self) -> None:
         """Return where Kafka answers and has the topics; asks at most once a second, for 2 s at most.

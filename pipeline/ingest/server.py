@@ -30,6 +30,7 @@ def serve(settings: Settings) -> int:
     _check(settings.api)
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     logging.getLogger("sanic").setLevel(logging.WARNING)  # it has a line for every client that goes away
+    logging.getLogger("sanic.error").addFilter(_is_news)
     # While Kafka is away it tells so several times a second; the publisher says it once.
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
     listeners = listen(settings.api)
@@ -57,3 +58,8 @@ def _check(api: Api) -> None:
     if api.max_in_flight_bytes < most:
         remedy = f"a body of {most} bytes could never be taken; allow at least as many in flight"
         raise SettingError("PIPELINE_API_MAX_IN_FLIGHT_BYTES", api.max_in_flight_bytes, remedy)
+
+
+def _is_news(record: logging.LogRecord) -> bool:
+    """Whether a line of Sanic's is worth a line: that a client sent a body which nobody wanted is not."""
+    return not record.getMessage().endswith("body not consumed.")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import secrets
 import signal
 import threading
@@ -11,6 +12,7 @@ from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 
 import pytest
+from msgspec import structs
 
 from pipeline import provision
 from pipeline.errors import UnavailableError
@@ -24,10 +26,13 @@ from tests.integration.ingest_api import (
     WAIT_S,
     Answer,
     Running,
+    connect,
     get,
     messages,
     metric,
     post,
+    read_answer,
+    request,
     running,
     wait_until,
     with_api,
@@ -261,11 +266,87 @@ async def _tasks_over_outages(stack: LocalStack, settings: Settings, outages: in
     return more
 
 
+def test_a_kafka_that_is_gone_is_told_at_once_and_found_again(
+    stack: LocalStack, mine: Settings, tmp_path: Path
+) -> None:
+    """Not after the time that an acknowledgement may take, which is longer than this test waits."""
+    patient = with_api(mine, publish_timeout_s=10 * WAIT_S)
+    patient = structs.replace(patient, kafka=structs.replace(patient.kafka, request_timeout_ms=round(WAIT_S * 10_000)))
+    accepted: list[str] = []
+    refused: list[Answer] = []
+    stop = threading.Event()
+
+    def send(client: int) -> None:
+        number = 0
+        while not stop.is_set():
+            number += 1
+            event_id = f"{client}-{number}"
+            answer = post(api, "/track", {**SEED_EVENT, "user_id": event_id, "event_id": event_id})
+            if answer.status == 200:
+                accepted.append(event_id)
+            else:
+                refused.append(answer)
+                time.sleep(0.05)
+
+    with running(patient, tmp_path) as api:
+        clients = [threading.Thread(target=send, args=(number,)) for number in range(CLIENTS)]
+        for each in clients:
+            each.start()
+        try:
+            wait_until(lambda: len(accepted) > 100, "load is accepted")
+            stack.kafka.kill()
+            wait_until(lambda: len(refused) > 5 * CLIENTS, "requests are refused")
+            assert not ready(api)
+            revive(stack)
+            before = len(accepted)
+            wait_until(lambda: len(accepted) > before + 100, "load is accepted again")
+        finally:
+            stack.kafka.send_signal(signal.SIGCONT)
+            stop.set()
+            for each in clients:
+                each.join()
+        assert all(refused_for_now(each) for each in refused)
+        assert api.log.count("the connection to Kafka failed") == 1
+        assert "Traceback" not in api.log
+        found = [message["event_id"] for message in messages(mine)]
+    assert set(accepted) <= set(found)
+
+
+def test_connections_with_a_request_in_hand_give_way_to_none(stack: LocalStack, mine: Settings, tmp_path: Path) -> None:
+    few_files = ("sh", "-c", 'ulimit -n 160 && exec "$@"', "sh")  # less 100 for the process itself
+    patient = with_api(mine, publish_timeout_s=WAIT_S)
+    with running(patient, tmp_path, before=few_files) as api, contextlib.ExitStack() as opened:
+        stack.kafka.send_signal(signal.SIGSTOP)
+        wires = [opened.enter_context(connect(api)) for _ in range(60)]
+        for wire in wires:
+            wire.sendall(request("/track", b'{"event":"page_view","user_id":"1"}'))
+        time.sleep(1.0)
+        assert refused_for_now(post(api, "/track", SEED_EVENT))
+        stack.kafka.send_signal(signal.SIGCONT)
+        assert {read_answer(wire).status for wire in wires} == {200}
+
+
+def test_a_batch_for_which_there_is_no_room_is_not_even_decoded(
+    stack: LocalStack, mine: Settings, tmp_path: Path
+) -> None:
+    bounded = with_api(mine, max_batch_events=50, max_in_flight_events=50, room_timeout_s=0.2, publish_timeout_s=WAIT_S)
+    no_json = b"[" + b"x" * 10_000 + b"]"
+    with running(bounded, tmp_path) as api:
+        assert post(api, "/track/batch", no_json).status == 400
+        stack.kafka.send_signal(signal.SIGSTOP)
+        batch = threading.Thread(target=batch_of, args=(api, 50))
+        batch.start()
+        wait_until(lambda: metric(api, "tidemark_api_in_flight_events") == 50, "the bound is reached")
+        assert refused_for_now(post(api, "/track/batch", no_json))
+        stack.kafka.send_signal(signal.SIGCONT)
+        batch.join()
+
+
 @pytest.mark.parametrize("publish_timeout_s", [PUBLISH_TIMEOUT_S, pytest.param(20.0, marks=pytest.mark.slow)])
 def test_kafka_killed_under_load_loses_nothing_that_was_accepted(
     stack: LocalStack, mine: Settings, tmp_path: Path, publish_timeout_s: float
 ) -> None:
-    """With the short time the API gives up its producer, with the long one it waits: both must hold."""
+    """However long it would wait for an acknowledgement: the API gives up its producer with Kafka's last connection."""
     accepted: list[str] = []
     after: list[str] = []
     refused: list[int] = []
