@@ -120,7 +120,7 @@ def _read_batch(_: Path) -> Call:
 
     bodies = _bodies()
     read = EventReader(Settings()).batch
-    return lambda: [message for body in bodies for message in read(body, UNIX_MS).records.messages]
+    return lambda: [message for body in bodies if (taken := read(body, UNIX_MS)) for message in taken.records.messages]
 
 
 def _read_one(_: Path) -> Call:

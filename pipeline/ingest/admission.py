@@ -1,8 +1,10 @@
 """What may be in flight in one process: a bound on events and on bytes, and a fair share of it.
 
-Bytes count from the moment that a body's first ones are read; events from the moment that they
-are handed to Kafka; both until Kafka has answered for the last event of the request, or the
-producer that held them was given up. That a client stopped waiting frees nothing.
+Bytes count from the moment that a body's first ones are read, as they are after decompression;
+events from the moment before the body is decoded, when only its size says how many it may have.
+Both count until Kafka has answered for the last event of the request, or the producer that held
+them was given up. That a client stopped waiting frees nothing. So what is refused for want of
+room has cost no more than the reading of its bytes.
 
 Where there is no room, a request waits for it, for a moment and in the order of arrival: its
 connection is not read meanwhile, so that what a client goes on sending stays in the kernel's
@@ -37,13 +39,16 @@ class Admission:
         self.size_bytes = 0
         self._shared = shared
         self._by_client: dict[str, tuple[int, int]] = {}
-        self._waiting: deque[_Waiting] = deque()
+        # Two lines: who waits for room for events has a body in hand already, and must not wait for those who only
+        # want room for a body, or all bytes would be held by those at the end of one line.
+        self._for_bytes: deque[_Waiting] = deque()
+        self._for_events: deque[_Waiting] = deque()
         self._letting_in = False
 
     @property
     def waiting(self) -> int:
         """How many requests wait for room."""
-        return len(self._waiting)
+        return len(self._for_bytes) + len(self._for_events)
 
     @property
     def clients(self) -> int:
@@ -67,11 +72,13 @@ class Admission:
             self._change_share(client, events, size_bytes)
         self.events += events
         self.size_bytes += size_bytes
-        if self._waiting and (events < 0 or size_bytes < 0):
+        if (self._for_events or self._for_bytes) and (events < 0 or size_bytes < 0):
             self._let_in()
 
     async def wait(self, hold: Hold, events: int, size_bytes: int, timeout_s: float) -> None:
         """Have ``hold`` hold this in place of what it holds, once there is room and all who came before are in.
+
+        Those who wait for events and those who wait for bytes alone are two lines.
 
         Raises:
             UnavailableError: that was not so within ``timeout_s``.
@@ -81,14 +88,15 @@ class Admission:
             return
         loop = asyncio.get_running_loop()
         waiting = _Waiting(hold, events, size_bytes, loop.create_future())
-        self._waiting.append(waiting)
+        line = self._line(events)
+        line.append(waiting)
         timer = loop.call_later(timeout_s, self._give_up, waiting)
         try:
             failure = await waiting.answer
         finally:
             timer.cancel()
-            if waiting in self._waiting:  # the client has gone
-                self._waiting.remove(waiting)
+            if waiting in line:  # the client has gone
+                line.remove(waiting)
                 self._let_in()
         if failure is not None:
             raise failure
@@ -99,7 +107,7 @@ class Admission:
         Raises:
             ShareExceededError: the client's share would be passed.
         """
-        if self._waiting or not self._has_room(events - hold.events, size_bytes - hold.size_bytes):
+        if self._line(events) or not self._has_room(events - hold.events, size_bytes - hold.size_bytes):
             return False
         hold.exchange(events, size_bytes)
         return True
@@ -110,17 +118,21 @@ class Admission:
             return  # one who is let in gives bytes back as well: that is seen below
         self._letting_in = True
         try:
-            self._let_in_order()
+            self._let_in_order(self._for_events)
+            self._let_in_order(self._for_bytes)
         finally:
             self._letting_in = False
 
-    def _let_in_order(self) -> None:
-        while self._waiting:
-            first = self._waiting[0]
+    def _line(self, events: int) -> deque[_Waiting]:
+        return self._for_events if events else self._for_bytes
+
+    def _let_in_order(self, line: deque[_Waiting]) -> None:
+        while line:
+            first = line[0]
             hold = first.hold
             if not self._has_room(first.events - hold.events, first.size_bytes - hold.size_bytes):
                 return
-            self._waiting.popleft()
+            line.popleft()
             try:
                 hold.exchange(first.events, first.size_bytes)
             except UnavailableError as error:
@@ -130,8 +142,9 @@ class Admission:
 
     def _give_up(self, waiting: _Waiting) -> None:
         """End a wait that took too long."""
-        if waiting in self._waiting:
-            self._waiting.remove(waiting)
+        line = self._line(waiting.events)
+        if waiting in line:
+            line.remove(waiting)
             waiting.tell(self._full())
             self._let_in()  # it may have been what the others waited behind
 
@@ -183,12 +196,13 @@ class _Waiting:
 class Hold:
     """What one request holds of the bounds. It only ever gives back what it took."""
 
-    __slots__ = ("_admission", "_client", "events", "lent", "size_bytes")
+    __slots__ = ("_admission", "_client", "_waited_s", "events", "lent", "size_bytes")
 
     def __init__(self, admission: Admission, client: str) -> None:
         """An empty one; made by :meth:`Admission.open`."""
         self._admission = admission
         self._client = client
+        self._waited_s = 0.0
         self.events = 0
         self.size_bytes = 0
         self.lent = False  # to a submission, which releases it whatever becomes of the request
@@ -204,8 +218,16 @@ class Hold:
         self.events, self.size_bytes = events, size_bytes
 
     async def admit(self, events: int, size_bytes: int, timeout_s: float) -> None:
-        """As :meth:`exchange`, except that room is waited for; raises what :meth:`Admission.wait` does."""
-        await self._admission.wait(self, events, size_bytes, timeout_s)
+        """As :meth:`exchange`, except that room is waited for; raises what :meth:`Admission.wait` does.
+
+        ``timeout_s`` is for all waits of a request together.
+        """
+        loop = asyncio.get_running_loop()
+        began_s = loop.time()
+        try:
+            await self._admission.wait(self, events, size_bytes, max(0.0, timeout_s - self._waited_s))
+        finally:
+            self._waited_s += loop.time() - began_s
 
     def admit_at_once(self, events: int, size_bytes: int) -> bool:
         """Whether there is room and nobody waits for it: then it is taken, as by :meth:`exchange`."""

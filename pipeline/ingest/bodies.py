@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import zlib
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from msgspec import Struct
@@ -12,28 +13,32 @@ from sanic.exceptions import PayloadTooLarge, SanicException
 
 from pipeline.ingest.admission import Hold
 from pipeline.ingest.answers import RefusedError
+from pipeline.ingest.turns import Work
 
 CONTENT_TYPES = frozenset(("", "application/json", "text/plain"))
 """What is read as JSON: text/plain is what browsers let a beacon send without asking first."""
 
 _GZIP_WINDOW = 16 + zlib.MAX_WBITS
-_DISCARD_S = 1.0
-_DISCARD_BYTES = 8 * 1024 * 1024
+_MOST_MEMBERS = 1_024  # of gzip in one body: as many as a batch has events
+_IN_BYTES, _OUT_BYTES = 16 * 1024, 256 * 1024  # decompressed in one piece
+_READS_OF_A_TURN = 1_000  # 2 ms
 
 
 class BodyLimits(Struct, frozen=True):
     """Bounds of a route's bodies: of their bytes, before and after decompression, and of the time for them.
 
     ``timeout_s``: for reading one. ``room_timeout_s``: how long one waits before it is read while too many are in hand.
+    ``most_events``: how many events a body of so many bytes may have.
     """
 
     max_bytes: int
     max_decompressed_bytes: int
     timeout_s: float
     room_timeout_s: float
+    most_events: Callable[[int], int]
 
 
-async def read_body(request: Request, hold: Hold, limits: BodyLimits) -> bytes:
+async def read_body(request: Request, hold: Hold, limits: BodyLimits, work: Work) -> bytes:
     """Give the decompressed body of ``request``; what is being read counts in ``hold``.
 
     Raises:
@@ -54,9 +59,12 @@ async def read_body(request: Request, hold: Hold, limits: BodyLimits) -> bytes:
     if stream.request_bytes > limits.max_bytes:
         raise too_large(limits.max_bytes)
     # Nothing of it counts yet, and what there is of it waits in the connection's own small buffer.
-    there_bytes = min(stream.request_bytes, len(stream.recv_buffer))
-    if not hold.admit_at_once(0, there_bytes):
-        await hold.admit(0, there_bytes, limits.room_timeout_s)
+    size_bytes = stream.request_bytes
+    there_bytes = min(size_bytes, len(stream.recv_buffer))
+    # Its events count once it is there as a whole: a slow client takes no room of others.
+    events = limits.most_events(size_bytes) if 0 < size_bytes == there_bytes else 0
+    if not hold.admit_at_once(events, there_bytes):
+        await hold.admit(events, there_bytes, limits.room_timeout_s)
     data: bytes | None = stream.take_body()
     if data is None:
         try:
@@ -67,53 +75,65 @@ async def read_body(request: Request, hold: Hold, limits: BodyLimits) -> bytes:
             message = f"the body was not there within {limits.timeout_s:g} s"
             raise RefusedError(408, "request_timeout", message) from error
     if encoding == "gzip":
-        return gunzip(data, limits.max_decompressed_bytes)
+        return await gunzip(data, limits.max_decompressed_bytes, hold, work)
     if len(data) > limits.max_decompressed_bytes:
         raise too_large(limits.max_decompressed_bytes)
     return data
 
 
-async def discard_body(request: Request) -> None:
-    """Read away, for a moment, what a refused client is still sending, so that it can read the answer."""
-    stream = _stream(request)
-    if not stream.request_body:
-        return
-    try:
-        if not stream.expecting_continue:
-            async with asyncio.timeout(_DISCARD_S):
-                size_bytes = 0
-                while size_bytes < _DISCARD_BYTES:
-                    data = await stream.read()
-                    if data is None:
-                        return
-                    size_bytes += len(data)
-    except (TimeoutError, SanicException):
-        pass  # it is refused already: all that is left to do is to close the connection
-    _abandon(request)
+def refuse_body(request: Request) -> None:
+    """Have the rest of the body not asked for; what is on its way all the same, Sanic's side reads away."""
+    if _stream(request).expecting_continue:
+        _abandon(request)
 
 
-def gunzip(data: bytes, max_bytes: int) -> bytes:
-    """Decompress ``data``, never holding more than ``max_bytes`` of what comes out.
+async def gunzip(data: bytes, max_bytes: int, hold: Hold, work: Work) -> bytes:
+    """Decompress ``data`` in slices, never holding more than ``max_bytes`` of what comes out; ``hold`` grows with it.
 
     Raises:
         RefusedError: 413 beyond ``max_bytes``, 400 where it is not whole and valid gzip.
+        UnavailableError: ``hold`` may not grow, or others do long work.
     """
     parts: list[bytes] = []
-    left = max_bytes
-    while data:
-        decompressor = zlib.decompressobj(_GZIP_WINDOW)
-        try:
-            part = decompressor.decompress(data, left + 1)
-        except zlib.error as error:
-            raise RefusedError(400, "invalid_gzip", f"the body is not valid gzip: {error}") from error
-        left -= len(part)
-        if left < 0:
-            raise too_large(max_bytes)
-        if not decompressor.eof:
-            raise RefusedError(400, "invalid_gzip", "the body is not valid gzip: its end is missing")
+    size_bytes = 0
+    work.begin()
+    for part in _inflate(data, max_bytes):
         parts.append(part)
-        data = decompressor.unused_data
-    return b"".join(parts)
+        size_bytes += len(part)
+        if size_bytes > hold.size_bytes:
+            hold.grow(size_bytes - hold.size_bytes)
+        if work.is_due:
+            if hold.events:  # nobody waits for who waits for a turn
+                hold.exchange(0, hold.size_bytes)
+            await work.pause()
+    return parts[0] if len(parts) == 1 else b"".join(parts)
+
+
+def _inflate(data: bytes, max_bytes: int) -> Iterator[bytes]:
+    """Give what comes out, in pieces that each take a fraction of a millisecond."""
+    view = memoryview(data)
+    left, at, members = max_bytes, 0, 0
+    while at < len(view):
+        members += 1
+        if members > _MOST_MEMBERS:
+            raise RefusedError(400, "invalid_gzip", f"more than {_MOST_MEMBERS} gzip members: compress it in one piece")
+        decompressor = zlib.decompressobj(_GZIP_WINDOW)
+        while not decompressor.eof:
+            piece: bytes | memoryview = decompressor.unconsumed_tail
+            if not piece:
+                piece = view[at : at + _IN_BYTES]
+                at += len(piece)
+            if not piece:
+                raise RefusedError(400, "invalid_gzip", "the body is not valid gzip: its end is missing")
+            try:
+                part = decompressor.decompress(piece, min(_OUT_BYTES, left + 1))
+            except zlib.error as error:
+                raise RefusedError(400, "invalid_gzip", f"the body is not valid gzip: {error}") from error
+            left -= len(part)
+            if left < 0:
+                raise too_large(max_bytes)
+            yield part
+        at -= len(decompressor.unused_data)
 
 
 def too_large(max_bytes: int) -> RefusedError:
@@ -125,23 +145,23 @@ async def _read(request: Request, hold: Hold, max_bytes: int) -> bytes:
     stream = _stream(request)
     # The handlers read for themselves: Sanic's own limit is lifted for them, ours holds.
     stream.request_max_size = max_bytes
-    parts: list[bytes] = []
-    size_bytes = 0
+    body = bytearray()
+    reads = 0
     try:
         while stream.request_body:
-            data = await stream.read()
-            if data:
-                size_bytes += len(data)
-                if size_bytes > hold.size_bytes:
-                    hold.grow(size_bytes - hold.size_bytes)
-                if size_bytes > max_bytes:
-                    raise too_large(max_bytes)
-                parts.append(data)
+            await stream.read_into(body)  # not a list: chunks of two bytes each would make it twenty times as large
+            if len(body) > hold.size_bytes:
+                hold.grow(len(body) - hold.size_bytes)
+            if len(body) > max_bytes:
+                raise too_large(max_bytes)
+            reads += 1
+            if reads % _READS_OF_A_TURN == 0:
+                await asyncio.sleep(0)
     except PayloadTooLarge as error:
         raise too_large(max_bytes) from error
     except SanicException as error:
         raise RefusedError(400, "invalid_body", "the body is cut off or its chunks are malformed") from error
-    return parts[0] if len(parts) == 1 else b"".join(parts)
+    return bytes(body)
 
 
 def _abandon(request: Request) -> None:

@@ -15,11 +15,12 @@ from pipeline.ingest import answers
 from pipeline.ingest.access import Access
 from pipeline.ingest.admission import Admission, Hold, ShareExceededError
 from pipeline.ingest.answers import BatchAnswer, RefusedError, Rejected
-from pipeline.ingest.bodies import BodyLimits, discard_body, read_body
+from pipeline.ingest.bodies import BodyLimits, read_body, refuse_body
 from pipeline.ingest.connection import RETRY_AFTER_S
 from pipeline.ingest.metrics import IngestMetrics
 from pipeline.ingest.publisher import Publisher
-from pipeline.ingest.reading import EventReader
+from pipeline.ingest.reading import EventReader, Taken
+from pipeline.ingest.turns import Turns
 from pipeline.settings import Settings
 
 _OK = int(HTTPStatus.OK)
@@ -35,6 +36,7 @@ class Parts(Struct, frozen=True):
     publisher: Publisher
     access: Access
     metrics: IngestMetrics
+    turns: Turns
 
 
 def track(parts: Parts) -> Handler:
@@ -46,14 +48,18 @@ def track(parts: Parts) -> Handler:
         max_decompressed_bytes=api.max_event_bytes,
         timeout_s=api.request_timeout_s,
         room_timeout_s=api.room_timeout_s,
+        most_events=lambda _: 1,
     )
 
     async def one(request: Request, hold: Hold) -> HTTPResponse:
-        body = await read_body(request, hold, limits)
+        with parts.turns.work() as work:
+            body = await read_body(request, hold, limits, work)
         received_ms = time.time_ns() // 1_000_000
         event_id, records = reader.one(body, received_ms)
         try:
-            if not hold.admit_at_once(1, records.size_bytes):
+            if hold.events:
+                hold.exchange(1, records.size_bytes)
+            elif not hold.admit_at_once(1, records.size_bytes):
                 await hold.admit(1, records.size_bytes, api.room_timeout_s)
             submission = parts.publisher.publish(records, received_ms, hold)
         except UnavailableError as error:
@@ -76,16 +82,34 @@ def track_batch(parts: Parts) -> Handler:
         max_decompressed_bytes=api.max_decompressed_bytes,
         timeout_s=api.request_timeout_s,
         room_timeout_s=api.room_timeout_s,
+        most_events=reader.most_events,
     )
 
+    async def read(request: Request, hold: Hold) -> tuple[int, Taken]:
+        with parts.turns.work() as work:
+            body = await read_body(request, hold, limits, work)
+            received_ms = time.time_ns() // 1_000_000
+            if reader.is_small(body):
+                most_events = reader.most_events(len(body))
+                # Before the work, or all of it would be for nothing; most of them have it already.
+                if hold.events < most_events and not hold.admit_at_once(most_events, len(body)):
+                    await hold.admit(most_events, len(body), api.room_timeout_s)
+                taken = reader.batch(body, received_ms)
+                if taken is not None:
+                    hold.exchange(len(taken.places), taken.records.size_bytes)
+                    return received_ms, taken
+            hold.exchange(0, len(body))  # long work waits for its turn, and others do not wait for that
+            taken = await reader.one_by_one(body, received_ms, hold, work)
+        if taken.places:
+            await hold.admit(len(taken.places), taken.records.size_bytes, api.room_timeout_s)
+        return received_ms, taken
+
     async def batch(request: Request, hold: Hold) -> HTTPResponse:
-        body = await read_body(request, hold, limits)
-        received_ms = time.time_ns() // 1_000_000
-        taken = reader.batch(body, received_ms)
+        received_ms, taken = await read(request, hold)
         rejected = taken.rejected
         failures: dict[int, str] = {}
         if taken.places:
-            await hold.admit(len(taken.places), taken.records.size_bytes, api.room_timeout_s)
+            await parts.publisher.prepare(taken.records, parts.turns)
             submission = parts.publisher.publish(taken.records, received_ms, hold)
             await submission.wait()
             failures = submission.failed(_in_doubt(api.publish_timeout_s))
@@ -110,12 +134,12 @@ def _answered(route: str, parts: Parts, handle: Callable[[Request, Hold], Awaita
             hold = parts.admission.open(access.client(request))
             response = await handle(request, hold)
         except RefusedError as error:
-            response = await _refuse(request, error, metrics)
+            response = _refuse(request, error, metrics)
         except InvalidEventError as error:
             status = 413 if error.code == "event_too_large" else 400
-            response = await _refuse(request, RefusedError(status, error.code, str(error)), metrics)
+            response = _refuse(request, RefusedError(status, error.code, str(error)), metrics)
         except UnavailableError as error:
-            response = await _refuse(request, _refusal(error, None), metrics)
+            response = _refuse(request, _refusal(error, None), metrics)
         finally:
             if hold is not None:
                 hold.release_unless_lent()
@@ -127,9 +151,9 @@ def _answered(route: str, parts: Parts, handle: Callable[[Request, Hold], Awaita
     return answer
 
 
-async def _refuse(request: Request, error: RefusedError, metrics: IngestMetrics) -> HTTPResponse:
+def _refuse(request: Request, error: RefusedError, metrics: IngestMetrics) -> HTTPResponse:
     metrics.rejected.labels(error.code).inc()
-    await discard_body(request)
+    refuse_body(request)
     return answers.refused(error)
 
 

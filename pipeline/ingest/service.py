@@ -25,6 +25,7 @@ from pipeline.ingest.metrics import IngestMetrics
 from pipeline.ingest.protocol import BoundedHttpProtocol
 from pipeline.ingest.publisher import Publisher
 from pipeline.ingest.routes import Parts
+from pipeline.ingest.turns import Turns
 from pipeline.metrics import SharedMetrics
 from pipeline.settings import Settings
 
@@ -65,6 +66,7 @@ async def _serve(
         publisher=Publisher(settings, lambda: len(server.connections) if server is not None else 0),
         access=Access(api),
         metrics=IngestMetrics(shared),
+        turns=Turns(api.room_timeout_s),
     )
     app = build(parts)
     # Sanic looks here for the protocols that it should offer to switch to: there is one, and no header is needed.

@@ -123,6 +123,38 @@ async def test_a_wait_for_room_ends_and_lets_those_behind_it_in() -> None:
     assert (admission.events, large.events, small.events, admission.waiting) == (10, 0, 2, 0)
 
 
+async def test_who_waits_with_a_body_in_hand_does_not_wait_for_those_who_have_none() -> None:
+    admission = Admission(10, 100, shared=False)
+    full, read, unread = admission.open(""), admission.open(""), admission.open("")
+    full.exchange(10, 10)
+    read.grow(90)
+    without = asyncio.create_task(unread.admit(0, 50, 60))
+    await asyncio.sleep(0)
+    with_body = asyncio.create_task(read.admit(5, 90, 60))
+    await asyncio.sleep(0)
+    full.release()
+    await with_body
+    assert (admission.events, unread.size_bytes) == (5, 0)
+    read.release()
+    await without
+    assert unread.size_bytes == 50
+
+
+async def test_all_waits_of_a_request_together_are_bounded() -> None:
+    admission = Admission(10, 100, shared=False)
+    hold = admission.open("")
+    loop = asyncio.get_running_loop()
+    first = admission.open("")
+    first.exchange(10, 100)
+    loop.call_later(0.2, first.release)
+    await hold.admit(0, 50, 0.3)
+    admission.open("").exchange(10, 10)
+    began_s = loop.time()
+    with pytest.raises(UnavailableError):
+        await hold.admit(5, 50, 0.3)
+    assert loop.time() - began_s < 0.25
+
+
 async def test_a_client_that_goes_away_while_it_waits_takes_nothing() -> None:
     admission = Admission(10, 100, shared=False)
     full, gone, next_ = admission.open(""), admission.open(""), admission.open("")

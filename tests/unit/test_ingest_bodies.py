@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import gzip
+import json
 import resource
 import tracemalloc
 import zlib
@@ -11,10 +13,24 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.ingest import protocol
+from pipeline.errors import UnavailableError
+from pipeline.ingest import bodies, protocol
+from pipeline.ingest.admission import Admission, Hold
 from pipeline.ingest.answers import Answer, RefusedError, header_text
 from pipeline.ingest.batches import BatchReader
-from pipeline.ingest.bodies import gunzip
+from pipeline.ingest.turns import Turns
+
+
+def gunzip(data: bytes, max_bytes: int, hold: Hold | None = None) -> bytes:
+    async def all_of_it() -> bytes:
+        with Turns(1.0).work() as work:
+            return await bodies.gunzip(data, max_bytes, hold or Admission(1, 1 << 30, shared=False).open(""), work)
+
+    return asyncio.run(all_of_it())
+
+
+def split(body: bytes, max_events: int) -> list[bytes]:
+    return [bytes(each) for each in BatchReader(max_events).split(body) if each is not None]
 
 
 def test_gzip_of_several_members_is_one_body() -> None:
@@ -51,15 +67,55 @@ def test_gzip_that_is_cut_off_or_damaged_is_refused(cut: int) -> None:
 
 @pytest.mark.parametrize("body", [b'[1,{"a":[2]},"x"]', b' \n{"events": [1, {"a":[2]}, "x"] }'])
 def test_a_batch_is_split_into_its_events_unread(body: bytes) -> None:
-    assert [bytes(each) for each in BatchReader(3).split(body)] == [b"1", b'{"a":[2]}', b'"x"']
+    assert split(body, 3) == [b"1", b'{"a":[2]}', b'"x"']
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        b'{"a":"]}[{,\\"}"}',
+        b'"' + b"x" * 200_000 + b'\\",]"',
+        b'"' + b'\\"' * 100_000 + b'"',
+        b"[" * 5_000 + b"]" * 5_000,
+        b"NaN",
+        b'{"a":nul',
+        b'"\xff"',
+    ],
+    ids=range(7),
+)
+def test_whatever_is_in_an_event_it_ends_where_it_ends(event: bytes) -> None:
+    if event.startswith(b'{"a":nul'):
+        event += b"}"
+    assert split(b" [1 ," + event + b",\n3]", 3) == [b"1 ", event, b"3"]
+
+
+@given(st.lists(st.recursive(st.none() | st.text() | st.integers(), st.lists), min_size=1))
+def test_events_are_split_as_a_decoder_would(events: list[object]) -> None:
+    for body in (json.dumps(events), json.dumps({"events": events})):
+        assert [json.loads(each) for each in split(body.encode(), len(events))] == events
+
+
+def test_gzip_of_very_many_members_is_refused() -> None:
+    member = gzip.compress(b"")
+    assert gunzip(member * 1_024, 10) == b""
+    with pytest.raises(RefusedError) as caught:
+        gunzip(member * 1_025, 10)
+    assert (caught.value.status, caught.value.code) == (400, "invalid_gzip")
+
+
+def test_what_comes_out_of_gzip_counts_while_it_comes() -> None:
+    admission = Admission(1, 1_000_000, shared=False)
+    hold = admission.open("")
+    with pytest.raises(UnavailableError):
+        gunzip(gzip.compress(b" " * 5_000_000), 5_000_000, hold)
+    assert 500_000 < admission.size_bytes <= 1_000_000
 
 
 def test_a_million_elements_make_no_more_events_than_are_allowed() -> None:
     body = b"[" + b"1," * 1_000_000 + b"1]"
-    reader = BatchReader(100)
     tracemalloc.start()
     with pytest.raises(RefusedError) as caught:
-        reader.split(body)
+        split(body, 100)
     _, peak_bytes = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert (caught.value.status, caught.value.code) == (413, "too_many_events")
@@ -74,7 +130,14 @@ def test_a_million_elements_make_no_more_events_than_are_allowed() -> None:
         (b'{"events":null}', "invalid_batch"),
         (b'{"events":[1],"more":1}', "invalid_batch"),
         (b"3", "invalid_batch"),
-        (b"[" * 100_000, "invalid_batch"),
+        (b'{"more":[1]}', "invalid_batch"),
+        (b"[" * 100_000, "invalid_json"),
+        (b"[1,]", "invalid_json"),
+        (b"[,1]", "invalid_json"),
+        (b"[1}", "invalid_json"),
+        (b'{"events":[1]]', "invalid_json"),
+        (b'{"events":[1]', "invalid_json"),
+        (b'["1', "invalid_json"),
         (b"[1", "invalid_json"),
         (b"[1]]", "invalid_json"),
         (b"", "invalid_json"),
@@ -83,7 +146,7 @@ def test_a_million_elements_make_no_more_events_than_are_allowed() -> None:
 )
 def test_what_is_no_batch_is_refused(body: bytes, code: str) -> None:
     with pytest.raises(RefusedError) as caught:
-        BatchReader(10).split(body)
+        split(body, 10)
     assert (caught.value.status, caught.value.code) == (400, code)
 
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import time
+import tracemalloc
 from typing import Any
 
 import msgspec
@@ -10,10 +13,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.errors import InvalidEventError
+from pipeline.errors import InvalidEventError, UnavailableError
 from pipeline.events import Event, message_of, read_event, usual_event, usual_events
+from pipeline.ingest.admission import Admission
 from pipeline.ingest.answers import RefusedError
 from pipeline.ingest.reading import EventReader, Taken
+from pipeline.ingest.turns import Turns
 from pipeline.settings import Api, Settings
 
 NOW_MS = 1_764_158_400_005
@@ -101,13 +106,23 @@ def reader(**bounds: int) -> EventReader:
     return EventReader(Settings(api=Api(**bounds)))  # type: ignore[arg-type]  # all of those used are integers
 
 
+def read(reading: EventReader, body: bytes) -> Taken:
+    """Read a batch as the API does: all at once, or else one by one."""
+
+    async def carefully_read() -> Taken:
+        with Turns(1.0).work() as work:
+            return await reading.one_by_one(body, NOW_MS, Admission(1, 1 << 30, shared=False).open(""), work)
+
+    return reading.batch(body, NOW_MS) or asyncio.run(carefully_read())
+
+
 def batch_of(*events: object) -> bytes:
     return msgspec.json.encode({"events": events})
 
 
 def test_a_batch_keeps_its_order_and_tells_what_it_refuses() -> None:
     other = {**USUAL, "event": "unheard_of", "user_id": "v"}
-    taken = reader().batch(batch_of(USUAL, {"event": 3}, other), NOW_MS)
+    taken = read(reader(), batch_of(USUAL, {"event": 3}, other))
     assert list(taken.places) == [0, 2]
     assert [each.index for each in taken.rejected] == [1]
     assert taken.records.topics == ["events_page_view", "events_generic"]
@@ -117,7 +132,7 @@ def test_a_batch_keeps_its_order_and_tells_what_it_refuses() -> None:
 
 def test_both_ways_complete_an_event_alike() -> None:
     bare = {"event": "signup", "user_id": "u"}
-    usual, careful = (reader().batch(batch_of(bare, *more), NOW_MS) for more in ((), ({"event": 3},)))
+    usual, careful = (read(reader(), batch_of(bare, *more)) for more in ((), ({"event": 3},)))
     for taken in (usual, careful):
         message = msgspec.json.decode(taken.records.messages[0])
         assert len(message.pop("event_id")) == 36
@@ -131,14 +146,14 @@ def sizes(taken: Taken) -> tuple[int, list[str]]:
 def test_an_event_is_as_large_as_it_was_sent() -> None:
     data = msgspec.json.encode(USUAL)
     padded = b"[" + data + b"," + data[:-1] + b" " * 500 + b"}]"
-    assert sizes(reader(max_event_bytes=len(data) + 500).batch(padded, NOW_MS)) == (2, [])
-    assert sizes(reader(max_event_bytes=len(data) + 499).batch(padded, NOW_MS)) == (1, ["event_too_large"])
+    assert sizes(read(reader(max_event_bytes=len(data) + 500), padded)) == (2, [])
+    assert sizes(read(reader(max_event_bytes=len(data) + 499), padded)) == (1, ["event_too_large"])
 
 
 def test_too_many_events_are_refused() -> None:
-    assert sizes(reader(max_batch_events=2).batch(batch_of(USUAL, USUAL), NOW_MS)) == (2, [])
+    assert sizes(read(reader(max_batch_events=2), batch_of(USUAL, USUAL))) == (2, [])
     with pytest.raises(RefusedError) as caught:
-        reader(max_batch_events=2).batch(batch_of(USUAL, USUAL, USUAL), NOW_MS)
+        read(reader(max_batch_events=2), batch_of(USUAL, USUAL, USUAL))
     assert caught.value.status == 413
 
 
@@ -146,3 +161,91 @@ def test_of_a_body_with_far_too_many_events_none_is_made() -> None:
     few, many = (b"[" + b",".join([msgspec.json.encode({"event": "e", "user_id": "u"})] * n) + b"]" for n in (80, 81))
     assert len(usual_events(few, 10) or ()) == 80
     assert usual_events(many, 10) is None
+
+
+GOOD = b'{"event":"signup","user_id":"u"}'
+
+
+@pytest.mark.parametrize(
+    ("bad", "code", "error"),
+    [
+        (b'{"event":"m","user_id":"\\ud83d"}', "invalid_event", "user_id: a lone surrogate"),
+        (b'{"event":"m","user_id":"u","props":{"x":NaN}}', "invalid_event", "props.x: NaN"),
+        (b'{"event":"m","user_id":"u","props":{"x":[-Infinity]}}', "invalid_event", "props.x.0: -Infinity"),
+        (b'{"event":"m","user_id":"u","props":{"x":' + b"[" * 5_000 + b"]" * 5_000 + b"}}", "invalid_event", "props"),
+        (b'{"event":"m","user_id":"u","props":{"x":' + b"1" * 5_000 + b"}}", "invalid_event", "props"),
+        (b'{"event":"m","user_id":"u\xff"}', "invalid_json", "this is not JSON"),
+        (b'{"event":"m","user_id":"u\n"}', "invalid_json", "this is not JSON"),
+        (b'{"event":"m" "user_id":"u"}', "invalid_json", "this is not JSON"),
+        (b"undefined", "invalid_json", "this is not JSON"),
+    ],
+    ids=lambda value: value[:40].decode("latin-1") if isinstance(value, bytes) else "",
+)
+@pytest.mark.parametrize("form", [b"[%b,%b,%b]", b'{"events":[%b,\n%b ,%b]}'])
+def test_a_bad_event_is_refused_by_its_place_and_the_others_are_taken(
+    bad: bytes, code: str, error: str, form: bytes
+) -> None:
+    taken = read(reader(), form % (GOOD, bad, GOOD))
+    assert list(taken.places) == [0, 2]
+    assert [(each.index, each.code) for each in taken.rejected] == [(1, code)]
+    assert taken.rejected[0].error.startswith(error)
+
+
+def test_where_no_event_is_json_the_body_is_none() -> None:
+    with pytest.raises(RefusedError) as caught:
+        read(reader(), b"[event=a, event=b]")
+    assert (caught.value.status, caught.value.code) == (400, "invalid_json")
+
+
+def test_blanks_before_a_batch_do_not_matter() -> None:
+    for blanks in (b" " * 64, b"\n" * 1_000, b" \t\r\n" * 100_000):
+        assert sizes(read(reader(), blanks + b"[" + GOOD + b"]" + blanks)) == (1, [])
+        assert sizes(read(reader(), blanks + b'{"events":[' + GOOD + b"]}" + blanks)) == (1, [])
+
+
+def test_more_objects_than_there_is_room_for_are_refused_before_any_is_made() -> None:
+    body = b"[" + GOOD[:-1] + b',"props":{"x":[' + b"{}," * 5_000_000 + b"{}]}}]"
+    tracemalloc.start()
+    with pytest.raises(RefusedError) as caught:
+        read(reader(), body)
+    _, peak_bytes = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert caught.value.status == 413
+    assert peak_bytes < 1_000_000
+
+
+def test_what_is_written_larger_than_it_was_sent_counts() -> None:
+    body = b"[" + b",".join([GOOD[:-1] + b',"props":{"x":[' + b"1e15," * 10_000 + b"1]}}"] * 25) + b"]"
+    admission = Admission(1_000, 2 * len(body), shared=False)
+    hold = admission.open("")
+    hold.exchange(0, len(body))
+
+    async def careful() -> Taken:
+        with Turns(1.0).work() as work:
+            return await reader().one_by_one(body, NOW_MS, hold, work)
+
+    with pytest.raises(UnavailableError):
+        asyncio.run(careful())
+
+
+def test_no_slice_of_a_large_body_is_long() -> None:
+    """Counted, not timed: how often the loop has its turn."""
+    body = b"[" + b",".join([GOOD[:-1] + b',"props":{"x":[' + b"{}," * 199 + b"1]}}"] * 1_000) + b"]"
+    turns_of_the_loop = 0
+
+    async def others() -> None:
+        nonlocal turns_of_the_loop
+        while True:
+            turns_of_the_loop += 1
+            await asyncio.sleep(0)
+
+    async def both() -> float:
+        other = asyncio.create_task(others())
+        began = time.process_time()
+        with Turns(1.0).work() as work:
+            await reader().one_by_one(body, NOW_MS, Admission(1, 1 << 30, shared=False).open(""), work)
+        other.cancel()
+        return time.process_time() - began
+
+    cpu_s = asyncio.run(both())
+    assert turns_of_the_loop > cpu_s / 0.05

@@ -1,0 +1,54 @@
+"""Long work: one request at a time does it, and the others wait for a limited time."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+import pytest
+
+from pipeline.errors import UnavailableError
+from pipeline.ingest.turns import Turns
+
+
+def busy(seconds: float) -> None:
+    until = time.perf_counter() + seconds
+    while time.perf_counter() < until:
+        pass
+
+
+async def test_short_work_waits_for_nobody() -> None:
+    turns = Turns(60.0)
+    with turns.work() as long, turns.work() as short:
+        long.begin()
+        busy(0.01)
+        await long.pause()
+        short.begin()
+        assert long.is_due is False
+        assert turns.lock.locked()
+
+
+async def test_long_work_waits_until_the_one_before_has_done_its_own() -> None:
+    turns = Turns(60.0)
+    order: list[str] = []
+
+    async def work(name: str) -> None:
+        with turns.work() as work:
+            work.begin()
+            for _ in range(3):
+                busy(0.01)
+                assert work.is_due
+                await work.pause()
+                order.append(name)
+
+    await asyncio.gather(work("first"), work("second"))
+    assert order == ["first"] * 3 + ["second"] * 3
+
+
+async def test_the_wait_for_a_turn_ends() -> None:
+    turns = Turns(0.01)
+    with turns.work() as long, turns.work() as waiting:
+        await long.pause()
+        with pytest.raises(UnavailableError):
+            await waiting.pause()
+    assert not turns.lock.locked()
