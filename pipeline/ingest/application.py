@@ -22,15 +22,17 @@ _log = logging.getLogger(__name__)
 
 
 def build(parts: Parts) -> App:
-    """Give the application with everything that the API promises."""
+    """Give the application with everything that the API promises.
+
+    Each route is one of a stream: its handler reads the body itself, within bounds of size and time, or not at all.
+    """
     api = parts.settings.api
     errors = _JsonErrors(parts)
     app: App = Sanic("tidemark_api", config=_config(api), error_handler=errors, configure_logging=False)
     for path, handler in (("/track", routes.track(parts)), ("/track/batch", routes.track_batch(parts))):
         name = path.strip("/").replace("/", "_")
-        # As streams: the handlers read the body themselves, within bounds of size and time.
         app.add_route(handler, path, methods=["POST"], name=name, stream=True)
-        app.add_route(_preflight(parts), path, methods=["OPTIONS"], name=f"{name}_preflight")
+        app.add_route(_preflight(parts), path, methods=["OPTIONS"], name=f"{name}_preflight", stream=True)
     _add_health(app, parts)
     documentation.add(app, api)
     return app
@@ -43,7 +45,7 @@ def _config(api: Api) -> Config:
     config.REQUEST_MAX_SIZE = api.max_body_bytes
     config.REQUEST_TIMEOUT = api.request_timeout_s  # type: ignore[assignment]  # any number of seconds will do
     # The last resort: the handlers' own bounds are tighter.
-    longest_s = api.request_timeout_s + 2 * api.room_timeout_s + api.publish_timeout_s + _SPARE_S
+    longest_s = 2 * api.request_timeout_s + api.room_timeout_s + api.publish_timeout_s + _SPARE_S
     config.RESPONSE_TIMEOUT = longest_s  # type: ignore[assignment]
     return config
 
@@ -63,9 +65,9 @@ def _add_health(app: App, parts: Parts) -> None:
         parts.metrics.observe(parts.admission, parts.publisher)
         return HTTPResponse(parts.metrics.text(), 200, content_type=CONTENT_TYPE)
 
-    app.add_route(live, "/health/live", methods=["GET"], name="live")
-    app.add_route(ready, "/health/ready", methods=["GET"], name="ready")
-    app.add_route(metrics, "/metrics", methods=["GET"], name="metrics")
+    for name, path, handler in (("live", "/health/live", live), ("ready", "/health/ready", ready)):
+        app.add_route(handler, path, methods=documentation.READ, name=name, stream=True)
+    app.add_route(metrics, "/metrics", methods=documentation.READ, name="metrics", stream=True)
 
 
 def _preflight(parts: Parts) -> routes.Handler:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+from typing import Any
+
 from sanic import HTTPResponse, Request
 from swagger_ui_bundle import swagger_ui_path
 
@@ -24,6 +27,9 @@ _PAGE = b"""<!doctype html>
 _START = b'SwaggerUIBundle({ url: "/docs/openapi.json", dom_id: "#api", deepLinking: true, validatorUrl: null });\n'
 _POLICY = "default-src 'self'; img-src 'self' data:; style-src 'self' 'unsafe-inline'"
 _DAY = "max-age=86400"
+_PIECE_BYTES = 32 * 1024  # of a file: what a client that does not read it costs in memory, twice
+READ = ("GET", "HEAD")
+"""The methods of all that is only read."""
 
 
 def add(app: App, api: Api) -> None:
@@ -42,7 +48,21 @@ def _serve(app: App, path: str, name: str, body: bytes, content_type: str, heade
     async def page(_: Request) -> HTTPResponse:
         return HTTPResponse(body, 200, dict(headers), content_type)
 
-    app.add_route(page, path, methods=["GET"], name=name)
+    turn = asyncio.Lock()  # a thousand clients may ask for it at once: one piece in each turn of the loop
+
+    async def file(request: Request) -> HTTPResponse | None:
+        sized = {**headers, "content-length": str(len(body))}
+        if request.method == "HEAD":
+            return HTTPResponse(b"", 200, sized, content_type)
+        stream: Any = request.stream  # Sanic's annotation of it does not fit what it is
+        answer = await request.respond(status=200, headers=sized, content_type=content_type)
+        for at in range(0, len(body), _PIECE_BYTES):
+            await stream.protocol._can_write.wait()  # noqa: SLF001 - nothing public says so
+            async with turn:
+                await answer.send(body[at : at + _PIECE_BYTES])
+        return None
+
+    app.add_route(page if len(body) <= _PIECE_BYTES else file, path, methods=READ, name=name, stream=True)
 
 
 def _vendored(name: str) -> bytes:

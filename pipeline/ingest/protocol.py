@@ -1,18 +1,31 @@
-"""Sanic's HTTP protocol with two more bounds: connections of a process, and time for a request's head."""
+"""Sanic's HTTP protocol with more bounds: connections of a process, time for a head, and for what nobody reads.
+
+A process takes as many connections as it may open files, less some for itself. At that bound a new one takes the place
+of those that have waited longest for their clients: to send a request, or the rest of one, or to read an answer. So no
+number of slow or idle clients keeps another one out; only requests in hand do, which end by themselves.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import heapq
 import resource
+from collections.abc import AsyncIterator
 from typing import Any, NamedTuple, cast
 
 from sanic.compat import Header
+from sanic.exceptions import SanicException
 from sanic.http import Http, Stage
 from sanic.server import HttpProtocol
 
 _SPARE_FILES = 100
 _MOST_CONNECTIONS = 10_000
+_SHED_AT_ONCE = 0.02  # of all connections: to find those that waited longest costs a look at each
 _LONGEST_HEAD, _MOST_HEADS = 1_024, 4_096
+_DISCARD_S = 1.0
+_DISCARD_BYTES = 8 * 1024 * 1024
+_READS_OF_A_TURN = 1_000
+_LAST_WORD_S = 1.0
 FULL = (
     b"HTTP/1.1 503 Service Unavailable\r\nretry-after: 1\r\nconnection: close\r\n"
     b"content-type: application/json\r\ncontent-length: 92\r\n\r\n"
@@ -25,7 +38,7 @@ def max_connections() -> int:
     allowed, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     if allowed == resource.RLIM_INFINITY:
         return _MOST_CONNECTIONS
-    return max(1, min(_MOST_CONNECTIONS, allowed - _SPARE_FILES))
+    return min(_MOST_CONNECTIONS, max(allowed - _SPARE_FILES, allowed // 4))
 
 
 class _Head(NamedTuple):
@@ -50,6 +63,11 @@ class _Http(Http):
 
     async def http1_request_header(self) -> None:
         """As Sanic's."""
+        arrival: Any = self.protocol._data_received  # noqa: SLF001 - there is no other access to it
+        if arrival.waited:
+            arrival.waited = False
+        else:  # thousands of requests may have come in one piece: others have their turn between them
+            await asyncio.sleep(0)
         buffer = self.recv_buffer
         end = buffer.find(b"\r\n\r\n", 0, _LONGEST_HEAD + 4)
         raw = bytes(buffer[:end]) if end > 0 else b""
@@ -59,6 +77,9 @@ class _Http(Http):
             self._remember()
         else:
             self._take(head, raw)
+        whole: Any = self.request_body  # True: its length is known; Sanic's annotation is not what it does
+        if whole is True and self.request_bytes == 0:  # else Sanic wants it read all the same
+            self.request_body = None
 
     def _take(self, head: _Head, raw: bytes) -> None:
         """Be as if Sanic had read ``head`` once more, which is ``raw`` on the wire."""
@@ -109,11 +130,52 @@ class _Http(Http):
         whole: Any = self.request_body  # True: its length is known; Sanic's annotation is not what it does
         if whole is not True or self.expecting_continue or len(buffer) < size:
             return None
-        body = bytes(buffer[:size])
+        with memoryview(buffer) as view:
+            body = bytes(view[:size])
         del buffer[:size]
         self.request_bytes_left = 0
         self.request_body = None
         return body
+
+    async def read_into(self, body: bytearray) -> None:
+        """Add to ``body`` what has come of it, or comes next; a third of the copies that Sanic's ``read`` makes."""
+        whole: Any = self.request_body
+        if whole is not True or self.expecting_continue:
+            body += await self.read() or b""
+            return
+        left: Any = self.request_bytes_left
+        buffer = self.recv_buffer
+        if not buffer:
+            await self._receive_more()
+        size = min(left, len(buffer))
+        with memoryview(buffer) as view:
+            body += view[:size]
+        del buffer[:size]
+        self.request_bytes_left = left - size
+        if size == left:
+            self.request_body = None
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        """Read away what is left of a body: Sanic does so after an answer, so that the client can read it.
+
+        For a moment only, and nothing of it is kept; what sends for longer is cut off.
+        """
+        if self.take_body() is not None:
+            return
+        self.request_max_size = _DISCARD_BYTES
+        reads = 0
+        try:
+            async with asyncio.timeout(_DISCARD_S):
+                while self.request_body:
+                    await self.read()
+                    reads += 1
+                    if reads % _READS_OF_A_TURN == 0:
+                        await asyncio.sleep(0)
+        except (TimeoutError, SanicException):
+            self.keep_alive = False
+            self.request_body = None
+        return
+        yield b""  # makes it what Sanic expects
 
     def create_empty_request(self) -> None:
         """As Sanic's, which would parse the same URL once more."""
@@ -124,12 +186,19 @@ class _Http(Http):
 class _Arrival:
     """What Sanic asks of an ``asyncio.Event`` while one task waits for data, at a third of what that costs."""
 
-    __slots__ = ("_is_set", "_loop", "_waiter")
+    __slots__ = ("_is_set", "_loop", "_waiter", "waited")
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
         self._is_set = False
         self._waiter: asyncio.Future[None] | None = None
+        self.waited = False
+        """Whether the loop had its turn since this was last set to False."""
+
+    @property
+    def is_waited_for(self) -> bool:
+        """Whether nothing goes on until the client sends something."""
+        return self._waiter is not None and not self._waiter.done()
 
     def set(self) -> None:
         """There is data."""
@@ -145,6 +214,7 @@ class _Arrival:
     def wait(self) -> asyncio.Future[None]:
         """Give what has its result once there is data."""
         waiter = self._waiter = self._loop.create_future()
+        self.waited = True
         if self._is_set:
             waiter.set_result(None)
         return waiter
@@ -162,23 +232,57 @@ class BoundedHttpProtocol(HttpProtocol):
         self._data_received = _Arrival(loop)  # type: ignore[assignment]
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Take the connection, or answer 503 and close it."""
-        if len(self.connections) >= self.max_connections:
+        """Take the connection, in the place of those that wait for their clients if need be; or answer 503."""
+        if len(self.connections) >= self.max_connections and not self._make_room():
             refused = cast("asyncio.WriteTransport", transport)
             refused.write(FULL)
             refused.close()
             return
         super().connection_made(transport)  # type: ignore[no-untyped-call]
 
+    def _make_room(self) -> bool:
+        """Close the connections that have waited longest for their clients; whether there were any."""
+        waiting = [each for each in self.connections if each.waits_for_client]
+        number = max(1, round(self.max_connections * _SHED_AT_ONCE))
+        for each in heapq.nsmallest(number, waiting, key=_time_of):
+            each.shed()
+        return bool(waiting)
+
+    @property
+    def waits_for_client(self) -> bool:
+        """Whether nothing goes on here until the client sends something, or reads its answer."""
+        arrival: Any = self._data_received
+        return bool(arrival.is_waited_for) or not self._can_write.is_set()
+
+    def shed(self) -> None:
+        """Close this connection, which waits for its client; with an answer, if a request has begun."""
+        transport = self.transport
+        if transport is None:
+            return
+        if not self._can_write.is_set():
+            self.connections.discard(self)
+            transport.abort()
+            return
+        if self.http is not None and self.http.stage in (Stage.REQUEST, Stage.HANDLER):
+            transport.write(FULL)
+        self.connections.discard(self)  # counted no more, although the loop closes it only in its next turn
+        # Not this class's own close, after which Sanic fails over a request whose head is not there.
+        transport.close()
+        self.loop.call_later(_LAST_WORD_S, transport.abort)
+
     def data_received(self, data: bytes) -> None:
-        """As Sanic's, except that each byte of a head does not start its time anew."""
+        """As Sanic's, except that not each byte of a request starts its time anew."""
         since = self._time
-        in_head = self._task is not None and self.http is not None and self.http.stage is Stage.REQUEST
+        in_request = self._task is not None and self.http is not None and self.http.stage is not Stage.IDLE
         super().data_received(data)
-        if in_head:
+        if in_request:
             self._time = since
 
     def connection_lost(self, error: Exception | None) -> None:
         """Clean up, unless the connection was never taken."""
         if self.transport is not None or self._task is not None:
             super().connection_lost(error)  # type: ignore[no-untyped-call]
+
+
+def _time_of(connection: BoundedHttpProtocol) -> float:
+    return connection._time  # noqa: SLF001 - when its request began, or its last answer was sent
