@@ -25,12 +25,19 @@ def document(api: Api) -> bytes:
     """Give the description as JSON, with the bounds of ``api`` in it."""
     _, schemas = msgspec.json.schema_components((Event, BatchAnswer, Refusal), ref_template=_REF)
     schemas["Ok"] = {"type": "object", "properties": {"status": {"type": "string", "enum": ["ok"]}}}
+    # What is no event does not spoil the batch: 200, and it is in `rejected`.
+    item = {"anyOf": [_ref("Event"), {"description": "Anything else is rejected by its index, and the others taken."}]}
+    schemas["Events"] = {"type": "array", "maxItems": api.max_batch_events, "minItems": 1, "items": item}
     schemas["Batch"] = {
-        "type": "object",
-        "required": ["events"],
-        "properties": {
-            "events": {"type": "array", "maxItems": api.max_batch_events, "minItems": 1, "items": _ref("Event")}
-        },
+        "oneOf": [
+            {
+                "type": "object",
+                "required": ["events"],
+                "additionalProperties": False,
+                "properties": {"events": _ref("Events")},
+            },
+            _ref("Events"),
+        ]
     }
     description: _Document = {
         "openapi": "3.0.3",
@@ -45,13 +52,11 @@ def document(api: Api) -> bytes:
         "paths": {
             "/track": {"post": _track(api)},
             "/track/batch": {"post": _track_batch(api)},
-            "/health/live": {"get": _simple("Whether the process answers.", {"200": "It does."})},
-            "/health/ready": {
-                "get": _simple(
-                    "Whether events can be taken.", {"200": "They can.", "503": "Kafka is away, or has no topics."}
-                )
-            },
-            "/metrics": {"get": _simple("Metrics in Prometheus's text format.", {"200": "Of all processes together."})},
+            "/health/live": _read("Whether the process answers.", {"200": "It does."}),
+            "/health/ready": _read(
+                "Whether events can be taken.", {"200": "They can.", "503": "Kafka is away, or has no topics."}
+            ),
+            "/metrics": _read("Metrics in Prometheus's text format.", {"200": "Of all processes together."}),
         },
         "components": {"schemas": schemas},
     }
@@ -108,9 +113,10 @@ def _body(schema: str, example: object) -> _Document:
     return {"required": True, "content": {_JSON: content, "text/plain": content}}
 
 
-def _simple(summary: str, answers: dict[str, str]) -> _Document:
+def _read(summary: str, answers: dict[str, str]) -> _Document:
     responses = {status: _Problem(description=what) for status, what in answers.items()}
-    return {"tags": ["operation"], "summary": summary, "responses": responses, "security": []}
+    operation = {"tags": ["operation"], "summary": summary, "responses": responses, "security": []}
+    return {"get": operation, "head": {**operation, "summary": f"{summary} Without a body."}}
 
 
 def _content(schema: str) -> _Document:
