@@ -162,7 +162,8 @@ def test_a_batch_of_bad_events_alone_is_no_reason_to_try_again(api: Running) -> 
         (b'{"events":{}}', 400, "invalid_batch"),
         (b'{"batch":[]}', 400, "invalid_batch"),
         (b'"events"', 400, "invalid_batch"),
-        (b"[" * 30_000, 400, "invalid_batch"),
+        (b"[" * 20_000, 400, "invalid_json"),
+        (b"[" * 50_000, 413, "body_too_large"),
         (b'[{"event":"a","user_id":"b"}', 400, "invalid_json"),
         (b"", 400, "invalid_json"),
         (b"[" + b"1," * MAX_BATCH_EVENTS + b"1]", 413, "too_many_events"),
@@ -362,6 +363,9 @@ def test_pages_of_allowed_origins_may_send(api: Running) -> None:
     assert preflight.status == 204
     assert preflight.headers["access-control-allow-methods"] == "POST"
     assert "x-write-key" in preflight.headers["access-control-allow-headers"]
+    assert allowed.headers["access-control-allow-credentials"] == "true"  # a beacon comes with them
+    assert preflight.headers["access-control-allow-credentials"] == "true"
+    assert "access-control-allow-credentials" not in other.headers
 
 
 def test_what_was_taken_and_refused_is_counted(api: Running) -> None:
@@ -387,6 +391,15 @@ def test_the_documentation_needs_nothing_from_elsewhere(api: Running) -> None:
     assert all(get(api, link).status == 200 for link in links)
     description = get(api, "/docs/openapi.json").json
     assert {"/track", "/track/batch", "/health/live", "/health/ready", "/metrics"} <= set(description["paths"])
+    assert description["paths"]["/health/live"].keys() == {"get", "head"}
+    schemas = description["components"]["schemas"]
+    assert schemas["Event"]["properties"]["timestamp"]["format"] == "date-time"
+    assert [
+        each.get("type") or schemas[each["$ref"].rsplit("/")[-1]]["type"] for each in schemas["Batch"]["oneOf"]
+    ] == [
+        "object",
+        "array",
+    ]
     references = re.findall(r'"#/components/schemas/(\w+)"', msgspec.json.encode(description).decode())
     assert set(references) <= set(description["components"]["schemas"])
 
@@ -400,6 +413,26 @@ def test_write_keys_are_asked_for(settings: Settings, tmp_path: Path) -> None:
         assert post(api, "/track/batch", [SEED_EVENT]).status == 401
         assert get(api, "/health/ready").status == 200
     assert len(messages(settings)) == 2
+
+
+def test_write_keys_are_compared_byte_by_byte_however_they_are_written(settings: Settings, tmp_path: Path) -> None:
+    with running(with_api(settings, write_keys=("schlüssel", "ключ")), tmp_path) as api:
+
+        def status(key: bytes, path: bytes = b"/track") -> int:
+            body = msgspec.json.encode(SEED_EVENT)
+            head = b"POST %b HTTP/1.1\r\nHost: api\r\nX-Write-Key: %b\r\nContent-Length: %d" % (path, key, len(body))
+            with connect(api) as wire:
+                wire.sendall(head + b"\r\n\r\n" + body)
+                return read_answer(wire).status
+
+        for key in ("schlüssel".encode(), "schlüssel".encode("latin-1"), "ключ".encode()):
+            assert status(key) == 200
+        for key in (b"\xff\xfe", b"schl\xc3ssel", b"\xed\xa0\x80", b"\x00", b"?", b"schl?ssel"):
+            assert status(key) == 401
+        assert status(b"", b"/track?write_key=schl%FCssel") == 200
+        assert status(b"", b"/track?write_key=schl%C3%BCssel") == 200
+        assert status(b"", b"/track?write_key=%ff%fe") == 401
+        assert "Traceback" not in api.log
 
 
 @pytest.mark.parametrize(("acks", "linger_ms", "compression"), [("1", 5, "gzip"), ("0", 0, "none")])
