@@ -1,4 +1,4 @@
-"""``python -m loadtest``: Locust on our scenarios, the same as ``locust -f loadtest``, wherever it is started.
+"""``./tidemark load``: Locust on our scenarios, the same as ``locust -f loadtest``, wherever it is started.
 
 What it adds is ``--help``: Locust answers that before it has read a locustfile, and leaves our options out.
 """
@@ -11,6 +11,7 @@ from typing import Any
 from locust.argument_parser import get_parser
 from locust.main import main as locust_main
 
+from loadtest._locust import adapt
 from loadtest._options import EXAMPLES, register
 
 
@@ -20,6 +21,8 @@ def main() -> None:
     if {"-h", "--help"} & set(arguments):
         parser = get_parser()
         register(parser)
+        adapt(parser)
+        parser.description = "Offer load to the API with Locust: ./tidemark load [options]"
         parser.epilog = EXAMPLES
         parser.print_help()
         return

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import gevent
 import msgspec
@@ -32,6 +33,8 @@ _LAST_WORDS_S = STOP_WAIT_S + 2.0
 _GRACE_S = 10.0
 # How long a member may be missing, on top of the few seconds until Locust calls it so.
 _SILENCE_S = 3.0
+# How long starting the senders may take, on top of what their number and the spawn rate ask for.
+_SPAWN_SLACK_S = 60.0
 _POLL_S = 0.1
 _GATE_POLL_S = 0.02
 _LOCAL = "local"
@@ -41,13 +44,17 @@ _log = logging.getLogger(__name__)
 
 @dataclass(slots=True)
 class _Test:
-    """One test: its members by Locust's name for them, and what those that ended said."""
+    """One test: its members by Locust's name for them, and what those that ended said.
+
+    ``cut``: members that were stopped before the end of their schedule although the conductor did not ask for it.
+    """
 
     number: int
     options: _options.Options
     members: dict[str, int]
     begun: bool = False
     stopping: bool = False
+    cut: set[int] = field(default_factory=set)
     ended: dict[int, Ended] = field(default_factory=dict)
     gone: set[int] = field(default_factory=set)
     seen_ns: dict[int, int] = field(default_factory=dict)
@@ -70,11 +77,19 @@ class Conductor:
         self._clock = _clock.SystemClock()
         self._tests = 0
         self._test: _Test | None = None
+        self._quits = False
+        self.interrupted = False
         self.error = ""
         runner.register_message(_messages.ENDED, self._on_ended)
         listen(environment.events.test_start, self._on_test_start)
         listen(environment.events.spawning_complete, self._on_spawning_complete)
         listen(environment.events.test_stopping, self._on_test_stopping)
+        listen(environment.events.test_stop, self._on_test_stop)
+
+    @property
+    def tests(self) -> int:
+        """How many tests were started so far."""
+        return self._tests
 
     @property
     def counts(self) -> Counts:
@@ -89,6 +104,16 @@ class Conductor:
         """The options of the last test."""
         return self._test.options if self._test else None
 
+    def end(self) -> None:
+        """Have the members of the test that runs stop, hear what they counted, and judge the test."""
+        self._on_test_stopping(self._environment)
+        self._judge()
+
+    def fail(self, error: str) -> None:
+        """Say what makes the test not what it should be; the first such error stays."""
+        self.error = self.error or error
+        _log.error("%s", error)
+
     def _on_test_start(self, environment: Environment) -> None:
         self._test, self.error = None, ""
         given = environment.parsed_options
@@ -98,7 +123,7 @@ class Conductor:
             # Not within a greenlet: a large file to replay takes long.
             options = in_thread(lambda: _options.read(given, new_ledger=not self._tests))
         except TidemarkError as error:
-            self._fail(str(error))  # and the test ends as soon as Locust has started it
+            self.fail(str(error))  # and the test ends as soon as Locust has started it
             return
         self._tests += 1
         members = self._members()
@@ -107,6 +132,8 @@ class Conductor:
         for client, index in members.items():
             assignment = Assignment(self._tests, self._test.options, index, len(members), host)
             self._runner.send_message(_messages.ASSIGN, _messages.pack(assignment), client)
+        spawning_s = given.num_users / given.spawn_rate if given.num_users and given.spawn_rate else 0.0
+        gevent.spawn(self._expect_senders, self._test, _SPAWN_SLACK_S + spawning_s)
 
     def _on_spawning_complete(self, user_count: int) -> None:
         test = self._test
@@ -127,18 +154,52 @@ class Conductor:
             return
         self._test.ended[ended.index] = ended
         if ended.error:
-            self._fail(f"process {ended.index}: {ended.error}")
+            self.fail(f"process {ended.index}: {ended.error}")
+        if ended.stopped and not self._test.stopping and isinstance(self._runner, MasterRunner):
+            self._test.cut.add(ended.index)
 
     def _on_test_stopping(self, environment: Environment) -> None:  # noqa: ARG002 - Locust passes it by name
         """Have all members stop, and wait for what they counted."""
         test = self._test
-        if test is None:
+        if test is None or test.stopping:
             return
         test.stopping = True
         if not test.waiting_for():
             return
+        if isinstance(self._runner, MasterRunner) and not self._runner.worker_count:
+            self.fail("no process was heard of any more, and the test ended before its time")
         self._tell(test, _messages.STOP, Stop(test.number))
         self._wait(test, _LAST_WORDS_S)
+
+    def _on_test_stop(self, environment: Environment) -> None:
+        """The test is over, whoever ended it: quit where nobody can start another one, or where that was asked for."""
+        self._judge()
+        options = environment.parsed_options
+        if options is None or self._quits:
+            return
+        if options.headless:
+            gevent.spawn(self._runner.quit)
+        elif options.autostart and options.autoquit >= 0:
+            gevent.spawn_later(options.autoquit, self._leave)
+
+    def _judge(self) -> None:
+        test = self._test
+        if test is not None and test.cut and not self.interrupted:
+            cut = ", ".join(str(index) for index in sorted(test.cut))
+            self.fail(f"process {cut} was stopped before the end of the test: what it had yet to send was not offered")
+
+    def _leave(self) -> None:
+        self._quits = True
+        self._runner.quit()
+        if self._environment.web_ui is not None:
+            web_ui: Any = self._environment.web_ui  # it has no types
+            web_ui.stop()
+
+    def _expect_senders(self, test: _Test, bound_s: float) -> None:
+        gevent.sleep(bound_s)
+        if test is self._test and not test.begun and not test.stopping:
+            self.fail(f"the senders were not started within {bound_s:.0f} s, and nothing was sent")
+            self._end()
 
     def _begin(self, test: _Test) -> None:
         """Have all members begin together, as soon as they may; then watch them."""
@@ -170,7 +231,7 @@ class Conductor:
             if bound_s is not None and self._clock.monotonic_ns() - began_ns > bound_s * _clock.NS_PER_S:
                 for index in test.waiting_for():
                     test.gone.add(index)
-                    self._fail(f"process {index} did not end in time: its part is not in the counts")
+                    self.fail(f"process {index} did not end in time: its part is not in the counts")
                 return
             gevent.sleep(_POLL_S)
 
@@ -186,7 +247,7 @@ class Conductor:
             silent_ns = now_ns - test.seen_ns.setdefault(index, now_ns)
             if silent_ns > _SILENCE_S * _clock.NS_PER_S and index in test.waiting_for():
                 test.gone.add(index)
-                self._fail(f"process {index} ({client}) is gone: its part is not in the counts")
+                self.fail(f"process {index} ({client}) is gone: its part is not in the counts")
 
     def _members(self) -> dict[str, int]:
         """Who takes part, by Locust's name, and as which."""
@@ -203,13 +264,10 @@ class Conductor:
     def _end(self) -> None:
         options = self._environment.parsed_options
         if options is not None and options.headless:
+            self._quits = True
             self._runner.quit()
         else:
             self._runner.stop()
-
-    def _fail(self, error: str) -> None:
-        self.error = self.error or error
-        _log.error("%s", error)
 
 
 def _numbered(options: _options.Options, test: int) -> _options.Options:

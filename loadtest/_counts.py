@@ -12,7 +12,7 @@ _DELAY_BUCKETS = 40
 
 
 class Counts(Struct):
-    """Numbers of events (``requests``: of requests), in one process or added up over several."""
+    """Numbers of events (``requests``, ``failures``: of requests), in one process or added up over several."""
 
     offered: int = 0
     accepted: int = 0
@@ -20,6 +20,7 @@ class Counts(Struct):
     in_doubt: int = 0
     unsent: int = 0
     requests: int = 0
+    failures: int = 0
     delays: list[int] = msgspec.field(default_factory=lambda: [0] * _DELAY_BUCKETS)
 
     def add(self, outcome: Outcome, events: int) -> None:
@@ -46,6 +47,7 @@ class Counts(Struct):
         self.in_doubt += other.in_doubt
         self.unsent += other.unsent
         self.requests += other.requests
+        self.failures += other.failures
         self.delays = [mine + theirs for mine, theirs in zip(self.delays, other.delays, strict=True)]
 
     def delay_bound_ms(self, share: float) -> float | None:

@@ -35,6 +35,11 @@ class Request:
     intended_ns: int
     batch: bool
     sent_ns: int = NO_TIME
+    name: str = ""
+
+    def called(self) -> str:
+        """What statistics call it, also before its contents are made."""
+        return self.name or (BATCH_PATH if self.batch else SINGLE_PATH)
 
 
 class Report(Protocol):
@@ -122,7 +127,7 @@ class Generator:
                 self._settle_unanswered(request)
             while (rest := self._upcoming.take(self._stopped_ns)) is not None:
                 self.counts.offered += rest.events
-                self._record(rest, NO_TIME, [(Outcome.UNSENT, rest.events)])
+                self._leave_unsent(rest)
         self._finished = True
         if self._ledger is not None:
             self._ledger.close(self.counts.offered, None if self._stopped_ns == inf else int(self._stopped_ns))
@@ -147,37 +152,43 @@ class Generator:
         self._clock.sleep_until(self._epoch.monotonic_ns + request.intended_ns)
         if self._finished or request.intended_ns > self._stopped_ns or self._give_up(request):
             return
-        request.sent_ns = self._now_ns()
+        request.name, request.sent_ns = payload.name, self._now_ns()
         self.counts.note_delay(request.sent_ns - request.intended_ns)
         answer = send(payload)
         answered_ns = self._now_ns()
         if not self._finished:
-            self._settle(request, payload.name, answer, answered_ns)
+            self._settle(request, answer, answered_ns)
 
     def _give_up(self, request: Request) -> bool:
         """Leave the request unsent if it is too late for it."""
-        waited_ns = self._now_ns() - request.intended_ns
-        if waited_ns <= self._unsent_after_ns:
+        if self._now_ns() - request.intended_ns <= self._unsent_after_ns:
             return False
-        self._record(request, NO_TIME, [(Outcome.UNSENT, request.events)])
-        self._report.unsent(BATCH_PATH if request.batch else SINGLE_PATH, waited_ns / NS_PER_MS)
+        self._leave_unsent(request)
         return True
 
-    def _settle(self, request: Request, name: str, answer: Answer, answered_ns: int) -> None:
+    def _leave_unsent(self, request: Request) -> None:
+        self._record(request, NO_TIME, [(Outcome.UNSENT, request.events)])
+        self.counts.failures += 1
+        self._report.unsent(request.called(), (self._now_ns() - request.intended_ns) / NS_PER_MS)
+
+    def _settle(self, request: Request, answer: Answer, answered_ns: int) -> None:
         self._record(request, answered_ns if answer.status else NO_TIME, outcomes_of(answer, request.events))
+        failure = failure_of(answer, hostile=self._spec.scenario == "hostile")
+        if failure is not None:
+            self.counts.failures += 1
         self._report.answered(
-            name,
+            request.called(),
             (answered_ns - request.intended_ns) / NS_PER_MS,
             (answered_ns - request.sent_ns) / NS_PER_MS,
             answer.content_bytes,
-            failure_of(answer, hostile=self._spec.scenario == "hostile"),
+            failure,
         )
 
     def _settle_unanswered(self, request: Request) -> None:
         if request.sent_ns != NO_TIME:
-            self._record(request, NO_TIME, [(Outcome.IN_DOUBT, request.events)])
+            self._settle(request, Answer(status=0, error="no answer before the test ended"), self._now_ns())
         elif request.intended_ns <= self._stopped_ns:
-            self._record(request, NO_TIME, [(Outcome.UNSENT, request.events)])
+            self._leave_unsent(request)
         else:
             self.counts.offered -= request.events
             del self._open[request.first]

@@ -7,18 +7,20 @@ import logging
 import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import gevent
 from gevent.event import Event
 from locust.env import Environment
 from locust.rpc import Message
+from locust.runners import WorkerRunner
 
 from loadtest import _clock, _ledger, _messages
 from loadtest._background import in_thread
 from loadtest._counts import Counts
 from loadtest._generator import Generator
 from loadtest._listen import listen
-from loadtest._messages import Assignment, Begin, Ended, Stop
+from loadtest._messages import Assignment, Begin, Ended, Progress, Stop
 from loadtest._source import source_of
 from loadtest._statistics import Statistics
 from loadtest._transport import Transport
@@ -27,6 +29,8 @@ from pipeline.errors import TidemarkError
 FLUSH_S = 0.25
 # How long answers are waited for after an early stop.
 STOP_WAIT_S = 2.0
+# How long sending the last words may take.
+_SAY_S = 2.0
 # So many new objects before the garbage collector looks: it would hold up requests that are due.
 _GC_THRESHOLD = 100_000
 
@@ -50,6 +54,15 @@ class Member:
         runner.register_message(_messages.BEGIN, self._on_begin)
         runner.register_message(_messages.STOP, self._on_stop, concurrent=True)
         listen(environment.events.test_stopping, self._on_test_stopping)
+        # Locust's own listener says farewell to the master, and this one comes before it: the last are first here.
+        listen(environment.events.quitting, self._on_test_stopping)
+        listen(environment.events.report_to_master, self._on_report)
+
+    @property
+    def counts(self) -> Counts:
+        """What this process has counted in the newest test."""
+        part = self._part
+        return part.generator.counts if part is not None and part.generator is not None else Counts()
 
     def work(self) -> None:
         """Be one of the senders, until the test is over."""
@@ -81,7 +94,17 @@ class Member:
         if self._part is not None:
             self._part.stop()
 
+    def _on_report(self, client_id: str, data: dict[str, Any]) -> None:  # noqa: ARG002 - Locust passes both by name
+        test = self._part.assignment.test if self._part is not None else 0
+        data[_messages.COUNTS] = _messages.pack(Progress(test, self.counts))
+
     def _send(self, ended: Ended) -> None:
+        if isinstance(self._runner, WorkerRunner):
+            # The master has all of the statistics when it hears that this process has ended.
+            data: dict[str, Any] = {}
+            reported: Any = self._environment.events.report_to_master  # it has no types
+            reported.fire(client_id=self._runner.client_id, data=data)
+            self._runner.send_message("stats", data)
         self._runner.send_message(_messages.ENDED, _messages.pack(ended))
 
 
@@ -97,6 +120,8 @@ class _Part:
         self._clock = clock
         self._send = send
         self._ended = False
+        self._stopped = False
+        self._said = Event()
         options = assignment.options
         try:
             self.transport = Transport(assignment.host, options.request_timeout_s, options.write_key)
@@ -131,13 +156,14 @@ class _Part:
 
     def stop(self) -> None:
         """Send what is due by now and no more, wait a little for answers, end."""
-        if self.generator is None or self._ended:
-            return
-        self.generator.stop()
-        until_ns = self._clock.monotonic_ns() + int(STOP_WAIT_S * _clock.NS_PER_S)
-        while not self.generator.settled() and self._clock.monotonic_ns() < until_ns:
-            gevent.sleep(0.01)
-        self.end()
+        if self.generator is not None and not self._ended:
+            self._stopped = self._stopped or not self.generator.done()
+            self.generator.stop()
+            until_ns = self._clock.monotonic_ns() + int(STOP_WAIT_S * _clock.NS_PER_S)
+            while not self.generator.settled() and self._clock.monotonic_ns() < until_ns:
+                gevent.sleep(0.01)
+            self.end()
+        self._said.wait(_SAY_S)  # another greenlet may be about to say it
 
     def end(self, error: str = "") -> None:
         """Close the ledger and tell the conductor; a second time does nothing."""
@@ -155,7 +181,8 @@ class _Part:
             self.transport.close()
         if error:
             _log.error("%s", error)
-        self._send(Ended(self.assignment.test, self.assignment.index, counts, error))
+        self._send(Ended(self.assignment.test, self.assignment.index, counts, error, self._stopped))
+        self._said.set()
 
     def _watch(self, generator: Generator) -> None:
         """Keep the ledger's file up to date; end when there is nothing left to send or to wait for."""

@@ -16,6 +16,8 @@ ASSIGN = "tidemark_assign"
 BEGIN = "tidemark_begin"
 STOP = "tidemark_stop"
 ENDED = "tidemark_ended"
+# What a member adds to its regular report to Locust's master: what it has counted so far.
+COUNTS = "tidemark_counts"
 
 _Message = TypeVar("_Message", bound=Struct)
 
@@ -37,6 +39,13 @@ class Begin(Struct, frozen=True):
     epoch: Epoch
 
 
+class Progress(Struct, frozen=True):
+    """What one process has counted so far in test number ``test``, 0 before the first."""
+
+    test: int
+    counts: Counts
+
+
 class Stop(Struct, frozen=True):
     """The schedule ends now; what was due and what is on its way is waited for, a little."""
 
@@ -44,12 +53,16 @@ class Stop(Struct, frozen=True):
 
 
 class Ended(Struct, frozen=True):
-    """Process ``index`` has finished; ``error`` says what went wrong, if its part is not what it should be."""
+    """Process ``index`` has finished; ``error`` says what went wrong, if its part is not what it should be.
+
+    ``stopped``: it was stopped before its schedule was over.
+    """
 
     test: int
     index: int
     counts: Counts
     error: str = ""
+    stopped: bool = False
 
 
 def pack(message: Struct) -> Any:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import os
 from pathlib import Path
-from typing import Annotated, Any, TypeVar, get_type_hints
+from typing import Annotated, Any, TypeVar, get_args, get_origin, get_type_hints
 
 import msgspec
 from msgspec import Meta, Struct
@@ -14,11 +15,14 @@ from loadtest._identity import MAX_RUN
 from loadtest._ledger import path_of
 from loadtest._spec import ARRIVALS, PROFILES, SCENARIOS, LoadSpec, ProfileShape, Traffic, load_traffic
 from loadtest._transport import MAX_CONNECTIONS
+from loadtest._transport import check as check_target
 from pipeline.errors import SettingError, UsageError
 
 DEFAULT_HOST = "http://localhost:8000"
 
 _Fields = TypeVar("_Fields", Traffic, ProfileShape)
+
+_HELP = "./tidemark load --help explains every option"
 
 _SCENARIO_HELP = (
     "What is sent. mixed: visitors and sdk together (default). visitors: sessions of page views with referrers, "
@@ -44,15 +48,16 @@ _UNSENT_HELP = "Seconds that a request may go out late; it counts as unsent afte
 _BEGIN_HELP = "File to wait for, with everything started, before the load begins; empty: none (default)."
 EXAMPLES = """\
 examples
-  ./tidemark load                                   the UI at http://localhost:8089, 1,000 events/s when started
+  ./tidemark load                                      the page at http://localhost:8089, 1,000 events/s when started
   ./tidemark load --headless --offered-load 5000 --duration 60 --processes 2
   ./tidemark load --headless --profile spike --spike-factor 10 --duration 300
-  ./tidemark load --headless --scenario replay --replay-file events.ndjson
+  ./tidemark load --headless --scenario replay --replay-file events.ndjson --offered-load 500
   ./tidemark load --headless --scenario hostile --offered-load 50 --duration 30
+Each needs an API to send to: ./tidemark up starts one at http://localhost:8000, --host URL names another.
 
 exit codes
   0 done   1 requests failed (not with --ledger: who asked for it judges by it)   2 bad usage
-  3 the test is not whole: a process was lost, or the ledger could not be written
+  3 the test is not whole: a process was lost, or did not come, or the ledger could not be written
 """
 
 
@@ -144,6 +149,8 @@ def read(options: argparse.Namespace, *, new_ledger: bool = True) -> Options:
     Raises:
         UsageError: a value cannot be used, or two do not fit together; or a file that is named is not usable.
     """
+    host = getattr(options, "host", None)
+    check_target(DEFAULT_HOST if host is None else host, options.write_key)
     limits = {
         field: _converted(f"--{field.replace('_', '-')}", getattr(options, field), kind)
         for field, kind in get_type_hints(_Limits, include_extras=True).items()
@@ -189,9 +196,25 @@ def _spec(options: argparse.Namespace) -> LoadSpec:
 
 
 def _ledger_dir(folder: str) -> str:
+    if folder:
+        check_writable("--ledger", Path(folder) / "ledger")
     if folder and path_of(Path(folder), 0).exists():
         raise UsageError(f"--ledger {folder} holds a ledger already: name another folder, or remove it")
     return folder
+
+
+def check_writable(option: str, path: Path) -> None:
+    """Refuse ``path`` where no file can be written: ``option`` names it.
+
+    Raises:
+        SettingError: a part of it is no folder, or one that this user may not write to.
+    """
+    folder = path.parent
+    while not folder.exists():
+        folder = folder.parent
+    if path.is_dir() or not folder.is_dir() or not os.access(folder, os.W_OK):
+        place = path if path.is_dir() else folder
+        raise SettingError(option, str(path), f"{place} takes no such file; name one in a folder that you may write to")
 
 
 def _add(group: argparse._ArgumentGroup, *names: str, **settings: Any) -> argparse.Action:
@@ -237,4 +260,15 @@ def _converted(option: str, value: Any, kind: Any) -> Any:
     try:
         return msgspec.convert(value, kind, strict=False)
     except msgspec.ValidationError as error:
-        raise SettingError(option, value, str(error)) from error
+        raise SettingError(option, value, _remedy(kind) or f"{error}; {_HELP}") from error
+
+
+def _remedy(kind: Any) -> str:
+    """What to write instead, where ``kind`` is a number within bounds; else nothing."""
+    base, *extra = get_args(kind) if get_origin(kind) is Annotated else (kind,)
+    word = {int: "a whole number", float: "a number"}.get(base)
+    if word is None or not extra:
+        return ""
+    meta = extra[0]
+    low = f"from {meta.ge:,}" if meta.ge is not None else f"above {meta.gt:,}"
+    return f"write {word} {low} to {meta.le:,}"

@@ -25,7 +25,8 @@ MAX_BATCH_EVENTS = 1_000
 _Share = Annotated[float, Meta(ge=0, le=1)]
 _Exponent = Annotated[float, Meta(ge=0, le=10)]
 _EventType = Annotated[str, Meta(min_length=1, max_length=200)]
-_Weight = Annotated[float, Meta(ge=0)]
+# Above all, a bound that infinity does not meet.
+_Weight = Annotated[float, Meta(ge=0, le=1_000_000_000)]
 
 
 class Traffic(Struct, frozen=True, forbid_unknown_fields=True):

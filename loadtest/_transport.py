@@ -19,7 +19,8 @@ from loadtest._response import Response, ResponseError
 from pipeline.errors import SettingError, UsageError
 
 MAX_CONNECTIONS = 512  # as many as there can be senders
-_URL = re.compile(r"https?://[\x21-\x7e]+")
+_URL = re.compile(r"https?://[\x21-\x7e]+", re.IGNORECASE)
+_SCHEME = re.compile(r"[a-z][a-z0-9+.-]*://", re.IGNORECASE)
 _HEADER_VALUE = re.compile(r"[\x20-\x7e]*")
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 _HEADS_KEPT = 64
@@ -34,8 +35,7 @@ class Transport:
         Raises:
             UsageError: ``host`` is no such URL, or ``write_key`` cannot be a header.
         """
-        if not _HEADER_VALUE.fullmatch(write_key):
-            raise SettingError("--write-key", "...", "it has characters that no HTTP header may have")
+        check(host, write_key)
         self._address, authority, prefix = _target(host)
         self._timeout_s = timeout_s
         self._idle: list[Connection] = []
@@ -91,17 +91,49 @@ class Transport:
         return Connection(self._address)
 
 
+def check(host: str, write_key: str = "") -> None:
+    """Refuse what no request could be sent with.
+
+    Raises:
+        UsageError: ``host`` is no URL of a server, or ``write_key`` cannot be a header.
+    """
+    if not _HEADER_VALUE.fullmatch(write_key):
+        raise SettingError(
+            "--write-key", "...", "a header takes the letters, digits and signs of ASCII alone; write a key of these"
+        )
+    _target(host)
+
+
 def _target(host: str) -> tuple[Address, str, str]:
     """Where ``host`` is, what the Host header calls it, and what its paths begin with."""
-    problem = UsageError(f"--host {host!r} cannot be used: it is a URL such as http://localhost:8000")
     try:
         url = urlsplit(host)
         port = url.port
     except ValueError as error:
-        raise problem from error
-    if not _URL.fullmatch(host) or not url.hostname:
-        raise problem
+        raise _not_a_url(host) from error
+    if not _URL.fullmatch(host) or not url.hostname or port == 0:
+        raise _not_a_url(host)
+    if url.username is not None or url.query or url.fragment:
+        remedy = "a user, a query or a fragment is never sent; write the scheme, the host, the port and the path alone"
+        raise SettingError("--host", _without_user(host), remedy)
     context = tls_context() if url.scheme == "https" else None
     address = Address(url.hostname, port or _DEFAULT_PORTS[url.scheme], context)
     name = f"[{url.hostname}]" if ":" in url.hostname else url.hostname
     return address, f"{name}:{port}" if port else name, url.path.rstrip("/")
+
+
+def _not_a_url(host: str) -> SettingError:
+    remedy = "it is a URL such as http://localhost:8000"
+    if not _SCHEME.match(host):
+        try:
+            _target(f"http://{host}")
+        except UsageError:
+            pass
+        else:
+            remedy = f"it does not begin with http:// or https://; write http://{host}"
+    return SettingError("--host", _without_user(host), remedy)
+
+
+def _without_user(host: str) -> str:
+    """``host`` as it may be printed: a password stays out."""
+    return re.sub(r"[^/@]*@", "...@", host)

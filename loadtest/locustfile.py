@@ -7,7 +7,7 @@ schedule, so that how many there are changes only how much can be in flight.
 from __future__ import annotations
 
 import sys
-from argparse import ArgumentParser
+from argparse import ArgumentParser, Namespace
 from typing import Any, ClassVar
 
 import gevent
@@ -15,16 +15,16 @@ from locust import User, events, task
 from locust.env import Environment
 from locust.runners import MasterRunner, WorkerRunner
 
-from loadtest import _options, _summary
+from loadtest import _exit, _locust, _options, _results, _summary
 from loadtest._conductor import Conductor
 from loadtest._listen import listen
 from loadtest._member import Member
 from loadtest._turns import ask_for_short_turns
 from pipeline.errors import TidemarkError
 
-# Locust warns where more users a second than this are started.
-_SPAWN_RATE = 100
 _IDLE_S = 1.0
+# Filled when the command line has been checked: Locust parses it again for each view of its page.
+_checked: list[bool] = []
 
 
 class Sender(User):
@@ -43,55 +43,56 @@ class Sender(User):
 
 def _add_options(parser: ArgumentParser) -> None:
     _options.register(parser)
+    _locust.adapt(parser)
+    parse: Any = parser.parse_args  # Locust's takes more than argparse's
+
+    def parse_and_check(*arguments: Any, **named: Any) -> Namespace:
+        """Check what was given on the command line, before Locust starts processes with it."""
+        options: Namespace = parse(*arguments, **named)
+        if not _checked:
+            _checked.append(True)
+            try:
+                _locust.check(options)
+            except TidemarkError as error:
+                parser.exit(error.exit_code, f"{parser.prog}: error: {error}\n")
+        return options
+
+    vars(parser)["parse_args"] = parse_and_check
 
 
 def _compose(environment: Environment, **_: Any) -> None:
     """Build this process's parts: the conductor, or a member, or both where there is only one process."""
-    runner = environment.runner
+    runner, options = environment.runner, environment.parsed_options
+    if options is None:
+        raise TypeError("a load test needs an environment with options")
     if not isinstance(runner, MasterRunner):
         ask_for_short_turns()
         Sender.member = Member(environment)
     if isinstance(runner, WorkerRunner):
         # Its conductor tells what happened, in the statistics too: rejected events are no error of this process.
         environment.process_exit_code = 0
+        options.json, options.json_file = False, None  # of the whole test: it would write those of its part over them
+        _exit.interrupt_between_greenlets()
         return
-    _apply_options(environment)
     conductor = Conductor(environment, _options.DEFAULT_HOST)
-
-    def _choose_exit_code(**_: Any) -> None:
-        if conductor.error:
-            environment.process_exit_code = TidemarkError.exit_code
-        elif conductor.options is not None and conductor.options.ledger_dir:
-            # Who asked for the ledger judges by it; Locust's own code would be 1 for a single rejected event.
-            environment.process_exit_code = 0
+    _exit.choose_exit_code(environment, conductor)
+    _results.whole_html(environment)
+    if isinstance(runner, MasterRunner) and (options.headless or options.autostart):
+        _exit.expect_processes(conductor, runner, options.expect_workers, options.expect_workers_max_wait)
+        options.expect_workers_max_wait = 0  # Locust would end with exit code 1
+    if options.processes:
+        _exit.end_children()
 
     def _summarise(**_: Any) -> None:
         if conductor.options is not None:
-            sys.stdout.write(_summary.text(conductor.options, conductor.counts, conductor.error))
-            sys.stdout.flush()
+            stream = sys.stderr if options.json else sys.stdout
+            stream.write(_summary.text(conductor.options, conductor.counts, conductor.error))
+            stream.flush()
 
     # Without UI there is one test, and its summary stands below Locust's last tables.
-    headless = environment.parsed_options is not None and environment.parsed_options.headless
-
-    listen(environment.events.quitting, _choose_exit_code)
-    listen(environment.events.quit if headless else environment.events.test_stop, _summarise)
+    listen(environment.events.quit if options.headless else environment.events.test_stop, _summarise)
 
 
-def _apply_options(environment: Environment) -> None:
-    """Check the options before anything starts, and give Locust's own what follows from them."""
-    options = environment.parsed_options
-    if options is None:
-        return
-    try:
-        senders = _options.read(options).senders
-    except TidemarkError as error:
-        sys.stderr.write(f"locust: error: {error}\n")
-        sys.exit(error.exit_code)
-    if options.num_users is None:
-        options.num_users = senders * (options.expect_workers if options.master else 1)
-    if options.spawn_rate is None:
-        options.spawn_rate = _SPAWN_RATE
-
-
+_results.whole_results()
 listen(events.init_command_line_parser, _add_options)
 listen(events.init, _compose)

@@ -56,9 +56,9 @@ def test_the_event_mix_is_written_as_pairs() -> None:
     [
         (["--offered-load", "-5"], "--offered-load=-5.0 cannot be used"),
         (["--duration", "-1"], "--duration=-1.0 cannot be used"),
-        (["--run-number", "16384"], "--run-number=16384 cannot be used: Expected `int` <= 16383"),
-        (["--key-skew", "2"], "--key-skew='2' cannot be used: Expected `float` <= 1"),
-        (["--payload-bytes", "big"], "--payload-bytes='big' cannot be used: Expected `int`"),
+        (["--run-number", "16384"], "--run-number=16384 cannot be used: write a whole number from 0 to 16,383"),
+        (["--key-skew", "2"], "--key-skew='2' cannot be used: write a number from 0 to 1"),
+        (["--payload-bytes", "big"], "--payload-bytes='big' cannot be used: write a whole number from 0 to 60,000"),
         (["--event-mix", "page_view"], "write TYPE=WEIGHT"),
         (["--event-mix", "page_view=much"], "--event-mix"),
         (["--event-mix", "a=0"], "at least one weight above 0"),
