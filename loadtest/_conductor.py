@@ -20,10 +20,11 @@ from locust.runners import MasterRunner
 from loadtest import _clock, _messages, _options
 from loadtest._background import in_thread
 from loadtest._counts import Counts
+from loadtest._heard import Heard, Rates
 from loadtest._identity import MAX_RUN
 from loadtest._listen import listen
 from loadtest._member import STOP_WAIT_S
-from loadtest._messages import Assignment, Begin, Ended, Stop
+from loadtest._messages import Assignment, Begin, Ended, Progress, Stop
 from pipeline.errors import TidemarkError
 
 # Long enough for members on this host to hear of it, which is within milliseconds where nothing is overloaded.
@@ -37,7 +38,8 @@ _SILENCE_S = 3.0
 _SPAWN_SLACK_S = 60.0
 _POLL_S = 0.1
 _GATE_POLL_S = 0.02
-_LOCAL = "local"
+LOCAL = "local"
+"""The only member's name where there is one process."""
 
 _log = logging.getLogger(__name__)
 
@@ -58,6 +60,7 @@ class _Test:
     ended: dict[int, Ended] = field(default_factory=dict)
     gone: set[int] = field(default_factory=set)
     seen_ns: dict[int, int] = field(default_factory=dict)
+    heard: Heard = field(default_factory=Heard)
 
     def waiting_for(self) -> set[int]:
         return set(self.members.values()) - self.ended.keys() - self.gone
@@ -85,6 +88,7 @@ class Conductor:
         listen(environment.events.spawning_complete, self._on_spawning_complete)
         listen(environment.events.test_stopping, self._on_test_stopping)
         listen(environment.events.test_stop, self._on_test_stop)
+        listen(environment.events.worker_report, self._on_worker_report)
 
     @property
     def tests(self) -> int:
@@ -93,11 +97,28 @@ class Conductor:
 
     @property
     def counts(self) -> Counts:
-        """What was counted in the last test, over all processes that reported."""
+        """What was counted in the newest test, over all processes; of one that has not ended, what it last reported."""
         total = Counts()
-        for ended in self._test.ended.values() if self._test else ():
-            total.include(ended.counts)
+        if self._test is not None:
+            for index in self._test.members.values():
+                ended, heard = self._test.ended.get(index), self._test.heard.newest(index)
+                if ended is not None:
+                    total.include(ended.counts)
+                elif heard is not None:
+                    total.include(heard)
         return total
+
+    @property
+    def rates(self) -> Rates:
+        """How fast events are offered and accepted, and requests answered: just now, or when the test ended."""
+        if self._test is None:
+            return Rates()
+        return self._test.heard.rates(None if self.over else self._clock.monotonic_ns())
+
+    @property
+    def over(self) -> bool:
+        """Whether the newest test has ended, or there was none."""
+        return self._test is None or not self._test.waiting_for()
 
     @property
     def options(self) -> _options.Options | None:
@@ -157,6 +178,16 @@ class Conductor:
             self.fail(f"process {ended.index}: {ended.error}")
         if ended.stopped and not self._test.stopping and isinstance(self._runner, MasterRunner):
             self._test.cut.add(ended.index)
+
+    def note(self, client: str, progress: Progress) -> None:
+        """Keep what ``client``, by Locust's name, has counted so far."""
+        test = self._test
+        if test is not None and progress.test == test.number and client in test.members:
+            test.heard.note(test.members[client], progress, self._clock.monotonic_ns())
+
+    def _on_worker_report(self, client_id: str, data: dict[str, Any]) -> None:
+        if _messages.COUNTS in data:
+            self.note(client_id, _messages.unpack(data[_messages.COUNTS], Progress))
 
     def _on_test_stopping(self, environment: Environment) -> None:  # noqa: ARG002 - Locust passes it by name
         """Have all members stop, and wait for what they counted."""
@@ -252,7 +283,7 @@ class Conductor:
     def _members(self) -> dict[str, int]:
         """Who takes part, by Locust's name, and as which."""
         if not isinstance(self._runner, MasterRunner):
-            return {_LOCAL: 0}
+            return {LOCAL: 0}
         clients = self._runner.clients
         active = [client.id for client in clients.ready + clients.running + clients.spawning]
         return {client: index for index, client in enumerate(sorted(active, key=self._runner.get_worker_index))}

@@ -13,6 +13,7 @@ from math import inf
 from pathlib import Path
 from typing import Protocol
 
+import msgspec
 from gevent.event import Event
 
 from loadtest import _schedule
@@ -90,6 +91,12 @@ class Generator:
             self._ledger = LedgerWriter(ledger_path, head)
         self._epoch = epoch
         self._begun.set()
+
+    def so_far(self) -> Counts:
+        """Give the counts at this moment: requests that wait for their moment are not offered yet."""
+        now_ns = self._now_ns()
+        ahead = sum(request.events for request in self._open.values() if request.intended_ns > now_ns)
+        return msgspec.structs.replace(self.counts, offered=self.counts.offered - ahead)
 
     def work(self, send: Send) -> None:
         """Send what is due, with one sender; returns when nothing is left or the test was stopped."""

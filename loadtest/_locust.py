@@ -68,7 +68,7 @@ def check(options: argparse.Namespace) -> None:
     _check_combinations(options)
     for field, option in _FILES.items():
         if path := getattr(options, field):
-            _options.check_writable(option, Path(path))
+            _options.check_writable(option, path, Path(path))
     if options.worker:
         return  # the rest comes from the master
     senders = _options.read(options).senders

@@ -58,11 +58,12 @@ class Member:
         listen(environment.events.quitting, self._on_test_stopping)
         listen(environment.events.report_to_master, self._on_report)
 
-    @property
-    def counts(self) -> Counts:
-        """What this process has counted in the newest test."""
-        part = self._part
-        return part.generator.counts if part is not None and part.generator is not None else Counts()
+    def progress(self) -> Progress:
+        """Give what this process has counted so far in the newest test."""
+        part, at_ns = self._part, self._clock.monotonic_ns()
+        if part is None:
+            return Progress(0, at_ns, Counts())
+        return Progress(part.assignment.test, at_ns, part.generator.so_far() if part.generator else Counts())
 
     def work(self) -> None:
         """Be one of the senders, until the test is over."""
@@ -95,8 +96,7 @@ class Member:
             self._part.stop()
 
     def _on_report(self, client_id: str, data: dict[str, Any]) -> None:  # noqa: ARG002 - Locust passes both by name
-        test = self._part.assignment.test if self._part is not None else 0
-        data[_messages.COUNTS] = _messages.pack(Progress(test, self.counts))
+        data[_messages.COUNTS] = _messages.pack(self.progress())
 
     def _send(self, ended: Ended) -> None:
         if isinstance(self._runner, WorkerRunner):

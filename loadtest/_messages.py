@@ -40,9 +40,10 @@ class Begin(Struct, frozen=True):
 
 
 class Progress(Struct, frozen=True):
-    """What one process has counted so far in test number ``test``, 0 before the first."""
+    """What one process has counted so far in test number ``test`` (0 before the first), at a moment of its clock."""
 
     test: int
+    at_ns: int
     counts: Counts
 
 

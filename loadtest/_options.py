@@ -22,6 +22,9 @@ DEFAULT_HOST = "http://localhost:8000"
 
 _Fields = TypeVar("_Fields", Traffic, ProfileShape)
 
+_MIX_REMEDY = (
+    "write TYPE=WEIGHT,TYPE=WEIGHT; a type has from 1 to 200 characters, a weight is a number from 0 to 1,000,000,000"
+)
 _HELP = "./tidemark load --help explains every option"
 
 _SCENARIO_HELP = (
@@ -197,14 +200,14 @@ def _spec(options: argparse.Namespace) -> LoadSpec:
 
 def _ledger_dir(folder: str) -> str:
     if folder:
-        check_writable("--ledger", Path(folder) / "ledger")
+        check_writable("--ledger", folder, Path(folder) / "ledger")
     if folder and path_of(Path(folder), 0).exists():
         raise UsageError(f"--ledger {folder} holds a ledger already: name another folder, or remove it")
     return folder
 
 
-def check_writable(option: str, path: Path) -> None:
-    """Refuse ``path`` where no file can be written: ``option`` names it.
+def check_writable(option: str, value: str, path: Path) -> None:
+    """Refuse ``value`` of ``option`` where no file can be written at ``path``.
 
     Raises:
         SettingError: a part of it is no folder, or one that this user may not write to.
@@ -214,7 +217,7 @@ def check_writable(option: str, path: Path) -> None:
         folder = folder.parent
     if path.is_dir() or not folder.is_dir() or not os.access(folder, os.W_OK):
         place = path if path.is_dir() else folder
-        raise SettingError(option, str(path), f"{place} takes no such file; name one in a folder that you may write to")
+        raise SettingError(option, value, f"{place} takes no such file; name one in a folder that you may write to")
 
 
 def _add(group: argparse._ArgumentGroup, *names: str, **settings: Any) -> argparse.Action:
@@ -238,22 +241,26 @@ def _with_fields(base: _Fields, options: tuple[tuple[str, str, str], ...], given
     for option, field, _ in options:
         text = str(getattr(given, option.removeprefix("--").replace("-", "_")))
         if text:
-            value = _pairs(option, text) if isinstance(getattr(base, field), tuple) else text
-            values[field] = _converted(option, value, kinds[field])
+            is_mix = isinstance(getattr(base, field), tuple)
+            values[field] = _mix(option, text, kinds[field]) if is_mix else _converted(option, text, kinds[field])
     try:
         return msgspec.structs.replace(base, **values)
     except ValueError as error:
         raise UsageError(f"the options do not fit together: {error}") from error
 
 
-def _pairs(option: str, text: str) -> tuple[tuple[str, str], ...]:
+def _mix(option: str, text: str, kind: Any) -> Any:
     pairs = []
     for part in text.split(","):
         name, separator, weight = part.partition("=")
         if not separator:
             raise SettingError(option, text, f"{part!r} is no pair; write TYPE=WEIGHT,TYPE=WEIGHT")
         pairs.append((name.strip(), weight.strip()))
-    return tuple(pairs)
+    try:
+        return msgspec.convert(tuple(pairs), kind, strict=False)
+    except msgspec.ValidationError as error:
+        remedy = f"{_MIX_REMEDY} ({error})"
+        raise SettingError(option, text, remedy) from error
 
 
 def _converted(option: str, value: Any, kind: Any) -> Any:

@@ -19,6 +19,7 @@ from loadtest import _exit, _locust, _options, _results, _summary
 from loadtest._conductor import Conductor
 from loadtest._listen import listen
 from loadtest._member import Member
+from loadtest._page import Page
 from loadtest._turns import ask_for_short_turns
 from pipeline.errors import TidemarkError
 
@@ -82,6 +83,8 @@ def _compose(environment: Environment, **_: Any) -> None:
         options.expect_workers_max_wait = 0  # Locust would end with exit code 1
     if options.processes:
         _exit.end_children()
+    if environment.web_ui is not None:
+        Page(environment, conductor, Sender.member)
 
     def _summarise(**_: Any) -> None:
         if conductor.options is not None:
