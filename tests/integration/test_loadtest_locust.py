@@ -5,96 +5,35 @@ from __future__ import annotations
 import json
 import re
 import signal
-import socket
 import subprocess
-import sys
 import time
 import urllib.error
 import urllib.parse
 import urllib.request
 from collections import Counter
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from loadtest import _identity, _ledger, _schedule
+from loadtest import _identity, _schedule
 from loadtest._content import Content
-from loadtest._ledger import Ledger, Outcome
+from loadtest._ledger import Outcome
 from loadtest._spec import LoadSpec, Traffic
+from tests.integration.loadtest_runs import (
+    ROOT,
+    check_whole,
+    command,
+    events_with,
+    free_port,
+    ledgers,
+    run,
+    start,
+    wait_for,
+)
 from tests.integration.loadtest_target import RESET, Behaviour, Served, Target
-
-ROOT = Path(__file__).resolve().parents[2]
-T = TypeVar("T")
-
-
-def command(target: Target | None, *arguments: str) -> list[str]:
-    host = ["--host", target.url] if target else []
-    return [sys.executable, "-m", "locust", "-f", "loadtest", *host, *arguments]
-
-
-def run(target: Target, *arguments: str, code: int = 0) -> str:
-    """Run to the end without UI; gives what was printed."""
-    done = subprocess.run(
-        command(target, "--headless", "--spawn-rate", "1000", *arguments),
-        cwd=ROOT,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-    assert done.returncode == code, done.stdout
-    return done.stdout
-
-
-def start(*arguments: str, target: Target | None = None) -> subprocess.Popen[bytes]:
-    return subprocess.Popen(command(target, *arguments), cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-
-
-def ledgers(folder: Path, count: int = 1) -> list[Ledger]:
-    found = [_ledger.read(_ledger.path_of(folder, stream)) for stream in range(count)]
-    assert len(list(folder.glob("ledger-*.log"))) == count
-    return found
-
-
-def events_with(ledger: Ledger, *outcomes: Outcome) -> list[int]:
-    """The packed identities of all events with one of these outcomes."""
-    run_number = ledger.head.spec.run
-    return [
-        _identity.pack(run_number, ledger.head.index, int(row["first"]) + each)
-        for row in ledger.records
-        if row["outcome"] in outcomes
-        for each in range(int(row["count"]))
-    ]
-
-
-def check_whole(ledger: Ledger) -> None:
-    """Identity 1, event by event: every sequence once, as many as were offered."""
-    assert ledger.tail is not None
-    sequences = [_identity.unpack(each).sequence for each in events_with(ledger, *Outcome)]
-    assert sorted(sequences) == list(range(ledger.tail.offered))
-    assert ledger.tail.records == len(ledger.records)
-
-
-def wait_for(what: Callable[[], T | None], timeout_s: float = 30) -> T:
-    until = time.monotonic() + timeout_s
-    while time.monotonic() < until:
-        found = what()
-        if found:
-            return found
-        time.sleep(0.05)
-    raise AssertionError("it did not come to that in time")
-
-
-def free_port() -> int:
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        port: int = one.getsockname()[1]
-        return port
 
 
 def test_what_arrives_is_what_the_ledger_says_and_what_the_content_gives(tmp_path: Path) -> None:
@@ -364,7 +303,7 @@ def test_a_dead_worker_makes_the_test_not_whole(tmp_path: Path) -> None:
 def test_a_wrong_option_ends_the_command_before_anything_starts() -> None:
     with Target() as target:
         printed = run(target, "--key-skew", "7", code=2)
-        assert "--key-skew='7' cannot be used: Expected `float` <= 1.0" in printed
+        assert "--key-skew='7' cannot be used: write a number from 0 to 1" in printed
         assert "invalid choice" in run(target, "--profile", "wavy", code=2)
         assert "Did you mean '--offered-load'" in run(target, "--offered-lod", "7", code=2)
     assert not target.served
@@ -377,10 +316,10 @@ def test_the_ui_starts_stops_and_starts_again_without_any_option() -> None:
         try:
             page = wait_for(lambda: _page(port, "/"))
             assert "http://localhost:8000" in page
-            # A wrong value in the form starts nothing, and the next start works.
-            _press_start(port, target, key_skew="9")
-            wait_for(lambda: _state(port) == "stopped")
-            assert not target.served
+            # A wrong value in the form starts nothing and says why, and the next start works.
+            refused = _press_start(port, target, key_skew="9")
+            assert not refused["success"]
+            assert refused["message"] == "--key-skew='9' cannot be used: write a number from 0 to 1"
             first = _swarm(port, target, key_skew="")
             assert _page(port, "/stop", b"")
             wait_for(lambda: _state(port) == "stopped")
@@ -399,15 +338,16 @@ def test_the_ui_starts_stops_and_starts_again_without_any_option() -> None:
 def _swarm(port: int, target: Target, **options: str) -> list[Served]:
     """Press Start in the UI; gives the first requests that arrive then."""
     before = len(target.served)
-    _press_start(port, target, **options)
+    answer = _press_start(port, target, **options)
+    assert answer["success"], answer
     wait_for(lambda: len(target.served) > before + 20)
     return target.served[before : before + 20]
 
 
-def _press_start(port: int, target: Target, **options: str) -> None:
+def _press_start(port: int, target: Target, **options: str) -> dict[str, Any]:
     form = {"user_count": "64", "spawn_rate": "100", "host": target.url, **options}
-    answer = json.loads(_page(port, "/swarm", urllib.parse.urlencode(form).encode()) or "{}")
-    assert answer["success"], answer
+    answer: dict[str, Any] = json.loads(_page(port, "/swarm", urllib.parse.urlencode(form).encode()) or "{}")
+    return answer
 
 
 def _state(port: int) -> str:

@@ -14,8 +14,22 @@ from pipeline.errors import UsageError
 
 def read(*arguments: str) -> _options.Options:
     parser = argparse.ArgumentParser()
+    parser.add_argument("--host")
     _options.register(parser)
     return _options.read(parser.parse_args(arguments))
+
+
+def _options_of_ours() -> list[argparse.Action]:
+    parser = argparse.ArgumentParser(add_help=False)
+    _options.register(parser)
+    return parser._actions
+
+
+NUMBERS_WITHOUT_DEFAULT = {
+    option.removeprefix("--").replace("-", "_")
+    for option, field, _ in (*_options._TRAFFIC_OPTIONS, *_options._SHAPE_OPTIONS)
+    if field != "event_mix"
+}
 
 
 def test_without_options_the_documented_defaults_hold() -> None:
@@ -62,6 +76,14 @@ def test_the_event_mix_is_written_as_pairs() -> None:
         (["--event-mix", "page_view"], "write TYPE=WEIGHT"),
         (["--event-mix", "page_view=much"], "--event-mix"),
         (["--event-mix", "a=0"], "at least one weight above 0"),
+        (["--event-mix", "page_view=inf"], "--event-mix='page_view=inf' cannot be used: write TYPE=WEIGHT"),
+        (["--event-mix", "page_view=nan"], "--event-mix='page_view=nan' cannot be used: write TYPE=WEIGHT"),
+        (["--event-mix", "page_view=1e300"], "--event-mix='page_view=1e300' cannot be used"),
+        (["--event-mix", "=1"], "a type has from 1 to 200 characters"),
+        (["--host", "localhost:8000"], "does not begin with http:// or https://; write http://localhost:8000"),
+        (["--host", ""], "--host='' cannot be used"),
+        (["--write-key", "schlüssel"], "--write-key='...' cannot be used"),
+        (["--ledger", "/dev/null"], "--ledger='/dev/null' cannot be used: /dev/null takes no such file"),
         (["--event-mix", "a=1,a=2"], "names a type twice"),
         (["--batch-min", "600"], "batch_min_events=600 is above batch_max_events=500"),
         (["--spike-start", "0.9", "--spike-length", "0.2"], "is above 1"),
@@ -77,6 +99,24 @@ def test_what_cannot_be_is_refused_with_the_option_the_value_and_the_remedy(argu
     with pytest.raises(UsageError) as caught:
         read(*arguments)
     assert told in str(caught.value)
+
+
+NUMBERS = [
+    action.option_strings[0]
+    for action in _options_of_ours()
+    if action.type in (int, float) or (action.default == "" and action.dest in NUMBERS_WITHOUT_DEFAULT)
+]
+
+
+@pytest.mark.parametrize("option", NUMBERS)
+@pytest.mark.parametrize("value", ["nan", "inf", "-inf", "1e999", "-1", "1" + "0" * 40])
+def test_no_number_is_infinite_negative_or_absurd(option: str, value: str, capsys: pytest.CaptureFixture[str]) -> None:
+    # An option of whole numbers is refused by argparse, which exits with the same code.
+    with pytest.raises((UsageError, SystemExit)) as caught:
+        read(f"{option}={value}")
+    said = str(caught.value) if isinstance(caught.value, UsageError) else capsys.readouterr().err
+    assert option in said
+    assert isinstance(caught.value, UsageError) or caught.value.code == UsageError.exit_code
 
 
 @pytest.mark.parametrize(

@@ -174,11 +174,26 @@ def test_nobody_listens() -> None:
 
 
 @pytest.mark.parametrize(
-    "host", ["localhost:8000", "ftp://localhost", "http://", "http://a:b", "http://a b", "http://[1"]
+    "host",
+    [
+        *("localhost:8000", "ftp://localhost", "http://", "http://a:b", "http://a b", "http://[1", "", " http://a"),
+        *("http://a:0", "http://a:99999", "http://a/?b=1", "http://a/#b", "//a", "http:/a", "http://schlüssel"),
+    ],
 )
 def test_a_host_that_is_no_url_is_refused(host: str) -> None:
     with pytest.raises(UsageError, match="--host"):
         Transport(host, 1.0)
+
+
+def test_a_host_with_a_password_is_refused_and_the_password_not_printed() -> None:
+    with pytest.raises(UsageError, match="--host") as error:
+        Transport("http://user:geheim@localhost:8000", 1.0)
+    assert "geheim" not in str(error.value)
+
+
+@pytest.mark.parametrize("host", ["http://localhost:8000", "HTTPS://a.example/base/", "http://[::1]:8000"])
+def test_a_url_of_a_server_is_taken(host: str) -> None:
+    Transport(host, 1.0)
 
 
 def test_a_write_key_that_no_header_takes_is_refused_and_not_printed() -> None:
