@@ -53,8 +53,8 @@ EXAMPLES = """\
 examples
   ./tidemark load                                      the page at http://localhost:8089, 1,000 events/s when started
   ./tidemark load --headless --offered-load 5000 --duration 60 --processes 2
-  ./tidemark load --headless --profile spike --spike-factor 10 --duration 300
-  ./tidemark load --headless --scenario replay --replay-file events.ndjson --offered-load 500
+  ./tidemark load --headless --profile spike --spike-factor 10 --duration 60
+  ./tidemark load --headless --scenario replay --replay-file loadtest/example.ndjson
   ./tidemark load --headless --scenario hostile --offered-load 50 --duration 30
 Each needs an API to send to: ./tidemark up starts one at http://localhost:8000, --host URL names another.
 

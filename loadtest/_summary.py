@@ -14,6 +14,9 @@ def text(options: Options, counts: Counts, error: str) -> str:
         f"Tidemark: {counts.offered:,} events offered in {counts.requests:,} requests ({options.spec.scenario})",
         "  " + ", ".join(f"{name} {_number(events, counts.offered)}" for name, events in _outcomes(counts)),
     ]
+    if counts.requests:
+        each = counts.offered / counts.requests
+        lines.append(f"  {each:,.3g} events a request in the mean: Locust's req/s counts requests")
     delay_ms = counts.delay_bound_ms(_SHARE)
     if delay_ms is not None:
         lines.append(f"  {_SHARE:.0%} of the requests went out within {delay_ms:,.3g} ms of their intended moment")
