@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import re
 import shutil
 import sys
 import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 
-from reports import formats
+from reports import formats, verdict
 from reports.answer import Row
 from reports.verdict import Finding, Verdict
 
 _MOST_FINDINGS = 10
-_NUMBER = re.compile(r"\d[\d,.]*")
 _GAP = 2
 _NARROWEST = 16
 _WITHOUT_TERMINAL = 80
@@ -57,15 +55,7 @@ def table(rows: Sequence[Row], width: int) -> list[str]:
 
 
 def _findings(findings: Sequence[Finding]) -> list[str]:
-    """Say each finding once: what repeats of a cell have in common but for numbers, with how many these are."""
-    alike: dict[tuple[str, str], list[Finding]] = {}
-    for each in findings:
-        alike.setdefault((each.repeat.partition(" round ")[0], _NUMBER.sub("#", each.text)), []).append(each)
-    lines = []
-    for first, *others in alike.values():
-        more = f" (and in {formats.plural(len(others), 'more repeat')})" if others else ""
-        lines.append(f"  FINDING: {first.repeat}: {first.text}{more}")
-    return lines
+    return [f"  FINDING: {each.repeat}: {each.text}" for each in verdict.alike(findings)]
 
 
 def _is_whole(line: str) -> bool:

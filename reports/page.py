@@ -60,6 +60,7 @@ def make(bundle: Bundle, cells: Sequence[Cell], judged: Verdict) -> Page:
         verdict=judged,
         level=_LEVELS[judged.level],
         facts=_facts(bundle, cells),
+        findings=verdict.alike(judged.findings),
         answer=answers.part(judged.rows),
         identities=account.identities(verdict.total(bundle.valid)) if bundle.valid else (),
         besides=account.besides(verdict.total(bundle.valid)) if bundle.valid else (),

@@ -5,6 +5,7 @@ Only valid repeats are findings and stand in counts; docs/methodology.md ("Three
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -27,6 +28,7 @@ _ANYTHING_BUT_ACCOUNTED = {
 }
 _FINDING_SAYS = {"lost": "lost", "stored_twice": "stored twice", "foreign": "foreign", "differing": "content"}
 _MOST_CELLS_NAMED = 4
+_NUMBER = re.compile(r"\d[\d,.]*")
 
 
 @dataclass(frozen=True)
@@ -98,6 +100,18 @@ def judge(bundle: Bundle, cells: Sequence[Cell]) -> Verdict:
     )
 
 
+def alike(findings: Sequence[Finding]) -> list[Finding]:
+    """Say each finding once: what repeats of a cell have in common but for numbers, with how many these are."""
+    same: dict[tuple[str, str], list[Finding]] = {}
+    for each in findings:
+        same.setdefault((each.repeat.partition(" round ")[0], _NUMBER.sub("#", each.text)), []).append(each)
+    found = []
+    for first, *others in same.values():
+        more = f" (and in {formats.plural(len(others), 'more repeat')})" if others else ""
+        found.append(Finding(first.repeat, first.text + more))
+    return found
+
+
 def total(repeats: Sequence[Repeat]) -> Audit:
     """Sum the audits of the repeats."""
     return sum((repeat.result.audit for repeat in repeats if repeat.result.audit), Audit())
@@ -167,7 +181,8 @@ def _cautions(bundle: Bundle, cells: Sequence[Cell]) -> tuple[str, ...]:
     void = sum(cell.void_attempts for cell in cells)
     if void:
         found.append(
-            f"{formats.plural(void, 'void attempt')} not counted in any number or finding; the report says why."
+            f"{formats.plural(void, 'void attempt')} not counted in any number or finding: see Validity and audit in "
+            "the report."
         )
     others = [r.result.disturbance.total for r in bundle.valid if r.result.disturbance]
     if others and max(others) >= DISTURBED:

@@ -240,3 +240,11 @@ def test_the_table_of_the_cells_has_no_column_without_a_value(root: Path) -> Non
     (table,) = Tree(header[: header.index("</header>")] + "</header></body></html>").root.all("table")
     heads = [one.text() for one in table.all("th") if one.attributes["scope"] == "col"]
     assert heads == ["cell", "drained, events/s", "95% t interval", "what breaks first", "events lost"]
+
+
+def test_findings_that_are_alike_are_said_once_with_their_number(root: Path) -> None:
+    lost = {("drain-c1", number): number for number in (1, 2, 3)}
+    html = report(write(root, Plan([DRAIN], lost=lost), "alike")).html
+    tree = Tree(html[: html.index("</header>")] + "</header></body></html>").root
+    (said,) = [one.text() for one in tree.all("li") if "accepted and then lost" in one.text()]
+    assert "(and in 2 more repeats)" in said
