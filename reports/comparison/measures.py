@@ -116,7 +116,9 @@ SUSTAINABLE = Measure(
     of_cell=lambda cell: cell.capacity.sustainable_events_per_s if cell.capacity else None,
 )
 DELIVERY_P50 = _percentile("delivery_latency", "delivery latency", "p50")
+DELIVERY_P95 = _percentile("delivery_latency", "delivery latency", "p95")
 DELIVERY_P99 = _percentile("delivery_latency", "delivery latency", "p99")
+RESPONSE_P95 = _percentile("response_time", "response time", "p95")
 RESPONSE_P99 = _percentile("response_time", "response time", "p99")
 CPU = Measure(
     name="cpu_s_per_100k_events",
@@ -133,7 +135,10 @@ COSTS: Mapping[str, tuple[Measure, ...]] = {
 }
 """What is judged beside the primary measure where the cost of an event is too, by kind of cell: of the parts that are
 ours, and of all, for a part of ours can make Kafka or MongoDB work more."""
-BESIDE = (CPU, DELIVERY_P50, DELIVERY_P99, RESPONSE_P99, _beside_servers("api"), _beside_servers("worker"))
+BESIDE = (
+    *(CPU, DELIVERY_P50, DELIVERY_P95, DELIVERY_P99, RESPONSE_P95, RESPONSE_P99),
+    *(_beside_servers("api"), _beside_servers("worker")),
+)
 """What stands beside the primary measure, without a verdict."""
 
 

@@ -221,6 +221,12 @@ class TestP95:
         (section,) = [one for one in made.sections if one.name == "durations"]
         assert next(part.table.heads.count("p95") for part in section.parts if part.table) == 2
 
+    def test_two_runs_are_compared_by_it_too(self, root: Path) -> None:
+        pair = reports_pair.write_pair(root / "pair", reports_pair.Pair([reports_pair.STEADY], rounds=3))
+        made = comparing.compare(bundle.load(pair[0]), bundle.load(pair[1]), Rules())
+        titles = [ratio.measure.title for cell in made.cells for ratio in cell.beside]
+        assert {"delivery latency p95", "response time p95"} <= set(titles)
+
     def test_a_run_from_before_it_shows_a_dash_for_a_repeat_and_the_pooled_value_for_a_cell(self, root: Path) -> None:
         run = write(root, Plan([STEADY], rounds=2), "older")
         for path in run.glob("cells/*/*/result.json"):
