@@ -208,7 +208,7 @@ async def test_check_tells_what_is_missing_and_init_makes_it(settings: Settings)
     assert before.returncode == 1
     assert f"NOT OK  topic {generic}" in before.stdout
     assert "NOT OK  index timestamp: -1: missing" in before.stdout
-    assert "pipeline init" in before.stdout
+    assert "tidemark init" in before.stdout
 
     made = pipeline(on(settings), "init")
     assert (made.returncode, f"topic {generic}: made" in made.stdout) == (0, True)
