@@ -24,6 +24,7 @@ from pipeline.errors import TidemarkError, UsageError
 from pipeline.settings import Settings
 
 if TYPE_CHECKING:
+    from bench.busy import WhenBusy
     from bench.run import Outcome
 
 EXIT_DONE, EXIT_CRASH, EXIT_INCONCLUSIVE, EXIT_INTERRUPTED = 0, 3, 4, 130
@@ -52,17 +53,18 @@ def _complain(text: str) -> None:
 
 
 def _plan(chosen: argparse.Namespace) -> int:
-    wanted = matrix.load(chosen.matrix, api=settings.load(os.environ).api)
+    base, local = _settings(chosen)
+    wanted = matrix.load(chosen.matrix, api=base.api, nodes=1 if local else None)
     plan.refuse_above(wanted, chosen.max_minutes)
     Console(highlight=False).print(plan.describe(wanted))
     return EXIT_DONE
 
 
 def _run(chosen: argparse.Namespace) -> int:
-    from bench import run  # noqa: PLC0415 - it brings numpy, Arrow and clients, and plan and --help need none of them
+    from bench import run, servers  # noqa: PLC0415 - they bring numpy, Arrow and clients: plan and --help need none
 
     base, local = _settings(chosen)
-    wanted = matrix.load(chosen.matrix, api=base.api)
+    wanted = matrix.load(chosen.matrix, api=base.api, nodes=servers.nodes(base, local=local))
     plan.refuse_above(wanted, chosen.max_minutes)
     command = ["./tidemark", "bench", chosen.matrix, *(["--keep-data"] if chosen.keep_data else [])]
     command += [] if chosen.ceilings == "auto" else ["--ceilings", chosen.ceilings]
@@ -76,6 +78,7 @@ def _run(chosen: argparse.Namespace) -> int:
             local=local,
             command=shlex.join(command),
             ceilings=chosen.ceilings,
+            when_busy=_when_busy(chosen, display.on_terminal),
         )
     return _finish(chosen, outcome)
 
@@ -89,10 +92,12 @@ def _resume(chosen: argparse.Namespace) -> int:
         run_dir = Path(chosen.out) / chosen.run
     if not interleaved.is_pair(run_dir):
         with _display(chosen) as display:
-            outcome = run.resume(run_dir, display=display, settings=base, local=local)
+            when_busy = _when_busy(chosen, display.on_terminal)
+            outcome = run.resume(run_dir, display=display, settings=base, local=local, when_busy=when_busy)
         return _finish(chosen, outcome)
     with _display(chosen) as display:
-        pair = interleaved.resume(run_dir, display=display, base=base, local=local)
+        when_busy = _when_busy(chosen, display.on_terminal)
+        pair = interleaved.resume(run_dir, display=display, base=base, local=local, when_busy=when_busy)
     measured = _tell_pair(display, pair)
     display.note(f"compare them: ./tidemark bench compare {_shown(pair[0].run_dir)} {_shown(pair[1].run_dir)}")
     return measured
@@ -138,11 +143,11 @@ def _perf(chosen: argparse.Namespace) -> int:
 
 def _interleave(chosen: argparse.Namespace) -> tuple[int, str, str]:
     """Measure both variants; give the exit code so far and both runs' folders."""
-    from bench import interleaved  # noqa: PLC0415 - as above
+    from bench import interleaved, servers  # noqa: PLC0415 - as above
 
     base, local = _settings(chosen)
     asked = interleaved.Asked(chosen.ab, chosen.base, chosen.new, chosen.rounds)
-    sides = interleaved.sides_of(asked, os.environ, base)
+    sides = interleaved.sides_of(asked, os.environ, base, servers.nodes(base, local=local))
     plan.refuse_above(sides[0].matrix, chosen.max_minutes, times=len(sides))
     with _display(chosen) as display:
         pair = interleaved.execute(
@@ -152,6 +157,7 @@ def _interleave(chosen: argparse.Namespace) -> tuple[int, str, str]:
             display=display,
             environment=environment.describe(),
             local=local,
+            when_busy=_when_busy(chosen, display.on_terminal),
         )
     return _tell_pair(display, pair), str(pair[0].run_dir), str(pair[1].run_dir)
 
@@ -166,8 +172,20 @@ def _ceilings(chosen: argparse.Namespace) -> int:
     from bench.ceilings import command  # noqa: PLC0415 - as above
 
     base, local = _settings(chosen)
-    wanted = command.Wanted(chosen.rounds, chosen.matrix, chosen.parts, chosen.only, chosen.json)
+    wanted = command.Wanted(
+        chosen.rounds, chosen.matrix, chosen.parts, chosen.only, chosen.json, _when_busy(chosen, sys.stdout.isatty())
+    )
     command.run(wanted, base, local=local)
+    return EXIT_DONE
+
+
+def _clean(chosen: argparse.Namespace) -> int:
+    base, local = _settings(chosen)
+    if local:
+        raise UsageError(f"there are no servers to clean: name yours with {KAFKA} and {MONGO}")
+    from bench import cleaning  # noqa: PLC0415 - as above
+
+    cleaning.clean(base, Console(highlight=False, soft_wrap=True).print, dry_run=chosen.dry_run)
     return EXIT_DONE
 
 
@@ -193,14 +211,31 @@ def _finish(chosen: argparse.Namespace, outcome: Outcome) -> int:
     """Print the run's answer, after its report is written where that was asked for; return the exit code of both."""
     from reports.__main__ import main as report  # noqa: PLC0415 - it brings pandas, and matplotlib for the report
 
-    return report([str(outcome.run_dir), *([] if chosen.report else ["--print"])])
+    code = report([str(outcome.run_dir), *([] if chosen.report else ["--print"])])
+    return code if outcome.stopped is None else _stopped(outcome)
 
 
 def _tell_pair(display: Display, pair: Sequence[Outcome]) -> int:
     """Say where both runs are; what they found is the comparison's to judge. Give the exit code so far."""
     for outcome in pair:
         display.note(f"run folder: {outcome.run_dir}")
+    if pair[0].stopped is not None:
+        return _stopped(pair[0])
     return EXIT_DONE if any(result.valid for result in display.results) else EXIT_INCONCLUSIVE
+
+
+def _stopped(outcome: Outcome) -> int:
+    """Say why a run was stopped and how to go on; give its exit code."""
+    console = Console(highlight=False, markup=False, soft_wrap=True)
+    console.print(f"stopped: {outcome.stopped}")
+    console.print(f"when the machine is quiet go on with: ./tidemark bench resume {_shown(outcome.run_dir)}")
+    return outcome.stopped.exit_code if outcome.stopped else EXIT_DONE
+
+
+def _when_busy(chosen: argparse.Namespace, on_terminal: bool) -> WhenBusy:  # noqa: FBT001 - it stands for who looks on
+    """Say what is done on a busy machine: what was asked for, else the one at the terminal is asked."""
+    asked: WhenBusy | None = chosen.when_busy
+    return asked or ("ask" if on_terminal and sys.stdin.isatty() else "stop")
 
 
 def _settings(chosen: argparse.Namespace) -> tuple[Settings, bool]:
@@ -212,7 +247,7 @@ def _settings(chosen: argparse.Namespace) -> tuple[Settings, bool]:
     if kafka != mongo:
         given, missing = (KAFKA, MONGO) if kafka else (MONGO, KAFKA)
         raise UsageError(f"{given} is set and {missing} is not: set both, or neither to have servers started here")
-    if chosen.keep_data:
+    if getattr(chosen, "keep_data", False):
         base = structs.replace(base, local=structs.replace(base.local, keep_data=True))
     return base, not kafka
 
@@ -227,6 +262,7 @@ def _parser() -> argparse.ArgumentParser:
             "advise": _advise,
             "perf": _perf,
             "ceilings": _ceilings,
+            "clean": _clean,
         }
     )
 

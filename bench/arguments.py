@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -90,6 +91,15 @@ the CPU time that an event costs API, workers and all roles. docs/methodology.md
 docs/performance.md what an event costs. The exit code is 1 with a regression: a step or a measure is slower, or NEW has
 a finding that BASE has not.
 """,
+    "clean": """
+examples:
+  PIPELINE_KAFKA_BOOTSTRAP_SERVERS=kafka:9092 PIPELINE_MONGO_URI=mongodb://db/?replicaSet=rs0 \\
+    ./tidemark bench clean --dry-run
+
+Each run leaves a mark in the database tidemark_bench as long as it lives. Topics, consumer groups and collections whose
+names have the token of a mark are removed if that run lives no more: its process has ended or, where it ran on another
+machine, it has not been heard of for an hour. Nothing else is touched.
+""",
     "ceilings": """
 examples:
   ./tidemark bench ceilings                        about three minutes on two cores
@@ -145,11 +155,15 @@ def parser(functions: Mapping[str, Command]) -> argparse.ArgumentParser:
     _add_advise(commands).set_defaults(function=functions["advise"])
     _add_perf(commands).set_defaults(function=functions["perf"])
     _add_ceilings(commands).set_defaults(function=functions["ceilings"])
+    purpose = "Remove what runs that were killed have left on servers of your own."
+    cleaning = _described(commands.add_parser, "clean", purpose)
+    cleaning.add_argument("--dry-run", action="store_true", help="say what would be removed, and remove nothing")
+    cleaning.set_defaults(function=functions["clean"])
     return made
 
 
 def _add_max_minutes(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--max-minutes", metavar="N", type=float, help=_MAX_MINUTES)
+    parser.add_argument("--max-minutes", metavar="N", type=_finite, help=_MAX_MINUTES)
 
 
 def _add_compare(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> argparse.ArgumentParser:
@@ -172,7 +186,7 @@ def _add_compare(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "--ab", metavar="MATRIX", help="the matrix that both variants, BASE and NEW, are measured over"
     )
     measuring.add_argument("--rounds", metavar="N", type=int, help="so many rounds, whatever the matrix says")
-    measuring.add_argument("--max-minutes", metavar="N", type=float, help=_MAX_MINUTES)
+    measuring.add_argument("--max-minutes", metavar="N", type=_finite, help=_MAX_MINUTES)
     _add_plain_and_keep_data(measuring)
     return comparing
 
@@ -180,7 +194,7 @@ def _add_compare(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
 def _add_advise(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> argparse.ArgumentParser:
     advising = _described(commands.add_parser, "advise", "Name the smallest configuration that holds a load.")
     advising.add_argument("run", metavar="RUN", help="the run's folder, or its name under --runs")
-    advising.add_argument("--target", metavar="EVENTS_PER_S", type=float, required=True, help="the load, in events/s")
+    advising.add_argument("--target", metavar="EVENTS_PER_S", type=_finite, required=True, help="the load, in events/s")
     advising.add_argument(
         "--objective",
         metavar="TEXT",
@@ -230,6 +244,7 @@ def _add_ceilings(commands: argparse._SubParsersAction[argparse.ArgumentParser])
     only = "these loops and parts alone, by name, separated by commas"
     measuring.add_argument("--only", metavar="NAMES", type=_names, default=(), help=only)
     measuring.add_argument("--json", metavar="FILE", type=Path, help="write everything as JSON to FILE")
+    _add_when_busy(measuring)
     measuring.set_defaults(keep_data=False)
     return measuring
 
@@ -246,9 +261,20 @@ def _rounds(text: str) -> int:
     raise argparse.ArgumentTypeError(f"{text!r} cannot be used: give a whole number from 1 to {_MOST_ROUNDS}")
 
 
+def _finite(text: str) -> float:
+    """Read a number; every option that takes one reads it here."""
+    try:
+        number = float(text)
+    except ValueError:
+        number = math.nan
+    if math.isfinite(number):
+        return number
+    raise argparse.ArgumentTypeError(f"{text!r} cannot be used: give a number, neither infinite nor NaN")
+
+
 def _share(text: str) -> float:
     """Read ``3%`` or ``0.03``."""
-    return float(text.removesuffix("%")) / 100 if text.endswith("%") else float(text)
+    return _finite(text.removesuffix("%")) / 100 if text.endswith("%") else _finite(text)
 
 
 def _add_common(parser: argparse.ArgumentParser, out_help: str) -> None:
@@ -257,7 +283,17 @@ def _add_common(parser: argparse.ArgumentParser, out_help: str) -> None:
     parser.add_argument("--report", action="store_true", help="write the report too when the run is complete")
 
 
+def _add_when_busy(parser: argparse._ActionsContainer) -> None:
+    parser.add_argument(
+        "--when-busy",
+        choices=("wait", "go-on", "stop"),
+        help="where others use this machine: wait until it is quiet (30 minutes at most), go on all the same, or stop "
+        "with exit code 4 (default: ask, and stop where there is no terminal)",
+    )
+
+
 def _add_plain_and_keep_data(parser: argparse._ActionsContainer) -> None:
+    _add_when_busy(parser)
     parser.add_argument(
         "--plain",
         action="store_true",

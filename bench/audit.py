@@ -77,7 +77,10 @@ def judge(
     findings = [
         *_finding(audit.lost, "accepted and then lost", "; ".join((_examples(offered, lost), *leftovers.gaps))),
         *_finding(audit.stored_twice, "stored twice", _examples(offered, further > 0)),
-        *_finding(audit.foreign, "foreign: documents that no event of the run explains", unexplained),
+        # What a ledger that is not whole does not have looks foreign, and is not.
+        *_finding(
+            audit.foreign * offered.complete, "foreign: documents that no event of the run explains", unexplained
+        ),
         *_finding(audit.differing, "stored with other content than was sent", "; ".join(documents.differences)),
         *_finding(audit.dead_lettered, "dead-lettered", _examples(offered, dead)),
         *_finding(audit.undrained, "undrained: still in Kafka at the end", _examples(offered, undrained & ~found)),
@@ -91,7 +94,8 @@ def _unsound(
     """Check the accounting itself; what the system did is not judged here."""
     reasons = []
     if not offered.complete:
-        reasons.append("accounting: a generator process did not close its ledger")
+        unknown = f": {audit.foreign:,} documents are of no event in it" if audit.foreign else ""
+        reasons.append(f"accounting: a generator process did not close its ledger{unknown}")
     if not audit.offered_adds_up:
         reasons.append(f"accounting: the schedule intends {audit.offered} events, the ledger tells of {offered.events}")
     if not audit.accepted_adds_up:

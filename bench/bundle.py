@@ -6,6 +6,7 @@ whatever has a ``result.json`` is finished, and is never run again. docs/bundle.
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import json
 import os
@@ -53,7 +54,7 @@ class Bundle:
 
     def write_manifest(self, manifest: Manifest) -> None:
         """Write ``manifest.json``, by write and rename."""
-        _write_atomically(self.path / "manifest.json", _json(manifest))
+        _write_atomically(self.path / "manifest.json", encoded(manifest))
 
     def read_manifest(self) -> Manifest:
         """Read ``manifest.json``.
@@ -113,7 +114,7 @@ class Bundle:
 
     def finish_repeat(self, partial: Path, result: Result) -> Path:
         """Write ``result.json`` last, make all of it durable, and let the repeat appear."""
-        _write_atomically(partial / "result.json", _json(result))
+        _write_atomically(partial / "result.json", encoded(result))
         final = self._repeat(result.cell, result.round, result.attempt)
         partial.replace(final)
         _sync_directory(final.parent)
@@ -121,7 +122,7 @@ class Bundle:
 
     def write_capacity(self, capacity: Capacity) -> None:
         """Write what a search came to, beside its probes: a search that has it is finished."""
-        _write_atomically(self.path / "cells" / capacity.cell / "capacity.json", _json(capacity))
+        _write_atomically(self.path / "cells" / capacity.cell / "capacity.json", encoded(capacity))
 
     def read_capacity(self, cell: str) -> Capacity | None:
         """Read what a search came to, None as long as it is not finished."""
@@ -165,7 +166,7 @@ def write_table(path: Path, columns: dict[str, Any]) -> None:
 
 def write_json(path: Path, content: Struct) -> None:
     """Write ``content`` as JSON, by write and rename, and make it durable."""
-    _write_atomically(path, _json(content))
+    _write_atomically(path, encoded(content))
 
 
 def now() -> str:
@@ -191,8 +192,14 @@ def _place(path: Path) -> tuple[str, int, int]:
     return path.parent.parent.name, int(found[1]) if found else 0, int(found[2] or 1) if found else 0
 
 
-def _json(content: Struct) -> bytes:
-    return json.dumps(msgspec.to_builtins(content), indent=1, ensure_ascii=False).encode() + b"\n"
+def encoded(content: Struct) -> bytes:
+    """Give ``content`` as JSON, which has no word for infinity and for what is not a number.
+
+    Raises:
+        ValueError: it holds such a number.
+    """
+    text = json.dumps(msgspec.to_builtins(content), indent=1, ensure_ascii=False, allow_nan=False)
+    return text.encode() + b"\n"
 
 
 def _read_json(path: Path) -> Any:
@@ -213,11 +220,16 @@ def _convert(content: Any, kind: type[_Content], path: Path) -> _Content:
 
 def _write_atomically(path: Path, content: bytes) -> None:
     partial = path.with_name(path.name + ".writing")
-    with partial.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    partial.replace(path)
+    try:
+        with partial.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        partial.replace(path)
+    except OSError:
+        with contextlib.suppress(OSError):
+            partial.unlink(missing_ok=True)
+        raise
     _sync_directory(path.parent)
 
 

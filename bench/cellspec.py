@@ -133,7 +133,7 @@ AXES: dict[str, Axis] = {
     "write_concern": Axis(
         "w",
         _ALL,
-        Annotated[str, Meta(pattern=r"^(majority|[1-9][0-9]?)$")],
+        Annotated[str, Meta(pattern=r"^(majority|[1-9][0-9]?)\Z")],
         "'majority' or a number of nodes from '1' on, in quotes (with '0' nothing is ever acknowledged)",
     ),
     "driver": Axis("", _ALL, Driver, "'motor' or 'pymongo'"),

@@ -70,14 +70,16 @@ class Course:
         """Seconds since the epoch."""
         return max(0.0, (time.monotonic_ns() - self.epoch_ns) / 1e9)
 
-    async def look(self, group: GroupWatch, offered: int | None = None) -> None:
-        """Note how far the group is, and show it. ``offered`` None: as many events as were accepted."""
+    async def look(self, group: GroupWatch, load: LoadSpec | None = None) -> None:
+        """Note how far the group is, and show it: of a ``load`` as many events as were due by now, of a drain all."""
         position = await group.position()
         self._at_ns.append(time.monotonic_ns())
         self._backlog.append(position.backlog)
         accepted = position.written
         self._seen.append(Seen(self.elapsed_s, position.written, position.committed))
-        self.display.live(accepted if offered is None else offered, accepted, position.committed, position.backlog)
+        due = round(load.offered_load_events_per_s * min(self.elapsed_s, load.duration_s)) if load else accepted
+        # Arrivals are uneven and the witness sends as well: what was accepted was offered, by the mean rate or not.
+        self.display.live(max(due, accepted), accepted, position.committed, position.backlog)
 
     async def follow_load(
         self,
@@ -99,7 +101,7 @@ class Course:
             if time.monotonic() > deadline:
                 generator.kill()
                 raise RepeatError(f"the generator did not end by itself; {generator.last_words()}")
-            await self.look(group, round(spec.offered_load_events_per_s * min(self.elapsed_s, spec.duration_s)))
+            await self.look(group, spec)
             if until is not None and until.is_over(self._seen):
                 sample()
                 generator.send_signal(signal.SIGTERM)  # what is due by now still goes out, and its answer is awaited

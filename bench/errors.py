@@ -4,6 +4,10 @@ TidemarkError
 ├── UsageError
 │   └── MatrixError     a matrix that cannot be run: every problem with its line (exit 2)
 ├── BundleError         a run folder that is not there, not whole, or of another schema (exit 2)
+├── StopError           the run ends here and can be resumed
+│   ├── BusyError           others use the machine (exit 4)
+│   ├── DeadServerError     a server that the run started has ended (exit 2)
+│   └── StorageError        the run's folder takes no more (exit 2)
 └── RepeatError         one repeat could not be carried through: recorded as failed, the rest goes on
 """
 
@@ -40,3 +44,23 @@ class BundleError(TidemarkError):
 
 class RepeatError(TidemarkError):
     """A repeat broke down before it could be measured; the message says at which step."""
+
+
+class StopError(TidemarkError):
+    """The run ends before its time; what is finished is kept, and it can be resumed."""
+
+    exit_code = 2
+
+
+class BusyError(StopError):
+    """Others use the machine: nothing can be said of the system. The message names them."""
+
+    exit_code = 4
+
+
+class DeadServerError(StopError):
+    """A server that the run started for itself has ended; the message shows its last lines."""
+
+
+class StorageError(StopError):
+    """The run's folder cannot be written; the message says why, and how to go on."""

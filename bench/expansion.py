@@ -57,10 +57,13 @@ class _Placed(NamedTuple):
     block: _Block
 
 
-def expand(problems: Problems, blocks: Any, traffic: Traffic, api: Api) -> tuple[CellSpec, ...]:
+def expand(
+    problems: Problems, blocks: Any, traffic: Traffic, api: Api, nodes: int | None = None
+) -> tuple[CellSpec, ...]:
     """Give every cell of ``blocks`` in order; what is wrong goes into ``problems``, and the rest is looked at still.
 
-    ``traffic`` fills what a cell leaves open; ``api`` has the limits that payloads keep to.
+    ``traffic`` fills what a cell leaves open; ``api`` has the limits that payloads keep to; ``nodes``: how many hold
+    data in the MongoDB that is written to, None: not known.
     """
     if not isinstance(blocks, list) or not blocks or not all(isinstance(block, Mapping) for block in blocks):
         problems.add(
@@ -84,6 +87,7 @@ def expand(problems: Problems, blocks: Any, traffic: Traffic, api: Api) -> tuple
     _refuse_unequal_durability(problems, placed)
     for each in placed:
         _refuse_impossible(problems, each, traffic, api)
+        _refuse_absent_nodes(problems, each, nodes)
     _refuse_shares_of_nothing(problems, placed)
     return tuple(cell for cell, _ in placed)
 
@@ -255,6 +259,17 @@ def _refuse_impossible(problems: Problems, placed: _Placed, traffic: Traffic, ap
         text = f"payload_bytes = {cell.payload_bytes} is too large for requests of {traffic.batch_max_events} events"
         fitting = max(1, api.max_body_bytes // (cell.payload_bytes + _ENVELOPE_BYTES))
         problems.add(path, f"{text} (the API takes {api.max_body_bytes} bytes): [traffic] batch_max_events = {fitting}")
+
+
+def _refuse_absent_nodes(problems: Problems, placed: _Placed, nodes: int | None) -> None:
+    """Refuse a write concern that no write could meet: every repeat would break down of it."""
+    cell, block = placed
+    if nodes is None or not cell.write_concern.isdecimal() or int(cell.write_concern) <= nodes:
+        return
+    path = (*block.path, "axes" if "write_concern" in block.varied else "fixed", "write_concern")
+    there = "1 node holds" if nodes == 1 else f"{nodes} nodes hold"
+    text = f"write_concern = {cell.write_concern!r} waits for {cell.write_concern} nodes, and {there} data there"
+    problems.add(path, f"{text}: 'majority', or a number up to '{nodes}'")
 
 
 def _refuse_shares_of_nothing(problems: Problems, placed: Sequence[_Placed]) -> None:

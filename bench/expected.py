@@ -15,7 +15,7 @@ from bench import sightings
 from bench.offered import Offered
 from bench.rawbson import IDENTITY_NAME, at_every_byte
 from loadtest import _identity
-from loadtest._content import Content
+from loadtest._content import Content, Table
 from loadtest._sessions import Step
 from loadtest._spec import LoadSpec, Traffic
 
@@ -26,7 +26,8 @@ _TIMESTAMP_FROM_END = 1 + _NUMBER_BYTES  # the document's last element, then its
 _LOW_BITS = 0b10 << 62
 _TEMPLATES_KEPT = 4
 _KEPT_UP_TO_BYTES = 1 << 25
-_MOST_TEMPLATE_BYTES = 1 << 28
+_SHARED_FROM_BYTES = 512  # filling that is so long is kept once for all, and not in each template
+_LONGEST_FILLING = b"x" * 65_536
 
 
 def expected_document(event: Mapping[str, Any]) -> dict[str, Any]:
@@ -57,16 +58,14 @@ class Expected:
         self._run = spec.run
         self._unix_ms = (offered.rows["intended"] + offered.epoch_unix_ns) // 1_000_000
         table_bytes = spec.traffic.table_events * spec.traffic.payload_bytes
-        kept = _kept_templates if table_bytes <= _KEPT_UP_TO_BYTES else _Templates
-        self._templates = kept(spec.traffic, spec.seed) if table_bytes <= _MOST_TEMPLATE_BYTES else None
+        small = table_bytes <= _KEPT_UP_TO_BYTES
+        self._templates = _kept_templates(spec.traffic, spec.seed) if small else _Templates(self._content.table)
 
     def has_bson(self, indexes: NDArray[np.int64]) -> NDArray[np.bool_]:
         """Say for which of these events :meth:`bson` can be asked, which keeps what is in the load's table in memory.
 
         It cannot for the witness's few, which come from another one: :meth:`event` alone tells what they say.
         """
-        if self._templates is None:
-            return np.zeros(len(indexes), dtype=bool)
         streams = self._offered.rows["stream"][self._offered.row_of_event[indexes]]
         return np.asarray(streams != _identity.WITNESS_STREAM)
 
@@ -84,8 +83,6 @@ class Expected:
         In them the elements have the order in which a worker writes them, and numbers their usual types: a
         document that is not the same byte by byte may still say the same.
         """
-        if self._templates is None:
-            raise ValueError("documents of this size are compared one by one")
         rows = self._offered.row_of_event[indexes]
         streams = self._offered.rows["stream"][rows].astype(np.int64)
         sequences = indexes - self._offered.stream_base[streams]
@@ -94,21 +91,33 @@ class Expected:
 
 
 class _Templates:
-    """The document of each event in the table, as BSON, with _id, identity and timestamp to be filled in."""
+    """The document of each event in the table, as BSON, with _id, identity and timestamp to be filled in.
 
-    def __init__(self, traffic: Traffic, seed: int) -> None:
-        table = Content(traffic, seed, 0).table
-        made = [_template(*each) for each in zip(table.steps, table.filling_bytes, strict=True)]
-        self._documents = [each for each, _ in made]
-        self._lengths = np.array([len(each) for each in self._documents], dtype=np.int64)
-        self._identity_at = np.array([at for _, at in made], dtype=np.int64)
+    It is kept in two halves where there is much filling between them, which is the same byte over and over.
+    """
+
+    def __init__(self, table: Table) -> None:
+        filler = memoryview(_LONGEST_FILLING)
+        self._parts: list[tuple[bytes | memoryview, ...]] = []
+        lengths, identities = [], []
+        for step, filling_bytes in zip(table.steps, table.filling_bytes, strict=True):
+            before, after, identity_at = _template(step, filling_bytes)
+            if filling_bytes < _SHARED_FROM_BYTES:
+                self._parts.append((before + _LONGEST_FILLING[:filling_bytes] + after,))
+            else:
+                self._parts.append((before, filler[:filling_bytes], after))
+            lengths.append(len(before) + filling_bytes + len(after))
+            identities.append(identity_at)
+        self._lengths = np.array(lengths, dtype=np.int64)
+        self._identity_at = np.array(identities, dtype=np.int64)
 
     def filled(
         self, places: NDArray[np.int64], packed: NDArray[np.int64], unix_ms: NDArray[np.int64]
     ) -> tuple[bytearray, NDArray[np.int64]]:
         """Give the documents of the events at ``places``, one behind the other, and their lengths."""
         lengths = self._lengths[places]
-        documents = bytearray().join([self._documents[place] for place in places.tolist()])
+        parts = self._parts
+        documents = bytearray().join([part for place in places.tolist() for part in parts[place]])
         ends = np.cumsum(lengths)
         starts = ends - lengths
         ids = starts + _ID_AT
@@ -119,27 +128,38 @@ class _Templates:
         return documents, lengths
 
 
-_kept_templates = lru_cache(_TEMPLATES_KEPT)(_Templates)
+@lru_cache(_TEMPLATES_KEPT)
+def _kept_templates(traffic: Traffic, seed: int) -> _Templates:
+    return _Templates(Content(traffic, seed, 0).table)
 
 
-def _template(step: Step, filling_bytes: int) -> tuple[bytes, int]:
+def _template(step: Step, filling_bytes: int) -> tuple[bytes, bytes, int]:
     """Give the BSON of :func:`expected_document` for an event of ``step``, and where in it the identity stands.
 
-    Written out, because to encode each as a dict would take as long as to read a repeat's documents.
+    Its filling is left out: it comes between the two halves. Written out, because to encode each as a dict would take
+    as long as to read a repeat's documents.
     """
-    before = b"\x07_id\x00" + bytes(12) + _string(b"event_type", step.event_type) + _string(b"user_id", step.user_id)
-    filling = _string(b"filling", "x" * filling_bytes) if filling_bytes else b""
-    shown = _string(b"url", step.url) + filling + IDENTITY_NAME
-    props = _document(shown + bytes(_NUMBER_BYTES) + _string(b"referrer", step.ref))
-    whole = _document(before + b"\x03props\x00" + props + b"\x09timestamp\x00" + bytes(_NUMBER_BYTES))
-    return whole, _INT32_BYTES + len(before) + len(b"\x03props\x00") + _INT32_BYTES + len(shown)
+    head = b"\x07_id\x00" + bytes(12) + _string(b"event_type", step.event_type) + _string(b"user_id", step.user_id)
+    filling = b""
+    if filling_bytes:
+        filling = b"\x02filling\x00" + _length(filling_bytes + 1)
+    shown = _string(b"url", step.url) + filling
+    end_of_filling = b"\x00" if filling_bytes else b""
+    rest = end_of_filling + IDENTITY_NAME
+    referrer = _string(b"referrer", step.ref) + b"\x00"
+    props_bytes = _INT32_BYTES + len(shown) + filling_bytes + len(rest) + _NUMBER_BYTES + len(referrer)
+    date = b"\x09timestamp\x00" + bytes(_NUMBER_BYTES) + b"\x00"
+    name = b"\x03props\x00"
+    whole_bytes = _INT32_BYTES + len(head) + len(name) + props_bytes + len(date)
+    before = _length(whole_bytes) + head + name + _length(props_bytes) + shown
+    return before, rest + bytes(_NUMBER_BYTES) + referrer + date, len(before) + filling_bytes + len(rest)
 
 
 @lru_cache(1 << 14)
 def _string(name: bytes, value: str) -> bytes:
     text = value.encode() + b"\x00"
-    return b"\x02" + name + b"\x00" + len(text).to_bytes(_INT32_BYTES, "little") + text
+    return b"\x02" + name + b"\x00" + _length(len(text)) + text
 
 
-def _document(elements: bytes) -> bytes:
-    return (_INT32_BYTES + len(elements) + 1).to_bytes(_INT32_BYTES, "little") + elements + b"\x00"
+def _length(size_bytes: int) -> bytes:
+    return size_bytes.to_bytes(_INT32_BYTES, "little")

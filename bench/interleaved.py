@@ -18,6 +18,7 @@ from msgspec import structs
 
 from bench import bundle, checkout, environment, manifest, matrix, plan, run, variants
 from bench.bundle import Bundle
+from bench.busy import WhenBusy
 from bench.checkout import Checkout
 from bench.environment import Environment
 from bench.errors import BundleError
@@ -57,19 +58,21 @@ class Side:
     settings: Settings
 
 
-def sides_of(asked: Asked, environment: Mapping[str, str], base: Settings) -> tuple[Side, Side]:
+def sides_of(
+    asked: Asked, environment: Mapping[str, str], base: Settings, nodes: int | None = None
+) -> tuple[Side, Side]:
     """Read both sides.
 
-    ``base``: the settings without any variant, whose servers both sides use.
+    ``base``: the settings without any variant, whose servers both sides use. ``nodes``: as in :func:`matrix.load`.
 
     Raises:
         UsageError, MatrixError, SettingError, MissingPartError: a side cannot be run; the message says why.
     """
-    wanted = matrix.load(asked.matrix, api=base.api)
+    wanted = matrix.load(asked.matrix, api=base.api, nodes=nodes)
     if asked.rounds is not None:
         wanted = variants.with_rounds(wanted, asked.rounds)
     read = [variants.read(side, given) for side, given in zip(SIDES, (asked.base, asked.new), strict=True)]
-    one, other = (_side(variant, wanted, environment, base) for variant in read)
+    one, other = (_side(variant, wanted, environment, base, nodes) for variant in read)
     return one, other
 
 
@@ -95,6 +98,7 @@ def execute(
     display: Display,
     environment: Environment,
     local: bool,
+    when_busy: WhenBusy = "stop",
 ) -> tuple[Outcome, Outcome]:
     """Run both sides into two new bundles under ``out_dir``.
 
@@ -126,7 +130,7 @@ def execute(
             )
             told = structs.replace(told, interleaved_with=names[1 - place], variant=side.variant)
             runs.append(_run(into, told, side, own, display, local=local, code=checkouts[place]))
-        return _carry_out(runs, order)
+        return _carry_out(runs, order, when_busy)
 
 
 def is_pair(run_dir: Path) -> bool:
@@ -137,7 +141,9 @@ def is_pair(run_dir: Path) -> bool:
         return read.read_manifest().interleaved_with is not None
 
 
-def resume(run_dir: Path, *, display: Display, base: Settings, local: bool) -> tuple[Outcome, Outcome]:
+def resume(
+    run_dir: Path, *, display: Display, base: Settings, local: bool, when_busy: WhenBusy = "stop"
+) -> tuple[Outcome, Outcome]:
     """Go on with both runs of a pair, of which ``run_dir`` is one.
 
     Raises:
@@ -168,11 +174,13 @@ def resume(run_dir: Path, *, display: Display, base: Settings, local: bool) -> t
             )
             for place, side in enumerate(sides)
         ]
-        return _carry_out(runs, order)
+        return _carry_out(runs, order, when_busy)
 
 
-def _side(variant: Variant, wanted: Matrix, environment: Mapping[str, str], base: Settings) -> Side:
-    own = variants.matrix_of(variant, wanted, base.api)
+def _side(
+    variant: Variant, wanted: Matrix, environment: Mapping[str, str], base: Settings, nodes: int | None = None
+) -> Side:
+    own = variants.matrix_of(variant, wanted, base.api, nodes)
     settings = structs.replace(variants.settings_of(variant, environment, own.cells), local=base.local)
     return Side(variant, own, settings)
 
@@ -229,7 +237,9 @@ def _run(
     return Run(into, told, side.matrix, order, display, side.settings, local, code, side.variant.side, fresh=fresh)
 
 
-def _carry_out(runs: Sequence[Run], order: Sequence[tuple[int, PlannedRepeat]]) -> tuple[Outcome, Outcome]:
+def _carry_out(
+    runs: Sequence[Run], order: Sequence[tuple[int, PlannedRepeat]], when_busy: WhenBusy
+) -> tuple[Outcome, Outcome]:
     turns: list[Turn] = [(runs[side], planned) for side, planned in order]
-    base, new = run.carry_out(runs, turns)
+    base, new = run.carry_out(runs, turns, when_busy)
     return base, new

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import time
 from collections.abc import Iterable, Mapping
@@ -69,9 +70,10 @@ def find(folder: Path, wanted: str, kind: type[_Kept]) -> tuple[_Kept, float] | 
 
 
 def keep(folder: Path, found: msgspec.Struct, wanted: str) -> None:
-    """Leave ``found`` in ``folder`` under the fingerprint ``wanted``, for later runs."""
-    folder.mkdir(parents=True, exist_ok=True)
-    bundle.write_json(folder / f"{wanted}.json", found)
+    """Leave ``found`` in ``folder`` under the fingerprint ``wanted``, for later runs; where it takes no more, not."""
+    with contextlib.suppress(OSError):  # the run itself has it, and later ones measure it anew
+        folder.mkdir(parents=True, exist_ok=True)
+        bundle.write_json(folder / f"{wanted}.json", found)
 
 
 def is_disturbed(seen: Disturbance | None, bounds: Bounds) -> bool:

@@ -2,29 +2,29 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from typing import Self
+from typing import Self, TypeVar
 
 import numpy as np
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
-from aiokafka.errors import GroupCoordinatorNotAvailableError as CoordinatorNotAvailable
-from aiokafka.errors import GroupLoadInProgressError as CoordinatorLoadInProgress
 from numpy.typing import NDArray
 
+from bench.errors import RepeatError
 from bench.offered import id_low_of_props
+from bench.patience import PATIENCE_S, answered
 from pipeline import skipped
+from pipeline.provision import DEAD_LETTER_PARTITIONS
 from pipeline.settings import Kafka
 from pipeline.topics import event_topics
 
 _FETCH_MS = 1_000
-_EMPTY_FETCHES = 10
-_RETRY_S = 0.1
+
+_Answer = TypeVar("_Answer")
 
 
 @dataclass(frozen=True)
@@ -56,11 +56,16 @@ class GroupPosition:
 
 
 class GroupWatch:
-    """Watches how far a consumer group is; an async context manager, with one connection kept open."""
+    """Watches how far a consumer group is; an async context manager, with one connection kept open.
 
-    def __init__(self, kafka: Kafka, group_id: str) -> None:
+    A broker that goes away meanwhile is waited for, as the system itself waits for it.
+    """
+
+    def __init__(self, kafka: Kafka, group_id: str, *, patience_s: float = PATIENCE_S) -> None:
+        """``patience_s``: how long one question is asked again before it is given up."""
         self._kafka = kafka
         self._group_id = group_id
+        self._patience_s = patience_s
         common = {"bootstrap_servers": kafka.bootstrap_servers, "request_timeout_ms": kafka.request_timeout_ms}
         # Read as a worker reads: what is in an open transaction is no backlog yet.
         self._consumer = AIOKafkaConsumer(
@@ -69,57 +74,66 @@ class GroupWatch:
         self._admin = AIOKafkaAdminClient(**common)
 
     async def __aenter__(self) -> Self:
-        await self._consumer.start()
-        await self._admin.start()
+        try:
+            await answered(self._consumer.start, patience_s=self._patience_s)
+            await answered(self._admin.start, patience_s=self._patience_s)
+        except BaseException:
+            await self.__aexit__()
+            raise
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        await self._admin.close()
-        await self._consumer.stop()
-
-    async def partitions(self, topics: tuple[str, ...]) -> list[TopicPartition]:
-        """List the partitions of ``topics``."""
-        described = await self._admin.describe_topics(list(topics))
-        return [TopicPartition(each["topic"], part["partition"]) for each in described for part in each["partitions"]]
+        try:
+            await self._admin.close()
+        finally:
+            await self._consumer.stop()
 
     async def position(self) -> GroupPosition:
-        """Sum the end offsets and the committed offsets over all event topics."""
-        partitions = await self.partitions(event_topics(self._kafka))
+        """Sum the end offsets and the committed offsets over all event topics.
+
+        Raises:
+            KafkaError, TimeoutError, OSError: Kafka did not answer for as long as it is waited for.
+        """
+        partitions = self._event_partitions()
         committed = await self.committed()  # first: what is committed meanwhile was written before
-        written = await self._consumer.end_offsets(partitions)
+        written = await self._asked(lambda: self._consumer.end_offsets(partitions))
         return GroupPosition(sum(written.values()), sum(committed.get(each, 0) for each in partitions))
 
     async def committed(self) -> Mapping[TopicPartition, int]:
         """Give the offset that the group goes on from, by partition; none where it has committed none."""
-        deadline = time.monotonic() + self._kafka.request_timeout_ms / 1000
-        while True:
-            try:
-                offsets = await self._admin.list_consumer_group_offsets(self._group_id)
-                break
-            except (CoordinatorLoadInProgress, CoordinatorNotAvailable):  # a fresh broker's first group
-                if time.monotonic() > deadline:
-                    raise
-                await asyncio.sleep(_RETRY_S)
+        offsets = await self._asked(lambda: self._admin.list_consumer_group_offsets(self._group_id))
         return {partition: max(0, each.offset) for partition, each in offsets.items()}
 
     async def leftovers(self) -> Leftovers:
-        """Read the dead letters of this repeat and what the group has left unread."""
+        """Read the dead letters of this repeat and what the group has left unread.
+
+        Raises:
+            RepeatError: they cannot be read to their end.
+            KafkaError, TimeoutError, OSError: as :meth:`position`.
+        """
         committed = await self.committed()
-        events = await self.partitions(event_topics(self._kafka))
-        dead = await self.partitions((self._kafka.dead_letter_topic,))
+        dead = [TopicPartition(self._kafka.dead_letter_topic, number) for number in range(DEAD_LETTER_PARTITIONS)]
         return Leftovers(
             dead_letters=await self._read(dict.fromkeys(dead, 0)),
-            undrained=await self._read({each: committed.get(each, 0) for each in events}),
-            gaps=tuple(each.words() for each in await self._missed(events)),
+            undrained=await self._read({each: committed.get(each, 0) for each in self._event_partitions()}),
+            gaps=tuple(each.words() for each in await self._asked(self._missed)),
         )
 
-    async def _missed(self, partitions: Sequence[TopicPartition]) -> tuple[skipped.Missed, ...]:
-        counts = Counter(each.topic for each in partitions)
+    async def _missed(self) -> tuple[skipped.Missed, ...]:
+        counts = Counter(each.topic for each in self._event_partitions())
         return await skipped.missed(self._admin, self._kafka, self._group_id, counts)
+
+    def _event_partitions(self) -> list[TopicPartition]:
+        """Name the partitions as they were made: a broker that is away tells of fewer."""
+        numbers = range(self._kafka.partitions)
+        return [TopicPartition(topic, number) for topic in event_topics(self._kafka) for number in numbers]
+
+    async def _asked(self, ask: Callable[[], Awaitable[_Answer]]) -> _Answer:
+        return await answered(ask, patience_s=self._patience_s)
 
     async def _read(self, starts: Mapping[TopicPartition, int]) -> NDArray[np.uint64]:
         """Read each partition from its start to its present end."""
-        ends = await self._consumer.end_offsets(list(starts))
+        ends = await self._asked(lambda: self._consumer.end_offsets(list(starts)))
         open_ones = {each for each, start in starts.items() if start < ends[each]}
         found: list[int] = []
         if not open_ones:
@@ -127,13 +141,22 @@ class GroupWatch:
         self._consumer.assign(list(open_ones))
         for each in open_ones:
             self._consumer.seek(each, starts[each])
-        empty = 0
-        while open_ones and empty < _EMPTY_FETCHES:
-            fetched = await self._consumer.getmany(timeout_ms=_FETCH_MS)
-            empty = 0 if fetched else empty + 1
+        deadline = time.monotonic() + self._patience_s
+        while open_ones:
+            fetched = await self._consumer.getmany(*open_ones, timeout_ms=_FETCH_MS)
             for partition, records in fetched.items():
                 found += [_id_low_of(each.value) for each in records if each.offset < ends[partition]]
-            open_ones = {each for each in open_ones if await self._consumer.position(each) < ends[each]}
+            before, open_ones = (
+                open_ones,
+                {each for each in open_ones if await self._consumer.position(each) < ends[each]},
+            )
+            if fetched or len(open_ones) < len(before):
+                deadline = time.monotonic() + self._patience_s
+            elif time.monotonic() > deadline:
+                unread = ", ".join(f"{each.topic}-{each.partition}" for each in sorted(open_ones))
+                raise RepeatError(
+                    f"Kafka gave no records of {unread} for {self._patience_s:g} s: what is left is not known"
+                )
         return np.array(found, dtype=np.uint64)
 
 

@@ -12,7 +12,7 @@ from bench import matrix
 from bench.errors import BundleError
 from bench.matrix import Matrix
 from bench.plan import PlannedRepeat
-from bench.result import SCHEMA_VERSION
+from bench.result import SCHEMA_VERSION, Disturbance
 from pipeline.settings import Settings
 
 if TYPE_CHECKING:
@@ -31,8 +31,23 @@ class Variant(Struct, frozen=True):
     settings: dict[str, str] = {}
 
 
+class Spell(Struct, frozen=True):
+    """A time at which others used the machine: when it was seen, who they were, and what was done about it.
+
+    ``then``: ``waited`` until it was quiet, ``went on`` all the same, or ``stopped``.
+    """
+
+    at: str
+    then: str
+    found: Disturbance
+
+
 class Manifest(Struct, frozen=True, kw_only=True):
-    """The content of ``manifest.json``."""
+    """The content of ``manifest.json``.
+
+    ``stopped``: why the run ended before its time, in words. ``busy``: when others used the machine. ``tokens``: in the
+    names on the servers, one for each session.
+    """
 
     schema_version: int = SCHEMA_VERSION
     run_id: str
@@ -40,6 +55,9 @@ class Manifest(Struct, frozen=True, kw_only=True):
     command: str
     started_at: str
     finished_at: str | None = None
+    stopped: str | None = None
+    busy: list[Spell] = []
+    tokens: list[str] = []
     matrix: dict[str, Any]
     bounds: dict[str, Any]
     changed_bounds: list[str]

@@ -22,13 +22,12 @@ from bench.expansion import expand
 from bench.problems import Problems
 from loadtest._spec import Traffic
 from pipeline.errors import UsageError
-from pipeline.settings import Api, Name
+from pipeline.settings import Api
 
 __all__ = ["Bounds", "CellSpec", "Matrix", "Objective", "OfferedLoad", "changed", "load", "parse", "repeats", "shipped"]
 
 SHIPPED_DIR = Path(__file__).parent / "matrices"
 MAX_REPEATS = 5_000  # three attempts of each have run numbers of their own, and those have 14 bits
-
 _NotNegative = Annotated[float, Meta(ge=0)]
 
 
@@ -83,9 +82,9 @@ class Matrix(Struct, frozen=True):
 
 
 class _Head(Struct, frozen=True, forbid_unknown_fields=True):
-    """The plain values at the top of the file."""
+    """The plain values at the top of the file. ``name``: a part of the name of each run's folder."""
 
-    name: Name
+    name: Annotated[str, Meta(min_length=1, max_length=60, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*\Z")]
     seed: Annotated[int, Meta(ge=0, lt=1 << 62)] = 1
     rounds: Annotated[int, Meta(ge=1, le=1_000)] = 3
     search_s: Annotated[float, Meta(ge=60, le=86_400)] | None = None
@@ -107,10 +106,11 @@ def shipped() -> tuple[str, ...]:
     return tuple(sorted(path.stem for path in SHIPPED_DIR.glob("*.toml")))
 
 
-def load(path_or_name: str | Path, *, api: Api | None = None) -> Matrix:
+def load(path_or_name: str | Path, *, api: Api | None = None, nodes: int | None = None) -> Matrix:
     """Read a matrix from a TOML file, or one of those shipped by its name.
 
-    ``api``: the API's settings, whose limits the payloads have to keep to (default: the defaults).
+    ``api``: the API's settings, whose limits the payloads have to keep to (default: the defaults). ``nodes``: how many
+    hold data in MongoDB, which is as many as a write can wait for; None: not known.
 
     Raises:
         MatrixError: it cannot be run; the message lists every problem with its line.
@@ -127,11 +127,11 @@ def load(path_or_name: str | Path, *, api: Api | None = None) -> Matrix:
         raise UsageError(f"there is no matrix {str(path_or_name)!r} ({error.strerror}): {hint}") from error
     except UnicodeDecodeError as error:
         raise UsageError(f"{path} is not a TOML file: {error}") from error
-    return parse(text, str(path_or_name), api=api)
+    return parse(text, str(path_or_name), api=api, nodes=nodes)
 
 
-def parse(text: str, source: str, *, api: Api | None = None) -> Matrix:
-    """Read a matrix from the text of a TOML file; ``source`` names it in errors.
+def parse(text: str, source: str, *, api: Api | None = None, nodes: int | None = None) -> Matrix:
+    """Read a matrix from the text of a TOML file; ``source`` names it in errors, the rest is as in :func:`load`.
 
     Raises:
         MatrixError: it cannot be run; the message lists every problem with its line.
@@ -144,12 +144,14 @@ def parse(text: str, source: str, *, api: Api | None = None) -> Matrix:
         problem = Problem(int(line[1]) if line else end, f"this is not TOML: {error}")
         raise MatrixError(source, (problem,)) from error
     problems = Problems(source, text)
+    problems.expect_finite((), content)
+    problems.raise_any()  # no rule below has to think of it
     tables = ("bounds", "objective", "traffic", "cells")
     head = _struct(problems, {key: value for key, value in content.items() if key not in tables}, _Head, (), tables)
     bounds = _struct(problems, content.get("bounds", {}), Bounds, ("bounds",))
     objective = _struct(problems, content.get("objective", {}), Objective, ("objective",))
     traffic = _struct(problems, content.get("traffic", {}), Traffic, ("traffic",))
-    cells = expand(problems, content.get("cells", []), traffic or Traffic(), api or Api())
+    cells = expand(problems, content.get("cells", []), traffic or Traffic(), api or Api(), nodes)
     if head and repeats(cells, head.rounds) > MAX_REPEATS:
         problems.add(("rounds",), f"{head.rounds} rounds of {len(cells)} cells are more than {MAX_REPEATS} repeats")
     problems.raise_any()

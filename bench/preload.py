@@ -15,6 +15,7 @@ from aiokafka.partitioner import DefaultPartitioner
 from aiokafka.producer.message_accumulator import BatchBuilder
 from numpy.typing import NDArray
 
+from bench.patience import answered
 from loadtest._content import Content
 from loadtest._ledger import LedgerHead, LedgerWriter, Outcome
 from loadtest._spec import LoadSpec
@@ -27,6 +28,7 @@ _SMALLEST_EVENT_BYTES = 230
 _BATCH_BYTES = 512 * 1024
 _RETRY_MS = 20
 _TIMEOUT_S = 60.0
+_AWAY_MS = 40_000
 
 Position = tuple[str, int]  # topic and partition
 Record = tuple[bytes, bytes]  # key and value
@@ -156,9 +158,9 @@ async def preload(kafka: Kafka, spec: LoadSpec, events: int, ledger: Path) -> No
         enable_idempotence=True,
         max_batch_size=_BATCH_BYTES,
         retry_backoff_ms=_RETRY_MS,  # a topic made just now: its leader may not know yet that it is
-        request_timeout_ms=kafka.request_timeout_ms,
+        request_timeout_ms=max(kafka.request_timeout_ms, _AWAY_MS),  # an election of leaders takes its time
     )
-    await producer.start()
+    await answered(producer.start, patience_s=_TIMEOUT_S)
     try:
         placement = Placement(kafka, content, by_key=spec.traffic.key_skew > 0)
         await _Preload(producer, content, placement, head).write(events, writer)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from bench.errors import MatrixError, Problem
 from bench.tomllines import LineIndex, Path
+
+LARGEST_NUMBER = 1e15  # of those with a decimal point
 
 
 class Problems:
@@ -28,6 +30,15 @@ class Problems:
         near = difflib.get_close_matches(name, names, n=1)
         hint = f"did you mean {near[0]!r}?" if near else f"known here: {', '.join(names)}"
         self.add(path, f"unknown name {name!r}; {hint}")
+
+    def expect_finite(self, path: Path, value: object) -> None:
+        """Note every number in ``value`` that is infinite or none, or becomes infinite when a few are added up."""
+        if isinstance(value, float) and not abs(value) <= LARGEST_NUMBER:
+            named = next((each for each in reversed(path) if isinstance(each, str)), "a value")
+            self.add(path, f"{named} = {value:g} cannot be used: give a number of at most {LARGEST_NUMBER:g}")
+        if isinstance(value, Mapping | list):
+            for key, each in value.items() if isinstance(value, Mapping) else enumerate(value):
+                self.expect_finite((*path, key), each)
 
     def line_of(self, path: Path) -> int:
         """Give the line of what stands at ``path``, to refer to it in another problem's text."""

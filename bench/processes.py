@@ -126,10 +126,12 @@ class Followed:
 
     def __init__(self, roles: Iterable[str]) -> None:
         self._roles: dict[str, dict[int, _Process]] = {role: {} for role in roles}
+        self.ours: frozenset[int] = frozenset()  # at the last look: this process, all its descendants, all roles'
 
     def look(self, pids: Mapping[str, list[int]], alone: Mapping[str, list[int]]) -> None:
         """Read the processes ``pids`` of each role with their children, and ``alone`` without."""
         children = _children_of_this()
+        ours = {os.getpid()}.union(*children.values())
         for role, roots in {**pids, **alone}.items():
             known = self._roles[role]
             for process in known.values():
@@ -138,6 +140,8 @@ class Followed:
                 followed = known.get(pid) or _follow(known, pid)
                 if followed is not None:
                     followed.read()
+                ours.add(pid)
+        self.ours = frozenset(ours)
 
     def usage(self) -> dict[str, dict[int, Usage]]:
         """Give what each process of each role has used."""

@@ -21,6 +21,9 @@ from pymongo import MongoClient
 from pipeline.settings import Mongo
 
 BATCH_DOCUMENTS = 10_000
+_FIRST_DOCUMENTS = 500
+_BATCH_BYTES = 4 * 1024 * 1024
+"""Some batches are in memory at a time, however large the collection and its documents are."""
 _OPTIONS = CodecOptions(document_class=RawBSONDocument)
 _LENGTH = struct.Struct("<i")
 _LENGTH_BYTES = 4
@@ -66,11 +69,13 @@ def batches(mongo: Mongo) -> Iterator[Batch]:
         def ask(command: dict[str, Any]) -> _Reply:
             return _read(bytes(database.command(command, codec_options=_OPTIONS, session=session).raw))
 
-        coming = pool.submit(ask, {"find": mongo.collection, "batchSize": BATCH_DOCUMENTS})
+        coming = pool.submit(ask, {"find": mongo.collection, "batchSize": _FIRST_DOCUMENTS})
+        count = _FIRST_DOCUMENTS
         while True:
             reply = coming.result()
             if reply.cursor:
-                more = {"getMore": reply.cursor, "collection": mongo.collection, "batchSize": BATCH_DOCUMENTS}
+                count = max(1, min(BATCH_DOCUMENTS, count * _BATCH_BYTES // max(1, len(reply.array))))
+                more = {"getMore": reply.cursor, "collection": mongo.collection, "batchSize": count}
                 coming = pool.submit(ask, more)
             yield cut(reply.array)
             if not reply.cursor:

@@ -9,8 +9,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from aiokafka.errors import KafkaError
 from pymongo.errors import PyMongoError
 
+from bench import marks
 from bench.course import Course
 from bench.generator import generator_process
 from bench.leftovers import GroupWatch
@@ -122,7 +124,13 @@ def _same(one: Repeat, other: Repeat) -> bool:
 
 
 async def _drop(system: System, course: Course) -> None:
-    """Leave nothing on the servers; that they are away then is no news, the repeat itself has failed of it."""
-    with contextlib.suppress(MissingPartError, ProvisionError, PyMongoError), course.phase("drop"):
-        await asyncio.to_thread(system.drop_collection)
-        await provision.delete_topics(system.settings.kafka)
+    """Leave nothing on the servers. What is away now is found by the end of the run, or by ``bench clean``."""
+    kafka = system.settings.kafka
+    passing = (MissingPartError, ProvisionError, KafkaError, PyMongoError, TimeoutError, OSError)
+    with course.phase("drop"):
+        with contextlib.suppress(*passing):
+            await asyncio.to_thread(system.drop_collection)
+        with contextlib.suppress(*passing):
+            await provision.delete_topics(kafka)
+        with contextlib.suppress(*passing):
+            await marks.delete_group(kafka, system.settings.worker.group_id)

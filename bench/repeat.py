@@ -18,6 +18,7 @@ from bench.detectors import Detectors
 from bench.evidence import Evidence, Happened, Witnessed
 from bench.generator import begin
 from bench.leftovers import GroupWatch
+from bench.patience import answered
 from bench.preload import preload
 from bench.progress import Display
 from bench.ready import Ready, prepare
@@ -214,9 +215,9 @@ async def _collect(
             _schedule.offered(spec, index, len(of_load.streams), stopped_ns)
             for index, stopped_ns in zip(of_load.streams, of_load.stopped_ns, strict=True)
         )
+    mongo, share = system.settings.mongo, repeat.bounds.compare_share
     found, left = await asyncio.gather(
-        asyncio.to_thread(evidence.read_documents, system.settings.mongo, audited, spec, repeat.bounds.compare_share),
-        group.leftovers(),
+        answered(lambda: asyncio.to_thread(evidence.read_documents, mongo, audited, spec, share)), group.leftovers()
     )
     return Evidence(
         offered=of_load,

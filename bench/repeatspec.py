@@ -33,6 +33,13 @@ class Repeat:
         """What is offered."""
         return load.spec_of(self.identity, self.traffic, self.seed, self.arrivals)
 
+    @property
+    def longest_s(self) -> float:
+        """How long it may take at most, seconds, but for what is bounded by minutes."""
+        cell = self.identity.cell
+        load_s = cell.warmup_s + probe.most_s(cell) if cell.through_http else 0.0
+        return load_s + self.bounds.drain_timeout_s
+
     def probe_watch(self) -> probe.Watch | None:
         """Give what says when a probe has lasted long enough; a steady cell lasts as long as it says."""
         cell = self.identity.cell

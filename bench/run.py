@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from bench import bundle, environment, machine, manifest, matrix, plan, searching, servers, session
+from bench import bundle, environment, machine, manifest, marks, matrix, plan, searching, servers, session, storage
 from bench.bundle import Bundle
+from bench.busy import Busy, WhenBusy
 from bench.environment import Environment
-from bench.errors import BundleError
+from bench.errors import BundleError, BusyError, StopError
 from bench.machine import Choice
 from bench.matrix import Matrix
+from bench.onlyone import alone
 from bench.progress import Display
 from bench.ready import Ahead
+from bench.result import Disturbance
 from bench.servers import Servers
 from bench.turns import Next, Run, Turn, attempt, is_done, offer, on_servers
 from pipeline.settings import Settings
@@ -22,12 +26,13 @@ from pipeline.settings import Settings
 
 @dataclass(frozen=True)
 class Outcome:
-    """Where the bundle is."""
+    """Where the bundle is. ``stopped``: why the run ended before its time, None: it did not."""
 
     run_dir: Path
+    stopped: StopError | None = None
 
 
-def execute(
+def execute(  # noqa: PLR0913 - each is one thing that is asked for of a run
     wanted: Matrix,
     *,
     out_dir: Path,
@@ -37,16 +42,20 @@ def execute(
     local: bool,
     command: str,
     ceilings: Choice = "auto",
+    when_busy: WhenBusy = "stop",
 ) -> Outcome:
     """Run a matrix into a new bundle under ``out_dir``.
 
     ``local``: on servers started for it; else on those of ``settings``. ``ceilings``: where they come from.
+    ``when_busy``: what is done where others use the machine.
 
     Raises:
-        BundleError: the bundle cannot be made.
+        BundleError, StorageError: the bundle cannot be made, or takes no more.
+        DeadServerError: a server has ended.
         MissingPartError: Kafka or MongoDB cannot be had.
     """
-    into = bundle.create(out_dir, bundle.new_run_id(wanted.name))
+    with storage.explained(out_dir):
+        into = bundle.create(out_dir, bundle.new_run_id(wanted.name))
     order = plan.order(wanted)
     told = manifest.of(
         wanted,
@@ -58,10 +67,12 @@ def execute(
         started_at=bundle.now(),
     )
     run = Run(into, told, wanted, order, display, settings, local, ceilings=ceilings)
-    return carry_out([run], [(run, planned) for planned in order])[0]
+    return carry_out([run], [(run, planned) for planned in order], when_busy)[0]
 
 
-def resume(run_dir: Path, *, display: Display, settings: Settings, local: bool) -> Outcome:
+def resume(
+    run_dir: Path, *, display: Display, settings: Settings, local: bool, when_busy: WhenBusy = "stop"
+) -> Outcome:
     """Go on with a run that was interrupted: what is finished is not run again.
 
     Raises:
@@ -71,7 +82,8 @@ def resume(run_dir: Path, *, display: Display, settings: Settings, local: bool) 
     """
     if not (run_dir / "manifest.json").is_file():
         raise BundleError(f"{run_dir} holds no manifest.json: name the folder of a run, such as runs/<run id>")
-    into = Bundle(run_dir)
+    with storage.explained(run_dir):
+        into = Bundle(run_dir)
     try:
         told = into.read_manifest()
         manifest.expect_the_same(told, environment.describe())
@@ -80,18 +92,26 @@ def resume(run_dir: Path, *, display: Display, settings: Settings, local: bool) 
         into.close()
         raise
     run = Run(into, told, wanted, plan.order(wanted), display, settings, local)
-    return carry_out([run], [(run, planned) for planned in run.order])[0]
+    return carry_out([run], [(run, planned) for planned in run.order], when_busy)[0]
 
 
-def carry_out(runs: Sequence[Run], order: Sequence[Turn]) -> list[Outcome]:
+def carry_out(runs: Sequence[Run], order: Sequence[Turn], when_busy: WhenBusy = "stop") -> list[Outcome]:
     """Run what is not finished of ``runs``, on the same servers, and return where each is.
 
     ``order``: every repeat of each. The runs share a display, and a session's logs are in the first one's bundle.
+    Where others use the machine and it stops for them, what is finished is the outcome, which says so.
+
+    Raises:
+        StorageError, DeadServerError: it cannot go on; the runs can be resumed.
+        MissingPartError: Kafka or MongoDB cannot be had.
     """
     display, first = runs[0].display, runs[0]
-    try:
+    with contextlib.ExitStack() as stack:
         for run in runs:
-            run.write(status="running", finished_at=None)
+            stack.callback(run.bundle.close)
+        stack.enter_context(storage.explained(first.bundle.path))
+        for run in runs:
+            run.write(status="running", finished_at=None, stopped=None)
         read = [(run, run.bundle.read_capacity(cell.id)) for run in runs for cell in run.matrix.cells]
         searched = [run.told(capacity) for run, capacity in read if capacity]
         results = [run.told(result) for run in runs for result in run.bundle.results()]
@@ -100,34 +120,55 @@ def carry_out(runs: Sequence[Run], order: Sequence[Turn]) -> list[Outcome]:
         display.begin(shown, results, first.bundle.path, searched, sum(within_s) if within_s else None)
         if not all(is_done(*turn) for turn in order):
             try:
-                logs = first.bundle.path / "logs"
-                at_hand = servers.at_hand(first.settings, logs, display.note, local=first.local)
-                with session.logged(logs), session.terminate_like_interrupt(), at_hand as started:
+                _session(runs, order, when_busy)
+            except BaseException as error:
+                why = str(error).splitlines()[0] if isinstance(error, StopError) else None
+                with contextlib.suppress(OSError):  # of a folder that is full the reason is on its way
                     for run in runs:
-                        run.write(versions={**run.manifest.versions, **started.versions})
-                    asyncio.run(_all(runs, order, started))
-            except BaseException:
-                for run in runs:
-                    run.write(status="interrupted")
-                raise
+                        run.write(status="interrupted", stopped=why)
+                if not isinstance(error, BusyError):
+                    raise
+                return [Outcome(run.bundle.path, error) for run in runs]
         for run in runs:
             run.write(status="complete", finished_at=bundle.now())
         return [Outcome(run.bundle.path) for run in runs]
-    finally:
+
+
+def _session(runs: Sequence[Run], order: Sequence[Turn], when_busy: WhenBusy) -> None:
+    """Run what is not finished, alone on this machine and, if asked for, only while it is quiet."""
+    display, first = runs[0].display, runs[0]
+    allowed = min(run.matrix.bounds.disturbed_share for run in runs)
+    with contextlib.ExitStack() as stack:
+        logs = first.bundle.path / "logs"
+        stack.enter_context(session.logged(logs))
+        stack.enter_context(session.terminate_like_interrupt())
+
+        def note(found: Disturbance, then: str) -> None:
+            for run in runs:
+                run.note_busy(found, then)
+
+        busy = Busy(when_busy, allowed, display.note, note)
+        stack.enter_context(alone(str(first.bundle.path), busy))
         for run in runs:
-            run.bundle.close()
+            run.busy = busy
+        started = stack.enter_context(servers.at_hand(first.settings, logs, display.note, local=first.local))
+        for run in runs:
+            run.write(versions={**run.manifest.versions, **started.versions})
+        asyncio.run(_all(runs, order, started))
 
 
 async def _all(runs: Sequence[Run], order: Sequence[Turn], started: Servers) -> None:
     """Run whatever is not finished, in the planned order; the searches together, where the first of them stands."""
-    for run in runs:
-        at = replace(started, settings=on_servers(started.settings, run.settings))
-        await machine.tell(
-            run.bundle, run.matrix, at, local=run.local, ceilings=run.ceilings, on_progress=run.display.note
-        )
     searches = [turn for turn in order if turn[1].cell.kind == "capacity"]
     ahead = Ahead()
-    try:
+    async with contextlib.AsyncExitStack() as stack:
+        for run in runs:
+            own = replace(started, settings=on_servers(started.settings, run.settings))
+            run.take(await stack.enter_async_context(marks.marked(own.settings, str(run.bundle.path), _on_left(run))))
+            await machine.tell(
+                run.bundle, run.matrix, own, local=run.local, ceilings=run.ceilings, on_progress=run.display.note
+            )
+        stack.push_async_callback(ahead.drop)
         for place, (run, planned) in enumerate(order):
             if planned.cell.kind == "capacity":
                 await searching.search(runs, searches, started, ahead)
@@ -135,5 +176,8 @@ async def _all(runs: Sequence[Run], order: Sequence[Turn], started: Servers) -> 
             then = Next(runs, order[place + 1 :], started, ahead)
             while not is_done(run, planned):
                 await attempt(run, planned, offer(planned, runs), started, then)
-    finally:
-        await ahead.drop()
+
+
+def _on_left(run: Run) -> Callable[[str], None]:
+    """Give who is told that something is left on the servers: nobody where they end with the run."""
+    return (lambda _: None) if run.local else run.display.note

@@ -13,6 +13,7 @@ import psutil
 from numpy.typing import NDArray
 
 from bench.processes import Followed, Usage, total
+from bench.programs import Programs
 
 PERIOD_S = 1.0
 ROLES = ("generator", "api", "kafka", "worker", "mongodb", "harness", "witness")
@@ -32,13 +33,17 @@ class Machine:
 
 @dataclass(frozen=True)
 class Sample:
-    """One look: when (monotonic ns), wall minus monotonic (ns), usage by role, CPU-s by role and process."""
+    """One look: when (monotonic ns), wall minus monotonic (ns), usage by role, CPU-s by role and process.
+
+    ``others``: CPU-s that other programs used since the first look, by name.
+    """
 
     at_ns: int
     clock_offset_ns: int
     usage: Mapping[str, Usage]
     process_cpu_s: Mapping[str, Mapping[int, float]]
     machine: Machine = Machine()
+    others: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -80,6 +85,7 @@ class Sampler:
         self._looking = threading.Lock()
         self._thread = threading.Thread(target=self._run, name="sampler", daemon=True)
         self._followed = Followed(ROLES)
+        self._programs = Programs()
 
     def start(self) -> None:
         """Take the first sample at once, the others each second."""
@@ -117,7 +123,8 @@ class Sampler:
         by_process = self._followed.usage()
         totals = {role: total(usages.values()) for role, usages in by_process.items()}
         cpu_s = {role: {pid: usage.cpu_s for pid, usage in usages.items()} for role, usages in by_process.items()}
-        self.samples.append(Sample(at_ns, offset_ns, totals, cpu_s, machine()))
+        used, others = machine(), self._programs.look(self._followed.ours)
+        self.samples.append(Sample(at_ns, offset_ns, totals, cpu_s, used, others))
 
 
 def clock_offset() -> tuple[int, int]:

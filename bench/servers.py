@@ -2,34 +2,75 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Coroutine, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, TypeVar
 
 import msgspec
 from msgspec import structs
+from pymongo import MongoClient
+from pymongo.errors import PyMongoError
 
+from bench.errors import DeadServerError
 from bench.system import NICENESS
+from pipeline.local.process import ChildProcess
 from pipeline.local.stack import LocalStack
 from pipeline.settings import Settings
 
 # A group forms only once all of its workers are there: no consumer gets a head start. They are let in together
 # (bench/system.py), and each that comes within this time of the one before it is waited for.
 _REBALANCE_DELAY_MS = 300
+_LOOK_S = 0.5
+_ASK_MS = 5_000
+_LONGEST_LINE = 240  # mongod's are of JSON
+
+_Given = TypeVar("_Given")
 
 
 @dataclass(frozen=True)
 class Servers:
     """Kafka and MongoDB as the run uses them; ``pids`` by role and ``versions``, empty where they are not ours.
 
-    ``kafka_counters_url``: where Kafka tells its own counters; empty where it is not ours.
+    ``kafka_counters_url``: where Kafka tells its own counters; empty where it is not ours. ``processes``: ours.
     """
 
     settings: Settings
     pids: Mapping[str, list[int]]
     versions: Mapping[str, str]
     kafka_counters_url: str = ""
+    processes: tuple[ChildProcess, ...] = ()
+
+    def expect_running(self) -> None:
+        """Look after the servers that were started for the run.
+
+        Raises:
+            DeadServerError: one of them has ended; the message shows its last lines.
+        """
+        for each in self.processes:
+            if not each.running():
+                ended = f"{each.name}, which was started for this run, ended with exit code {each.returncode}"
+                words = "\n".join(line[:_LONGEST_LINE] for line in each.last_words().splitlines())
+                raise DeadServerError(f"{ended}; {words}")
+
+    async def beside(self, work: Coroutine[Any, Any, _Given]) -> _Given:
+        """Give what ``work`` gives; end it where a server of ours ends first.
+
+        Raises:
+            DeadServerError: a server has ended.
+        """
+        task = asyncio.ensure_future(work)
+        try:
+            while not (await asyncio.wait([task], timeout=_LOOK_S))[0]:
+                self.expect_running()
+            self.expect_running()  # what broke down may have broken down of it
+            return task.result()
+        finally:
+            if not task.done():
+                task.cancel()
+                await asyncio.wait([task])
 
 
 @contextlib.contextmanager
@@ -59,6 +100,22 @@ def at_hand(
             mongo=structs.replace(settings.mongo, uri=stack.mongo_uri),
         )
         pids = {"kafka": [stack.kafka.pid], "mongodb": [stack.mongod.pid]}
-        yield Servers(started, pids, msgspec.to_builtins(stack.versions), stack.kafka_counters_url)
+        versions = msgspec.to_builtins(stack.versions)
+        yield Servers(started, pids, versions, stack.kafka_counters_url, (stack.kafka, stack.mongod))
     finally:
         stack.stop()
+
+
+def nodes(settings: Settings, *, local: bool) -> int | None:
+    """Give how many nodes of MongoDB hold data, so that as many can acknowledge a write; None: it does not tell."""
+    if local:
+        return 1
+    mongo = settings.mongo
+    try:
+        with MongoClient[dict[str, Any]](
+            mongo.uri, serverSelectionTimeoutMS=_ASK_MS, socketTimeoutMS=_ASK_MS
+        ) as client:
+            told = client.admin.command("hello")
+    except (PyMongoError, ValueError):  # the run says so itself, where it needs it
+        return None
+    return len(told.get("hosts", [])) + len(told.get("passives", [])) or 1

@@ -12,8 +12,9 @@ from bench.detectors import Detector, Detectors
 from bench.durations import EventDurations
 from bench.evidence import Evidence, Happened
 from bench.matrix import Bounds
-from bench.result import Audit, Disturbance, Window
+from bench.result import Audit, Disturbance, Result, Window
 from bench.usage import Use
+from bench.words import culprits
 from loadtest._ledger import Outcome
 
 SHORTEST_TO_TELL_S = 1.5  # a look a second tells too little of who used the machine in a shorter window
@@ -103,7 +104,7 @@ def broken(
     if disturbance is not None and not left_alone(disturbance, window.length_s, bounds):
         reasons.append(
             f"machine: other programs used {disturbance.other_programs:.0%} of its CPU and its host took "
-            f"{disturbance.stolen:.0%}, more than {bounds.disturbed_share:.0%} together"
+            f"{disturbance.stolen:.0%}, more than {bounds.disturbed_share:.0%} together: {culprits(disturbance)}"
         )
     busiest = found["generator_cpu_share"]
     if busiest > bounds.generator_cpu_share and Detector.GENERATOR_SHARE in looked_for:
@@ -161,5 +162,16 @@ def _blame(found: Disturbance | None) -> str:
         return ""
     return (
         f" (in the window other programs used {found.other_programs:.0%} of the machine's CPU, "
-        f"and its host took {found.stolen:.0%})"
+        f"and its host took {found.stolen:.0%}): {culprits(found)}"
+    )
+
+
+def is_of_machine(result: Result) -> bool:
+    """Say whether a repeat is void for what others did on the machine: by its own bound, or a load that came late."""
+    if result.valid or result.disturbance is None:
+        return False
+    disturbed = result.disturbance.other_programs + result.disturbance.stolen >= WORTH_TELLING
+    return any(
+        each.startswith("machine:") or (disturbed and each.startswith("generator: schedule delay"))
+        for each in result.reasons
     )

@@ -15,10 +15,11 @@ from urllib.request import urlopen
 from msgspec import structs
 from pymongo import MongoClient
 
-from bench import deliveries
+from bench import deliveries, marks
 from bench.checkout import Checkout
 from bench.errors import RepeatError
 from bench.matrix import CellSpec
+from bench.patience import answered
 from pipeline import provision
 from pipeline.local.ports import free_port
 from pipeline.local.process import ChildProcess
@@ -34,6 +35,7 @@ _ONLY_RECORDED = ("PIPELINE_API_LOOP_LAG_PATH", "PIPELINE_WORKER_LOOP_LAG_PATH")
 _JOIN_WHEN = "PIPELINE_WORKER_JOIN_WHEN_PATH"  # older workers cannot wait, and are started when they may join
 _READY_TIMEOUT_S = 60.0
 _STOP_TIMEOUT_S = 30.0
+_PROVISION_S = 30.0
 _POLL_S = 0.05
 _WAITS = "worker waits for"
 
@@ -48,7 +50,7 @@ def settings_for(base: Settings, cell: CellSpec, name: str) -> Settings:
     )
     mongo = structs.replace(
         base.mongo,
-        database="tidemark_bench",
+        database=marks.DATABASE,
         collection=name,
         driver=cell.driver,
         write_concern=cell.write_concern,
@@ -114,9 +116,13 @@ class System:
         return any(worker.running() for worker in self.workers)
 
     async def provision(self) -> None:
-        """Make topics, collection and indexes."""
-        await provision.create_topics(self.settings.kafka)
-        await provision.create_indexes(self.settings.mongo)
+        """Make topics, collection and indexes.
+
+        Raises:
+            MissingPartError, ProvisionError: a server is away for longer than it is waited for, or refuses.
+        """
+        await answered(lambda: provision.create_topics(self.settings.kafka), patience_s=_PROVISION_S)
+        await answered(lambda: provision.create_indexes(self.settings.mongo), patience_s=_PROVISION_S)
 
     def drop_collection(self) -> None:
         """Remove what was stored."""

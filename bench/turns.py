@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import hashlib
 import math
@@ -14,19 +15,24 @@ from typing import NamedTuple, Protocol, TypeVar
 import msgspec
 from msgspec import structs
 
-from bench import bundle, derive, repeat, servers
+from bench import bundle, derive, repeat, servers, storage
 from bench.bundle import Bundle
+from bench.busy import Busy
 from bench.cellspec import CellSpec, OfferedLoad
 from bench.checkout import Checkout
+from bench.errors import DeadServerError, StopError
 from bench.machine import Choice
-from bench.manifest import Manifest
+from bench.manifest import Manifest, Spell
+from bench.marks import Mark
 from bench.matrix import Matrix
+from bench.patience import answered
 from bench.plan import PlannedRepeat
 from bench.progress import Display
 from bench.ready import Ahead
 from bench.repeatspec import Repeat
-from bench.result import MAX_ATTEMPTS, Capacity, Result, is_finished
+from bench.result import MAX_ATTEMPTS, Capacity, Disturbance, Result, is_finished
 from bench.servers import Servers
+from pipeline.errors import MissingPartError
 from pipeline.settings import Settings
 
 MOST_BACKLOG_EVENTS = 100_000_000
@@ -44,6 +50,7 @@ class Run:
 
     ``side``: what it is called where another run is made beside it, nothing else. ``ceilings``: where they come from.
     ``fresh``: nothing is made ready ahead, and every repeat has Kafka and MongoDB started for it alone.
+    ``busy``: what is done about a machine that others use, None: nothing. ``mark``: of this session on the servers.
     """
 
     bundle: Bundle
@@ -57,6 +64,17 @@ class Run:
     side: str = ""
     ceilings: Choice = "auto"
     fresh: bool = False
+    busy: Busy | None = None
+    mark: Mark | None = None
+
+    def note_busy(self, found: Disturbance, then: str) -> None:
+        """Keep that others used the machine, and what was done about it."""
+        self.write(busy=[*self.manifest.busy, Spell(bundle.now(), then, found)])
+
+    def take(self, mark: Mark) -> None:
+        """Begin a session, under names that no other session has."""
+        self.mark = mark
+        self.write(tokens=[*self.manifest.tokens, mark.token])
 
     def attempts(self, planned: PlannedRepeat) -> list[Result]:
         """Give the finished attempts at one repeat."""
@@ -151,21 +169,43 @@ def prepare(run: Run, planned: PlannedRepeat, offered: Offer, started: Servers, 
 
 
 async def attempt(run: Run, planned: PlannedRepeat, offered: Offer, started: Servers, then: Then | None = None) -> None:
-    """Run one repeat once, and let its result appear in the bundle, whatever became of it."""
+    """Run one repeat once, and let its result appear in the bundle, whatever became of it.
+
+    Raises:
+        StopError: the run ends here: a server is gone, the folder is full, or others use the machine.
+    """
     run.display.repeat_started(run.shown(planned))
     with _servers(run, started) as own:
         to_run = _to_run(run, planned, offered, own)
         try:
-            ready = await then.ahead.take(to_run) if then else None
-            to_run = ready.repeat if ready else to_run
-            folder = ready.folder if ready else _folder(run, to_run)
-            on_over = partial(then.begin, to_run) if then else None
-            result = await repeat.run(to_run, folder, run.display, ready=ready, on_over=on_over)
+            folder, result = await own.beside(_measured(run, to_run, then))
+        except StopError:
+            raise
+        except MissingPartError as error:  # the user's own servers: the repeats to come would fail of it too
+            raise DeadServerError(str(error)) from error
         except Exception as error:  # noqa: BLE001 - whatever breaks one repeat is its result; the others go on
+            storage.expect_room(run.bundle.path, error)
             folder = run.bundle.partial_repeat(planned.cell.id, planned.round, to_run.identity.attempt)
             result = derive.broken_down(to_run.identity, error, folder)
+    storage.expect_room(run.bundle.path)
     run.bundle.finish_repeat(folder, result)
     run.display.repeat_finished(run.shown(planned), run.told(result))
+    if run.busy is not None:
+        await run.busy.after(result)
+
+
+async def _measured(run: Run, to_run: Repeat, then: Then | None) -> tuple[Path, Result]:
+    """Run a repeat, made ready ahead or not; give the folder that it is in, and its result."""
+    mark = run.mark
+    if mark is not None:
+        await answered(lambda: asyncio.to_thread(mark.renew, to_run.longest_s))
+    ready = await then.ahead.take(to_run) if then else None
+    to_run = ready.repeat if ready else to_run
+    folder = ready.folder if ready else _folder(run, to_run)
+    on_over = partial(then.begin, to_run) if then else None
+    result = await repeat.run(to_run, folder, run.display, ready=ready, on_over=on_over)
+    bundle.encoded(result)  # what cannot be written is found here, and breaks this one repeat
+    return folder, result
 
 
 def _to_run(run: Run, planned: PlannedRepeat, offered: Offer, started: Servers) -> Repeat:
@@ -183,7 +223,7 @@ def _to_run(run: Run, planned: PlannedRepeat, offered: Offer, started: Servers) 
     )
     return Repeat(
         identity=identity,
-        name=f"tidemark-{run.manifest.run_id}-{identity.run_number}",
+        name=f"{run.mark.prefix if run.mark else 'tidemark-'}{identity.run_number}",
         settings=on_servers(started.settings, run.settings),
         server_pids=started.pids,
         traffic=run.matrix.traffic,
@@ -243,7 +283,7 @@ def events_per_s(load: float | OfferedLoad | None, runs: Sequence[Run]) -> float
 
 
 def _run_number(run: Run, planned: PlannedRepeat, attempt: int) -> int:
-    """Give every attempt of a run another number; two runs seldom share one, and never their topics."""
+    """Give every attempt of a run another number, for the ids of its events; two runs may share one."""
     start = int.from_bytes(hashlib.blake2b(run.manifest.run_id.encode(), digest_size=4).digest())
     search = planned.cell.kind == "capacity"
     place = planned.round - 1 if search else 0

@@ -9,10 +9,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.result import Disturbance
+from bench.result import Disturbance, Program
 from bench.sampling import ROLES, Sample
 
 _NS = 1_000_000_000
+_MOST_PROGRAMS = 4
+_LEAST_SHARE = 0.01  # of the machine's CPU; who used less is not named
 
 
 @dataclass(frozen=True)
@@ -69,7 +71,11 @@ def disturbance(samples: Sequence[Sample], start_ns: int, end_ns: int) -> Distur
     ours_s = spent_s([sum(each.cpu_s for each in sample.usage.values()) for sample in samples])
     busy_s = spent_s([sample.machine.busy_s for sample in samples])
     stolen_s = spent_s([sample.machine.stolen_s for sample in samples])
-    return Disturbance(max(0.0, busy_s - ours_s) / there_s, stolen_s / there_s)
+    names = {name for sample in samples for name in sample.others}
+    shares = {name: spent_s([each.others.get(name, 0.0) for each in samples]) / there_s for name in names}
+    busiest = sorted(shares, key=lambda name: (-shares[name], name))[:_MOST_PROGRAMS]
+    programs = [Program(name, shares[name]) for name in busiest if shares[name] >= _LEAST_SHARE]
+    return Disturbance(max(0.0, busy_s - ours_s) / there_s, stolen_s / there_s, programs)
 
 
 def columns(samples: Sequence[Sample], edges_ns: NDArray[np.int64]) -> dict[str, NDArray[np.generic]]:

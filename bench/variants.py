@@ -50,7 +50,7 @@ def read(side: str, given: str) -> Variant:
     return Variant(side, given, settings={name: value})
 
 
-def matrix_of(variant: Variant, wanted: Matrix, api: Api) -> Matrix:
+def matrix_of(variant: Variant, wanted: Matrix, api: Api, nodes: int | None = None) -> Matrix:
     """Give the matrix that a side runs: its axis set in every cell that knows it. Cells keep their names.
 
     Raises:
@@ -59,7 +59,7 @@ def matrix_of(variant: Variant, wanted: Matrix, api: Api) -> Matrix:
     """
     for name, text in variant.settings.items():
         if name in AXES:
-            wanted = _varied(wanted, name, text, api)
+            wanted = _varied(wanted, name, text, api, nodes)
     return wanted
 
 
@@ -105,7 +105,7 @@ def _in_cell(settings: Settings, cell: CellSpec) -> Settings:
     return structs.replace(found, api=structs.replace(found.api, port=0))
 
 
-def _varied(wanted: Matrix, axis: str, text: str, api: Api) -> Matrix:
+def _varied(wanted: Matrix, axis: str, text: str, api: Api, nodes: int | None) -> Matrix:
     content = tomllib.loads(wanted.text)
     kinds = AXES[axis].kinds
     knowing = [block for block in content["cells"] if block["kind"] in kinds]
@@ -121,7 +121,9 @@ def _varied(wanted: Matrix, axis: str, text: str, api: Api) -> Matrix:
         else:
             block["fixed"] = {**block.get("fixed", {}), axis: _value(axis, text)}
     problems = Problems(f"{wanted.name} with {axis}={text}", wanted.text)
-    cells = expand(problems, content["cells"], wanted.traffic, api)
+    problems.expect_finite(("cells",), content["cells"])
+    problems.raise_any()
+    cells = expand(problems, content["cells"], wanted.traffic, api, nodes)
     problems.raise_any()
     named = [structs.replace(cell, id=old.id) for cell, old in zip(cells, wanted.cells, strict=True)]
     return structs.replace(wanted, cells=tuple(named))

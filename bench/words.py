@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from bench.result import Capacity, Result
+from bench.result import Capacity, Disturbance, Result
+
+_WORTH_NAMING = 0.03  # of the machine's CPU
 
 
 def outcome(result: Result) -> str:
@@ -32,3 +34,15 @@ def answer(capacity: Capacity) -> str:
         f"{capacity.cell}: {capacity.sustainable_events_per_s:,.0f} events/s sustained with {capacity.objective} "
         f"({capacity.confidence:.0%} interval of the limit: {interval}); {capacity.ended}"
     )
+
+
+def culprits(found: Disturbance) -> str:
+    """Name who used the machine, each with its share of all its CPU; empty where nobody used any."""
+    named = [f"{each.name} {each.share:.0%}" for each in found.programs]
+    others = found.other_programs - sum(each.share for each in found.programs)
+    if others >= _WORTH_NAMING:
+        who = "others" if named else "programs that cannot be seen from here"
+        named.append(f"{who} {others:.0%}")
+    if found.stolen >= _WORTH_NAMING:
+        named.append(f"the host of this virtual machine {found.stolen:.0%}")
+    return ", ".join(named)

@@ -26,6 +26,9 @@ _FILLING_BYTES = len(b'"filling":"",')
 _SPREAD = 2_654_435_769
 # Tables that are kept, so that whoever asks for the same events again need not wait for them.
 _TABLES_KEPT = 4
+# Of all that events begin with, together: large ones come round again sooner, so that no process grows with their size.
+_MOST_TABLE_BYTES = 1 << 26
+_FEWEST_EVENTS = 64
 _KEPT_UP_TO_BYTES = 1 << 25
 
 
@@ -102,6 +105,8 @@ def timestamp(unix_ms: int) -> bytes:
 
 
 def _table(traffic: Traffic, seed: int) -> Table:
+    most = max(_FEWEST_EVENTS, _MOST_TABLE_BYTES // max(1, traffic.payload_bytes))
+    traffic = msgspec.structs.replace(traffic, table_events=min(traffic.table_events, most))
     steps, fillings, beginnings = list(_sessions.steps(traffic, seed)), [], []
     for step in steps:
         props = {"url": step.url, "ref": step.ref}

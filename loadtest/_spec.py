@@ -38,7 +38,8 @@ class Traffic(Struct, frozen=True, forbid_unknown_fields=True):
     ``key_skew``: the share of all sessions that belong to one single hot user, over and above Zipf.
     ``batch_min_events``, ``batch_max_events``: events of one SDK request, log-uniform between the two.
     ``visitor_share``: the share of events that visitors send one by one when visitors and SDK run together.
-    ``table_events``: how many different events are prepared; they come round again after that.
+    ``table_events``: how many different events are prepared; they come round again after that. Of large ones there are
+    fewer: no more than 64 MiB of them are kept in memory.
     """
 
     event_mix: Annotated[tuple[tuple[_EventType, _Weight], ...], Meta(min_length=1, max_length=1_000)] = (

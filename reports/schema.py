@@ -50,8 +50,42 @@ class Variant(Struct, frozen=True):
     settings: dict[str, str] = {}
 
 
+class Program(Struct, frozen=True):
+    """A program of no role, and its share of the CPU of all the machine's cores over the window."""
+
+    name: str
+    share: float
+
+
+class Disturbance(Struct, frozen=True):
+    """Shares of all the machine's cores over the window that went to programs of no role, and to the host.
+
+    ``programs``: the few that used most, the busiest first. Empty in a bundle that was written before they were named.
+    """
+
+    other_programs: float = 0.0
+    stolen: float = 0.0
+    programs: list[Program] = []
+
+    @property
+    def total(self) -> float:
+        """Both together."""
+        return self.other_programs + self.stolen
+
+
+class Spell(Struct, frozen=True):
+    """A time at which others used the machine, and what was done: ``waited``, ``went on`` or ``stopped``."""
+
+    at: str
+    then: str
+    found: Disturbance
+
+
 class Manifest(Struct, frozen=True, kw_only=True):
-    """manifest.json: what was to be measured, with what, on what."""
+    """manifest.json: what was to be measured, with what, on what.
+
+    ``stopped``: why the run ended before its time. ``busy``: when others used the machine.
+    """
 
     schema_version: int
     run_id: str
@@ -59,6 +93,8 @@ class Manifest(Struct, frozen=True, kw_only=True):
     command: str = ""
     started_at: str = ""
     finished_at: str | None = None
+    stopped: str | None = None
+    busy: tuple[Spell, ...] = ()
     matrix: Matrix = Matrix()
     bounds: dict[str, Any] = {}
     changed_bounds: tuple[str, ...] = ()
@@ -146,29 +182,6 @@ class Cohort(Struct, frozen=True):
     name: str
     delivery_latency_ms: float
     stages_ms: dict[str, float]
-
-
-class Program(Struct, frozen=True):
-    """A program of no role, and its share of the CPU of all the machine's cores over the window."""
-
-    name: str
-    share: float
-
-
-class Disturbance(Struct, frozen=True):
-    """Shares of all the machine's cores over the window that went to programs of no role, and to the host.
-
-    ``programs``: the few that used most, the busiest first. Empty in a bundle that was written before they were named.
-    """
-
-    other_programs: float = 0.0
-    stolen: float = 0.0
-    programs: list[Program] = []
-
-    @property
-    def total(self) -> float:
-        """Both together."""
-        return self.other_programs + self.stolen
 
 
 class Probe(Struct, frozen=True):

@@ -14,7 +14,7 @@ from reports import answer, breaking, formats, undecided
 from reports.answer import Row
 from reports.bundle import Bundle, Repeat
 from reports.cells import Cell
-from reports.schema import Audit
+from reports.schema import Audit, Manifest
 
 DISTURBED = 0.05
 """Share of the machine's CPU that went to what is not of the run: from here on the reader is told."""
@@ -156,7 +156,10 @@ def _evidence(cells: Sequence[Cell], cores_there: float) -> tuple[str, ...]:
 def _left_open(bundle: Bundle, cells: Sequence[Cell]) -> tuple[str, ...]:
     """Say what keeps the run from an answer: it did not end, or cells lack valid repeats."""
     said = []
-    if bundle.manifest.status != "complete":
+    if bundle.manifest.stopped:
+        why = bundle.manifest.stopped
+        said.append(f"The run was stopped: {why}. The report covers the repeats that were finished.")
+    elif bundle.manifest.status != "complete":
         said.append(_UNFINISHED.get(bundle.manifest.status, f"The run's status is {bundle.manifest.status}."))
     open_cells = undecided.cells(bundle, cells)
     same: dict[str, list[str]] = {}
@@ -175,9 +178,20 @@ _UNFINISHED = {
 }
 
 
+def _went_on(manifest: Manifest) -> list[str]:
+    """Say that the bench went on on a busy machine, and who used it most; nothing if it did not."""
+    spells = [each.found for each in manifest.busy if each.then == "went on"]
+    if not spells:
+        return []
+    most = max(spells, key=lambda each: each.total)
+    named = ", ".join(f"{each.name} {each.share:.0%}" for each in most.programs)
+    text = f"The machine was busy and the bench went on all the same: others used {most.total:.0%} of its CPU"
+    return [f"{text} ({named})." if named else f"{text}."]
+
+
 def _cautions(bundle: Bundle, cells: Sequence[Cell]) -> tuple[str, ...]:
     manifest = bundle.manifest
-    found = []
+    found = _went_on(manifest)
     void = sum(cell.void_attempts for cell in cells)
     if void:
         found.append(

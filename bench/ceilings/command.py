@@ -16,6 +16,7 @@ from rich.text import Text
 
 from bench import bundle, calibration, keeping, matrix, servers
 from bench import session as surroundings
+from bench.busy import Busy, WhenBusy
 from bench.ceilings import freshness, loops, pinning, summary, targets
 from bench.ceilings.freshness import Place
 from bench.ceilings.loops import Loop
@@ -24,6 +25,7 @@ from bench.ceilings.result import BareLoop, Ceilings, Held, Interval
 from bench.ceilings.session import Asked
 from bench.environment import describe, with_servers
 from bench.matrix import Bounds
+from bench.onlyone import alone
 from bench.plan import SERVERS_START_AND_STOP_S, duration
 from bench.result import Calibration
 from loadtest._spec import Traffic
@@ -40,7 +42,8 @@ _HEADS = ("bare loop", "events/s", "95% interval", "CPU-s", "and of", "p99, ms")
 class Wanted:
     """What the user asked for. ``matrix``: whose traffic is measured; empty: the default traffic.
 
-    ``parts``: our own parts too. ``only``: the names of the loops and parts to measure; empty: all.
+    ``parts``: our own parts too. ``only``: the names of the loops and parts to measure; empty: all. ``when_busy``: what
+    is done where others use the machine.
     """
 
     rounds: int
@@ -48,6 +51,7 @@ class Wanted:
     parts: bool = False
     only: tuple[str, ...] = ()
     json: Path | None = None
+    when_busy: WhenBusy = "stop"
 
 
 def run(wanted: Wanted, base: Settings, *, local: bool) -> None:
@@ -55,6 +59,7 @@ def run(wanted: Wanted, base: Settings, *, local: bool) -> None:
 
     Raises:
         UsageError: the file cannot be written, or there is no such matrix.
+        BusyError: others use the machine.
         MissingPartError: Kafka or MongoDB cannot be had.
         TidemarkError: a loop could not be measured.
     """
@@ -71,6 +76,7 @@ def run(wanted: Wanted, base: Settings, *, local: bool) -> None:
     with (
         surroundings.logged(logs),
         surroundings.terminate_like_interrupt(),
+        alone("ceilings", Busy(wanted.when_busy, bounds.disturbed_share, console.print, lambda *_: None)),
         servers.at_hand(base, logs, console.print, local=local) as started,
     ):
         here = with_servers(describe(), started.versions)

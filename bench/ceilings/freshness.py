@@ -11,7 +11,7 @@ from aiokafka.errors import KafkaError
 from msgspec import structs
 from pymongo.errors import PyMongoError
 
-from bench import keeping
+from bench import keeping, marks
 from bench.ceilings import session, summary
 from bench.ceilings.result import Ceilings
 from bench.ceilings.session import Asked
@@ -104,7 +104,8 @@ async def measure(
     """
     began_s = time.monotonic()
     try:
-        repeats = await session.measure(asked, place.servers, logs, on_progress)
+        async with marks.marked(place.servers.settings, "ceilings", on_progress) as mark:
+            repeats = await session.measure(asked, place.servers, logs, on_progress, mark.prefix)
     except (KafkaError, PyMongoError, TimeoutError) as error:
         raise RepeatError(f"the ceilings could not be measured: {type(error).__name__}: {error}") from error
     found = summary.conclude(

@@ -10,7 +10,6 @@ import asyncio
 import contextlib
 import os
 import random
-import secrets
 import shutil
 import sys
 import tempfile
@@ -75,11 +74,12 @@ def order(asked: Asked) -> tuple[tuple[int, Loop], ...]:
 
 
 async def measure(
-    asked: Asked, servers: Servers, logs: Path, on_progress: Callable[[str], None]
+    asked: Asked, servers: Servers, logs: Path, on_progress: Callable[[str], None], prefix: str
 ) -> dict[str, list[LoopRepeat]]:
     """Measure every loop in every round; give the repeats by the loop's name, in the order of the rounds.
 
-    Void ones are among them. What the processes print goes to ``logs``. Nothing is left on the servers.
+    Void ones are among them. What the processes print goes to ``logs``. Nothing is left on the servers, where all names
+    begin with ``prefix``.
 
     Raises:
         TidemarkError, KafkaError, PyMongoError: a loop could not be measured.
@@ -90,7 +90,7 @@ async def measure(
     async with contextlib.AsyncExitStack() as stack:
         folder = Path(tempfile.mkdtemp(prefix="ceilings-", dir=logs))
         stack.callback(shutil.rmtree, folder, ignore_errors=True)
-        bench = _Bench(servers, asked.traffic, folder, logs, f"tidemark-ceilings-{secrets.token_hex(4)}")
+        bench = _Bench(servers, asked.traffic, folder, logs, f"{prefix}ceilings")
         to_read = max((loop.events for loop in asked.loops if loop.kind == loops.CONSUME), default=0)
         if to_read:
             on_progress("filling the topics that are to be read")

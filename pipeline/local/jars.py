@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import os
 import shutil
@@ -31,6 +32,10 @@ _DOWNLOADS_AT_ONCE = 4
 _DOWNLOAD_TIMEOUT_S = 30
 _REPORT_EVERY_S = 1.0
 _MEGABYTE = 1e6
+
+
+# What a folder says that takes no more; a network never does.
+LOCAL_TROUBLE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR)
 
 
 class Pin(Struct, frozen=True):
@@ -64,6 +69,12 @@ def cache_folder(cache_dir: str) -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "tidemark"
 
 
+def unusable(cache: Path, error: OSError) -> MissingPartError:
+    """Say that nothing can be written into the cache folder, and what to do."""
+    remedy = "make room there or make it writable, or name another folder in PIPELINE_LOCAL_CACHE_DIR"
+    return MissingPartError(f"the cache folder {cache} cannot be written ({error.strerror}): {remedy}")
+
+
 def kafka_jars(cache: Path, on_progress: Callable[[str], None], pins: tuple[Pin, ...] = ()) -> tuple[Path, ...]:
     """Give the broker's jars, each one verified; fetch them if one is missing or is not what it was.
 
@@ -88,8 +99,10 @@ def _jars(folder: Path, what: str, pins: tuple[Pin, ...], on_progress: Callable[
     if any(_fault(folder / pin.file_name, pin) for pin in pins):
         try:
             _fetch(folder, what, pins, on_progress)
-        # jgo raises RuntimeError for what no repository has; requests' errors are OSErrors.
+        # jgo raises RuntimeError for what no repository has; requests' errors are OSErrors, and have no number.
         except (OSError, RuntimeError) as error:
+            if isinstance(error, OSError) and error.errno in LOCAL_TROUBLE:
+                raise unusable(folder.parent, error) from error
             message = f"{what} cannot be downloaded: {error}. Mend the network (proxies are read from the environment) and try again, or {WAYS_OUT}"  # noqa: E501
             raise MissingPartError(message) from error
     return tuple(folder / pin.file_name for pin in pins)
@@ -100,7 +113,7 @@ def _fault(path: Path, pin: Pin) -> str:
     try:
         with path.open("rb") as file:
             found = hashlib.file_digest(file, "sha256").hexdigest()
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return "is missing"
     return "" if found == pin.sha256 else f"has the SHA-256 {found}, and {pin.sha256} is pinned in {PINS_PATH.parent}"
 

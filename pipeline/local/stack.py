@@ -15,7 +15,7 @@ from msgspec import Struct
 from pipeline.errors import MissingPartError, ProcessFailedError
 from pipeline.local import agent, mongodb
 from pipeline.local import kafka as broker
-from pipeline.local.jars import KAFKA_VERSION, agent_jar, cache_folder, kafka_jars
+from pipeline.local.jars import KAFKA_VERSION, agent_jar, cache_folder, kafka_jars, unusable
 from pipeline.local.parts import Program, find_java, find_mongod
 from pipeline.local.ports import HOST, claim, free_port
 from pipeline.local.process import ChildProcess
@@ -220,8 +220,11 @@ class LocalStack:
         else:
             # Beside the cache and not among the system's temporary files, which many systems keep in
             # memory: a journal there would cost nothing, and no measurement would mean anything.
-            cache.mkdir(parents=True, exist_ok=True)
-            folder = Path(tempfile.mkdtemp(prefix=f"{server}-data-", dir=cache))
+            try:
+                cache.mkdir(parents=True, exist_ok=True)
+                folder = Path(tempfile.mkdtemp(prefix=f"{server}-data-", dir=cache))
+            except OSError as error:
+                raise unusable(cache, error) from error
         self._made.append(folder)
         return folder
 

@@ -24,6 +24,7 @@ EVENTS = {"insert-2": 20_000, "consume-decoded": 60_000, "produce-single": 6_000
 EVENTS |= {"handler-batches-8": 20_000}
 PARTS = {"worker-1": 20_000, "worker-2-apart": 20_000, "api-batches-8": 20_000, "generator-50k": 10_000}
 
+PREFIX = "tidemark-"  # of all names on the servers
 ALL_COUNT = Bounds(disturbed_share=1.0)  # whatever else this machine does
 
 
@@ -60,7 +61,7 @@ def children() -> set[int]:
 def test_every_kind_of_loop_measures_its_events_and_leaves_nothing(ours: Servers, tmp_path: Path) -> None:
     before, said = children(), []
     asked = Asked(tuple(small(name) for name in EVENTS), 1, Traffic(), ALL_COUNT)
-    found = asyncio.run(session.measure(asked, ours, tmp_path / "logs", said.append))
+    found = asyncio.run(session.measure(asked, ours, tmp_path / "logs", said.append, PREFIX))
     for name, events in EVENTS.items():
         [repeat] = found[name]
         low, high = 0.75 * events, 1.05 * events  # what is not the warm-up, in whole batches
@@ -81,7 +82,7 @@ def test_every_kind_of_loop_measures_its_events_and_leaves_nothing(ours: Servers
 def test_our_parts_are_measured_alone_as_they_are_in_a_cell_and_leave_nothing(ours: Servers, tmp_path: Path) -> None:
     before = children()
     asked = Asked(tuple(small(name) for name in PARTS), 1, Traffic(), ALL_COUNT)
-    found = asyncio.run(session.measure(asked, ours, tmp_path / "logs", print))
+    found = asyncio.run(session.measure(asked, ours, tmp_path / "logs", print, PREFIX))
     [worker], [beside], [api], [generator] = (found[name] for name in PARTS)
     # From the warm-up until 90%, in whole batches of which the first comes with the warm-up.
     for drained in (worker, beside):
@@ -105,6 +106,6 @@ def test_a_loop_that_fails_is_named_with_its_words_and_leaves_nothing(ours: Serv
     nobody = Servers(ours.settings, {"mongodb": [2**22 + 1]}, {})
     asked = Asked((small("insert-2"),), 1, Traffic())
     with pytest.raises(RepeatError, match=r"insert-2 ended with exit code 3(.|\n)*has ended"):
-        asyncio.run(session.measure(asked, nobody, tmp_path, print))
+        asyncio.run(session.measure(asked, nobody, tmp_path, print, PREFIX))
     assert collections(ours) == set()
     assert "has ended" in (tmp_path / "insert-2.log").read_text()

@@ -176,3 +176,16 @@ def test_the_expected_document_is_that_of_the_seed() -> None:
     assert "ref" not in document["props"]
     low = _identity.id_low(_identity.pack(RUN, 3, 12))
     assert document["_id"] == ObjectId((1_700_000_000).to_bytes(4, "big") + low.to_bytes(8, "big"))
+
+
+def test_what_a_ledger_that_is_not_whole_does_not_have_is_no_finding(tmp_path: Path) -> None:
+    """The generator was killed: its last events are stored, and nothing says that they were sent."""
+    write_ledger(tmp_path, [(0, 4, Outcome.ACCEPTED)], closed=False)
+    write_deliveries(tmp_path / "worker-1.log", [0, 1, 2, 3])
+    path = tmp_path / "worker-1.log"
+    found = documents([1] * 4, foreign=26, strangers=("a1",))
+    logs = deliveries.load([path], [deliveries.assignment(path)])
+    verdict = audit.judge(offered.load(tmp_path), 30, logs, found, Leftovers(NONE, NONE))
+    assert verdict.findings == ()
+    assert verdict.audit.foreign == 26
+    assert any("did not close its ledger: 26 documents are of no event in it" in each for each in verdict.reasons)

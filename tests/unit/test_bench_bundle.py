@@ -8,8 +8,8 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from bench import bundle
-from bench.errors import BundleError
+from bench import bundle, storage
+from bench.errors import BundleError, StorageError
 from bench.result import Audit, Result, is_finished
 
 
@@ -105,3 +105,33 @@ def test_a_table_is_there_whole_or_not_at_all(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="length"):
         bundle.write_table(path, {"a": [1], "b": [0.5, 1.5]})
     assert pq.read_table(path).num_rows == 2
+
+
+def test_a_number_that_json_has_no_word_for_is_never_written(held: bundle.Bundle) -> None:
+    partial = held.start_repeat("drain-p1-c1", 1, 1)
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        held.finish_repeat(partial, result(throughput_events_per_s=float("inf")))
+    assert list(held.results()) == []
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device that is always full")
+def test_a_full_folder_is_named_with_what_to_do_and_nothing_half_written_stays(held: bundle.Bundle) -> None:
+    halfway = held.path / "capacity.json.writing"
+    halfway.symlink_to("/dev/full")
+    with pytest.raises(StorageError, match=r"is full.*make room there") as refused, storage.explained(held.path):
+        bundle.write_json(held.path / "capacity.json", Audit())
+    assert refused.value.exit_code == 2
+    assert not halfway.is_symlink()
+
+
+def test_a_folder_with_hardly_any_room_left_takes_no_repeat(
+    held: bundle.Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(storage, "LEAST_FREE_BYTES", 1 << 62)
+    with pytest.raises(StorageError, match="is full"):
+        storage.expect_room(held.path)
+
+
+def test_what_is_no_matter_of_the_folder_stays_what_it_is(held: bundle.Bundle) -> None:
+    storage.expect_room(held.path, ConnectionRefusedError(111, "refused"))
+    storage.expect_room(held.path, PermissionError(13, "denied", "/usr/bin/java"))

@@ -273,7 +273,7 @@ class TestReplacing:
 
         monkeypatch.setattr(session._Bench, "repeat", repeat)
         asked = Asked((next(loop for loop in loops.every(2) if loop.name == "insert-2"),), 1, Traffic())
-        return asyncio.run(session.measure(asked, place().servers, tmp_path, print))["insert-2"]
+        return asyncio.run(session.measure(asked, place().servers, tmp_path, print, "x-"))["insert-2"]
 
     def test_a_void_repeat_is_replaced_at_most_twice(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         def valid(*stolen: float) -> list[bool]:

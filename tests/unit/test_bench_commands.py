@@ -105,6 +105,29 @@ def test_ceilings_refuses_what_it_cannot_use_before_it_measures(given: tuple[str
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.parametrize(
+    "given",
+    [
+        ("plan", "quick", "--max-minutes", "inf"),
+        ("run", "smoke", "--max-minutes", "nan"),
+        ("advise", "x", "--target", "inf"),
+        ("compare", "x", "y", "--floor", "inf%"),
+    ],
+)
+def test_no_option_takes_a_number_that_is_infinite_or_none(given: tuple[str, ...]) -> None:
+    done = bench(*given)
+    assert done.returncode == 2
+    assert "give a number, neither infinite nor NaN" in done.stderr
+
+
+def test_plan_refuses_a_write_concern_that_one_node_cannot_meet(tmp_path: Path) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_text('name = "mine"\n[[cells]]\nkind = "drain"\nfixed = { write_concern = "99" }\n')
+    done = bench("plan", str(path))
+    assert done.returncode == 2
+    assert "mine.toml:4: write_concern = '99' waits for 99 nodes, and 1 node holds data there" in done.stderr
+
+
 def test_both_servers_from_a_settings_file_are_the_user_s_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in (KAFKA, MONGO):
         monkeypatch.delenv(name, raising=False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from itertools import pairwise
 
 import bson
@@ -94,13 +95,26 @@ def test_documents_are_known_without_decoding_them(monkeypatch) -> None:
     assert scanned(spec_of(), stored(spec_of())).compared == 1400
 
 
-def test_documents_too_large_to_be_kept_in_memory_are_compared_one_by_one(monkeypatch) -> None:
-    monkeypatch.setattr(expected, "_MOST_TEMPLATE_BYTES", 512 * 256 - 1)
-    assert not Expected(offered(spec_of()), spec_of()).has_bson(np.arange(1400)).any()
-    found = stored(spec_of())
-    found[7]["user_id"] = "somebody else"
-    told = scanned(spec_of(), found)
-    assert (told.compared, told.differing) == (1400, 1)
+@pytest.mark.parametrize("payload_bytes", [256, 60_000])
+def test_what_is_kept_to_compare_with_does_not_grow_with_the_size_of_documents(payload_bytes: int) -> None:
+    traffic = Traffic(table_events=2_048, payload_bytes=payload_bytes)
+    table = Content(traffic, 4, 0).table
+    tracemalloc.start()
+    try:
+        before, _ = tracemalloc.get_traced_memory()
+        templates = expected._Templates(table)
+        after, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    documents_bytes = int(templates._lengths.sum())
+    assert after - before < 2_048 * 2_000, f"{after - before} bytes for documents of {documents_bytes}"
+
+
+def test_of_large_events_fewer_are_prepared_so_that_all_of_them_stay_in_memory() -> None:
+    table = Content(Traffic(payload_bytes=60_000), 1, 1).table
+    assert 1_000 < len(table.steps) < 1_200
+    assert int(table.lengths.sum()) <= 1 << 26
+    assert len(Content(Traffic(), 1, 1).table.steps) == Traffic().table_events
 
 
 @pytest.mark.parametrize(

@@ -282,3 +282,42 @@ def test_too_many_cells_are_refused_before_they_are_made() -> None:
     line, text = only_problem_of(f'[[cells]]\nkind = "drain"\naxes = {{ partitions = [{many}], consumers = [{many}] }}')
     assert line == 2
     assert "3481 cells, more than 1000" in text
+
+
+@pytest.mark.parametrize(
+    ("top", "cells", "line", "name"),
+    [
+        (
+            'name = "mine"\n[bounds]\nschedule_delay_p99_ms = inf',
+            "[[cells]]\nkind = 'drain'",
+            3,
+            "schedule_delay_p99_ms",
+        ),
+        ('name = "mine"\n[traffic]\nkey_skew = nan', "[[cells]]\nkind = 'drain'", 3, "key_skew"),
+        ('name = "mine"', "[[cells]]\nkind = 'drain'\nfixed = { event_mix = { page_view = inf } }", 4, "page_view"),
+        ('name = "mine"', "[[cells]]\nkind = 'drain'\nfixed = { event_mix = { page_view = 1e308 } }", 4, "page_view"),
+        ('name = "mine"', "[[cells]]\nkind = 'steady'\noffered_load = 1e999", 4, "offered_load"),
+        ('name = "mine"', "[[cells]]\nkind = 'drain'\naxes = { key_skew = [0.0, -inf] }", 4, "key_skew"),
+    ],
+)
+def test_no_number_is_infinite_or_none(top: str, cells: str, line: int, name: str) -> None:
+    at, text = only_problem_of(cells, top)
+    assert at == line
+    assert text.startswith(f"{name} = ")
+
+
+@pytest.mark.parametrize("name", ["..", ".", "-x", "a" * 61, "a/b", "a\\n", ""])
+def test_a_name_that_makes_no_folder_is_refused_with_its_line(name: str) -> None:
+    line, text = only_problem_of(DRAIN, f'# mine\nname = "{name}"')
+    assert line == 2
+    assert text.startswith("name = ")
+
+
+@pytest.mark.parametrize(("nodes", "taken"), [(1, False), (2, False), (3, True), (None, True)])
+def test_a_write_concern_of_more_nodes_than_there_are_is_refused_with_its_line(nodes: int | None, taken: bool) -> None:  # noqa: FBT001 - pytest's way
+    text = 'name = "mine"\n[[cells]]\nkind = "drain"\naxes = { write_concern = ["1", "3"] }'
+    if taken:
+        assert len(matrix.parse(text, "mine.toml", nodes=nodes).cells) == 2
+        return
+    with pytest.raises(MatrixError, match=r"mine.toml:4: write_concern = '3' waits for 3 nodes"):
+        matrix.parse(text, "mine.toml", nodes=nodes)

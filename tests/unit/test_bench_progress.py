@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import re
 from collections.abc import Sequence
 from pathlib import Path
+from typing import cast
 
 import pytest
 from rich.console import Console
 
 from bench import matrix, plan, progress
+from bench.course import Course
+from bench.leftovers import GroupPosition, GroupWatch
 from bench.plan import PlannedRepeat
 from bench.progress import Display
 from bench.result import Audit, Percentiles, Result
+from loadtest._spec import LoadSpec
 
 ORDER = plan.order(matrix.load(Path(__file__).with_name("data") / "grid.toml"))
 
@@ -71,6 +76,23 @@ def result_of(
 def left_of(order: Sequence[PlannedRepeat]) -> str:
     """How long these are expected to take, in words."""
     return plan.duration(plan.expected_s(order))
+
+
+class Group:
+    """A group whose position is made up: how far it is, is all that is asked."""
+
+    async def position(self) -> GroupPosition:
+        return GroupPosition(written=700, committed=600)
+
+
+@pytest.mark.parametrize("load", [None, LoadSpec(offered_load_events_per_s=1.0, duration_s=1.0)])
+def test_never_more_events_are_shown_as_accepted_than_as_offered(load: LoadSpec | None) -> None:
+    """Arrivals are uneven, and the witness sends too: more may be accepted than are due at the mean rate."""
+    screen = Screen(terminal=False)
+    screen.display.begin(ORDER)
+    screen.display.repeat_started(ORDER[0])
+    asyncio.run(Course(screen.display).look(cast("GroupWatch", Group()), load))
+    assert "offered 700  accepted 700  stored 600" in screen.text()
 
 
 def test_without_a_terminal_each_repeat_is_two_plain_lines() -> None:

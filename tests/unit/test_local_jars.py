@@ -14,6 +14,8 @@ from jgo.maven import _core
 
 from pipeline.errors import MissingPartError
 from pipeline.local.jars import AGENT_PINS_PATH, AGENT_VERSION, Pin, agent_jar, kafka_jars, read_pins
+from pipeline.local.stack import LocalStack
+from pipeline.settings import Local
 
 JARS = {"alpha": b"one" * 1_000, "beta": b"two" * 2_000}
 
@@ -86,6 +88,20 @@ def test_a_network_that_is_away_names_the_part_and_both_ways_out(
         kafka_jars(tmp_path / "cache", print, PINS)
     for words in ("Kafka 4.3.1", "docker compose", "PIPELINE_KAFKA_BOOTSTRAP_SERVERS", "PIPELINE_MONGO_URI"):
         assert words in str(caught.value)
+
+
+@pytest.mark.usefixtures("repository")
+def test_a_cache_folder_that_cannot_be_written_is_no_matter_of_the_network(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(MissingPartError, match=r"the cache folder .* cannot be written .*PIPELINE_LOCAL_CACHE_DIR"):
+        kafka_jars(tmp_path / "file" / "cache", print, PINS)
+
+
+def test_servers_whose_data_cannot_be_written_name_the_folder(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    stack = LocalStack(Local(), logs_dir=tmp_path)
+    with pytest.raises(MissingPartError, match=r"the cache folder .* cannot be written"):
+        stack._data_folder(tmp_path / "file" / "cache", "kafka")
 
 
 def test_every_jar_of_the_broker_is_pinned_once() -> None:

@@ -6,6 +6,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from reports import bundle, cells, verdict
 from reports.verdict import Verdict
 from tests.unit.reports_bundle import Cell, Plan, write
@@ -102,6 +104,26 @@ def test_nothing_measured_is_no_success(tmp_path: Path) -> None:
     judged = judge(write(tmp_path, Plan(DRAINS, rounds=0)))
     assert (judged.level, judged.exit_code) == ("inconclusive", 4)
     assert judged.sentence.startswith("Nothing is decided: no repeat is valid")
+
+
+BUSY = {"other_programs": 0.7, "stolen": 0.1, "programs": [{"name": "burn", "share": 0.6}]}
+
+
+def test_a_run_that_was_stopped_says_why(tmp_path: Path) -> None:
+    run = write(tmp_path, Plan(DRAINS, status="interrupted", missing={("drain-c2", 3)}))
+    edit(run / "manifest.json", stopped="this machine is busy: others use 80% of its CPU: burn 60%")
+    assert any("stopped: this machine is busy" in each and "burn 60%" in each for each in judge(run).undecided)
+
+
+@pytest.mark.parametrize(("then", "told"), [("went on", True), ("waited", False)])
+def test_a_run_that_went_on_on_a_busy_machine_says_so_and_names_who_used_it(
+    tmp_path: Path,
+    then: str,
+    told: bool,  # noqa: FBT001 - pytest's way
+) -> None:
+    run = write(tmp_path, Plan(DRAINS))
+    edit(run / "manifest.json", busy=[{"at": "2026-11-22T16:00:00Z", "then": then, "found": BUSY}])
+    assert any("others used 80% of its CPU (burn 60%)" in caution for caution in judge(run).cautions) is told
 
 
 def test_changed_bounds_stand_in_the_verdict(tmp_path: Path) -> None:

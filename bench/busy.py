@@ -1,0 +1,143 @@
+"""A machine that others use: who they are, and whether to wait, to go on or to stop."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import select
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Literal
+
+from bench import usage
+from bench.errors import BusyError
+from bench.result import Disturbance, Result
+from bench.sampling import Sampler
+from bench.soundness import is_of_machine
+from bench.words import culprits
+
+WhenBusy = Literal["ask", "wait", "go-on", "stop"]
+LOOK_S = 2.5
+MOST_WAIT_S = 30 * 60.0
+ANSWER_S = 120.0
+VOID_IN_A_ROW = 2
+_SAY_EVERY_S = 60.0
+_LOOK_EVERY_S = 5.0
+_TURN_S = 0.2
+_ANSWERS: dict[str, WhenBusy] = {"w": "wait", "g": "go-on", "s": "stop"}
+
+Say = Callable[[str], None]
+Note = Callable[[Disturbance, str], None]
+
+
+async def look(length_s: float = LOOK_S) -> Disturbance:
+    """See what other programs and the host use of this machine's CPU now."""
+    sampler = Sampler(dict)
+    await asyncio.to_thread(sampler.look)
+    await asyncio.sleep(length_s)
+    await asyncio.to_thread(sampler.look)
+    first, last = sampler.samples
+    found = usage.disturbance(sampler.samples, first.at_ns, last.at_ns)
+    return found or Disturbance(0.0, 0.0)
+
+
+@dataclass
+class Busy:
+    """What is done about a busy machine. ``allowed``: the share of its CPU that others may use.
+
+    ``note`` gets what was found and what was done about it: ``waited``, ``went on`` or ``stopped``.
+    """
+
+    when: WhenBusy
+    allowed: float
+    say: Say
+    note: Note
+    look_s: float = LOOK_S
+    most_wait_s: float = MOST_WAIT_S
+    answer_s: float = ANSWER_S
+    _void_in_a_row: int = field(default=0, init=False)
+
+    async def before_all(self) -> None:
+        """Look at the machine before anything is measured; what is over after a second look does not count.
+
+        Raises:
+            BusyError: it is busy, and the run ends here.
+        """
+        found = await look(self.look_s)
+        if self._is_busy(found):
+            found = await look(self.look_s)
+        if self._is_busy(found):
+            await self._decide(found, "this machine is busy")
+
+    async def after(self, result: Result) -> None:
+        """Take a repeat in. After two attempts in a row that are void for what others did, something is done about it.
+
+        Raises:
+            BusyError: the run ends here.
+        """
+        self._void_in_a_row = self._void_in_a_row + 1 if is_of_machine(result) else 0
+        if self._void_in_a_row >= VOID_IN_A_ROW and result.disturbance is not None:
+            self._void_in_a_row = 0
+            await self._decide(result.disturbance, f"{VOID_IN_A_ROW} attempts in a row are void, this machine is busy")
+
+    def _is_busy(self, found: Disturbance) -> bool:
+        return found.other_programs + found.stolen > self.allowed
+
+    async def _decide(self, found: Disturbance, what: str) -> None:
+        share = found.other_programs + found.stolen
+        told = f"{what}: others use {share:.0%} of its CPU, at most {self.allowed:.0%} may be: {culprits(found)}"
+        then = self.when
+        if then == "ask":
+            then = await self._ask(told)
+        elif then != "stop":
+            self.say(told)
+        if then == "go-on":
+            self.when = then  # for the whole run: who was asked once is not asked again
+            self.say("going on all the same (--when-busy go-on): repeats that are disturbed are void")
+            self.note(found, "went on")
+        elif then == "wait":
+            await self._wait(found, told)
+        else:
+            self.note(found, "stopped")
+            raise BusyError(told)
+
+    async def _ask(self, told: str) -> WhenBusy:
+        """Ask at the terminal; no answer counts as stop."""
+        self.say(told)
+        self.say(f"[w]ait until it is quiet, [g]o on, or [s]top? (no answer within {self.answer_s:.0f} s: stop)")
+        deadline = time.monotonic() + self.answer_s
+        while time.monotonic() < deadline:
+            if select.select([sys.stdin], [], [], 0)[0]:
+                typed = os.read(sys.stdin.fileno(), 1_024)
+                if not typed:
+                    break
+                for line in typed.decode(errors="replace").split():
+                    if line.lower()[0] in _ANSWERS:
+                        return _ANSWERS[line.lower()[0]]
+                self.say("answer w, g or s")
+            await asyncio.sleep(_TURN_S)
+        return "stop"
+
+    async def _wait(self, found: Disturbance, told: str) -> None:
+        """Wait until the machine is quiet.
+
+        Raises:
+            BusyError: it still is not after the longest that is waited.
+        """
+        began = said = time.monotonic()
+        self.say(f"waiting until it is quiet, for at most {self.most_wait_s / 60:g} minutes")
+        while time.monotonic() - began < self.most_wait_s:
+            await asyncio.sleep(min(_LOOK_EVERY_S, self.look_s))
+            now = await look(self.look_s)
+            waited_s = time.monotonic() - began
+            if not self._is_busy(now):
+                self.say(f"it is quiet after {waited_s:.0f} s: going on")
+                self.note(found, "waited")
+                return
+            if time.monotonic() - said >= _SAY_EVERY_S:
+                said = time.monotonic()
+                self.say(f"still busy after {waited_s / 60:.0f} min, waiting: {culprits(now)}")
+        self.note(found, "stopped")
+        raise BusyError(f"{told}; it was not quiet within {self.most_wait_s / 60:g} minutes")

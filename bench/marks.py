@@ -1,0 +1,257 @@
+"""Names on the servers that nobody else has, and a mark that says whose they are: so that ``bench clean`` finds them.
+
+Everything that a run makes on the servers is called ``tidemark-<token>-...``, with a token that no other run has. The
+mark is a document in MongoDB, made before all else and removed after it: what was killed leaves it behind.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import re
+import secrets
+import socket
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import psutil
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.errors import for_code
+from aiokafka.protocol.admin import DeleteGroupsRequest
+from pymongo import MongoClient
+from pymongo.errors import PyMongoError
+
+from bench.patience import answered
+from pipeline import provision
+from pipeline.errors import MissingPartError
+from pipeline.settings import Kafka, Mongo, Settings
+
+DATABASE = "tidemark_bench"
+MARKS = "bench_runs"
+LEASE_S = 3_600.0
+_PREFIX = re.compile(r"^tidemark-([0-9a-f]{12})-")
+_DELETE_S = 20.0
+_START_S = 15.0
+_BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+
+
+@dataclass(frozen=True)
+class Mark:
+    """The mark of one run on the servers of ``settings``."""
+
+    token: str
+    settings: Settings
+
+    @property
+    def prefix(self) -> str:
+        """What every name begins with."""
+        return f"tidemark-{self.token}-"
+
+    def renew(self, length_s: float) -> None:
+        """Say that the run lives: for the next ``length_s`` at least, and an hour more."""
+        until = datetime.now(UTC) + timedelta(seconds=LEASE_S + length_s)
+        with _marks(self.settings.mongo) as marks:
+            marks.update_one({"_id": self.token}, {"$set": {"lives_until": until}})
+
+    def make(self, what: str) -> None:
+        """Leave the mark; ``what``: the run, in words."""
+        with _marks(self.settings.mongo) as marks:
+            marks.insert_one({"_id": self.token, "run": what, **_this_process()})
+        self.renew(0.0)
+
+    async def remove(self) -> None:
+        """Remove what is left under its names, then the mark."""
+        found = await leftovers(self.settings, [self.token])
+        await delete(self.settings, found)
+        with _marks(self.settings.mongo) as marks:
+            marks.delete_one({"_id": self.token})
+
+
+def new_token() -> str:
+    """Give a token that no other run has."""
+    return secrets.token_hex(6)
+
+
+@dataclass(frozen=True)
+class Left:
+    """Names on the servers that are ours."""
+
+    topics: tuple[str, ...] = ()
+    groups: tuple[str, ...] = ()
+    collections: tuple[str, ...] = ()
+
+    def __bool__(self) -> bool:
+        """Whether there are any."""
+        return bool(self.topics or self.groups or self.collections)
+
+
+async def leftovers(settings: Settings, tokens: Sequence[str] | None = None) -> Left:
+    """Find what is called as ours is, of ``tokens`` alone where they are given.
+
+    Raises:
+        MissingPartError, ProvisionError, PyMongoError: a server does not answer, or refused.
+    """
+
+    def ours(names: Iterable[str]) -> tuple[str, ...]:
+        return tuple(
+            sorted(name for name in names if (token := token_of(name)) and (tokens is None or token in tokens))
+        )
+
+    async with provision.admin_client(settings.kafka) as client:
+        topics = await client.list_topics()
+        groups = await client.list_consumer_groups()
+    collections = await asyncio.to_thread(_collections, settings.mongo)
+    return Left(ours(topics), ours(name for name, *_ in groups), ours(collections))
+
+
+def token_of(name: str) -> str:
+    """Give the token in a name; empty where it is none of ours."""
+    match = _PREFIX.match(name)
+    return match[1] if match else ""
+
+
+async def delete(settings: Settings, found: Left) -> None:
+    """Delete what was found, and wait until topics and groups are gone.
+
+    Raises:
+        MissingPartError, ProvisionError, KafkaError, PyMongoError: a server does not answer, or refused.
+    """
+    if found.topics:
+        async with provision.admin_client(settings.kafka) as client:
+            await client.delete_topics(list(found.topics))
+    for group in found.groups:
+        await delete_group(settings.kafka, group)
+    if found.collections:
+        await asyncio.to_thread(_drop, settings.mongo, found.collections)
+
+
+async def delete_group(kafka: Kafka, group_id: str) -> None:
+    """Delete a consumer group, which may have members for a moment still.
+
+    Raises:
+        MissingPartError, ProvisionError, KafkaError: Kafka does not answer, or the group is in use.
+    """
+
+    async def once() -> None:
+        async with provision.admin_client(kafka) as client:
+            await _delete_group(client, group_id)
+
+    await answered(once, patience_s=_DELETE_S)
+
+
+async def _delete_group(client: AIOKafkaAdminClient, group_id: str) -> None:
+    coordinator = await client.find_coordinator(group_id)
+    # aiokafka has the request, and no method for it.
+    response = await client._send_request(DeleteGroupsRequest([group_id]), coordinator)  # noqa: SLF001
+    for name, code in response.results:
+        error = for_code(code)
+        if code and error.__name__ != "GroupIdNotFound":
+            raise error(f"the consumer group {name} was not deleted")
+
+
+@dataclass(frozen=True)
+class Living:
+    """A mark as found: what it says of its run, and whether that lives."""
+
+    token: str
+    run: str
+    where: str
+    lives: bool
+
+
+def found_marks(mongo: Mongo) -> tuple[Living, ...]:
+    """Give every mark on a server.
+
+    Raises:
+        PyMongoError: it does not answer, or refused.
+    """
+    with _marks(mongo) as marks:
+        return tuple(_living(each) for each in marks.find())
+
+
+def forget(mongo: Mongo, tokens: Sequence[str]) -> None:
+    """Remove marks; raises PyMongoError."""
+    with _marks(mongo) as marks:
+        marks.delete_many({"_id": {"$in": list(tokens)}})
+
+
+def _living(mark: dict[str, Any]) -> Living:
+    here = _this_process()
+    where = f"process {mark.get('pid')} on {mark.get('host')}"
+    if (mark.get("host"), mark.get("boot")) == (here["host"], here["boot"]):
+        lives = _runs(mark.get("pid"), mark.get("began"))
+    else:
+        until = mark.get("lives_until")
+        lives = isinstance(until, datetime) and until > datetime.now(UTC)
+    return Living(str(mark["_id"]), str(mark.get("run", "")), where, lives)
+
+
+def _runs(pid: object, began: object) -> bool:
+    if not isinstance(pid, int) or not isinstance(began, float):
+        return False
+    try:
+        return abs(psutil.Process(pid).create_time() - began) < 1.0
+    except psutil.Error:
+        return False
+
+
+def _this_process() -> dict[str, Any]:
+    boot = _BOOT_ID.read_text().strip() if _BOOT_ID.exists() else str(psutil.boot_time())
+    began = psutil.Process().create_time()
+    return {"host": socket.gethostname(), "boot": boot, "pid": os.getpid(), "began": began}
+
+
+@contextlib.contextmanager
+def _client(mongo: Mongo) -> Iterator[MongoClient[dict[str, Any]]]:
+    bound_ms = mongo.timeout_ms
+    with MongoClient[dict[str, Any]](
+        mongo.uri, serverSelectionTimeoutMS=bound_ms, socketTimeoutMS=bound_ms, tz_aware=True
+    ) as client:
+        yield client
+
+
+@contextlib.contextmanager
+def _marks(mongo: Mongo) -> Iterator[Any]:
+    with _client(mongo) as client:
+        yield client[DATABASE][MARKS]
+
+
+def _collections(mongo: Mongo) -> list[str]:
+    with _client(mongo) as client:
+        return client[DATABASE].list_collection_names()
+
+
+def _drop(mongo: Mongo, names: Sequence[str]) -> None:
+    with _client(mongo) as client:
+        for name in names:
+            client[DATABASE].drop_collection(name)
+
+
+@contextlib.asynccontextmanager
+async def marked(settings: Settings, what: str, on_left: Callable[[str], None]) -> AsyncIterator[Mark]:
+    """Have a mark on the servers for the block, and names that nobody else has.
+
+    ``on_left``: told where something may be left there.
+
+    Raises:
+        MissingPartError: MongoDB does not answer, or may not be written.
+    """
+    mark = Mark(new_token(), settings)
+    try:
+        await answered(lambda: asyncio.to_thread(mark.make, what), patience_s=_START_S)
+    except PyMongoError as error:
+        where = f"MongoDB at {settings.mongo.shown_uri}"
+        remedy = "start it, or let this user write to the database " + DATABASE
+        said = str(error).partition(" (configured")[0]  # and then all that the client is set to
+        raise MissingPartError(f"{where} cannot be used ({said}): {remedy}") from error
+    try:
+        yield mark
+    finally:
+        try:
+            await mark.remove()
+        except Exception as error:  # noqa: BLE001 - what ended the block is the news, and not this
+            on_left(f"something may be left on the servers ({error}): remove it with ./tidemark bench clean")

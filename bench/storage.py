@@ -1,0 +1,69 @@
+"""A folder that takes no more: full, over its quota, or read-only."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+from bench.errors import StorageError
+
+LEAST_FREE_BYTES = 32 * 1024 * 1024
+"""With less room left, what a repeat's processes wrote may be cut short, and what they say is not taken."""
+_REASONS = {
+    errno.ENOSPC: "is full",
+    errno.EDQUOT: "is full: the quota is used up",
+    errno.EROFS: "is read-only",
+    errno.EACCES: "may not be written",
+    errno.EPERM: "may not be written",
+}
+
+
+def expect_room(folder: Path, error: BaseException | None = None) -> None:
+    """Refuse to go on where ``folder`` has hardly any room left, or ``error`` says that it takes no more.
+
+    Raises:
+        StorageError: it is so.
+    """
+    while error is not None:
+        if isinstance(error, OSError) and _is_of(folder, error):
+            raise StorageError(_told(error, folder)) from error
+        error = error.__cause__
+    if shutil.disk_usage(folder).free < LEAST_FREE_BYTES:
+        raise StorageError(_told(OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)), folder))
+
+
+@contextlib.contextmanager
+def explained(folder: Path) -> Iterator[None]:
+    """Turn what the system says of a full or read-only ``folder`` into what to do about it.
+
+    Raises:
+        StorageError: in place of an OSError of that kind.
+    """
+    try:
+        yield
+    except OSError as error:
+        if not _is_of(folder, error):
+            raise
+        raise StorageError(_told(error, folder)) from error
+
+
+def _is_of(folder: Path, error: OSError) -> bool:
+    """Whether it says that ``folder`` takes no more; a full disk is told of by many a call without a file's name."""
+    if error.errno in (errno.EACCES, errno.EPERM):
+        return bool(error.filename) and Path(os.fsdecode(error.filename)).absolute().is_relative_to(folder.absolute())
+    return error.errno in _REASONS
+
+
+def _told(error: OSError, folder: Path) -> str:
+    where = Path(os.fsdecode(error.filename)) if error.filename else folder
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        free = "" if not folder.exists() else f" ({shutil.disk_usage(folder).free / 1e6:,.0f} MB are free)"
+        remedy = "make room there"
+    else:
+        free, remedy = "", "make it writable, or choose another folder with --out"
+    what = folder if where.absolute() == folder.absolute() else f"{where} cannot be written: {folder}"
+    return f"{what} {_REASONS[error.errno or errno.ENOSPC]}{free}: {remedy}"

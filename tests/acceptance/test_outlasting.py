@@ -1,0 +1,101 @@
+"""The bench outlives what its system outlives; what it cannot outlive it names, and can be resumed."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import psutil
+import pytest
+
+from pipeline.local.stack import LocalStack
+from pipeline.settings import Local
+
+OPEN = "[bounds]\ndisturbed_share = 1.0\nschedule_delay_p99_ms = 60000\n"  # how busy the machine is is no matter here
+DRAIN = '[[cells]]\nkind = "drain"\nfixed = { partitions = 1, consumers = 1 }\nevents = 20_000\n'
+STEADY = (
+    '[[cells]]\nkind = "steady"\nfixed = { partitions = 1, consumers = 1 }\nwarmup_s = 1\nduration_s = 8\n'
+    "offered_load = 200\n"
+)
+HEAD = f'name = "outlasting"\nrounds = 1\n{OPEN}'
+
+
+def wait_for(condition: Callable[[], bool], what: str) -> None:
+    deadline = time.monotonic() + 90
+    while not condition():
+        assert time.monotonic() < deadline, f"waited in vain until {what}"
+        time.sleep(0.05)
+
+
+def working(runs) -> bool:
+    """Whether a worker of the first attempt has begun to store."""
+    logs = list(runs.folder.glob("runs/*/cells/*/1.partial/worker-1.log"))
+    return any(log.stat().st_size > 500 for log in logs)
+
+
+@pytest.mark.parametrize("server", ["kafka", "mongod"])
+def test_a_repeat_during_which_a_server_is_away_for_a_while_is_audited(
+    runs,
+    server: str,
+    tmp_path: Path,
+    parts_are_there: None,  # noqa: ARG001 - asked for what it skips
+) -> None:
+    with LocalStack(Local(), logs_dir=tmp_path / "servers") as stack:
+        runs.environment |= {
+            "PIPELINE_KAFKA_BOOTSTRAP_SERVERS": stack.kafka_bootstrap_servers,
+            "PIPELINE_MONGO_URI": stack.mongo_uri,
+        }
+        out = str(runs.folder / "runs")
+        bench = runs.start("run", runs.matrix(HEAD + STEADY), "--ceilings", "never", "--out", out)
+        wait_for(lambda: working(runs) or bench.poll() is not None, "a worker stores")
+        victim = stack.kafka if server == "kafka" else stack.mongod
+        victim.kill()
+        time.sleep(2)
+        victim.start()
+        bench.wait(timeout=200)
+    first = runs.results()[0]
+    assert "the repeat broke down before it could be measured" not in first["reasons"], runs.output
+    audit = first["audit"]
+    assert audit["accepted"] == audit["stored_accepted"] + audit["dead_lettered"] + audit["undrained"] + audit["lost"]
+    assert audit["accepted"] > 0
+    assert (audit["lost"], audit["stored_twice"]) == (0, 0)
+
+
+def test_a_server_of_its_own_that_dies_is_named_and_the_run_can_be_resumed(
+    runs,
+    parts_are_there: None,  # noqa: ARG001 - as above
+) -> None:
+    for name in ("PIPELINE_KAFKA_BOOTSTRAP_SERVERS", "PIPELINE_MONGO_URI"):
+        runs.environment.pop(name)
+    out = str(runs.folder / "runs")
+    bench = runs.start("run", runs.matrix(HEAD + DRAIN + STEADY), "--ceilings", "never", "--out", out)
+    wait_for(lambda: bool(list(runs.folder.glob("runs/*/cells/*/1.partial"))) or bench.poll() is not None, "it runs")
+    (mongod,) = [each for each in psutil.Process(bench.pid).children(recursive=True) if each.name() == "mongod"]
+    mongod.kill()
+    assert bench.wait(timeout=200) == 2, runs.output
+    assert "mongod, which was started for this run, ended with exit code -9" in runs.output
+    assert "logs/mongod.log, which ends with" in runs.output
+    told = json.loads((runs.run_dir / "manifest.json").read_text())
+    assert told["status"] == "interrupted"
+    assert told["stopped"].startswith("mongod, which was started for this run")
+    assert runs.results() == []
+    assert runs.run("resume", str(runs.run_dir)) in (0, 1), runs.output
+    assert len(runs.results()) >= 2
+
+
+def test_a_killed_run_is_resumed_under_other_names_and_finds_nothing_of_its_first_try(runs) -> None:
+    out = str(runs.folder / "runs")
+    bench = runs.start("run", runs.matrix(HEAD + DRAIN), "--ceilings", "never", "--out", out)
+    wait_for(lambda: working(runs) or bench.poll() is not None, "a worker stores")
+    os.kill(bench.pid, signal.SIGKILL)
+    bench.wait(timeout=100)
+    assert runs.run("resume", str(runs.run_dir)) == 0, runs.output
+    (result,) = runs.results()
+    assert (result["valid"], result["findings"]) == (True, [])
+    assert (result["audit"]["stored_twice"], result["audit"]["foreign"]) == (0, 0)
+    tokens = json.loads((runs.run_dir / "manifest.json").read_text())["tokens"]
+    assert len(set(tokens)) == 2

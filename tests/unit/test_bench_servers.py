@@ -1,0 +1,104 @@
+"""Servers that go away: for a while, which is waited for, or for good, which ends what needs them."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from aiokafka.errors import KafkaConnectionError, TopicAuthorizationFailedError
+from pymongo.errors import AutoReconnect, OperationFailure
+
+from bench.errors import DeadServerError
+from bench.patience import answered
+from bench.servers import Servers
+from pipeline.local.process import ChildProcess
+from pipeline.settings import Settings
+
+SERVER = "import time; print('disk full, ' + 'x' * 1000, flush=True); time.sleep(60)"
+LONG_S = 60.0
+
+
+@pytest.fixture
+def server(tmp_path: Path):
+    with ChildProcess("mongod", [sys.executable, "-c", SERVER], log_path=tmp_path / "mongod.log") as started:
+        started.start()
+        started.wait_for_line("disk full", LONG_S)
+        yield started
+
+
+def test_work_ends_when_a_server_of_the_run_dies_and_its_last_words_are_told(server: ChildProcess) -> None:
+    ended: list[str] = []
+
+    async def work() -> None:
+        try:
+            await asyncio.sleep(LONG_S)
+        finally:
+            ended.append("cleaned up")
+
+    async def both() -> None:
+        servers = Servers(Settings(), {}, {}, processes=(server,))
+        asyncio.get_running_loop().call_later(0.2, server.kill)
+        await servers.beside(work())
+
+    with pytest.raises(
+        DeadServerError, match=r"mongod, which was started for this run, ended with exit code -9"
+    ) as dead:
+        asyncio.run(both())
+    assert ended == ["cleaned up"]
+    assert "disk full" in str(dead.value)
+    assert max(map(len, str(dead.value).splitlines())) < 400
+    assert dead.value.exit_code == 2
+
+
+def test_what_broke_down_of_a_dead_server_is_not_blamed_on_the_system(server: ChildProcess) -> None:
+    async def work() -> None:
+        server.kill()
+        raise TimeoutError
+
+    with pytest.raises(DeadServerError):
+        asyncio.run(Servers(Settings(), {}, {}, processes=(server,)).beside(work()))
+
+
+def test_work_beside_servers_that_live_gives_what_it_gives(server: ChildProcess) -> None:
+    async def work() -> str:
+        await asyncio.sleep(0)
+        return "done"
+
+    assert asyncio.run(Servers(Settings(), {}, {}, processes=(server,)).beside(work())) == "done"
+
+
+def asked(*answers: Exception | str, patience_s: float = LONG_S) -> tuple[str, int]:
+    """Ask one who gives these answers in turn; give the answer, and how often it was asked."""
+    left = list(answers)
+
+    async def ask() -> str:
+        answer = left.pop(0) if len(left) > 1 else left[0]
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    return asyncio.run(answered(ask, patience_s=patience_s)), len(answers) - len(left)
+
+
+@pytest.mark.parametrize(
+    "trouble",
+    [KafkaConnectionError(), AutoReconnect("election"), TimeoutError(), OperationFailure("stepped down", 11602)],
+)
+def test_a_server_that_is_away_is_asked_again(trouble: Exception) -> None:
+    assert asked(trouble, trouble, "here")[0] == "here"
+
+
+@pytest.mark.parametrize("refusal", [TopicAuthorizationFailedError(), OperationFailure("not authorized", 13)])
+def test_a_server_that_refuses_is_not_asked_again(refusal: Exception) -> None:
+    began_s = time.monotonic()
+    with pytest.raises(type(refusal)):
+        asked(refusal)
+    assert time.monotonic() - began_s < LONG_S / 2
+
+
+def test_asking_again_has_an_end() -> None:
+    with pytest.raises(KafkaConnectionError):
+        asked(KafkaConnectionError(), patience_s=0.3)
