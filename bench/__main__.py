@@ -220,15 +220,15 @@ def _tell_pair(display: Display, pair: Sequence[Outcome]) -> int:
     for outcome in pair:
         display.note(f"run folder: {outcome.run_dir}")
     if pair[0].stopped is not None:
+        display.note(f"stopped: {pair[0].stopped}")
         return _stopped(pair[0])
     return EXIT_DONE if any(result.valid for result in display.results) else EXIT_INCONCLUSIVE
 
 
 def _stopped(outcome: Outcome) -> int:
-    """Say why a run was stopped and how to go on; give its exit code."""
-    console = Console(highlight=False, markup=False, soft_wrap=True)
-    console.print(f"stopped: {outcome.stopped}")
-    console.print(f"when the machine is quiet go on with: ./tidemark bench resume {_shown(outcome.run_dir)}")
+    """Say how to go on with a run that was stopped; give its exit code."""
+    go_on = f"when the machine is quiet go on with: ./tidemark bench resume {_shown(outcome.run_dir)}"
+    Console(highlight=False, markup=False, soft_wrap=True).print(go_on)
     return outcome.stopped.exit_code if outcome.stopped else EXIT_DONE
 
 
