@@ -78,7 +78,7 @@ def _run(chosen: argparse.Namespace) -> int:
             local=local,
             command=shlex.join(command),
             ceilings=chosen.ceilings,
-            when_busy=_when_busy(chosen, display.on_terminal),
+            when_busy=_when_busy(chosen),
         )
     return _finish(chosen, outcome)
 
@@ -92,11 +92,11 @@ def _resume(chosen: argparse.Namespace) -> int:
         run_dir = Path(chosen.out) / chosen.run
     if not interleaved.is_pair(run_dir):
         with _display(chosen) as display:
-            when_busy = _when_busy(chosen, display.on_terminal)
+            when_busy = _when_busy(chosen)
             outcome = run.resume(run_dir, display=display, settings=base, local=local, when_busy=when_busy)
         return _finish(chosen, outcome)
     with _display(chosen) as display:
-        when_busy = _when_busy(chosen, display.on_terminal)
+        when_busy = _when_busy(chosen)
         pair = interleaved.resume(run_dir, display=display, base=base, local=local, when_busy=when_busy)
     measured = _tell_pair(display, pair)
     display.note(f"compare them: ./tidemark bench compare {_shown(pair[0].run_dir)} {_shown(pair[1].run_dir)}")
@@ -157,7 +157,7 @@ def _interleave(chosen: argparse.Namespace) -> tuple[int, str, str]:
             display=display,
             environment=environment.describe(),
             local=local,
-            when_busy=_when_busy(chosen, display.on_terminal),
+            when_busy=_when_busy(chosen),
         )
     return _tell_pair(display, pair), str(pair[0].run_dir), str(pair[1].run_dir)
 
@@ -172,9 +172,7 @@ def _ceilings(chosen: argparse.Namespace) -> int:
     from bench.ceilings import command  # noqa: PLC0415 - as above
 
     base, local = _settings(chosen)
-    wanted = command.Wanted(
-        chosen.rounds, chosen.matrix, chosen.parts, chosen.only, chosen.json, _when_busy(chosen, sys.stdout.isatty())
-    )
+    wanted = command.Wanted(chosen.rounds, chosen.matrix, chosen.parts, chosen.only, chosen.json, _when_busy(chosen))
     command.run(wanted, base, local=local)
     return EXIT_DONE
 
@@ -232,10 +230,9 @@ def _stopped(outcome: Outcome) -> int:
     return outcome.stopped.exit_code if outcome.stopped else EXIT_DONE
 
 
-def _when_busy(chosen: argparse.Namespace, on_terminal: bool) -> WhenBusy:  # noqa: FBT001 - it stands for who looks on
-    """Say what is done on a busy machine: what was asked for, else the one at the terminal is asked."""
+def _when_busy(chosen: argparse.Namespace) -> WhenBusy:
     asked: WhenBusy | None = chosen.when_busy
-    return asked or ("ask" if on_terminal and sys.stdin.isatty() else "stop")
+    return asked or "ask"
 
 
 def _settings(chosen: argparse.Namespace) -> tuple[Settings, bool]:

@@ -32,6 +32,11 @@ Say = Callable[[str], None]
 Note = Callable[[Disturbance, str], None]
 
 
+def at_terminal() -> bool:
+    """Whether there is somebody who can be asked."""
+    return sys.stdin.isatty() and sys.stdout.isatty()
+
+
 async def look(length_s: float = LOOK_S) -> Disturbance:
     """See what other programs and the host use of this machine's CPU now."""
     sampler = Sampler(dict)
@@ -46,6 +51,8 @@ async def look(length_s: float = LOOK_S) -> Disturbance:
 @dataclass
 class Busy:
     """What is done about a busy machine. ``allowed``: the share of its CPU that others may use.
+
+    To ``ask`` where nobody can be asked is to stop.
 
     ``note`` gets what was found and what was done about it: ``waited``, ``went on`` or ``stopped``.
     """
@@ -90,7 +97,7 @@ class Busy:
         told = f"{what}: others use {share:.0%} of its CPU, at most {self.allowed:.0%} may be: {culprits(found)}"
         then = self.when
         if then == "ask":
-            then = await self._ask(told)
+            then = await self._ask(told) if at_terminal() else "stop"
         elif then != "stop":
             self.say(told)
         if then == "go-on":

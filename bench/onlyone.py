@@ -42,7 +42,7 @@ def only_one(
 ) -> Iterator[None]:
     """Hold this machine's lock for the block; it is free again however this process ends. ``what``: the run's folder.
 
-    While another bench has it: wait and say so; with ``stop`` end at once, with ``go-on`` go on beside it.
+    While another bench has it: wait and say so, unless asked to ``stop`` at once or to ``go-on`` beside it.
 
     Raises:
         BusyError: the other one still runs.

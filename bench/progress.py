@@ -162,11 +162,6 @@ class Display:
         return Group("", self._cells(), *self._running_lines(), self._bar())
 
     @property
-    def on_terminal(self) -> bool:
-        """Whether somebody looks at it who can be asked."""
-        return not self._plain
-
-    @property
     def results(self) -> tuple[Result, ...]:
         """What was told of, of each repeat the attempt that counts."""
         return tuple(self._results.values())

@@ -114,12 +114,21 @@ def test_at_a_terminal_it_asks_and_no_answer_is_stop(
     reading, writing = os.pipe()
     with os.fdopen(reading) as stdin, os.fdopen(writing, "w") as terminal:
         monkeypatch.setattr(sys, "stdin", stdin)
+        monkeypatch.setattr(busy, "at_terminal", lambda: True)
         if typed is not None:
             terminal.write(f"{typed}\n")
             terminal.flush()
         with contextlib.suppress(BusyError):
             asyncio.run(machine.busy("ask", answer_s=1.0).before_all())
     assert machine.noted == [noted]
+
+
+def test_where_nobody_can_be_asked_it_stops(monkeypatch: pytest.MonkeyPatch) -> None:
+    machine = Machine(monkeypatch, LOUD)
+    monkeypatch.setattr(busy, "at_terminal", lambda: False)
+    with pytest.raises(BusyError):
+        asyncio.run(machine.busy("ask").before_all())
+    assert machine.said == []
 
 
 def test_after_two_void_attempts_in_a_row_it_stops(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -171,18 +180,18 @@ BURN = (
 )
 
 
-def test_what_another_process_uses_is_found_under_its_name(tmp_path: Path) -> None:
+def test_what_another_process_uses_is_found_under_its_name_and_what_ours_use_is_not(tmp_path: Path) -> None:
     script = tmp_path / "burning.py"
     script.write_text(BURN)
-    seen = Programs()
-    seen.look({os.getpid()})
+    of_all, of_others = Programs(), Programs()
+    of_all.look({os.getpid()})
     with subprocess.Popen([sys.executable, str(script)], stdin=-1, stdout=-1) as child:
+        of_others.look({os.getpid(), child.pid})
         child.stdout.readline()
-        used = seen.look({os.getpid()})
-        ours = Programs()
-        ours.look({os.getpid(), child.pid})
+        used, of_those = of_all.look({os.getpid()}), of_others.look({os.getpid(), child.pid})
         child.communicate(b"\n")
     assert max(cpu_s for name, cpu_s in used.items() if name.endswith("burning.py")) >= 0.3
+    assert not any(name.endswith("burning.py") for name in of_those)
 
 
 def test_nobody_is_named_who_used_nothing() -> None:
@@ -219,14 +228,17 @@ def test_a_second_bench_says_who_has_the_machine_and_does_not_start_beside_it(ot
         pytest.fail("both run")
 
 
-def test_a_second_bench_waits_and_begins_when_the_first_was_killed(other: subprocess.Popen[bytes]) -> None:
+@pytest.mark.parametrize("when", ["wait", "ask"])
+def test_a_second_bench_waits_and_begins_when_the_first_was_killed(
+    other: subprocess.Popen[bytes], when: busy.WhenBusy
+) -> None:
     said: list[str] = []
 
     def say(text: str) -> None:
         said.append(text)
         other.send_signal(signal.SIGKILL)
 
-    with onlyone.only_one("runs/second", "wait", say):
+    with onlyone.only_one("runs/second", when, say):
         assert "waiting for it, for at most 30 minutes" in said[0]
         assert f"process {os.getpid()}, runs/second" in onlyone.lock_path().read_text()
 

@@ -120,6 +120,12 @@ def test_no_option_takes_a_number_that_is_infinite_or_none(given: tuple[str, ...
     assert "give a number, neither infinite nor NaN" in done.stderr
 
 
+def test_there_is_nothing_to_clean_on_servers_that_end_with_the_run() -> None:
+    done = bench("clean", "--dry-run")
+    assert done.returncode == 2
+    assert f"name yours with {KAFKA} and {MONGO}" in done.stderr
+
+
 def test_plan_refuses_a_write_concern_that_one_node_cannot_meet(tmp_path: Path) -> None:
     path = tmp_path / "mine.toml"
     path.write_text('name = "mine"\n[[cells]]\nkind = "drain"\nfixed = { write_concern = "99" }\n')
