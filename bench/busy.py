@@ -94,25 +94,25 @@ class Busy:
 
     async def _decide(self, found: Disturbance, what: str) -> None:
         share = found.other_programs + found.stolen
-        told = f"{what}: others use {share:.0%} of its CPU, at most {self.allowed:.0%} may be: {culprits(found)}"
+        text = f"{what}: others use {share:.0%} of its CPU, at most {self.allowed:.0%} may be: {culprits(found)}"
         then = self.when
         if then == "ask":
-            then = await self._ask(told) if at_terminal() else "stop"
+            then = await self._ask(text) if at_terminal() else "stop"
         elif then != "stop":
-            self.say(told)
+            self.say(text)
         if then == "go-on":
             self.when = then  # for the whole run: who was asked once is not asked again
             self.say("going on all the same (--when-busy go-on): repeats that are disturbed are void")
             self.note(found, "went on")
         elif then == "wait":
-            await self._wait(found, told)
+            await self._wait(found, text)
         else:
             self.note(found, "stopped")
-            raise BusyError(told)
+            raise BusyError(text)
 
-    async def _ask(self, told: str) -> WhenBusy:
+    async def _ask(self, text: str) -> WhenBusy:
         """Ask at the terminal; no answer counts as stop."""
-        self.say(told)
+        self.say(text)
         self.say(f"[w]ait until it is quiet, [g]o on, or [s]top? (no answer within {self.answer_s:.0f} s: stop)")
         deadline = time.monotonic() + self.answer_s
         while time.monotonic() < deadline:
@@ -127,7 +127,7 @@ class Busy:
             await asyncio.sleep(_TURN_S)
         return "stop"
 
-    async def _wait(self, found: Disturbance, told: str) -> None:
+    async def _wait(self, found: Disturbance, text: str) -> None:
         """Wait until the machine is quiet.
 
         Raises:
@@ -147,4 +147,4 @@ class Busy:
                 said = time.monotonic()
                 self.say(f"still busy after {waited_s / 60:.0f} min, waiting: {culprits(now)}")
         self.note(found, "stopped")
-        raise BusyError(f"{told}; it was not quiet within {self.most_wait_s / 60:g} minutes")
+        raise BusyError(f"{text}; it was not quiet within {self.most_wait_s / 60:g} minutes")

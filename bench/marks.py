@@ -72,7 +72,7 @@ class Mark:
 
 
 def new_token() -> str:
-    """Give a token that no other run has."""
+    """Return a token that no other run has."""
     return secrets.token_hex(6)
 
 
@@ -109,7 +109,7 @@ async def leftovers(settings: Settings, tokens: Sequence[str] | None = None) -> 
 
 
 def token_of(name: str) -> str:
-    """Give the token in a name; empty where it is none of ours."""
+    """Return the token in a name; empty where it is none of ours."""
     match = _PREFIX.match(name)
     return match[1] if match else ""
 
@@ -164,7 +164,7 @@ class Living:
 
 
 def found_marks(mongo: Mongo) -> tuple[Living, ...]:
-    """Give every mark on a server.
+    """Return every mark on a server.
 
     Raises:
         PyMongoError: it does not answer, or refused.
@@ -235,7 +235,7 @@ def _drop(mongo: Mongo, names: Sequence[str]) -> None:
 async def marked(settings: Settings, what: str, on_left: Callable[[str], None]) -> AsyncIterator[Mark]:
     """Have a mark on the servers for the block, and names that nobody else has.
 
-    ``on_left``: told where something may be left there.
+    ``on_left`` gets a line where something may be left there.
 
     Raises:
         MissingPartError: MongoDB does not answer, or may not be written.

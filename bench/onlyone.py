@@ -20,7 +20,7 @@ _MOST_BYTES = 4_096
 
 
 def lock_path() -> Path:
-    """Give the file whose lock a bench of this user holds on this machine."""
+    """Return the file whose lock a bench of this user holds on this machine."""
     return Path(tempfile.gettempdir()) / f"tidemark-bench-{os.getuid()}.lock"
 
 
@@ -60,29 +60,29 @@ def only_one(
 def _taken(descriptor: int, when: WhenBusy, say: Callable[[str], None], most_wait_s: float) -> bool:
     """Take the lock; False where another bench has it and this one goes on beside it."""
     began = said = time.monotonic()
-    told = ""
+    text = ""
     while True:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             pass
         else:
-            if told:
+            if text:
                 say("the other bench has ended: going on")
             return True
         now = time.monotonic()
-        if not told or now - said >= _SAY_EVERY_S:
+        if not text or now - said >= _SAY_EVERY_S:
             holder = os.pread(descriptor, _MOST_BYTES, 0).decode(errors="replace") or "which has just begun"
-            again = bool(told)
-            told = f"another bench works on this machine ({holder})"
+            again = bool(text)
+            text = f"another bench works on this machine ({holder})"
             said = now
             if when == "go-on":
-                say(f"{told}: going on beside it (--when-busy go-on), and each disturbs the other")
+                say(f"{text}: going on beside it (--when-busy go-on), and each disturbs the other")
                 return False
             if when == "stop":
-                raise BusyError(f"{told}: start this one when it has ended")
+                raise BusyError(f"{text}: start this one when it has ended")
             waited = f" since {(now - began) / 60:.0f} min" if again else f", for at most {most_wait_s / 60:g} minutes"
-            say(f"{told}: waiting for it{waited}")
+            say(f"{text}: waiting for it{waited}")
         if now - began > most_wait_s:
-            raise BusyError(f"{told}, and did not end within {most_wait_s / 60:g} minutes")
+            raise BusyError(f"{text}, and did not end within {most_wait_s / 60:g} minutes")
         time.sleep(_TURN_S)

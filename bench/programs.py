@@ -25,7 +25,7 @@ class Programs:
         self._used_s: dict[str, float] = {}
 
     def look(self, ours: Collection[int]) -> Mapping[str, float]:
-        """Read every process of the machine but ``ours``; give what each program has used since the first look."""
+        """Read every process of the machine but ``ours``; return what each program has used since the first look."""
         first, before = self._cpu_s is None, self._cpu_s or {}
         now: dict[int, float] = {}
         for process in psutil.process_iter():
@@ -50,7 +50,7 @@ class Programs:
 
 
 def name_of(name: str, command: Sequence[str]) -> str:
-    """Give a program's name; of an interpreter also what it runs, without its folder and without any argument."""
+    """Return a program's name; of an interpreter also what it runs, without its folder and without any argument."""
     shown = name
     if _RUNS_OTHERS.match(name):
         what = _what_runs(command[1:])

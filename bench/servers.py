@@ -34,7 +34,7 @@ _Given = TypeVar("_Given")
 class Servers:
     """Kafka and MongoDB as the run uses them; ``pids`` by role and ``versions``, empty where they are not ours.
 
-    ``kafka_counters_url``: where Kafka tells its own counters; empty where it is not ours. ``processes``: ours.
+    ``kafka_counters_url``: where Kafka's own counters are; empty where it is not ours. ``processes``: ours.
     """
 
     settings: Settings
@@ -56,7 +56,7 @@ class Servers:
                 raise DeadServerError(f"{ended}; {words}")
 
     async def beside(self, work: Coroutine[Any, Any, _Given]) -> _Given:
-        """Give what ``work`` gives; end it where a server of ours ends first.
+        """Return what ``work`` returns; end it where a server of ours ends first.
 
         Raises:
             DeadServerError: a server has ended.
@@ -107,7 +107,7 @@ def at_hand(
 
 
 def nodes(settings: Settings, *, local: bool) -> int | None:
-    """Give how many nodes of MongoDB hold data, so that as many can acknowledge a write; None: it does not tell."""
+    """Return how many nodes of MongoDB hold data, so that as many can acknowledge a write; None: it does not say."""
     if local:
         return 1
     mongo = settings.mongo
@@ -115,7 +115,7 @@ def nodes(settings: Settings, *, local: bool) -> int | None:
         with MongoClient[dict[str, Any]](
             mongo.uri, serverSelectionTimeoutMS=_ASK_MS, socketTimeoutMS=_ASK_MS
         ) as client:
-            told = client.admin.command("hello")
+            answer = client.admin.command("hello")
     except (PyMongoError, ValueError):  # the run says so itself, where it needs it
         return None
-    return len(told.get("hosts", [])) + len(told.get("passives", [])) or 1
+    return len(answer.get("hosts", [])) + len(answer.get("passives", [])) or 1

@@ -30,10 +30,10 @@ def expect_room(folder: Path, error: BaseException | None = None) -> None:
     """
     while error is not None:
         if isinstance(error, OSError) and _is_of(folder, error):
-            raise StorageError(_told(error, folder)) from error
+            raise StorageError(_words(error, folder)) from error
         error = error.__cause__
     if shutil.disk_usage(folder).free < LEAST_FREE_BYTES:
-        raise StorageError(_told(OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)), folder))
+        raise StorageError(_words(OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)), folder))
 
 
 @contextlib.contextmanager
@@ -48,17 +48,17 @@ def explained(folder: Path) -> Iterator[None]:
     except OSError as error:
         if not _is_of(folder, error):
             raise
-        raise StorageError(_told(error, folder)) from error
+        raise StorageError(_words(error, folder)) from error
 
 
 def _is_of(folder: Path, error: OSError) -> bool:
-    """Whether it says that ``folder`` takes no more; a full disk is told of by many a call without a file's name."""
+    """Whether it says that ``folder`` takes no more; many calls name no file when the disk is full."""
     if error.errno in (errno.EACCES, errno.EPERM):
         return bool(error.filename) and Path(os.fsdecode(error.filename)).absolute().is_relative_to(folder.absolute())
     return error.errno in _REASONS
 
 
-def _told(error: OSError, folder: Path) -> str:
+def _words(error: OSError, folder: Path) -> str:
     where = Path(os.fsdecode(error.filename)) if error.filename else folder
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         free = "" if not folder.exists() else f" ({shutil.disk_usage(folder).free / 1e6:,.0f} MB are free)"

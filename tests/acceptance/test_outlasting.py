@@ -15,7 +15,8 @@ import pytest
 from pipeline.local.stack import LocalStack
 from pipeline.settings import Local
 
-OPEN = "[bounds]\ndisturbed_share = 1.0\nschedule_delay_p99_ms = 60000\n"  # how busy the machine is is no matter here
+# How busy the machine is and how long a drain lasts is no matter here.
+OPEN = "[bounds]\ndisturbed_share = 1.0\nschedule_delay_p99_ms = 60000\ndrain_window_s = 0.1\n"
 DRAIN = '[[cells]]\nkind = "drain"\nfixed = { partitions = 1, consumers = 1 }\nevents = 20_000\n'
 STEADY = (
     '[[cells]]\nkind = "steady"\nfixed = { partitions = 1, consumers = 1 }\nwarmup_s = 1\nduration_s = 8\n'
@@ -72,7 +73,7 @@ def test_a_server_of_its_own_that_dies_is_named_and_the_run_can_be_resumed(
     for name in ("PIPELINE_KAFKA_BOOTSTRAP_SERVERS", "PIPELINE_MONGO_URI"):
         runs.environment.pop(name)
     out = str(runs.folder / "runs")
-    bench = runs.start("run", runs.matrix(HEAD + DRAIN + STEADY), "--ceilings", "never", "--out", out)
+    bench = runs.start("run", runs.matrix(HEAD + DRAIN), "--ceilings", "never", "--out", out)
     wait_for(lambda: bool(list(runs.folder.glob("runs/*/cells/*/1.partial"))) or bench.poll() is not None, "it runs")
     (mongod,) = [each for each in psutil.Process(bench.pid).children(recursive=True) if each.name() == "mongod"]
     mongod.kill()
@@ -83,8 +84,8 @@ def test_a_server_of_its_own_that_dies_is_named_and_the_run_can_be_resumed(
     assert told["status"] == "interrupted"
     assert told["stopped"].startswith("mongod, which was started for this run")
     assert runs.results() == []
-    assert runs.run("resume", str(runs.run_dir)) in (0, 1), runs.output
-    assert len(runs.results()) >= 2
+    assert runs.run("resume", str(runs.run_dir)) == 0, runs.output
+    assert runs.results()
 
 
 def test_a_killed_run_is_resumed_under_other_names_and_finds_nothing_of_its_first_try(runs) -> None:
@@ -94,8 +95,10 @@ def test_a_killed_run_is_resumed_under_other_names_and_finds_nothing_of_its_firs
     os.kill(bench.pid, signal.SIGKILL)
     bench.wait(timeout=100)
     assert runs.run("resume", str(runs.run_dir)) == 0, runs.output
-    (result,) = runs.results()
-    assert (result["valid"], result["findings"]) == (True, [])
-    assert (result["audit"]["stored_twice"], result["audit"]["foreign"]) == (0, 0)
+    *_, last = results = runs.results()
+    assert last["valid"]
+    for result in results:
+        assert result["findings"] == []
+        assert (result["audit"]["stored_twice"], result["audit"]["foreign"]) == (0, 0)
     tokens = json.loads((runs.run_dir / "manifest.json").read_text())["tokens"]
     assert len(set(tokens)) == 2
