@@ -15,7 +15,7 @@ from typing import NamedTuple, Protocol, TypeVar
 import msgspec
 from msgspec import structs
 
-from bench import bundle, derive, repeat, servers, storage
+from bench import bundle, derive, memory, repeat, servers, storage
 from bench.bundle import Bundle
 from bench.busy import Busy
 from bench.cellspec import CellSpec, OfferedLoad
@@ -190,6 +190,7 @@ async def attempt(run: Run, planned: PlannedRepeat, offered: Offer, started: Ser
     storage.expect_room(run.bundle.path)
     run.bundle.finish_repeat(folder, result)
     run.display.repeat_finished(run.shown(planned), run.told(result))
+    memory.release()
     if run.busy is not None:
         await run.busy.after(result)
 
