@@ -1,4 +1,4 @@
-"""Memory that the C library keeps for later: of large repeats each thread's would otherwise stay with this process."""
+"""Memory that the C library keeps for later: without this, what each thread used would stay with the process."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import sys
 
 
 def release() -> None:
-    """Let the system have back what is free in this process; where the C library has no word for it, nothing is done."""
+    """Hand back to the system what is free in this process, where the C library can do that."""
     if sys.platform == "linux":
         with contextlib.suppress(OSError, AttributeError):  # musl has none
             ctypes.CDLL(None).malloc_trim(0)
