@@ -29,7 +29,7 @@ class Runs:
         }
 
     def start(self, *arguments: str, fault: dict | None = None) -> subprocess.Popen[str]:
-        measures = arguments[0] in ("run", "resume") and "--when-busy" not in arguments
+        measures = (arguments[0] in ("run", "resume") or "--ab" in arguments) and "--when-busy" not in arguments
         # What else runs here is no matter of these tests.
         command = [sys.executable, "-m", "bench", *arguments, *(["--when-busy", "go-on"] if measures else [])]
         environment = {**self.environment, "TIDEMARK_FAULT": json.dumps(fault or {})}

@@ -136,7 +136,7 @@ class TestList:
         done = run(ROOT / "tidemark")
         assert done.returncode == 0
         listed = [line.split()[0] for line in done.stdout.splitlines() if line.startswith("  ")]
-        assert listed == [*["bench"] * 6, "up", "load", "report", "perf", *SESSIONS]
+        assert listed == [*["bench"] * 7, "up", "load", "report", "perf", *SESSIONS]
 
     def test_the_sessions_listed_are_those_that_nox_knows(self) -> None:
         command = [sys.executable, "-m", "nox", "--noxfile", str(ROOT / "noxfile.py"), "--list"]
