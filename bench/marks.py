@@ -37,6 +37,7 @@ _PREFIX = re.compile(r"^tidemark-([0-9a-f]{12})-")
 _DELETE_S = 20.0
 _START_S = 15.0
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+_PID_NAMESPACE = Path("/proc/self/ns/pid")
 
 
 @dataclass(frozen=True)
@@ -201,6 +202,8 @@ def _runs(pid: object, began: object) -> bool:
 
 def _this_process() -> dict[str, Any]:
     boot = _BOOT_ID.read_text().strip() if _BOOT_ID.exists() else str(psutil.boot_time())
+    with contextlib.suppress(OSError):  # in a container processes have numbers of their own
+        boot += str(_PID_NAMESPACE.readlink())
     began = psutil.Process().create_time()
     return {"host": socket.gethostname(), "boot": boot, "pid": os.getpid(), "began": began}
 
