@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from typing import Any
 
 from sanic import HTTPResponse, Request
@@ -55,6 +56,8 @@ def _serve(app: App, path: str, name: str, body: bytes, content_type: str, heade
         if request.method == "HEAD":
             return HTTPResponse(b"", 200, sized, content_type)
         stream: Any = request.stream  # Sanic's annotation of it does not fit what it is
+        connection = stream.protocol.transport.get_extra_info("socket")
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _PIECE_BYTES)  # else the kernel keeps all of it
         answer = await request.respond(status=200, headers=sized, content_type=content_type)
         for at in range(0, len(body), _PIECE_BYTES):
             await stream.protocol._can_write.wait()  # noqa: SLF001 - nothing public says so

@@ -74,7 +74,7 @@ def test_no_body_holds_the_event_loop(api: Running, name: str) -> None:
 
 def test_thousands_of_requests_in_one_piece_let_others_in_between(api: Running) -> None:
     many = request("/health/live", method="GET") * 8_000
-    before = stalls(api, 0.25)
+    before = stalls(api, 0.1)
     with connect(api) as wire:
         sending = threading.Thread(target=wire.sendall, args=(many,))
         sending.start()
@@ -82,7 +82,7 @@ def test_thousands_of_requests_in_one_piece_let_others_in_between(api: Running) 
         while answered < len(many) // len(request("/health/live", method="GET")) and time.monotonic() < deadline_s:
             answered += wire.recv(1 << 20).count(b"HTTP/1.1 200")
         sending.join()
-    assert stalls(api, 0.25) == before
+    assert stalls(api, 0.1) == before
 
 
 def slow(kind: str) -> Iterator[bytes]:
@@ -128,7 +128,7 @@ SLOW = (
     "HEADLESS x",
     "IDLE x",
     "UNREAD /docs/swagger-ui-bundle.js",
-    "UNREAD /metrics",
+    "UNREAD /docs",
 )
 
 
@@ -179,31 +179,31 @@ def resident_bytes(api: Running) -> int:
     return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * 4096
 
 
-@pytest.mark.parametrize("head", ["GET /docs", "OPTIONS /track", "POST /nope", "GET /health/ready"])
-def test_a_body_that_nobody_wants_is_not_kept(api: Running, head: str) -> None:
-    method, path = head.split(" ")
+def test_a_body_that_nobody_wants_is_not_kept(settings: Settings, tmp_path: Path) -> None:
     clients, sent_bytes = 60, 3_500_000
-    before = resident_bytes(api)
-    with contextlib.ExitStack() as opened:
-        for _ in range(clients):
-            wire = opened.enter_context(connect(api))
-            wire.settimeout(0.5)
-            wire.sendall(request(path, headers={"Content-Length": "4000000"}, method=method, length=False))
-            with contextlib.suppress(OSError):
-                wire.sendall(b"x" * sent_bytes)
-        assert resident_bytes(api) - before < clients * sent_bytes / 3
+    for head in ("GET /docs", "OPTIONS /track", "POST /nope", "GET /health/ready"):
+        method, path = head.split(" ")
+        # Each has an API of its own: what one has kept and freed, the next would be given again.
+        with running(settings, tmp_path) as api, contextlib.ExitStack() as opened:
+            before = resident_bytes(api)
+            for _ in range(clients):
+                wire = opened.enter_context(connect(api))
+                wire.settimeout(0.5)
+                wire.sendall(request(path, headers={"Content-Length": "4000000"}, method=method, length=False))
+                with contextlib.suppress(OSError):
+                    wire.sendall(b"x" * sent_bytes)
+            assert resident_bytes(api) - before < clients * sent_bytes / 3, head
 
 
-def test_files_that_are_not_read_are_not_kept(api: Running) -> None:
-    path = "/docs/swagger-ui-bundle.js"
-    size_bytes = len(get(api, path).body)
-    clients = 100
-    before = resident_bytes(api)
-    with contextlib.ExitStack() as opened:
+def test_files_that_are_not_read_are_not_kept(settings: Settings, tmp_path: Path) -> None:
+    path, clients = "/docs/swagger-ui-bundle.js", 100
+    with running(settings, tmp_path) as api, contextlib.ExitStack() as opened:
+        size_bytes = len(get(api, path).body)
+        before = resident_bytes(api)
         for _ in range(clients):
             wire = opened.enter_context(with_small_buffer(api))
-            wire.sendall(request(path, method="GET"))
-        time.sleep(1.0)
+            wire.sendall(request(path, method="GET") * 10)
+        time.sleep(2.0)
         assert resident_bytes(api) - before < clients * size_bytes / 3
 
 
