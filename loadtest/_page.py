@@ -19,7 +19,7 @@ from loadtest import _messages, _options
 from loadtest._background import in_thread
 from loadtest._conductor import LOCAL, Conductor
 from loadtest._member import Member
-from pipeline.errors import SettingError, TidemarkError
+from pipeline.errors import SettingError, TidemarkError, UsageError
 
 _FOLDER = Path(__file__).parent / "web"
 # What a test is started with most often, in this order; all other options stay folded away.
@@ -104,9 +104,9 @@ class Page:
         runner = self._environment.runner
         processes = runner.worker_count if isinstance(runner, MasterRunner) else 1
         if self._runs():
-            raise SettingError("Start", "now", "a test is running; stop it, then start another one")
+            raise UsageError("a test is running: stop it, then start another one")
         if not processes:
-            raise SettingError("Start", "now", "no process has connected yet; start one with --worker, or wait for it")
+            raise UsageError("no process has connected yet: start one with ./tidemark load --worker, or wait for it")
         form = {name: value for name, value in form.items() if value or not self._is_secret(name)}
         given: Any = copy.copy(self._environment.parsed_options)
         for action in _actions():
@@ -166,9 +166,10 @@ class Page:
             state=self._environment.runner.state if self._environment.runner else "",
             running=self._runs(),
             error=conductor.error,
+            host=self._host(),
             offered_load=options.spec.offered_load_events_per_s if options else given.offered_load,
             profile=options.spec.profile if options else given.load_profile,
-            counts={**_messages.pack(counts), "settled": settled},
+            counts={**_messages.pack(counts), "settled": settled, "delays": None},
             rates=_messages.pack(rates),
         )
 

@@ -23,7 +23,9 @@ async function look() {
   show("so_far", `${now.running ? "So far" : "The test has ended"}: ${whole(counts.offered)} events offered in `
     + `${whole(counts.requests)} requests; accepted ${whole(counts.accepted)}, rejected ${whole(counts.rejected)}, `
     + `in doubt ${whole(counts.in_doubt)}, unsent ${whole(counts.unsent)}.`);
-  show("error", now.error);
+  const unanswered = counts.in_doubt > 0 && counts.accepted + counts.rejected === 0;
+  show("error", now.error || (unanswered ? `No request was answered. Is an API at ${now.host}? ./tidemark up starts one at `
+    + "http://localhost:8000." : ""));
 }
 look();
 setInterval(look, 1000);
