@@ -98,3 +98,13 @@ def test_on_a_phone_nothing_is_cut_off(browser: chromium.Browser) -> None:
     browser.press("Start")
     browser.wait_for("!!document.getElementById('tidemark')")
     assert browser.value("document.getElementById('tidemark').scrollWidth") <= 390
+
+
+def test_where_nobody_answers_the_page_says_what_to_start(browser: chromium.Browser) -> None:
+    browser.fill("host", f"http://127.0.0.1:{free_port()}")
+    browser.fill("senders", "50")
+    browser.press("Start")
+    browser.wait_for("!!document.getElementById('tidemark')")
+    said = browser.wait_for("document.querySelector('[data-is=error]').innerText")
+    assert said.startswith("No request was answered. Is an API at http://127.0.0.1:")
+    assert "./tidemark up starts one" in said
