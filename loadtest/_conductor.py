@@ -217,6 +217,7 @@ class Conductor:
         test = self._test
         if test is not None and test.cut and not self.interrupted:
             cut = ", ".join(str(index) for index in sorted(test.cut))
+            test.cut.clear()
             self.fail(f"process {cut} was stopped before the end of the test: what it had yet to send was not offered")
 
     def _leave(self) -> None:
