@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 
@@ -96,6 +97,17 @@ def test_the_page_is_read_for_what_it_tells_of_a_repeat(tmp_path: Path) -> None:
     assert counting.findings[0].startswith("12 accepted and then lost")
     untold = reporting.Pages(pages.exit_code, pages.output, "", pages.summary)
     assert untold.of("drain-c1", 1).reasons == untold.of("drain-c1", 2).findings == ()
+
+
+def test_what_a_void_repeat_saw_is_read_from_the_page_though_it_is_no_finding_of_the_run(tmp_path: Path) -> None:
+    drain = Cell("drain-c1", "drain", {"consumers": 1})
+    run = write(tmp_path, Plan([drain], rounds=1, void={("drain-c1", 1): 1}))
+    path = run / "cells/drain-c1/1/result.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"findings": ["7 foreign: documents of no event"]}))
+    pages = reporting.write(run)
+    assert pages.exit_code == 0
+    assert pages.of("drain-c1", 1).findings == ("7 foreign: documents of no event",)
+    assert pages.of("drain-c1", 2).findings == ()
 
 
 @pytest.mark.parametrize(("share", "surprising"), [(41, False), (15, False), (14, True)])
