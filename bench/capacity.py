@@ -111,6 +111,7 @@ def conclude(cell: CellSpec, objective: Objective, answer: Answer, results: Iter
         confidence=answer.confidence,
         confirmed=answer.confirmed,
         ended=answer.ended,
+        median_events_per_s=answer.median_events_per_s,
         knee_events_per_s=knee(_point(result) for result in results if result.valid),
     )
 

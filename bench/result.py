@@ -266,7 +266,8 @@ class Capacity(Struct, frozen=True, kw_only=True):
 
     ``sustainable_events_per_s``: the highest offered load found sustained and confirmed, None where there is none.
     ``low`` and ``high``: the interval for the load at which the objective stops being held, at ``confidence``; None
-    where the probes do not bound it on that side. ``ended``: how the search ended, in words.
+    where the probes do not bound it on that side. ``median``: the middle of what the probes leave plausible for that
+    load, None where one side has no bound, and in runs older than the field. ``ended``: how the search ended, in words.
     """
 
     schema_version: int = SCHEMA_VERSION
@@ -279,6 +280,7 @@ class Capacity(Struct, frozen=True, kw_only=True):
     confirmed: bool
     ended: str
     knee_events_per_s: float | None = None
+    median_events_per_s: float | None = None
 
 
 class Stair(Struct, frozen=True, kw_only=True):

@@ -86,6 +86,7 @@ class Answer(Struct, frozen=True):
     confidence: float
     confirmed: bool
     ended: str
+    median_events_per_s: float | None = None
 
 
 def next_step(settings: SearchSettings, probes: Sequence[ProbeOutcome]) -> NextProbe | Answer:
@@ -258,6 +259,7 @@ def _answer(seen: _Seen, ended: str) -> Answer:
         confidence=seen.settings.confidence,
         confirmed=load is not None and load == confirmed,
         ended=ended,
+        median_events_per_s=bounds.median if bounds and None not in (bounds.low, bounds.high) else None,
     )
 
 
