@@ -112,7 +112,7 @@ def _compare(chosen: argparse.Namespace) -> int:
     # What reads bundles is named here and lives in reports; it brings pandas and matplotlib.
     from reports.comparison import command, outcome  # noqa: PLC0415
 
-    rules = outcome.Rules(floor=chosen.floor, effect=chosen.effect, cpu=chosen.cpu)
+    rules = outcome.Rules(floor=chosen.floor, effect=chosen.effect, cpu=chosen.cpu, strict=chosen.strict)
     files = command.Files(page=chosen.html, markdown=chosen.markdown, json=chosen.json)
     if chosen.ab is None:
         return command.compare(chosen.base, chosen.new, Path(chosen.runs), rules, files)
@@ -131,7 +131,8 @@ def _perf(chosen: argparse.Namespace) -> int:
         return EXIT_DONE
     from reports.comparison import command, outcome, revisions  # noqa: PLC0415 - as above
 
-    rules = outcome.Rules(floor=chosen.floor, effect=max(chosen.effect, 2 * chosen.floor), cpu=True)
+    effect = max(chosen.effect, 2 * chosen.floor)
+    rules = outcome.Rules(floor=chosen.floor, effect=effect, cpu=True, strict=chosen.strict)
     steps = revisions.judged(perf.timed(asked, chosen.rounds, chosen.steps, console), rules)
     files = command.Files(markdown=chosen.markdown, json=chosen.json)
     if chosen.quick or chosen.steps:

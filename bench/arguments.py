@@ -177,6 +177,7 @@ def _add_compare(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
     comparing.add_argument("--effect", metavar="SHARE", type=_share, default=0.10, help=f"{effect} (default: 10%%)")
     cpu = "judge the CPU time that an event costs API, workers and all roles, too (takes a round or two more)"
     comparing.add_argument("--cpu", action="store_true", help=cpu)
+    _add_strict(comparing)
     page = "write the page to FILE (default: compare.html in NEW's folder)"
     comparing.add_argument("--html", metavar="FILE", type=Path, help=page)
     comparing.add_argument("--markdown", metavar="FILE", type=Path, help="write Markdown too, for a pull request")
@@ -189,6 +190,13 @@ def _add_compare(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
     measuring.add_argument("--max-minutes", metavar="N", type=_finite, help=_MAX_MINUTES)
     _add_plain_and_keep_data(measuring)
     return comparing
+
+
+def _add_strict(comparing: argparse.ArgumentParser) -> None:
+    strict = (
+        "exit with 4 where a verdict is 'cannot tell' and nothing is slower: for a gate that must not pass in silence"
+    )
+    comparing.add_argument("--strict", action="store_true", help=strict)
 
 
 def _add_advise(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> argparse.ArgumentParser:
@@ -225,6 +233,7 @@ def _add_perf(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
     comparing.add_argument("--runs", metavar="DIR", default="runs", help="where the runs go (default: runs)")
     floor = "an effect below it is none (default: 3%%)"
     comparing.add_argument("--floor", metavar="SHARE", type=_share, default=0.03, help=floor)
+    _add_strict(comparing)
     comparing.add_argument("--markdown", metavar="FILE", type=Path, help="write Markdown too, for a pull request")
     comparing.add_argument("--json", metavar="FILE", type=Path, help="write everything as JSON too, for programs")
     _add_plain_and_keep_data(comparing)

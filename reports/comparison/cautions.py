@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import re
+from collections.abc import Iterable, Iterator, Sequence
 
 from reports import formats, verdict
 from reports.bundle import CAPACITY, Bundle
@@ -12,6 +13,7 @@ from reports.comparison.environments import Fact
 from reports.schema import Manifest
 
 _NAMED = 8
+_OF_A_REPEAT = re.compile(r"(?P<repeat>\S+ round \d+(?:, attempt \d+)?): (?P<what>.+)", re.DOTALL)
 
 
 def of_pair(base: Manifest, new: Manifest, facts: Sequence[Fact], *, interleaved: bool) -> Iterator[str]:
@@ -46,11 +48,26 @@ def of_cells(pairs: Sequence[tuple[Cell, Cell]], only: Sequence[Sequence[str]], 
         yield f"Rounds left out, for a valid repeat of the other run is missing: {', '.join(missing)}."
 
 
-def of_run(side: str, bundle: Bundle, cells: Sequence[Cell]) -> Iterator[str]:
-    """Pass on what the report of each run says to its reader."""
-    judged = verdict.judge(bundle, cells)
+def of_run(side: str, bundle: Bundle, cells: Iterable[Cell]) -> tuple[list[str], list[str]]:
+    """Pass on what the report of a run says to its reader, and gather apart what it says of single repeats.
+
+    The notes of single repeats, such as that a file is missing, come as one line for each sort: a committed run lacks
+    the same file in each repeat.
+    """
+    warnings: list[str] = []
+    of_repeats: dict[str, list[str]] = {}
+    judged = verdict.judge(bundle, list(cells))
     for caution in (*judged.undecided, *judged.cautions):
-        yield f"{side}: {caution}"
+        found = _OF_A_REPEAT.match(caution)
+        if found:
+            of_repeats.setdefault(found["what"], []).append(found["repeat"])
+        else:
+            warnings.append(f"{side}: {caution}")
+    notes = []
+    for what, repeats in of_repeats.items():
+        first = repeats[0] if len(repeats) == 1 else f"{formats.plural(len(repeats), 'repeat')} (first {repeats[0]})"
+        notes.append(f"{side}, {first}: {what}")
+    return warnings, notes
 
 
 def _rounds(cell: Cell) -> set[int]:

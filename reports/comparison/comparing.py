@@ -13,15 +13,16 @@ from reports import cells as cell_views
 from reports import formats
 from reports.bundle import CAPACITY, Bundle
 from reports.cells import Cell
-from reports.comparison import cautions, environments, findings, inference, measures, power, reasons, searches
+from reports.comparison import cautions, environments, findings, groups, inference, measures, power, reasons, searches
 from reports.comparison.inference import VERDICTS, Estimate, Floats, Verdict
 from reports.comparison.measures import Measure
-from reports.comparison.outcome import CellComparison, Comparison, Ratio, Rules
+from reports.comparison.outcome import CellComparison, Comparison, Ratio, Rules, Together
 from reports.errors import ComparisonError
 from reports.schema import Manifest
 
 SAME_LOAD = 0.01
 """Offered loads that are further apart are different questions."""
+_ONLY_SEARCH = 1
 
 
 def compare(base: Bundle, new: Bundle, rules: Rules) -> Comparison:
@@ -42,22 +43,25 @@ def compare(base: Bundle, new: Bundle, rules: Rules) -> Comparison:
     interleaved = are_interleaved(base.manifest, new.manifest)
     facts = environments.facts(base.manifest, new.manifest)
     only = [tuple(name for name in one if name not in other) for one, other in ((ours, theirs), (theirs, ours))]
+    judged, together = _judged(pairs, rules, interleaved=interleaved)
+    told = [cautions.of_run(*each) for each in (("BASE", base, ours.values()), ("NEW", new, theirs.values()))]
     return Comparison(
         base=base,
         new=new,
         rules=rules,
         interleaved=interleaved,
-        cells=_judged(pairs, rules, interleaved=interleaved),
+        cells=judged,
         only_base=only[0],
         only_new=only[1],
         environment=facts,
         warnings=(
             *cautions.of_pair(base.manifest, new.manifest, facts, interleaved=interleaved),
             *cautions.of_cells(pairs, only, interleaved=interleaved),
-            *cautions.of_run("BASE", base, tuple(ours.values())),
-            *cautions.of_run("NEW", new, tuple(theirs.values())),
+            *(warning for warnings, _ in told for warning in warnings),
         ),
         findings=findings.changes(base, new),
+        together=together,
+        notes=tuple(note for _, notes in told for note in notes),
     )
 
 
@@ -104,44 +108,61 @@ def _questions(pairs: Sequence[tuple[Cell, Cell]], rules: Rules) -> list[_Questi
     return found
 
 
-def _judged(pairs: Sequence[tuple[Cell, Cell]], rules: Rules, *, interleaved: bool) -> tuple[CellComparison, ...]:
+def _judged(
+    pairs: Sequence[tuple[Cell, Cell]], rules: Rules, *, interleaved: bool
+) -> tuple[tuple[CellComparison, ...], tuple[Together, ...]]:
     asked = _questions(pairs, rules)
-    tests = _test([each.pair for each in asked], [each.usable for each in asked], rules, interleaved=interleaved)
+    tests = _test(asked, rules, interleaved=interleaved)
     beside = dict(zip([base.plan.id for base, _ in pairs], _beside(pairs, interleaved=interleaved), strict=True))
     judged = {(each.pair[0].plan.id, each.measure.name) for each in asked}
     found = []
     for place, question in enumerate(asked):
         base, new = question.pair
-        if base.plan.kind == CAPACITY:
-            ratio, said, why = searches.judge(base, new, rules)
-            found.append(CellComparison(base, new, ratio, said, why, None, None, ()))
-            continue
         others = beside[base.plan.id] if question.is_primary else []
         unjudged = tuple(one for one in others if (base.plan.id, one.measure.name) not in judged)
         ratio = _ratio(question.measure, question.pair, tests, place)
         said = tests.verdicts[place]
-        why = question.obstacle or reasons.of(said, ratio, among=tests.count, noun=rules.noun, floor=rules.floor)
-        told = _power(tests, place, rules)
-        found.append(CellComparison(base, new, ratio, said, why, *told, unjudged, judges_cpu=not question.is_primary))
-    return tuple(found)
+        needed, seen = _power(question, tests, place, rules)
+        why = question.obstacle or reasons.of(
+            said, ratio, among=tests.count, noun=rules.noun, floor=rules.floor, paired=interleaved, seen=seen
+        )
+        if base.plan.kind == CAPACITY and not question.obstacle:
+            why = f"{why}; the limit lies at {searches.spans(base, new)}"
+        found.append(
+            CellComparison(base, new, ratio, said, why, needed, seen, unjudged, judges_cpu=not question.is_primary)
+        )
+    kinds = [(each.pair[0].plan.kind, each.measure) if each.is_primary else None for each in asked]
+    return tuple(found), groups.judge(kinds, tests.estimate, rules)
 
 
 def _obstacle(base: Cell, new: Cell) -> str:
-    """Say why two cells of one name do not ask the same; nothing where they do."""
+    """Say why two cells of one name do not ask the same, or have nothing to answer with; nothing where they do."""
+    for side, cell in (("BASE", base), ("NEW", new)):
+        if not cell.valid:
+            void = cell.attempts[-1].result.reasons if cell.attempts else ()
+            why = f": {formats.plural(len(cell.attempts), 'attempt')} void, the last because {void[0]}" if void else ""
+            return f"{side} has no valid repeat{why}"
+    if base.plan.kind == CAPACITY:
+        return searches.obstacle(base, new)
     loads = base.offered_load, new.offered_load
-    if base.plan.kind == CAPACITY or None in loads:
+    if None in loads:
         return ""
     low, high = sorted(load or 0.0 for load in loads)
     if high - low <= SAME_LOAD * high:
         return ""
     told = " and ".join(formats.count(load) for load in loads)
-    return f"the offered loads are not the same ({told} events/s): give offered_load in events/s, or use --ab"
+    return (
+        f"the offered loads are not the same ({told} events/s): measure NEW with --baseline BASE, which offers BASE's "
+        "loads, or both with --ab"
+    )
 
 
-def _test(
-    pairs: Sequence[tuple[Cell, Cell]], chosen: Sequence[Measure | None], rules: Rules, *, interleaved: bool
-) -> _Tests:
-    estimate = _estimate(pairs, chosen, interleaved=interleaved)
+def _test(asked: Sequence[_Question], rules: Rules, *, interleaved: bool) -> _Tests:
+    pairs = [each.pair for each in asked]
+    estimate = _estimate(pairs, [each.usable for each in asked], interleaved=interleaved)
+    known = [searches.log_ratio(*pair) if pair[0].plan.kind == CAPACITY else (math.nan, math.nan) for pair in pairs]
+    log_ratio, error = np.array(known, dtype=np.float64).T
+    estimate = inference.with_known(estimate, log_ratio, error)
     codes = inference.judge(estimate, rules.floor)
     low, high = estimate.interval()
     return _Tests(
@@ -197,10 +218,11 @@ def _unjudged(
     measure: Measure, pair: tuple[Cell, Cell], estimate: Estimate, bounds: tuple[Floats, Floats], place: int
 ) -> Ratio:
     tested, repeats = bool(estimate.tested[place]), int(estimate.repeats[place])
+    values = [_values(measure, cell) for cell in pair]
     return Ratio(
         measure=measure,
-        base=measure.values(pair[0]),
-        new=measure.values(pair[1]),
+        base=values[0],
+        new=values[1],
         rounds=repeats,
         ratio=math.exp(estimate.log_ratio[place]) if repeats else None,
         low=math.exp(bounds[0][place]) if tested else None,
@@ -208,11 +230,22 @@ def _unjudged(
     )
 
 
-def _power(tests: _Tests, place: int, rules: Rules) -> tuple[int | None, float | None]:
-    """Give the rounds that would tell the effect asked for, and the effect that the rounds at hand tell."""
+def _values(measure: Measure, cell: Cell) -> dict[int, float]:
+    """Give the value of each round; a search has one, of all its probes."""
+    if cell.plan.kind != CAPACITY:
+        return measure.values(cell)
+    found = measure.of_cell(cell)
+    return {_ONLY_SEARCH: found} if found else {}
+
+
+def _power(question: _Question, tests: _Tests, place: int, rules: Rules) -> tuple[int | None, float | None]:
+    """Give the rounds that would tell the effect asked for, and the effect that the repeats at hand tell."""
     estimate = tests.estimate
     if not estimate.tested[place]:
         return None, None
-    spreads = power.plausible_spreads(float(estimate.spread[place]), float(estimate.freedom[place]))
+    if question.pair[0].plan.kind == CAPACITY:
+        return None, groups.effect_told(estimate, place, cells=tests.count, floor=rules.floor)
+    known_by = float(estimate.repeats[place]) - 1  # Welch's degrees of freedom would have the noise known too well
+    spreads = power.plausible_spreads(float(estimate.spread[place]), known_by)
     needed = power.rounds_to_tell(spreads, cells=tests.count, effect=rules.effect, floor=rules.floor)
-    return needed, power.effect_told(int(estimate.repeats[place]), spreads, cells=tests.count, floor=rules.floor)
+    return needed, groups.effect_told(estimate, place, cells=tests.count, floor=rules.floor, known_by=known_by)

@@ -7,6 +7,7 @@ docs/methodology.md says why it is judged so.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Literal, get_args
 
@@ -22,6 +23,9 @@ Verdict = Literal["faster", "slower", "same", "cannot tell"]
 VERDICTS: tuple[Verdict, ...] = get_args(Verdict)
 FASTER, SLOWER, SAME, CANNOT_TELL = range(len(VERDICTS))
 Floats = NDArray[np.float64]
+NORMAL = 1e9
+"""Degrees of freedom at which Student's t is the normal distribution."""
+_LEAST_ERROR = 1e-12
 
 
 @dataclass(frozen=True)
@@ -80,6 +84,60 @@ def unpaired(base: Floats, new: Floats) -> Estimate:
     smallest_p = np.minimum(1.0, 2.0 / special.binom(base_count + new_count, base_count))
     spread = np.sqrt(base_variance + new_variance)
     return _estimate(repeats, new_mean - base_mean, spread, np.sqrt(square), freedom, smallest_p, tested)
+
+
+def with_known(estimate: Estimate, log_ratio: Floats, standard_error: Floats) -> Estimate:
+    """Put in ratios whose error is known without repeats, such as those of two searches; NaN keeps the repeats' own.
+
+    Their p is that of the normal distribution, and no number of repeats bounds it.
+    """
+    known = ~np.isnan(log_ratio)
+    z = np.abs(log_ratio) / np.where(known, np.maximum(standard_error, _LEAST_ERROR), 1.0)
+    return Estimate(
+        repeats=np.where(known, 1, estimate.repeats),
+        log_ratio=np.where(known, log_ratio, estimate.log_ratio),
+        spread=np.where(known, standard_error, estimate.spread),
+        standard_error=np.where(known, standard_error, estimate.standard_error),
+        freedom=np.where(known, NORMAL, estimate.freedom),
+        p=np.where(known, 2 * special.ndtr(-z), estimate.p),
+        smallest_p=np.where(known, 0.0, estimate.smallest_p),
+        tested=known | estimate.tested,
+    )
+
+
+def together(estimate: Estimate, members: NDArray[np.bool_]) -> Estimate:
+    """Estimate the mean log ratio of each group of cells; ``members``: (groups, cells). A group needs two tested cells.
+
+    The errors of cells add up as those of independent ones, with Satterthwaite's degrees of freedom. Where nothing
+    differs, the ways to exchange the repeats of one cell go with each of those of another: the smallest p is 2 by the
+    product of them all, so that cells whose own rounds are too few show something together.
+    """
+    own = members & estimate.tested
+    count = own.sum(axis=-1)
+    squares = np.where(own, estimate.standard_error**2, 0.0)
+    total = squares.sum(axis=-1)
+    below = np.where(own, squares**2 / np.maximum(estimate.freedom, 1.0), 0.0).sum(axis=-1)
+    ways = np.log(2.0) - np.log(np.maximum(estimate.smallest_p, np.finfo(np.float64).tiny))
+    error = np.sqrt(total) / np.maximum(count, 1)
+    return _estimate(
+        np.where(own, estimate.repeats, np.iinfo(np.int64).max).min(axis=-1, initial=np.iinfo(np.int64).max),
+        np.where(own, estimate.log_ratio, 0.0).sum(axis=-1) / np.maximum(count, 1),
+        error,
+        error,
+        np.where(below > 0, total**2 / np.where(below > 0, below, 1.0), np.maximum(count, 1)),
+        np.minimum(1.0, 2 * np.exp(-np.where(own, ways, 0.0).sum(axis=-1))),
+        count > 1,
+    )
+
+
+def exact_p(base: tuple[int, int], new: tuple[int, int]) -> float:
+    """Give the chance of so many in NEW, or more, if chance alone spreads them over all repeats (Fisher, one-sided).
+
+    Each side is how many of its repeats have it, and how many repeats there are.
+    """
+    having, repeats = base[0] + new[0], base[1] + new[1]
+    ways = [math.comb(base[1], having - many) * math.comb(new[1], many) for many in range(new[0], having + 1)]
+    return sum(ways) / math.comb(repeats, having)
 
 
 def holm(p: Floats, tested: NDArray[np.bool_]) -> Floats:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from reports import formats, names
 from reports.cells import Cell
+from reports.comparison import searches
 from reports.schema import Percentiles, Result
 from reports.statistics import PERCENTILES
 
@@ -108,12 +109,12 @@ THROUGHPUT = Measure(
 )
 SUSTAINABLE = Measure(
     name="sustainable_throughput",
-    title="sustainable throughput",
+    title="limit of the load that is sustained",
     unit="events/s",
     more_is_better=True,
     form=formats.rounded,
     of_repeat=lambda _: None,  # a search has one answer, and its probes are of other loads
-    of_cell=lambda cell: cell.capacity.sustainable_events_per_s if cell.capacity else None,
+    of_cell=lambda cell: searches.middle(cell.capacity) if cell.capacity else None,
 )
 DELIVERY_P50 = _percentile("delivery_latency", "delivery latency", "p50")
 DELIVERY_P95 = _percentile("delivery_latency", "delivery latency", "p95")

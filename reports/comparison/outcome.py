@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from reports import formats
 from reports.bundle import Bundle
 from reports.cells import Cell
 from reports.comparison.environments import Fact
@@ -12,18 +13,21 @@ from reports.comparison.measures import Measure
 
 DEFAULT_FLOOR = 0.03
 DEFAULT_EFFECT = 0.10
+EXIT_REGRESSION, EXIT_CANNOT_TELL = 1, 4
 
 
 @dataclass(frozen=True)
 class Rules:
     """``floor``: a smaller effect is none. ``effect``: what the recommended number of rounds is to tell.
 
-    ``cpu``: what an event costs in CPU time is judged too, in the same family of tests.
+    ``cpu``: what an event costs in CPU time is judged too, in the same family of tests. ``strict``: that something
+    cannot be told has an exit code of its own.
     """
 
     floor: float = DEFAULT_FLOOR
     effect: float = DEFAULT_EFFECT
     cpu: bool = False
+    strict: bool = False
 
     @property
     def noun(self) -> str:
@@ -83,23 +87,57 @@ class CellComparison:
 
 
 @dataclass(frozen=True)
+class Together:
+    """All cells of one kind as one: the mean of their log ratios, judged beside the cells in a family of its own."""
+
+    kind: str
+    count: int
+    primary: Ratio
+    verdict: Verdict
+    why: str
+    effect_told: float | None
+
+    @property
+    def label(self) -> str:
+        """``all 6 drain cells``."""
+        return f"all {self.count} {self.kind} cells"
+
+
+@dataclass(frozen=True)
 class FindingChange:
-    """One sort of finding in one cell: the first of its kind, and how many attempts of each run have it."""
+    """One sort of finding in one cell: the first of its kind, and how many valid repeats of each run have it.
+
+    ``base_repeats`` and ``new_repeats``: how many there are; 0 where a run has no such cell. ``is_new``: it counts as a
+    regression. ``p``: where that is a matter of shares (an objective was missed), Fisher's exact p after Holm's
+    correction; None where a single one is enough (an event was lost).
+    """
 
     cell: str
     text: str
     base: int
     new: int
+    base_repeats: int
+    new_repeats: int
+    is_new: bool
+    p: float | None = None
 
     @property
-    def is_new(self) -> bool:
-        """NEW has it and BASE has not."""
-        return self.new > 0 and self.base == 0
+    def counts(self) -> str:
+        """``1 of 3 repeats of BASE, 3 of 3 of NEW``, and how likely chance makes that."""
+        sides = (("BASE", self.base, self.base_repeats), ("NEW", self.new, self.new_repeats))
+        told = ", ".join(
+            f"{have} of {formats.plural(repeats, 'repeat')} of {side}" if repeats else f"no valid repeat in {side}"
+            for side, have, repeats in sides
+        )
+        return told if self.p is None else f"{told}: p {formats.probability(self.p)} by Fisher's exact test"
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """Two runs side by side. ``warnings``: what a reader must know before the numbers."""
+    """Two runs side by side. ``warnings``: what a reader must know before the numbers; ``notes``: what files lack.
+
+    ``together``: one for each kind that has two cells or more which can be tested.
+    """
 
     base: Bundle
     new: Bundle
@@ -111,6 +149,8 @@ class Comparison:
     environment: tuple[Fact, ...]
     warnings: tuple[str, ...]
     findings: tuple[FindingChange, ...]
+    together: tuple[Together, ...] = ()
+    notes: tuple[str, ...] = ()
 
     def of(self, verdict: Verdict) -> tuple[CellComparison, ...]:
         """The cells, or measures of them, with one verdict."""
@@ -133,15 +173,18 @@ class Comparison:
 
     @property
     def new_findings(self) -> tuple[FindingChange, ...]:
-        """What the system did wrong in NEW and not in BASE."""
+        """What the system did wrong in NEW and not in BASE, or more often than chance would have it."""
         return tuple(finding for finding in self.findings if finding.is_new)
 
     @property
     def regression(self) -> bool:
-        """Whether a cell is slower, or NEW has a finding that BASE has not."""
-        return bool(self.of("slower") or self.new_findings)
+        """Whether a cell is slower, or all of a kind together are, or NEW has new findings."""
+        slower = any(each.verdict == "slower" for each in self.together)
+        return bool(self.of("slower") or slower or self.new_findings)
 
     @property
     def exit_code(self) -> int:
-        """1 with a regression, else 0."""
-        return 1 if self.regression else 0
+        """1 with a regression; else 4 where that was asked for and a verdict is *cannot tell*; else 0."""
+        if self.regression:
+            return EXIT_REGRESSION
+        return EXIT_CANNOT_TELL if self.rules.strict and self.of("cannot tell") else 0

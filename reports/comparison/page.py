@@ -88,6 +88,7 @@ def _sections(comparison: Comparison) -> list[Section]:
     findings, beside = words.findings_table(comparison), words.beside_table(comparison)
     differing = words.environment_table(comparison, differing=True)
     whole = words.environment_table(comparison, differing=False)
+    together = words.together_table(comparison)
     return [
         Section(
             "ratios",
@@ -96,6 +97,7 @@ def _sections(comparison: Comparison) -> list[Section]:
             (
                 Part(words=(f"{words.HOW_RATIOS_READ} {_READ}",), figures=(forests,) if forests else ()),
                 Part(table=words.primary_table(comparison)),
+                *([Part("All cells of a kind together", table=together)] if together else []),
                 Part("Why", table=words.reasons_table(comparison)),
             ),
         ),
@@ -153,15 +155,26 @@ def _method(comparison: Comparison) -> tables.Table:
             ("faster, slower", f"p at most {FAMILY_LEVEL:g} after Holm's correction, and a ratio beyond {floor}"),
             ("same", f"the whole 95% interval lies within {floor} of 1"),
             ("cannot tell", "neither"),
+            ("all of a kind together", "the mean of their log ratios, by the same rules, in a family of its own"),
+            ("a finding is new", _NEW_FINDING),
             (f"{comparison.noun}s tested", formats.count(cells)),
             ("Holm's first level", formats.probability(comparison.level)),
-            ("fewest rounds for any verdict", formats.count(power.fewest_rounds(cells))),
+            (
+                "fewest rounds for any verdict",
+                formats.count(power.fewest_rounds(cells, paired=comparison.interleaved)),
+            ),
             ("smallest p attainable", f"{_ATTAINABLE[comparison.interleaved]}: {_smallest(comparison)}"),
-            ("rounds to tell", f"a change of {rules.effect:.0%}, with {power.POWER:.0%} power, interleaved"),
+            ("rounds to see", f"a change of {rules.effect:.0%}, with {power.POWER:.0%} power, interleaved"),
+            ("smallest change seen", f"with the repeats there are, with {power.POWER:.0%} power"),
         ]
     )
 
 
+_NEW_FINDING = (
+    "one lost event, or another thing that must never be, is enough; an objective has to be missed in a larger share "
+    f"of the repeats (Fisher's exact test, p at most {FAMILY_LEVEL:g} after Holm's correction). Void attempts do not "
+    "count"
+)
 _ATTAINABLE = {True: "2 / 2ⁿ for n pairs", False: "2 / ways to split all repeats into two runs"}
 
 

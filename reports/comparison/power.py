@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 
 import numpy as np
@@ -22,9 +23,15 @@ _LARGEST_EFFECT = 10.0
 _STEPS = 40
 
 
-def fewest_rounds(cells: int) -> int:
-    """Give the rounds below which no verdict on one of ``cells`` is possible: 2 / 2^n has to reach Holm's level."""
-    return 1 + math.ceil(math.log2(max(cells, 1) / FAMILY_LEVEL))
+def fewest_rounds(cells: int, *, paired: bool = True) -> int:
+    """Give the rounds below which no verdict on one of ``cells`` is possible: the smallest p has to reach Holm's level.
+
+    That is 2 / 2^n for n pairs; for two runs of n repeats each that were not interleaved, 2 / the ways to split 2n.
+    """
+    level = FAMILY_LEVEL / max(cells, 1)
+    if paired:
+        return 1 + math.ceil(math.log2(1 / level))
+    return next(rounds for rounds in itertools.count(2) if 2 / math.comb(2 * rounds, rounds) <= level)
 
 
 def plausible_spreads(spread: float, freedom: float) -> Floats:
@@ -53,29 +60,34 @@ def rounds_to_tell(spreads: Floats, *, cells: int, effect: float, floor: float) 
     return low if low <= MOST_ROUNDS else None
 
 
-def effect_told(rounds: int, spreads: Floats, *, cells: int, floor: float) -> float | None:
-    """Give the smallest effect that ``rounds`` tell with the probability ``POWER``: 0.25 is a change by 1.25.
+def effect_told(errors: Floats, freedom: float, *, smallest_p: float, cells: int, floor: float) -> float | None:
+    """Give the smallest effect that is told with the probability ``POWER``: 0.25 is a change by 1.25.
 
-    None where so few rounds tell none, or none below tenfold.
+    ``errors``: standard errors of the log ratio that are all as plausible. None where p cannot come low enough, or
+    where not even a tenfold change is told.
     """
-    if rounds < fewest_rounds(cells) or _power(rounds, spreads, cells, _LARGEST_EFFECT, floor) < POWER:
+    if smallest_p * cells > FAMILY_LEVEL or _chance(errors, freedom, cells, _LARGEST_EFFECT, floor) < POWER:
         return None
     low, high = 0.0, _LARGEST_EFFECT
     for _ in range(_STEPS):
         middle = (low + high) / 2
-        low, high = (middle, high) if _power(rounds, spreads, cells, middle, floor) < POWER else (low, middle)
+        low, high = (middle, high) if _chance(errors, freedom, cells, middle, floor) < POWER else (low, middle)
     return high
 
 
 def _power(rounds: int, spreads: Floats, cells: int, effect: float, floor: float) -> float:
-    """Mean probability that ``rounds`` pairs are told apart by their p and by an estimate beyond the floor.
+    """Mean probability that ``rounds`` pairs tell an effect."""
+    return _chance(spreads / math.sqrt(rounds), rounds - 1, cells, effect, floor)
+
+
+def _chance(errors: Floats, freedom: float, cells: int, effect: float, floor: float) -> float:
+    """Mean probability that a ratio is told apart by its p and by an estimate beyond the floor.
 
     The first by Student's t distribution off its centre, in the normal approximation of Abramowitz and Stegun
     (26.7.10); what the second takes away is bounded by its whole chance.
     """
-    freedom, shift = rounds - 1, math.log1p(effect)
+    shift, scale = math.log1p(effect), 1 / np.maximum(errors, 1e-12)
     needed = special.stdtrit(freedom, 1 - FAMILY_LEVEL / max(cells, 1) / 2)
-    scale = math.sqrt(rounds) / np.maximum(spreads, 1e-12)
     told = special.ndtr((shift * scale - needed * (1 - 1 / (4 * freedom))) / np.sqrt(1 + needed**2 / (2 * freedom)))
     below = special.ndtr((math.log1p(floor) - shift) * scale)
     return float(np.mean(np.maximum(told - below, 0.0)))

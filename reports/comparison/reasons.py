@@ -29,8 +29,21 @@ class Tested(Protocol):
         """What p cannot come below."""
 
 
-def of(said: Verdict, tested: Tested, *, among: int, noun: str, floor: float) -> str:
-    """Say what decided a verdict; ``among``: the tests that Holm's correction counts, each of a ``noun``."""
+def of(
+    said: Verdict,
+    tested: Tested,
+    *,
+    among: int,
+    noun: str,
+    floor: float,
+    paired: bool = True,
+    seen: float | None = None,
+) -> str:
+    """Say what decided a verdict.
+
+    ``among``: the tests that Holm's correction counts, each of a ``noun``. ``paired``: by round. ``seen``: the smallest
+    change that such rounds show, as a share.
+    """
     if tested.p is None or tested.corrected_p is None:
         have = "round has" if tested.rounds == 1 else "rounds have"
         return f"a spread needs two rounds, and {tested.rounds} {have} a valid repeat that tells it in both runs"
@@ -45,8 +58,10 @@ def of(said: Verdict, tested: Tested, *, among: int, noun: str, floor: float) ->
         return (
             f"{formats.plural(tested.rounds, 'round')} cannot bring p below {formats.probability(tested.smallest_p)}, "
             f"and {formats.probability(inference.FAMILY_LEVEL / among)} is needed"
-            f"{f' for the first of {among} {noun}s' if among > 1 else ''}: at least {power.fewest_rounds(among)} rounds"
+            f"{f' for the first of {among} {noun}s' if among > 1 else ''}: no change can be seen, however large, with "
+            f"fewer than {power.fewest_rounds(among, paired=paired)} rounds{'' if paired else ' of each run'}"
         )
+    limit = "" if seen is None else f"; a change of {seen:.0%} would have been seen"
     if tested.corrected_p <= inference.FAMILY_LEVEL:
-        return f"a difference is there ({corrected}), and may be below the floor of {floor:.0%}"
-    return f"neither a difference nor its absence is shown ({corrected})"
+        return f"a difference is there ({corrected}), and may be below the floor of {floor:.0%}{limit}"
+    return f"neither a difference nor its absence is shown ({corrected}){limit}"

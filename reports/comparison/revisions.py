@@ -11,7 +11,7 @@ from rich.text import Text
 from reports import bundle, formats, summary
 from reports.comparison import command, comparing, page, steps, texts
 from reports.comparison.command import PAGE, Files
-from reports.comparison.outcome import Comparison, Rules
+from reports.comparison.outcome import EXIT_CANNOT_TELL, EXIT_REGRESSION, Comparison, Rules
 from reports.comparison.steps import StepsComparison, Timed
 
 SCHEMA_VERSION = 1
@@ -53,13 +53,17 @@ def finish(title: str, made: StepsComparison, runs: tuple[Path, Path] | None, fi
     command.write(contents, console)
     found = made.regression or (cells is not None and cells.regression)
     console.print(Text(outcome(made, cells), style="bold red" if found else "bold"))
-    return 1 if found else 0
+    if found:
+        return EXIT_REGRESSION
+    open_ = bool(made.of("cannot tell") or (cells is not None and cells.of("cannot tell")))
+    return EXIT_CANNOT_TELL if made.rules.strict and open_ else 0
 
 
 def outcome(made: StepsComparison, cells: Comparison | None) -> str:
     """Say in a line what both parts come to."""
     where = [step.timed.name for step in made.of("slower")]
     if cells is not None:
+        where += [f"{each.label} together" for each in cells.together if each.verdict == "slower"]
         where += [cell.name for cell in cells.of("slower")]
         where += [f"{change.text} ({change.cell})" for change in cells.new_findings]
     if where:

@@ -1,71 +1,69 @@
-"""Capacity cells: one search a run, so that the intervals of the two searches decide, and no test."""
+"""Capacity cells: one search a run, whose probes tell how sure its answer is, so that two answers can be compared.
+
+What is compared is the load at which the objective stops being held: the middle of what a search's probes leave
+plausible for it, and the interval about that. The confirmed answer itself lies below, by as much as the search's steps.
+"""
 
 from __future__ import annotations
 
+import math
+
+from scipy import special
+
 from reports import formats
 from reports.cells import Cell
-from reports.comparison.inference import Verdict
-from reports.comparison.measures import SUSTAINABLE
-from reports.comparison.outcome import Ratio, Rules
 from reports.schema import Capacity
 
-_ONLY_SEARCH = 1
 
-
-def judge(base: Cell, new: Cell, rules: Rules) -> tuple[Ratio, Verdict, str]:
-    """Compare two searches: apart only if their intervals share no load, for one search a run shows no spread.
-
-    The interval of the ratio goes from the one's least over the other's most to the reverse: it is wider than a 95%
-    interval of the ratio would be.
-    """
-    ratio = Ratio(SUSTAINABLE, _values(base), _values(new))
+def obstacle(base: Cell, new: Cell) -> str:
+    """Say why two searches are not to be compared; nothing where they are."""
+    sides = [("BASE", base.capacity), ("NEW", new.capacity)]
     if base.capacity is None or new.capacity is None:
-        sides = [name for name, cell in (("BASE", base), ("NEW", new)) if cell.capacity is None]
-        return ratio, "cannot tell", f"the search of {' and '.join(sides)} has not ended"
-    ratio = _ratio(base.capacity, new.capacity)
+        return f"the search of {' and '.join(name for name, found in sides if found is None)} has not ended"
     if base.capacity.objective != new.capacity.objective:
-        asked = f"{base.capacity.objective} in BASE, {new.capacity.objective} in NEW"
-        return ratio, "cannot tell", f"the objectives are not the same: {asked}"
-    sides = [name for name, cell in (("BASE", base), ("NEW", new)) if cell.capacity and not cell.capacity.confirmed]
-    if sides:
-        return ratio, "cannot tell", f"the answer of {' and '.join(sides)} was not confirmed"
-    return ratio, *_apart(ratio, base.capacity, new.capacity, rules)
+        return f"the objectives are not the same: {base.capacity.objective} in BASE, {new.capacity.objective} in NEW"
+    open_ = [name for name, found in sides if found is not None and middle(found) is None]
+    if open_:
+        return f"the probes of {' and '.join(open_)} bound the limit on one side only: {spans(base, new)}"
+    return ""
 
 
-def _apart(ratio: Ratio, base: Capacity, new: Capacity, rules: Rules) -> tuple[Verdict, str]:
-    told = f"{_span(base)} in BASE, {_span(new)} in NEW"
-    edge = 1 + rules.floor
-    if ratio.low is not None and ratio.low > 1 and (ratio.ratio or ratio.low) >= edge:
-        return "faster", f"the intervals of the two searches are apart: {told}"
-    if ratio.high is not None and ratio.high < 1 and (ratio.ratio or ratio.high) <= 1 / edge:
-        return "slower", f"the intervals of the two searches are apart: {told}"
-    if ratio.low is not None and ratio.high is not None and ratio.low >= 1 / edge and ratio.high <= edge:
-        return "same", f"the whole interval lies within {rules.floor:.0%} of no change"
-    return "cannot tell", f"one search of each run, and their intervals are not apart by the floor: {told}"
+def log_ratio(base: Cell, new: Cell) -> tuple[float, float]:
+    """Give the logarithm of NEW / BASE and its standard error; not a number where the two are not to be compared."""
+    if base.capacity is None or new.capacity is None or obstacle(base, new):
+        return math.nan, math.nan
+    errors = [_standard_error(found) for found in (base.capacity, new.capacity)]
+    return math.log((middle(new.capacity) or 1.0) / (middle(base.capacity) or 1.0)), math.hypot(*errors)
 
 
-def _ratio(base: Capacity, new: Capacity) -> Ratio:
-    return Ratio(
-        measure=SUSTAINABLE,
-        base={_ONLY_SEARCH: base.sustainable_events_per_s} if base.sustainable_events_per_s else {},
-        new={_ONLY_SEARCH: new.sustainable_events_per_s} if new.sustainable_events_per_s else {},
-        rounds=1,
-        ratio=_quotient(new.sustainable_events_per_s, base.sustainable_events_per_s),
-        low=_quotient(new.low_events_per_s, base.high_events_per_s),
-        high=_quotient(new.high_events_per_s, base.low_events_per_s),
+def middle(found: Capacity) -> float | None:
+    """Give the middle of what the probes leave plausible (events/s), None where they do not bound it on both sides.
+
+    In runs from before the median was kept it is the geometric middle of the interval.
+    """
+    if not found.low_events_per_s or not found.high_events_per_s:
+        return None
+    return found.median_events_per_s or math.sqrt(found.low_events_per_s * found.high_events_per_s)
+
+
+def spans(base: Cell, new: Cell) -> str:
+    """Say where both searches found the limit."""
+    return ", ".join(
+        f"{_span(cell.capacity)} in {name}" for name, cell in (("BASE", base), ("NEW", new)) if cell.capacity
     )
 
 
-def _quotient(above: float | None, below: float | None) -> float | None:
-    return above / below if above is not None and below else None
+def _standard_error(found: Capacity) -> float:
+    """Give that of the logarithm of the limit: the interval, as wide as a normal distribution's of its confidence."""
+    width = math.log((found.high_events_per_s or 1.0) / (found.low_events_per_s or 1.0))
+    return width / (2 * float(special.ndtri((1 + found.confidence) / 2)))
 
 
-def _values(cell: Cell) -> dict[int, float]:
-    found = SUSTAINABLE.of_cell(cell)
-    return {_ONLY_SEARCH: found} if found else {}
-
-
-def _span(capacity: Capacity) -> str:
-    low = "0" if capacity.low_events_per_s is None else formats.rounded(capacity.low_events_per_s)
-    high = "an unknown load" if capacity.high_events_per_s is None else formats.rounded(capacity.high_events_per_s)
-    return f"{low} to {high} events/s"
+def _span(found: Capacity) -> str:
+    low, high = found.low_events_per_s, found.high_events_per_s
+    sure = "" if found.confirmed else ", its answer not confirmed,"
+    if low is not None and high is not None:
+        return f"{formats.rounded(low)} to {formats.rounded(high)} events/s{sure}"
+    if low is None and high is None:
+        return f"nothing{sure}"
+    return (f"above {formats.rounded(low)}" if high is None else f"below {formats.rounded(high)}") + f" events/s{sure}"

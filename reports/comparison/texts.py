@@ -12,7 +12,7 @@ from rich.text import Text
 
 from reports import formats, summary
 from reports.comparison import words
-from reports.comparison.outcome import CellComparison, Comparison, Ratio
+from reports.comparison.outcome import CellComparison, Comparison, Ratio, Together
 from reports.tables import Table
 
 SCHEMA_VERSION = 1
@@ -25,6 +25,9 @@ def for_terminal(comparison: Comparison) -> RenderableType:
     parts.append(Text(f"The runs were {words.design(comparison)}. {words.HOW_RATIOS_READ}", style="dim"))
     parts += [Text(f"WARNING: {warning}", style="yellow") for warning in comparison.warnings]
     parts += ["", drawn(words.primary_table(comparison)), ""]
+    together = words.together_table(comparison)
+    if together is not None:
+        parts += [drawn(together), ""]
     beside = words.beside_table(comparison)
     if beside is not None:
         parts += [Text("beside it, without verdict:"), drawn(beside), ""]
@@ -34,14 +37,18 @@ def for_terminal(comparison: Comparison) -> RenderableType:
     ]
     parts += [
         Text(
-            f"{'NEW FINDING' if change.is_new else 'finding'}: {change.cell}: {change.text} "
-            f"({formats.plural(change.base, 'attempt')} of BASE, {change.new} of NEW)",
+            f"{'NEW FINDING' if change.is_new else 'finding'}: {change.cell}: {change.text} ({change.counts})",
             style="bold red" if change.is_new else "",
         )
         for change in comparison.findings
     ]
     outcome = "bold red" if comparison.regression else "bold"
-    parts += ["", Text(words.rounds_needed(comparison)), Text(words.sentence(comparison), style=outcome)]
+    parts.append("")
+    needed, exit_note = words.rounds_needed(comparison), words.exit_note(comparison)
+    parts += [Text(needed)] if needed else []
+    parts.append(Text(words.sentence(comparison), style=outcome))
+    parts += [Text(exit_note, style="yellow")] if exit_note else []
+    parts += [Text(f"note: {' '.join(comparison.notes)}", style="dim")] if comparison.notes else []
     return Group(*parts)
 
 
@@ -53,6 +60,8 @@ def to_markdown(comparison: Comparison) -> str:
     lines += [f"> {warning}  " for warning in comparison.warnings]
     lines += [""] * bool(comparison.warnings)
     lines += [*summary.markdown(words.primary_table(comparison)), "", f"{words.HOW_RATIOS_READ}", ""]
+    together = words.together_table(comparison)
+    lines += [*summary.markdown(together), ""] if together is not None else []
     findings = words.findings_table(comparison)
     if findings is not None:
         lines += ["### Findings", "", *summary.markdown(findings), ""]
@@ -64,6 +73,7 @@ def to_markdown(comparison: Comparison) -> str:
     for title, table in folded.items():
         if table is not None:
             lines += [f"<details><summary>{title}</summary>", "", *summary.markdown(table), "", "</details>", ""]
+    lines += [f"Note: {' '.join(comparison.notes)}", ""] if comparison.notes else []
     return "\n".join(lines)
 
 
@@ -78,14 +88,26 @@ def to_json(comparison: Comparison) -> str:
         "outcome": words.sentence(comparison),
         "floor": comparison.rules.floor,
         "effect": comparison.rules.effect,
+        "exit_code": comparison.exit_code,
         "cells": [_cell(cell) for cell in comparison.cells],
+        "together": [_together(each) for each in comparison.together],
         "only_base": list(comparison.only_base),
         "only_new": list(comparison.only_new),
         "findings": [
-            {"cell": each.cell, "text": each.text, "base": each.base, "new": each.new, "is_new": each.is_new}
+            {
+                "cell": each.cell,
+                "text": each.text,
+                "base": each.base,
+                "new": each.new,
+                "base_repeats": each.base_repeats,
+                "new_repeats": each.new_repeats,
+                "p": each.p,
+                "is_new": each.is_new,
+            }
             for each in comparison.findings
         ],
         "warnings": list(comparison.warnings),
+        "notes": list(comparison.notes),
         "environment": [
             {"name": fact.name, "base": fact.base, "new": fact.new, "differs": fact.differs}
             for fact in comparison.environment
@@ -105,6 +127,19 @@ def _cell(cell: CellComparison) -> dict[str, Any]:
         "effect_told": cell.effect_told,
         "primary": _ratio(cell.primary, cell),
         "beside": [_ratio(other, cell) for other in cell.beside],
+    }
+
+
+def _together(of: Together) -> dict[str, Any]:
+    numbers = ("ratio", "low", "high", "p", "corrected_p", "smallest_p")
+    return {
+        "kind": of.kind,
+        "count": of.count,
+        "measure": of.primary.measure.name,
+        "verdict": of.verdict,
+        "why": of.why,
+        "effect_told": of.effect_told,
+        **{name: getattr(of.primary, name) for name in numbers},
     }
 
 

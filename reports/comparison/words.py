@@ -2,80 +2,102 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from typing import Literal
 
 from reports import formats, tables
+from reports.bundle import CAPACITY
+from reports.cells import Cell
 from reports.comparison import power
 from reports.comparison.inference import FAMILY_LEVEL
-from reports.comparison.measures import BESIDE
-from reports.comparison.outcome import CellComparison, Comparison, Ratio
+from reports.comparison.measures import BESIDE, Measure
+from reports.comparison.outcome import EXIT_CANNOT_TELL, CellComparison, Comparison, Ratio, Together
 from reports.tables import Table
 
 Level = Literal["findings", "incomplete", "clear"]
 HOW_RATIOS_READ = (
     "A ratio above 1 means that NEW is better: NEW by BASE for throughput, BASE by NEW for durations and CPU. It is "
-    "the geometric mean over the rounds, with its 95% t interval; p is corrected over all cells (Holm)."
+    "the geometric mean over the rounds, with its 95% t interval; of two searches the ratio of the middles of what "
+    "their probes leave plausible. p is corrected over all cells (Holm)."
 )
 
 
 def level(comparison: Comparison) -> Level:
-    """Give the page's colour: a regression is red, nothing told is yellow."""
+    """Give the page's colour: a regression is red, nothing shown is yellow."""
     if comparison.regression:
         return "findings"
-    return "incomplete" if len(comparison.of("cannot tell")) == len(comparison.cells) else "clear"
+    return "clear" if _shown(comparison) else "incomplete"
 
 
 def level_title(comparison: Comparison) -> str:
     """Name the outcome in a word or two."""
     if comparison.regression:
         return "Regression"
-    if level(comparison) == "incomplete":
+    if not _shown(comparison):
         return "Cannot tell"
-    return "Faster, no regression" if comparison.of("faster") else "No regression"
+    faster = comparison.of("faster") or any(each.verdict == "faster" for each in comparison.together)
+    return "Faster, no regression" if faster else "No regression"
 
 
 def sentence(comparison: Comparison) -> str:
-    """Say what came out: new findings first, then what is slower, faster, and not told."""
-    clauses = [_new_findings(comparison)]
+    """Say what came out: new findings first, then all cells together, then what is slower, faster, and not shown."""
+    shown = [each for each in comparison.together if each.verdict != "cannot tell"]
+    clauses = [_new_findings(comparison), *map(_of_a_kind, shown)]
     count = len(comparison.cells)
     for verdict in ("slower", "faster"):
         cells = comparison.of(verdict)
         if cells:
-            most = max(cells, key=lambda cell: abs((cell.primary.ratio or 1.0) - 1))
+            most = max(cells, key=lambda cell: abs(math.log(cell.primary.ratio or 1.0)))
             among = "" if len(cells) == count == 1 else f" in {len(cells)} of {formats.plural(count, comparison.noun)}"
             first = ", most in" if len(cells) > 1 else ":"
-            clauses.append(f"NEW is {verdict}{among}{first} {most.label} ({_told(most.primary)})")
+            clauses.append(f"NEW is {verdict}{among}{first} {most.label} ({_numbers(most.primary)})")
     same, untold = len(comparison.of("same")), len(comparison.of("cannot tell"))
     if untold == count:
-        clauses.append(_nothing_told(comparison))
+        clauses.append(_nothing_shown(comparison))
     else:
         floor = f"{comparison.rules.floor:.0%}"
-        clauses.append(f"{same} {'is' if same == 1 else 'are'} the same within {floor}" if same else "")
-        clauses.append(f"of {untold} nothing can be told" if untold else "")
+        alike = formats.plural(same, comparison.noun) + (" is" if same == 1 else " are")
+        clauses.append(f"{alike} the same within {floor}" if same else "")
+        open_ = f"of {formats.plural(untold, comparison.noun)} nothing can be said"
+        clauses.append(f"{open_}{_seen(comparison.of('cannot tell'))}" if untold else "")
+    clauses += [_of_a_kind(each) for each in comparison.together if each not in shown]
     whole = "; ".join(clause for clause in clauses if clause) + "."
     return whole[0].upper() + whole[1:]
 
 
+def exit_note(comparison: Comparison) -> str:
+    """Say why the exit code is not 0 where that is not a regression; nothing elsewhere."""
+    if comparison.exit_code != EXIT_CANNOT_TELL:
+        return ""
+    untold = formats.plural(len(comparison.of("cannot tell")), comparison.noun)
+    return f"Exit code {EXIT_CANNOT_TELL} (--strict): of {untold} nothing can be said."
+
+
 def rounds_needed(comparison: Comparison) -> str:
-    """Say how many interleaved rounds would tell the effect that was asked for, in all cells and in half of them."""
+    """Say how many interleaved rounds would show the effect that was asked for, in all cells and in half of them."""
     effect = f"{comparison.rules.effect:.0%}"
-    asked = [cell for cell in comparison.cells if cell.primary.p is not None]
+    repeated = [cell for cell in comparison.cells if cell.base.plan.kind != CAPACITY]
+    asked = [cell for cell in repeated if cell.primary.p is not None]
     if not asked:
-        return "How many rounds would tell an effect is not known: there is no cell with two rounds."
-    told = sorted((cell for cell in asked if cell.rounds_to_tell), key=lambda cell: cell.rounds_to_tell or 0)
-    if not told:
-        most_told = f"more than {power.MOST_ROUNDS:,} interleaved rounds"
-        return f"A change of {effect} would take {most_told} in every {comparison.noun}."
-    most, half = told[-1], told[(len(told) - 1) // 2]
-    if len(told) < len(asked):
-        where = f"in {len(told)} of {formats.plural(len(asked), comparison.noun)}"
+        unknown = "How many rounds would show an effect is not known: there is no cell with two rounds."
+        return unknown if repeated else ""
+    shown = sorted((cell for cell in asked if cell.rounds_to_tell), key=lambda cell: cell.rounds_to_tell or 0)
+    if not shown:
+        return (
+            f"A change of {effect} would take more than {power.MOST_ROUNDS:,} interleaved rounds in every "
+            f"{comparison.noun}."
+        )
+    most, half = shown[-1], shown[(len(shown) - 1) // 2]
+    if len(shown) < len(asked):
+        where = f"in {len(shown)} of {formats.plural(len(asked), comparison.noun)}"
     else:
-        where = f"in every {comparison.noun}" if len(asked) > 1 else f"in {most.label}"
+        where = f"in every {comparison.noun} with repeats" if len(asked) > 1 else f"in {most.label}"
     least = ""
     if half.rounds_to_tell != most.rounds_to_tell:
         least = f" ({most.name} needs most; half of the {comparison.noun}s need {half.rounds_to_tell:,} or fewer)"
     return (
-        f"A change of {effect} is told {where} by {most.rounds_to_tell:,} interleaved rounds{least}: with "
+        f"{most.rounds_to_tell:,} interleaved rounds would show a change of {effect} {where}{least}: with "
         f"{power.POWER:.0%} power, at this comparison's noise."
     )
 
@@ -100,18 +122,39 @@ def primary_table(comparison: Comparison) -> Table:
                 cell.label,
                 f"{measure.title}, {measure.unit}",
                 cell.verdict,
-                measure.form(measure.of_cell(cell.base)),
-                measure.form(measure.of_cell(cell.new)),
+                _value(measure, cell.base),
+                _value(measure, cell.new),
                 ratio(cell.primary.ratio),
                 interval(cell.primary),
                 formats.probability(cell.primary.corrected_p),
                 formats.count(cell.primary.rounds),
                 _rounds(cell),
-                formats.NOTHING if cell.effect_told is None else f"{cell.effect_told:.0%}",
+                _effect(cell.effect_told, cell.primary),
             ]
         )
-    heads = ["cell", "measure", "verdict", "BASE", "NEW", "ratio", "95% t interval", "p (Holm)", "rounds"]
-    return tables.table([*heads, f"rounds to tell {effect}", "smallest change told"], rows, text=3, marked=marked)
+    heads = ["cell", "measure", "verdict", "BASE", "NEW", "ratio", "95% interval", "p (Holm)", "rounds"]
+    return tables.table([*heads, f"rounds to see {effect}", "smallest change seen"], rows, text=3, marked=marked)
+
+
+def together_table(comparison: Comparison) -> Table | None:
+    """One row a kind: all its cells as one; None where no kind has two cells that can be tested."""
+    if not comparison.together:
+        return None
+    rows = [
+        [
+            each.label,
+            f"{each.primary.measure.title}, {each.primary.measure.unit}",
+            each.verdict,
+            ratio(each.primary.ratio),
+            interval(each.primary),
+            formats.probability(each.primary.corrected_p),
+            _effect(each.effect_told, each.primary),
+        ]
+        for each in comparison.together
+    ]
+    heads = ["together", "measure", "verdict", "mean ratio", "95% interval", "p (Holm)", "smallest change seen"]
+    marked = [place for place, each in enumerate(comparison.together) if each.verdict == "slower"]
+    return tables.table(heads, rows, text=3, marked=marked)
 
 
 def reasons_table(comparison: Comparison) -> Table:
@@ -127,7 +170,7 @@ def beside_table(comparison: Comparison) -> Table | None:
         for cell in comparison.cells:
             for other in cell.beside:
                 if other.measure is measure:
-                    values = (measure.form(measure.of_cell(cell.base)), measure.form(measure.of_cell(cell.new)))
+                    values = (_value(measure, cell.base), _value(measure, cell.new))
                     name = f"{measure.title}, {measure.unit}"
                     rows.append([name, cell.label, *values, ratio(other.ratio), interval(other), str(other.rounds)])
     if not rows:
@@ -137,15 +180,23 @@ def beside_table(comparison: Comparison) -> Table | None:
 
 
 def findings_table(comparison: Comparison) -> Table | None:
-    """One row a sort of finding, with the attempts that have it in each run; None where there is none."""
+    """One row a sort of finding, with the valid repeats that have it in each run; None where there is none."""
     if not comparison.findings:
         return None
     rows = [
-        [change.cell, change.text, "new" if change.is_new else "", str(change.base), str(change.new)]
+        [
+            change.cell,
+            change.text,
+            "new" if change.is_new else "",
+            f"{change.base} of {change.base_repeats}",
+            f"{change.new} of {change.new_repeats}",
+            formats.probability(change.p),
+        ]
         for change in comparison.findings
     ]
     marked = [index for index, change in enumerate(comparison.findings) if change.is_new]
-    return tables.table(["cell", "finding", "", "attempts, BASE", "NEW"], rows, text=3, marked=marked)
+    heads = ["cell", "finding", "", "valid repeats, BASE", "NEW", "p (Fisher, Holm)"]
+    return tables.table(heads, rows, text=3, marked=marked)
 
 
 def environment_table(comparison: Comparison, *, differing: bool) -> Table | None:
@@ -169,13 +220,44 @@ def interval(of: Ratio) -> str:
     return f"{ratio(of.low)} to {ratio(of.high)}"
 
 
+def _value(measure: Measure, cell: Cell) -> str:
+    """A measure over all repeats or, where their joint data are not there, the least and the most of single repeats."""
+    whole = measure.of_cell(cell)
+    values = sorted(measure.values(cell).values())
+    if whole is not None or not values or cell.plan.kind == CAPACITY:
+        return measure.form(whole)
+    least, most = measure.form(values[0]), measure.form(values[-1])
+    return least if least == most else f"{least} to {most}"
+
+
+def _effect(told: float | None, of: Ratio) -> str:
+    if of.p is None:
+        return formats.NOTHING
+    return "none" if told is None else f"{told:.0%}"
+
+
 def _rounds(cell: CellComparison) -> str:
-    if cell.primary.p is None:
+    if cell.primary.p is None or cell.base.plan.kind == CAPACITY:
         return formats.NOTHING
     return f"> {power.MOST_ROUNDS:,}" if cell.rounds_to_tell is None else f"{cell.rounds_to_tell:,}"
 
 
-def _told(of: Ratio) -> str:
+def _shown(comparison: Comparison) -> bool:
+    """Whether anything is shown: of a cell, or of all of a kind together."""
+    verdicts = [cell.verdict for cell in comparison.cells] + [each.verdict for each in comparison.together]
+    return any(verdict != "cannot tell" for verdict in verdicts)
+
+
+def _of_a_kind(of: Together) -> str:
+    """Say what all cells of a kind together show: a change by the mean of their ratios, or which would have shown."""
+    numbers = _numbers(of.primary)
+    if of.verdict == "cannot tell":
+        seen = "" if of.effect_told is None else f"; a change of {of.effect_told:.0%} would have been seen"
+        return f"{of.label} together: cannot tell ({numbers}{seen})"
+    return f"{of.label} together: NEW is {of.verdict if of.verdict != 'same' else 'the same'} ({numbers})"
+
+
+def _numbers(of: Ratio) -> str:
     return f"{of.measure.title}: ratio {ratio(of.ratio)}, 95% interval {interval(of)}"
 
 
@@ -183,18 +265,31 @@ def _new_findings(comparison: Comparison) -> str:
     new = comparison.new_findings
     if not new:
         return ""
-    noun = formats.plural(len(new), "finding")
-    return f"NEW has {noun} that BASE has not: {new[0].text} ({new[0].cell})" + (", and more" if len(new) > 1 else "")
+    more = f", and {len(new) - 1} more" if len(new) > 1 else ""
+    often = "more often than BASE" if new[0].base else "that BASE has not"
+    return f"NEW has {formats.plural(len(new), 'finding')} {often}: {new[0].text} ({new[0].cell}){more}"
 
 
-def _nothing_told(comparison: Comparison) -> str:
+def _nothing_shown(comparison: Comparison) -> str:
     count = len(comparison.cells)
-    where = f"in any of {count} {comparison.noun}s" if count > 1 else f"in {comparison.cells[0].label}"
-    few = [cell for cell in comparison.cells if cell.primary.p is not None and _is_short(cell, comparison)]
-    needed = power.fewest_rounds(comparison.tested)
-    if few and len(few) == comparison.tested:
-        return f"no difference can be told {where}: fewer than {needed} rounds tell none"
-    return f"no difference can be told {where}, nor that there is none"
+    where = f"in any of {count} {comparison.noun}s alone" if count > 1 else f"in {comparison.cells[0].label}"
+    tested = [cell for cell in comparison.cells if cell.primary.p is not None]
+    if tested and all(_is_short(cell, comparison) for cell in tested):
+        needed = power.fewest_rounds(comparison.tested, paired=comparison.interleaved)
+        return f"no difference can be seen {where}: fewer than {needed} rounds show none"
+    return f"no difference can be seen {where}, nor that there is none{_seen(comparison.cells)}"
+
+
+def _seen(cells: Sequence[CellComparison]) -> str:
+    """Say which changes would have been seen, over some cells; nothing where it is not known of any."""
+    found = sorted(cell.effect_told for cell in cells if cell.effect_told is not None)
+    if not found:
+        return ""
+    least, most = (f"{each:.0%}" for each in (found[0], found[-1]))
+    span = least if least == most else f"{least} to {most}, by cell,"
+    others = len(cells) - len(found)
+    rest = f", in {others} no change, however large" if others else ""
+    return f" (a change of {span} would have been seen{rest})"
 
 
 def _is_short(cell: CellComparison, comparison: Comparison) -> bool:

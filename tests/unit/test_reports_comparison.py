@@ -81,10 +81,10 @@ def test_too_few_rounds_tell_nothing_and_say_how_many_would(tmp_path: Path) -> N
     cell = only_cell(found)
     assert (cell.verdict, found.exit_code) == ("cannot tell", 0)
     assert "5 rounds cannot bring p below 0.062" in cell.why
-    assert cell.why.endswith("at least 6 rounds")
+    assert cell.why.endswith("no change can be seen, however large, with fewer than 6 rounds")
     assert cell.rounds_to_tell is not None
     assert cell.rounds_to_tell >= 6
-    assert "fewer than 6 rounds tell none" in words.sentence(found)
+    assert "fewer than 6 rounds show none" in words.sentence(found)
 
 
 def test_one_round_has_no_spread_and_no_verdict(tmp_path: Path) -> None:
@@ -158,25 +158,47 @@ def test_of_two_searches_the_intervals_decide(
 ) -> None:
     narrow = verdict == "same"
     ours = (20_000.0, 19_900.0 if narrow else 18_000.0, 20_100.0 if narrow else 22_000.0)
-    base, new = (
-        write(tmp_path, Plan([Cell("capacity-p3-c1", "capacity", probes=PROBES, sustainable=found)], requests=50), name)
-        for name, found in (("base", ours), ("new", answer))
-    )
-    cell = only_cell(compare(base, new))
-    assert (cell.verdict, cell.primary.p) == (verdict, None)
+    cell = only_cell(searched(tmp_path, ours, answer))
+    assert cell.verdict == verdict
+    if answer is not None:
+        assert "; the limit lies at " in cell.why
 
 
-def test_an_answer_that_was_not_confirmed_is_none(tmp_path: Path) -> None:
-    cells = [
-        Cell("capacity-p3-c1", "capacity", probes=PROBES, sustainable=(load, load - 500, load + 500))
-        for load in (9e3, 2e4)
+def searched(
+    folder: Path, base: tuple[float, float, float] | None, new: tuple[float, float, float] | None, **of_new: object
+) -> Comparison:
+    """Two runs of one search each: answer, and the ends of its interval; ``of_new``: more of NEW's answer."""
+    name = "capacity-p3-c1"
+    runs = [
+        write(folder, Plan([Cell(name, "capacity", probes=PROBES, sustainable=found)], requests=50), side)
+        for side, found in (("base", base), ("new", new))
     ]
-    base, new = (
-        write(tmp_path, Plan([cell], requests=50), name) for cell, name in zip(cells, ("base", "new"), strict=True)
+    if of_new:
+        rewrite(runs[1] / f"cells/{name}/capacity.json", lambda capacity: capacity.update(of_new))
+    return compare(*runs)
+
+
+def test_ratio_and_interval_of_two_searches_are_of_what_their_probes_leave_plausible(tmp_path: Path) -> None:
+    """The confirmed answer is a step of the search: here it is half, and the limit is the same."""
+    found = searched(tmp_path, (20_000, 18_000, 22_000), (10_000, 18_000, 22_000), median_events_per_s=20_000)
+    of = only_cell(found).primary
+    assert of.ratio == pytest.approx(20_000 / math.sqrt(18_000 * 22_000))
+    assert of.low is not None
+    assert of.high is not None
+    assert math.sqrt(of.low * of.high) == pytest.approx(of.ratio)
+    assert math.log(of.high / of.low) == pytest.approx(math.sqrt(2) * math.log(22 / 18), rel=1e-3)
+    assert only_cell(found).effect_told == pytest.approx(0.26, abs=0.02)
+
+
+def test_an_answer_that_was_not_confirmed_is_said_and_one_without_an_interval_is_not_compared(tmp_path: Path) -> None:
+    unsure = only_cell(searched(tmp_path / "a", (9e3, 8e3, 1e4), (2e4, 1.9e4, 2.1e4), confirmed=False))
+    assert "19,000 to 21,000 events/s, its answer not confirmed, in NEW" in unsure.why
+    open_ = only_cell(searched(tmp_path / "b", (9e3, 8e3, 1e4), (2e4, 1.9e4, 2.1e4), high_events_per_s=None))
+    assert (open_.verdict, open_.primary.p) == ("cannot tell", None)
+    assert open_.why == (
+        "the probes of NEW bound the limit on one side only: 8,000 to 10,000 events/s in BASE, above 19,000 events/s "
+        "in NEW"
     )
-    rewrite(new / "cells/capacity-p3-c1/capacity.json", lambda capacity: capacity.update(confirmed=False))
-    cell = only_cell(compare(base, new))
-    assert (cell.verdict, cell.why) == ("cannot tell", "the answer of NEW was not confirmed")
 
 
 def test_cells_of_one_run_only_are_told_and_none_in_common_is_bad_usage(tmp_path: Path) -> None:
@@ -213,8 +235,97 @@ def test_the_page_is_made_of_cells_without_a_ratio_too(tmp_path: Path) -> None:
     nothing = {"crashed": {(DRAIN.id, each) for each in (1, 2)}}
     found = compare(*write_pair(tmp_path, Pair(rounds=2, new_plan=nothing)))
     assert "cannot tell" in page.make(found)
-    assert found.exit_code == 1  # the crash is a new finding
     json.loads(texts.to_json(found))
+
+
+def test_what_a_void_attempt_found_is_no_finding_and_the_cell_says_why_it_has_no_verdict(tmp_path: Path) -> None:
+    found = compare(*write_pair(tmp_path, Pair(rounds=2, new_plan={"crashed": {(DRAIN.id, each) for each in (1, 2)}})))
+    assert (found.findings, found.exit_code) == ((), 0)
+    assert only_cell(found).why == ("NEW has no valid repeat: 2 attempts void, the last because the repeat did not end")
+
+
+def missed(runs: tuple[Path, Path], in_base: int, in_new: int) -> Comparison:
+    """Compare a pair of which so many repeats missed the objective."""
+    text = "objective missed: delivery latency p99 1,400.0 ms > 1000 ms"
+    for run, count in zip(runs, (in_base, in_new), strict=True):
+        for number in range(1, count + 1):
+            file = run / f"cells/{STEADY.id}/{number}/result.json"
+            rewrite(file, lambda result: result.update(findings=[text]))
+    return compare(*runs)
+
+
+@pytest.mark.parametrize(("in_base", "in_new", "code"), [(0, 1, 0), (1, 2, 0), (0, 5, 1), (1, 6, 1), (5, 0, 0)])
+def test_an_objective_missed_now_and_then_is_judged_by_how_many_repeats_miss_it(
+    tmp_path: Path, in_base: int, in_new: int, code: int
+) -> None:
+    found = missed(write_pair(tmp_path, Pair([STEADY], rounds=6)), in_base, in_new)
+    (change,) = found.findings
+    assert (found.exit_code, change.is_new) == (code, bool(code))
+    assert change.counts.startswith(f"{in_base} of 6 repeats of BASE, {in_new} of 6 repeats of NEW: p ")
+
+
+def test_an_objective_missed_in_a_cell_that_base_never_measured_is_no_regression(tmp_path: Path) -> None:
+    runs = write_pair(tmp_path, Pair([DRAIN], rounds=6, new_plan={"cells": [DRAIN, STEADY]}))
+    found = missed(runs, 0, 6)
+    assert [(each.is_new, each.counts) for each in found.findings] == [
+        (False, "no valid repeat in BASE, 6 of 6 repeats of NEW")
+    ]
+    assert found.exit_code == 0
+
+
+def test_cells_of_a_kind_show_together_what_none_of_them_can_show(tmp_path: Path) -> None:
+    cells = [Cell(f"drain-p3-c{n}", "drain", {"consumers": n}) for n in (1, 2, 3, 4)]
+    speed = {cell.id: 0.8 for cell in cells}
+    found = compare(*write_pair(tmp_path, Pair(cells, rounds=3, interleaved=False, speed=speed, noise=0.02)))
+    assert {cell.verdict for cell in found.cells} == {"cannot tell"}
+    (whole,) = found.together
+    assert (whole.verdict, whole.label, found.exit_code) == ("slower", "all 4 drain cells", 1)
+    assert whole.effect_told is not None
+    assert words.sentence(found).startswith("All 4 drain cells together: NEW is slower (throughput: ratio 0.79")
+    assert "fewer than 5 rounds show none" in words.sentence(found)
+    assert [cell.effect_told for cell in found.cells] == [None] * 4
+    assert all("with fewer than 5 rounds of each run" in cell.why for cell in found.cells)
+    assert "all 4 drain cells" in page.make(found)
+    assert json.loads(texts.to_json(found))["together"][0]["verdict"] == "slower"
+
+
+def test_where_nothing_is_shown_each_cell_says_which_change_would_have_been_seen(tmp_path: Path) -> None:
+    cell = only_cell(compare(*write_pair(tmp_path, Pair(rounds=6, noise=0.05, interleaved=False))))
+    assert cell.verdict == "cannot tell"
+    assert cell.effect_told is not None
+    assert cell.why.endswith(f"; a change of {cell.effect_told:.0%} would have been seen")
+
+
+def test_repeats_without_their_durations_are_one_note_after_the_verdict(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    base, new = write_pair(tmp_path, Pair([STEADY], rounds=6))
+    for file in base.glob("cells/*/*/latency.hlog"):
+        file.unlink()
+    assert run(base, new) == 0
+    printed = capsys.readouterr().out
+    assert printed.count("latency.hlog is missing") == 1
+    verdict, note = printed.split("note: BASE, 6 repeats (first steady-p3-c1 round 1): ")
+    assert "1 cell is the same within 3%." in verdict
+    assert note.startswith("latency.hlog is missing")
+    found = compare(base, new)
+    assert not [warning for warning in found.warnings if "hlog" in warning]
+    (row,) = words.primary_table(found).rows
+    low, high = min(found.cells[0].primary.base.values()), max(found.cells[0].primary.base.values())
+    assert row[3] == f"{low:.0f} to {high:.0f}"
+
+
+@pytest.mark.parametrize(
+    ("speed", "noise", "plain", "strict"), [(1.0, 0.2, 0, 4), (0.8, 0.02, 1, 1), (1.25, 0.02, 0, 0), (1.0, 0.005, 0, 0)]
+)
+def test_with_strict_a_verdict_that_cannot_be_told_has_an_exit_code_of_its_own(
+    tmp_path: Path, speed: float, noise: float, plain: int, strict: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    base, new = write_pair(tmp_path, Pair(speed={DRAIN.id: speed}, noise=noise))
+    assert run(base, new) == plain
+    assert "--strict" not in capsys.readouterr().out
+    assert run(base, new, "--strict") == strict
+    assert ("Exit code 4 (--strict): of 1 cell nothing can be said." in capsys.readouterr().out) == (strict == 4)
 
 
 def test_json_says_everything_that_a_program_needs(tmp_path: Path) -> None:

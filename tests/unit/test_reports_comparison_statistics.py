@@ -13,7 +13,7 @@ import pytest
 from numpy.typing import NDArray
 from scipy import stats
 
-from reports.comparison import inference, power
+from reports.comparison import groups, inference, power
 from reports.comparison.inference import CANNOT_TELL, FASTER, SAME, SLOWER
 from tests.unit.reports_repeats import residuals
 
@@ -176,7 +176,62 @@ def test_the_fewer_rounds_the_noise_is_known_from_the_more_are_recommended() -> 
 
 def test_the_smallest_change_told_is_told_by_these_rounds() -> None:
     spreads = power.plausible_spreads(0.12, 19)
-    effect = power.effect_told(20, spreads, cells=4, floor=FLOOR)
+    effect = power.effect_told(spreads / math.sqrt(20), 19, smallest_p=2 / 2**20, cells=4, floor=FLOOR)
     assert effect is not None
     assert power.rounds_to_tell(spreads, cells=4, effect=effect, floor=FLOOR) == 20
-    assert power.effect_told(7, spreads, cells=4, floor=FLOOR) is None
+    assert power.effect_told(spreads / math.sqrt(7), 6, smallest_p=2 / 2**7, cells=4, floor=FLOOR) is None
+
+
+def test_the_smallest_change_told_is_found_in_nine_of_ten_comparisons_that_were_not_interleaved() -> None:
+    rng = np.random.default_rng(20261130)
+    rounds, found = 8, []
+    for _ in range(1_000):
+        before = inference.unpaired(*rng.choice(NOISE[0], (2, 1, rounds)))
+        effect = groups.effect_told(before, 0, cells=1, floor=FLOOR, known_by=rounds - 1)
+        assert effect is not None
+        base, new = rng.choice(NOISE[0], (2, 1, rounds))
+        found.append(inference.judge(inference.unpaired(base, new - math.log1p(effect)), FLOOR)[0] == SLOWER)
+    assert np.mean(found) >= 0.9 - 1.96 * math.sqrt(0.9 * 0.1 / 1_000)
+
+
+@pytest.mark.parametrize(("cells", "rounds"), [(1, 4), (4, 5), (12, 6)])
+def test_runs_that_were_not_interleaved_have_fewest_rounds_of_their_own(cells: int, rounds: int) -> None:
+    assert power.fewest_rounds(cells, paired=False) == rounds
+    for given, verdict in ((rounds - 1, CANNOT_TELL), (rounds, FASTER)):
+        base = np.zeros((cells, given)) + np.linspace(0, 1e-6, given)
+        assert set(inference.judge(inference.unpaired(base, base + np.log(2.0)), FLOOR)) == {verdict}
+
+
+class TestAllCellsOfAKindTogether:
+    ONE_GROUP = np.ones((1, CELLS), dtype=np.bool_)
+
+    @pytest.mark.parametrize("design", [inference.paired, inference.unpaired])
+    def test_where_nothing_differs_at_most_one_comparison_in_twenty_says_so(self, design) -> None:
+        rng = np.random.default_rng(20261201)
+        estimates = [design(draw(rng, 1, 3)[0], draw(rng, 1, 3)[0]) for _ in range(COMPARISONS)]
+        verdicts = [inference.judge(inference.together(each, self.ONE_GROUP), FLOOR)[0] for each in estimates]
+        assert np.mean(np.isin(verdicts, (FASTER, SLOWER))) <= BOUND
+
+    def test_they_show_what_three_rounds_of_one_cell_cannot(self) -> None:
+        rng = np.random.default_rng(5)
+        base, new = rng.normal(0, 0.05, (2, 6, 3))
+        estimate = inference.unpaired(base, new - math.log(1.3))
+        assert set(inference.judge(estimate, FLOOR)) == {CANNOT_TELL}
+        whole = inference.together(estimate, np.ones((1, 6), dtype=np.bool_))
+        assert inference.judge(whole, FLOOR)[0] == SLOWER
+        assert whole.smallest_p[0] == pytest.approx(2 / math.comb(6, 3) ** 6)
+
+    def test_a_group_needs_two_cells_that_can_be_tested(self) -> None:
+        base = np.zeros((2, 6)) + np.linspace(0, 0.1, 6)
+        base[1, 1:] = np.nan
+        estimate = inference.paired(base, base + 0.5)
+        assert not inference.together(estimate, np.ones((1, 2), dtype=np.bool_)).tested[0]
+
+
+@pytest.mark.parametrize(
+    ("base", "new", "expected"), [((0, 3), (3, 3), 0.05), ((0, 3), (1, 3), 0.5), ((1, 10), (9, 10), 0.000547)]
+)
+def test_shares_of_repeats_are_held_against_each_other_by_fishers_exact_test(base, new, expected) -> None:
+    table = [[new[0], new[1] - new[0]], [base[0], base[1] - base[0]]]
+    assert inference.exact_p(base, new) == pytest.approx(stats.fisher_exact(table, "greater").pvalue)
+    assert inference.exact_p(base, new) == pytest.approx(expected, rel=0.01)
