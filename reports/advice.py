@@ -28,7 +28,9 @@ _ROUND_TARGETS = 4
 class Advice(Struct, frozen=True, kw_only=True):
     """The answer for one load. ``best``: the smallest configuration that holds it, None where none was shown to.
 
-    ``configurations``: all that were measured, smallest first. ``extrapolation``: where none holds it and a curve
+    ``configurations``: all that were measured, smallest first. ``nearest``: where none holds it, the one that held
+    most, None where nothing valid was measured. ``breaks_first``: what is at its limit above the load that ``best`` or
+    ``nearest`` held, in words, empty where that is not known. ``extrapolation``: where none holds it and a curve
     reaches it. ``measure_next``: lines for a person; ``conditions``: under which workload all this holds.
     """
 
@@ -41,6 +43,8 @@ class Advice(Struct, frozen=True, kw_only=True):
     measure_next: tuple[str, ...]
     conditions: dict[str, object]
     left_out: tuple[str, ...]
+    nearest: Configuration | None = None
+    breaks_first: str = ""
     smallest: str = SMALLEST
 
 
@@ -85,12 +89,13 @@ def _advise(
     if not through:
         raise NothingMeasuredError(
             f"{bundle.manifest.run_id} has no steady or capacity cell, so it proves no load for the whole path: "
-            "measure one, for example with the matrix full"
+            "measure one, for example with ./tidemark bench"
         )
     conditions = _usual([proof.workload(cell) for cell in through])
     alike = [cell for cell in cells if proof.workload(cell).items() <= conditions.items()]
     found = configurations.of(alike, asked, target)
     best = next((one for one in found if one.status == "holds"), None)
+    nearest = None if best else _nearest(found)
     cores = bundle.manifest.hardware.cores
     beyond, why_none = (None, "") if best else extrapolation.along(cores, alike, curves, target, asked)
     return Advice(
@@ -100,10 +105,22 @@ def _advise(
         configurations=tuple(found),
         extrapolation=beyond,
         no_extrapolation=why_none,
-        measure_next=() if best else followup.of(found, alike, target, asked, beyond, conditions),
+        measure_next=() if best else followup.of(found, nearest, alike, target, asked, beyond, conditions),
         conditions=conditions,
         left_out=tuple(cell.plan.id for cell in cells if cell not in alike),
+        nearest=nearest,
+        breaks_first=followup.breaks_first(best or nearest, alike),
     )
+
+
+def _nearest(found: Sequence[Configuration]) -> Configuration | None:
+    """Give the configuration that held most or, where none held anything, that of the highest load it was tried at."""
+    loads = []
+    for one in found:
+        shown = one.held or one.shown
+        if shown is not None and (one.held or shown.repeats):
+            loads.append(((one.held is not None, shown.load_events_per_s), one))
+    return max(loads, key=lambda pair: pair[0])[1] if loads else None
 
 
 def _usual(workloads: Sequence[dict[str, object]]) -> dict[str, object]:

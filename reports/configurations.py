@@ -27,7 +27,7 @@ class Configuration(Struct, frozen=True):
 
     ``status``: holds, misses, unclear, or excluded by a drain. ``shown``: the evidence that decides it, or the highest
     load that was held where none does; None where its cells are drains alone. ``above``: the lowest load, above the one
-    asked for, that was shown to miss it.
+    asked for, that was shown to miss it. ``held``: the highest load that was held, whatever is asked for.
     """
 
     axes: dict[str, object]
@@ -36,6 +36,7 @@ class Configuration(Struct, frozen=True):
     shown: Shown | None
     above: Shown | None
     drained: Drained | None
+    held: Shown | None = None
 
 
 def _size(one: Configuration) -> tuple[int, ...]:
@@ -63,8 +64,9 @@ def of(cells: Sequence[Cell], asked: Objective, target: float) -> list[Configura
         drained = next((proof.of_drain(cell) for cell in drains if _same(proof.configuration(cell), chosen)), None)
         status, decisive = _weigh(shown, drained, target)
         above = [one for one in shown if one.status == "misses" and one.load_events_per_s > target]
-        least = min(above, key=lambda one: one.load_events_per_s, default=None)
-        found.append(Configuration(chosen, _words(chosen, varying), status, decisive, least, drained))
+        least = min(above, key=_load, default=None)
+        held = max((one for one in shown if one.status == "holds"), key=_load, default=None)
+        found.append(Configuration(chosen, _words(chosen, varying), status, decisive, least, drained, held))
     return sorted(found, key=_size)
 
 
@@ -72,12 +74,19 @@ def _weigh(shown: Sequence[Shown], drained: Drained | None, target: float) -> tu
     """Come to one status: what was missed at no more than the load counts for more than what was held at it."""
     missed = [one for one in shown if one.status == "misses" and one.load_events_per_s <= target]
     if missed:
-        return "misses", min(missed, key=lambda one: one.load_events_per_s)
+        return "misses", min(missed, key=_load)
     held = [one for one in shown if one.status == "holds" and one.load_events_per_s >= target]
     if held:
-        return "holds", min(held, key=lambda one: one.load_events_per_s)
-    most = max(shown, key=lambda one: (one.status == "holds", one.load_events_per_s), default=None)
-    return "excluded" if drained and drained.most_events_per_s < target else "unclear", most
+        return "holds", min(held, key=_load)
+    if drained and drained.most_events_per_s < target:
+        return "excluded", max(shown, key=lambda one: (one.status == "holds", one.load_events_per_s), default=None)
+    near = [one for one in shown if one.sure is not None and one.status == "unclear"]
+    most = max(near or shown, key=lambda one: (one.status == "holds", one.load_events_per_s), default=None)
+    return "unclear", most
+
+
+def _load(one: Shown) -> float:
+    return one.load_events_per_s
 
 
 def _same(of_drain: dict[str, object], chosen: dict[str, object]) -> bool:

@@ -1,4 +1,4 @@
-"""Where no configuration was shown to hold a load: what to measure next, as lines and as a cell of a matrix."""
+"""Where no configuration was shown to hold a load: what to measure next, as lines and as a matrix."""
 
 from __future__ import annotations
 
@@ -7,17 +7,21 @@ from collections.abc import Mapping, Sequence
 
 from reports import axes, formats
 from reports.axes import CONSUMERS
-from reports.bottleneck import Bottleneck
+from reports.bottleneck import OFFERED_LOAD, Bottleneck
 from reports.cells import Cell
 from reports.configurations import Configuration
 from reports.extrapolation import Extrapolation
 from reports.objective import Objective
 
+RUN_IT = "save it as next.toml, then: ./tidemark bench next.toml"
 _SEARCHED_PERCENTILE = "p99"  # the percentile that a matrix can name in an objective
+_ROUNDS = 5
+_DURATION_S = 20
 
 
 def of(
     found: Sequence[Configuration],
+    nearest: Configuration | None,
     cells: Sequence[Cell],
     target: float,
     asked: Objective,
@@ -26,42 +30,55 @@ def of(
 ) -> tuple[str, ...]:
     """Say which cell would answer: what a curve promises, an open configuration, or where the nearest's bound points.
 
-    ``found`` are the configurations, smallest first; none of them holds the load.
+    ``found`` are the configurations, smallest first; none of them holds the load. Of the open ones the first is that
+    which its search leaves the best chance.
     """
     if extrapolation is not None:
         chosen = {**extrapolation.axes, CONSUMERS: extrapolation.consumers}
         said = f"measure what the curve promises, with {extrapolation.consumers} consumers:"
-        return said, toml({**chosen, **conditions}, target, asked)
-    open_ = next((one for one in found if one.status == "unclear"), None)
-    if open_ is not None:
-        said = f"measure {open_.words}: the smallest that was neither shown to hold it nor to miss it"
-        return said, toml({**open_.axes, **conditions}, target, asked)
-    return _beyond(found, cells, target, asked, conditions)
+        return said, toml({**chosen, **conditions}, target, asked), RUN_IT
+    open_ = [one for one in found if one.status == "unclear"]
+    likely = max(open_, key=_sure, default=None)
+    if likely is not None and likely.shown is not None and _sure(likely) > 0:
+        said = f"measure {likely.words} at this load itself: its search leaves that open"
+        return said, toml({**likely.axes, **conditions}, target, asked, searched=False), RUN_IT
+    if likely is not None:
+        said = f"measure {likely.words}: the smallest that was neither shown to hold it nor to miss it"
+        return said, toml({**likely.axes, **conditions}, target, asked), RUN_IT
+    return _beyond(nearest, cells, target, asked, conditions)
 
 
-def toml(chosen: Mapping[str, object], target: float, asked: Objective) -> str:
-    """Write a cell for a matrix that would answer: a search, or a steady cell where no search knows the objective."""
+def breaks_first(one: Configuration | None, cells: Sequence[Cell]) -> str:
+    """Say what is at its limit above the load that a configuration held; empty where that is not known."""
+    bound = _bound(one, cells)
+    if bound is None or not bound.name or bound.resource == OFFERED_LOAD:
+        return ""
+    return f"{bound.name}: {bound.because}" if bound.because else bound.name
+
+
+def toml(chosen: Mapping[str, object], target: float, asked: Objective, *, searched: bool = True) -> str:
+    """Write a matrix that would answer: a search, or steady repeats where no search knows the objective."""
     fixed = ", ".join(f"{name} = {_value(value)}" for name, value in chosen.items())
-    lines = ["[[cells]]"]
-    if asked.percentile == _SEARCHED_PERCENTILE:
+    lines = ['name = "next"', f"rounds = {_ROUNDS}", "[[cells]]"]
+    if searched and asked.percentile == _SEARCHED_PERCENTILE:
         limit = f"{asked.measure}_{asked.percentile}_ms = {asked.limit_ms:g}"
         lines += ['kind = "capacity"', f"start_load = {target:g}", f"objective = {{ {limit} }}"]
     else:
-        lines += ['kind = "steady"', f"offered_load = {target:g}"]
+        lines += ['kind = "steady"', f"offered_load = {target:g}", f"duration_s = {_DURATION_S}"]
     return "\n".join([*lines, f"fixed = {{ {fixed} }}"])
 
 
 def _beyond(
-    found: Sequence[Configuration],
+    nearest: Configuration | None,
     cells: Sequence[Cell],
     target: float,
     asked: Objective,
     conditions: Mapping[str, object],
 ) -> tuple[str, ...]:
     """Every configuration misses it, or is excluded: go on from the one that held most."""
-    shown = [(one, one.shown) for one in found if one.shown is not None]
-    nearest, decisive = max(shown, key=lambda pair: pair[1].load_events_per_s)
-    bound = next((cell.bottleneck for cell in cells if cell.plan.id == decisive.cell), None)
+    if nearest is None:
+        return ("no steady or capacity cell of this run has a valid repeat: measure it again",)
+    bound = _bound(nearest, cells)
     said = f"every configuration of this run misses it; the nearest, {nearest.words}, is bound by {_named(bound)}"
     if bound is None or not bound.next_why:
         return (said,)
@@ -69,7 +86,18 @@ def _beyond(
     if not isinstance(value, int):
         return said, bound.next_why
     turn = f"turn up {axes.title(bound.next_axis or '')} (there {formats.value(value)}): {bound.next_why}"
-    return said, turn, toml({**nearest.axes, str(bound.next_axis): 2 * value, **conditions}, target, asked)
+    return said, turn, toml({**nearest.axes, str(bound.next_axis): 2 * value, **conditions}, target, asked), RUN_IT
+
+
+def _bound(one: Configuration | None, cells: Sequence[Cell]) -> Bottleneck | None:
+    """Give what bounds the cell that showed the most that a configuration held."""
+    shown = (one.held or one.shown) if one else None
+    return next((cell.bottleneck for cell in cells if shown and cell.plan.id == shown.cell), None)
+
+
+def _sure(one: Configuration) -> float:
+    """Give the chance that its search leaves an open configuration; 0 where it says nothing of the load."""
+    return one.shown.sure or 0.0 if one.shown is not None and one.shown.status == "unclear" else 0.0
 
 
 def _named(bound: Bottleneck | None) -> str:

@@ -12,6 +12,7 @@ from pipeline.errors import UsageError
 from reports import advice, bundle, cells, formats, objective
 from reports.advice import Advice
 from reports.configurations import Configuration
+from reports.proof import Shown
 
 EXIT_HOLDS, EXIT_NOT_SHOWN = 0, 1
 NO_PROOF_BY_DRAINS = (
@@ -57,21 +58,11 @@ def lines(given: Advice) -> Iterator[str]:
     """Give the answer for a person, line by line."""
     yield f"{formats.count(given.target_events_per_s)} events/s with {given.objective}"
     yield ""
-    if given.best is not None and given.best.shown is not None:
-        yield f"  {given.best.words}"
-        yield f"  shown at {_by(given.best)}"
-        smaller = given.configurations[: given.configurations.index(given.best)]
-        open_ = [one for one in smaller if one.status == "unclear"]
-        if open_:
-            count = formats.plural(len(open_), "smaller configuration was", "smaller configurations were")
-            yield f"  {count} not measured at such a load: what is smallest is open, {open_[0].words} comes first"
-    else:
-        yield "  no measured configuration was shown to hold it"
-        yield from _beyond(given)
+    yield from _held(given) if given.best is not None else _not_held(given)
     yield ""
     yield f"smallest means: {given.smallest}"
-    told = [f"{name} {formats.value(value)}" for name, value in given.conditions.items()]
-    yield f"measured with: {', '.join(told)}"
+    conditions = [f"{name} {formats.value(value)}" for name, value in given.conditions.items()]
+    yield f"measured with: {', '.join(conditions)}"
     if given.left_out:
         yield f"left out, as measured otherwise: {', '.join(given.left_out)}"
     yield from _others(given)
@@ -80,6 +71,42 @@ def lines(given: Advice) -> Iterator[str]:
         yield "next"
         for line in given.measure_next:
             yield from (f"  {part}" for part in line.splitlines())
+
+
+def _held(given: Advice) -> Iterator[str]:
+    """Name the smallest configuration that holds the load, how sure that is, and what breaks first above it."""
+    best = given.best
+    if best is None or best.shown is None:
+        return
+    yield f"  {best.words}"
+    yield f"  shown at {_by(best.shown)}"
+    if best.shown.sure is not None:
+        yield f"  how sure: {formats.share(best.shown.sure)}, by one search of {best.shown.cell}"
+    if given.breaks_first:
+        yield f"  above it breaks first: {given.breaks_first}"
+    smaller = given.configurations[: given.configurations.index(best)]
+    open_ = [one for one in smaller if one.status == "unclear"]
+    if open_:
+        count = formats.plural(len(open_), "smaller configuration was", "smaller configurations were")
+        yield f"  {count} not measured at such a load: what is smallest is open, {open_[0].words} comes first"
+
+
+def _not_held(given: Advice) -> Iterator[str]:
+    """Say that nothing holds the load, which configuration is nearest and what breaks first there, what lies beyond."""
+    yield "  no measured configuration was shown to hold it"
+    nearest = given.nearest
+    if nearest is not None:
+        yield f"  nearest: {nearest.words}"
+        shown = nearest.shown
+        if nearest.held is not None:
+            yield f"  it held {_by(nearest.held)}"
+        elif shown is not None:
+            yield f"  not even that held {_by(shown)}"
+        if nearest.status == "unclear" and shown is not None and shown.sure is not None:
+            yield f"  that it holds {formats.count(given.target_events_per_s)} too has a chance of {shown.sure:.0%}"
+    if given.breaks_first:
+        yield f"  above it breaks first: {given.breaks_first}"
+    yield from _beyond(given)
 
 
 def _beyond(given: Advice) -> Iterator[str]:
@@ -101,15 +128,8 @@ def _others(given: Advice) -> Iterator[str]:
     yield "all configurations, smallest first"
     drained_alone = [one for one in given.configurations if one.shown is None]
     for one in given.configurations:
-        if one.shown is None:
-            continue
-        yield f"  {one.words}: {_STATUS[one.status]}"
-        yield f"      {_by(one)}"
-        if one.above is not None:
-            yield f"      {formats.rounded(one.above.load_events_per_s)} events/s missed it: {one.above.how}"
-        if one.drained is not None:
-            most = formats.rounded(one.drained.most_events_per_s)
-            yield f"      drains at most {most} events/s ({one.drained.cell})"
+        if one.shown is not None:
+            yield f"  {_STATUS[one.status]:<14} {one.words}: {_why(one, one.shown)}"
     if drained_alone:
         excluded = sum(one.status == "excluded" for one in drained_alone)
         alone = formats.plural(len(drained_alone), "configuration was", "configurations were")
@@ -118,9 +138,20 @@ def _others(given: Advice) -> Iterator[str]:
         yield f"  {NO_PROOF_BY_DRAINS}"
 
 
-def _by(one: Configuration) -> str:
+def _why(one: Configuration, shown: Shown) -> str:
+    """Say in a line why a configuration has its status."""
+    if one.status == "misses":
+        return shown.how if shown.sure is not None else _by(shown)
+    most = one.held or shown
+    why = f"held {formats.rounded(most.load_events_per_s)} events/s ({most.cell})" if one.held else _by(shown)
+    if one.status == "excluded" and one.drained is not None:
+        why += f", drains at most {formats.rounded(one.drained.most_events_per_s)} events/s ({one.drained.cell})"
+    if one.above is not None and one.above.sure is None:
+        why += f"; {formats.rounded(one.above.load_events_per_s)} events/s missed it: {one.above.how}"
+    return why
+
+
+def _by(shown: Shown) -> str:
     """Give the evidence: at which load, of which cell, and how."""
-    if one.shown is None:
-        return formats.NOTHING
-    load = f"{formats.rounded(one.shown.load_events_per_s)} events/s, " if one.shown.load_events_per_s else ""
-    return f"{load}{one.shown.cell}: {one.shown.how}"
+    load = f"{formats.rounded(shown.load_events_per_s)} events/s, " if shown.load_events_per_s else ""
+    return f"{load}{shown.cell}: {shown.how}"

@@ -6,17 +6,20 @@ path, and bounds it from above. docs/methodology.md ("Advice") gives the rules i
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
+from operator import itemgetter
 from typing import Literal
 
 from msgspec import Struct
+from scipy import special
 
-from reports import formats, objective, verdict
+from reports import formats, objective, searches, verdict
 from reports.bottleneck import KEPT_UP
 from reports.bundle import CAPACITY, Repeat
 from reports.cells import Cell
 from reports.objective import Objective
-from reports.schema import Result
+from reports.schema import Capacity, Result, Sustained
 
 WORKLOAD = ("payload_bytes", "key_skew", "visitor_share", "event_mix", "acks", "write_concern")
 """What is offered and how durable it is: what is proven under one of these is not proven under another."""
@@ -31,7 +34,8 @@ class Shown(Struct, frozen=True):
     """What one cell showed at one load: its configuration ``holds`` or ``misses`` the objective, or it is unclear.
 
     ``how``: on which evidence, or why not, in words. ``value_ms``: the highest of its repeats' percentiles, None where
-    a search's own verdict is what shows it. ``repeats``: how many that is.
+    a search's own verdict is what shows it. ``repeats``: how many that is. ``sure``: of a search, the probability that
+    it leaves for the load being below its limit; None elsewhere.
     """
 
     cell: str
@@ -40,6 +44,7 @@ class Shown(Struct, frozen=True):
     how: str
     repeats: int
     value_ms: float | None = None
+    sure: float | None = None
 
 
 class Drained(Struct, frozen=True):
@@ -62,16 +67,18 @@ def workload(cell: Cell) -> dict[str, object]:
 
 def of_cell(cell: Cell, asked: Objective, target: float) -> Iterator[Shown]:
     """Give what a steady or a capacity cell shows of the objective; a capacity cell may show several loads."""
-    found = [finding for repeat in cell.attempts for finding in _findings(repeat)]
+    found = [(repeat.result, text) for repeat in cell.valid for text in _findings(repeat)]
     results = [repeat.result for repeat in cell.valid]
     if found:
-        loads = [repeat.result.offered_load_events_per_s or 0.0 for repeat in cell.attempts]
-        yield Shown(cell.plan.id, min(loads), "misses", f"it has findings: {found[0]}", len(results))
+        load, text = min(((result.offered_load_events_per_s or 0.0, text) for result, text in found), key=itemgetter(0))
+        yield Shown(cell.plan.id, load, "misses", f"it has findings: {text}", len(results))
+    if found and cell.plan.kind != CAPACITY:
+        return
+    if not results and not (cell.capacity and cell.capacity.sustainable_events_per_s):
+        yield Shown(cell.plan.id, 0.0, "unclear", _without_a_repeat(cell), 0)
     elif cell.plan.kind == CAPACITY:
         yield from _of_search(cell, asked, target)
-    elif not results or cell.offered_load is None:
-        yield Shown(cell.plan.id, 0.0, "unclear", "it has no valid repeat", 0)
-    else:
+    elif cell.offered_load is not None:
         yield _of_repeats(cell, results, cell.offered_load, asked)
 
 
@@ -89,11 +96,9 @@ def _findings(repeat: Repeat) -> list[str]:
 def _of_repeats(cell: Cell, results: Sequence[Result], load: float, asked: Objective) -> Shown:
     """Hold each repeat at one load against the objective, and see whether it kept up."""
     count, of = len(results), cell.plan.id
-    late = [result for result in results if not _kept_up(result)]
-    if late:
-        stored = formats.share(min(result.achieved or 0.0 for result in late))
-        how = f"{_some(len(late), count)}{stored} of what was offered was stored in the window: it did not keep up"
-        return Shown(of, load, "misses", how, count)
+    status, why = _kept_up(results)
+    if status != "holds":
+        return Shown(of, load, status, why, count)
     values = [value for result in results if (value := asked.value_ms(result)) is not None]
     missed = [value for value in values if asked.missed(value)]
     worst = max(values, default=None)
@@ -111,11 +116,53 @@ def _of_repeats(cell: Cell, results: Sequence[Result], load: float, asked: Objec
     return Shown(of, load, "unclear", how, count, pooled)
 
 
-def _kept_up(result: Result) -> bool:
-    """Say whether as much was stored as came in: of a probe by its bound, else by what was stored in the window."""
-    if result.probe is not None:
-        return result.probe.deficit_bound_events_per_s <= result.probe.allowed_events_per_s
-    return (result.achieved or 0.0) >= KEPT_UP
+def _kept_up(results: Sequence[Result]) -> tuple[Status, str]:
+    """Say whether what was accepted was stored as fast, by rule 9's deficit and its bound, and if not, why.
+
+    Where the windows of single repeats are too short to say so, their mean decides: the errors of repeats are
+    independent. Runs from before the deficit was recorded of steady cells have what was stored in the window instead:
+    it acquits, but convicts of nothing, for one batch at the edge of the window moves it.
+    """
+    count = len(results)
+    late = [result for result in results if result.kept_up is False]
+    if late:
+        why = f"{_some(len(late), count)}it did not keep up"
+        told = [result.keeping_up for result in late if result.keeping_up]
+        most = max(told, key=lambda each: each.deficit_events_per_s, default=None)
+        return "misses", why + (f": {_deficit(most)}" if most else "")
+    open_ = [result for result in results if result.kept_up is None]
+    told = [result.keeping_up for result in results if result.keeping_up]
+    if open_ and len(told) == count:
+        deficit = sum(each.deficit_events_per_s for each in told) / count
+        beyond = math.hypot(*(each.bound_events_per_s - each.deficit_events_per_s for each in told)) / count
+        if deficit + beyond <= sum(each.allowed_events_per_s for each in told) / count:
+            return "holds", ""
+    if all((result.achieved or 0.0) >= KEPT_UP for result in open_ if not result.keeping_up and not result.probe):
+        open_ = [result for result in open_ if result.keeping_up or result.probe]
+    if not open_:
+        return "holds", ""
+    told = [result.keeping_up for result in open_ if result.keeping_up]
+    most = max(told, key=lambda each: each.bound_events_per_s, default=None)
+    why = f"{_some(len(open_), count)}whether it kept up is not clear"
+    return "unclear", why + (f": {_deficit(most)}" if most else "")
+
+
+def _deficit(of: Sustained) -> str:
+    """Say a deficit with its bounds and what is allowed."""
+    deficit, low, bound, allowed = map(
+        formats.rounded, (of.deficit_events_per_s, of.low_events_per_s, of.bound_events_per_s, of.allowed_events_per_s)
+    )
+    return f"{deficit} events/s more were accepted than stored ({low} to {bound}), {allowed} are allowed"
+
+
+def _without_a_repeat(cell: Cell) -> str:
+    """Say that nothing of a cell counts, and why."""
+    reasons = cell.attempts[-1].result.reasons if cell.attempts else ()
+    if not reasons:
+        return "it has no valid repeat"
+    return (
+        f"it has no valid repeat: {formats.plural(len(cell.attempts), 'attempt')} void, the last because {reasons[0]}"
+    )
 
 
 def _some(number: int, count: int) -> str:
@@ -130,17 +177,40 @@ def _of_search(cell: Cell, asked: Objective, target: float) -> Iterator[Shown]:
         yield from _of_probes(cell, asked, why)
         return
     best, low, high = answer.sustainable_events_per_s, answer.low_events_per_s, answer.high_events_per_s
-    if best is None or not answer.confirmed:
-        tried = min((repeat.result.offered_load_events_per_s or 0.0 for repeat in cell.valid), default=0.0)
-        status: Status = "unclear" if best else "misses"
-        yield Shown(of, best or tried, status, f"its search confirmed no load: {answer.ended}", len(cell.valid))
+    if best is None:
+        why = f"its search found no load that is sustained: {answer.ended}"
+        yield Shown(of, high or 0.0, "misses" if high else "unclear", why, len(cell.valid))
         return
-    proven, count = best if low is None else min(best, low), len(cell.counted)
-    ends = f"{answer.confidence:.0%} interval {formats.rounded(low)} to {formats.rounded(high)}"
-    how = f"sustainable throughput {formats.rounded(best)} events/s, {ends}, confirmed, no findings"
-    yield Shown(of, proven, "holds", how, count)
+    count, how = len(cell.counted), _answered(answer)
+    proven = best if low is None else min(best, low)
+    yield Shown(of, proven, "holds", how, count, sure=limit_above(answer, proven))
     if proven < target:
-        yield Shown(of, target, "unclear" if high is None or target <= high else "misses", how, count)
+        status: Status = "unclear" if high is None or target <= high else "misses"
+        yield Shown(of, target, status, how, count, sure=limit_above(answer, target))
+
+
+def _answered(answer: Capacity) -> str:
+    """Say what a search came to."""
+    sustained = f"{formats.rounded(answer.sustainable_events_per_s)} events/s sustained"
+    confirmed = "confirmed by repeats" if answer.confirmed else "not confirmed by repeats"
+    return f"{sustained}, {confirmed}; its limit: {searches.interval(answer)} ({answer.confidence:.0%} interval)"
+
+
+def limit_above(answer: Capacity, load: float) -> float | None:
+    """Give the probability that the limit of a search lies above a load, None where its probes do not bound it.
+
+    By the logarithms of its interval, taken for those of a normal distribution; never above what the interval says
+    of its own end, for it is not known to be right farther out.
+    """
+    low, high = answer.low_events_per_s, answer.high_events_per_s
+    if not low or not high or not high > low:
+        return None
+    middle = answer.median_events_per_s or math.sqrt(low * high)
+    end = low if load < middle else high
+    quantile = float(special.ndtri((1 + answer.confidence) / 2))
+    away = quantile * math.log(load / middle) / abs(math.log(end / middle))
+    outside = (1 - answer.confidence) / 2
+    return min(max(float(special.ndtr(-away)), outside), 1 - outside)
 
 
 def _of_probes(cell: Cell, asked: Objective, why: str) -> Iterator[Shown]:

@@ -10,7 +10,7 @@ from reports import statistics
 from reports.bottleneck import UNKNOWN, Bottleneck
 from reports.bundle import Repeat
 from reports.cells import Cell
-from reports.schema import Audit, Capacity, CellPlan, Percentiles, Probe, Result, Window
+from reports.schema import Audit, Capacity, CellPlan, Percentiles, Probe, Result, Sustained, Window
 
 AXES = {"partitions": 3, "consumers": 1, "api_processes": 1, "batch_max_events": 2000, "acks": "all"}
 NOTHING_AT_ITS_LIMIT = Bottleneck(resource=UNKNOWN)
@@ -66,9 +66,18 @@ def _at(load: float, p99_ms: float | None, achieved: float) -> dict[str, Any]:
         "offered_load_events_per_s": load,
         "throughput_events_per_s": load * achieved,
         "achieved": achieved,
+        "keeping_up": keeping_up(load, 1 - achieved),
         "delivery_latency_ms": Percentiles(p50=(p99_ms or 2.0) / 2, p99=p99_ms),
         "response_time_ms": Percentiles(p50=1.0, p99=(p99_ms or 2.0) / 10),
     }
+
+
+def keeping_up(load: float, share: float, spread: float = 0.005) -> Sustained:
+    """What rule 9 says of a load of which such a ``share`` was not stored as fast, with bounds ``spread`` about it."""
+    low, bound = load * (share - spread), load * (share + spread)
+    allowed = 0.02 * load
+    verdict = "sustained" if bound <= allowed else "not sustained" if low > allowed else "straddles"
+    return Sustained(load * share, low, bound, allowed, verdict, load * share <= allowed)
 
 
 def cell(kind: str, results: Sequence[Result], **fields: Any) -> Cell:

@@ -34,7 +34,10 @@ def test_the_smallest_configuration_that_holds_the_target_is_named(
     assert "  1 consumer, 3 partitions per topic, 1 API process\n  shown at 6,000 events/s" in capsys.readouterr().out
     answer = tmp_path / "advice.json"
     assert advise(run, "7000", "--objective", "p99 delivery latency <= 2 s", "--json", str(answer)) == 0
-    assert "sustainable throughput 8,000 events/s, 95% interval 7,500 to 9,000" in capsys.readouterr().out
+    assert (
+        "8,000 events/s sustained, confirmed by repeats; its limit: 7,500 to 9,000 (95% interval)"
+        in capsys.readouterr().out
+    )
     assert json.loads(answer.read_text())["best"]["axes"]["consumers"] == 2
 
 

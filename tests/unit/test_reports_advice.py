@@ -10,6 +10,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from bench import matrix
 from reports import advice, objective, planner
 from reports.advice import Advice
 from reports.bottleneck import Bottleneck
@@ -29,6 +30,12 @@ BUNDLE = Bundle(
 
 def advise(*cells: Cell, target: float = 20_000, asked: Objective = P99) -> Advice:
     return advice.advise(BUNDLE, cells, target, asked)
+
+
+def with_results(cell: Cell, **changes: object) -> Cell:
+    """Change every result of a cell."""
+    changed = tuple(Repeat(one.path, msgspec.structs.replace(one.result, **changes)) for one in cell.valid)
+    return dataclasses.replace(cell, attempts=changed, valid=changed, counted=changed)
 
 
 def status(given: Advice, consumers: int = 1) -> str:
@@ -95,13 +102,43 @@ class TestSteadyCells:
         assert status(advise(*cells, target=32_000)) == "misses"
         between = advise(*cells, target=25_000)
         assert status(between) == "unclear"
-        assert "      32,000 events/s missed it: in 2 of 2 repeats p99" in "\n".join(planner.lines(between))
+        assert "; 32,000 events/s missed it: in 2 of 2 repeats p99" in "\n".join(planner.lines(between))
 
     def test_a_low_latency_while_the_backlog_grows_is_no_proof(self) -> None:
         given = advise(steady(20_000, [300, 400], achieved=0.95))
         assert status(given) == "misses"
         assert given.configurations[0].shown is not None
-        assert "95.0% of what was offered was stored" in given.configurations[0].shown.how
+        assert given.configurations[0].shown.how == (
+            "in 2 of 2 repeats it did not keep up: 1,000 events/s more were accepted than stored (900 to 1,100), "
+            "400 are allowed"
+        )
+
+    def test_one_late_batch_at_the_edge_of_the_window_is_no_miss(self) -> None:
+        kept_up = with_results(steady(20_000, [85, 85]), achieved=0.975, keeping_up=reports_made.keeping_up(20_000, 0))
+        assert status(advise(kept_up)) == "holds"
+        of_before = with_results(steady(20_000, [85, 85]), achieved=0.975, keeping_up=None)
+        given = advise(of_before)
+        assert status(given) == "unclear"
+        assert "in 2 of 2 repeats whether it kept up is not clear" in str(given.configurations[0].shown)
+
+    def test_windows_too_short_to_say_whether_it_kept_up_say_it_together(self) -> None:
+        wide = reports_made.keeping_up(20_000, 0.005, spread=0.03)
+        assert wide.verdict == "straddles"
+        assert status(advise(with_results(steady(20_000, [300]), keeping_up=wide))) == "unclear"
+        assert status(advise(with_results(steady(20_000, [300] * 5), keeping_up=wide))) == "holds"
+
+    def test_what_a_void_attempt_found_is_held_against_nothing(self) -> None:
+        cell = steady(20_000, [300, 400])
+        result = msgspec.structs.replace(
+            cell.valid[0].result, valid=False, reasons=("machine: busy",), findings=("1,721 events rejected of 30,000",)
+        )
+        void = Repeat(Path("nowhere"), result)
+        assert status(advise(dataclasses.replace(cell, attempts=(void, *cell.valid)))) == "holds"
+        (found,) = advise(dataclasses.replace(cell, attempts=(void,), valid=(), counted=())).configurations
+        assert (found.status, str(found.shown and found.shown.how)) == (
+            "unclear",
+            "it has no valid repeat: 1 attempt void, the last because machine: busy",
+        )
 
     def test_findings_disqualify_but_not_that_the_matrix_asked_for_more(self) -> None:
         cell = steady(20_000, [300])
@@ -164,8 +201,48 @@ class TestCapacityCells:
     def test_it_never_proves_more_than_was_sustained(self) -> None:
         assert advise(capacity((20_000, 20_500, 24_000)), target=20_400).best is None
 
-    def test_what_was_not_confirmed_proves_nothing(self) -> None:
-        assert advise(capacity((22_000, 20_500, 24_000), confirmed=False)).best is None
+    def test_an_answer_that_was_not_confirmed_counts_by_its_interval_and_is_said_to_be_so(self) -> None:
+        given = advise(capacity((22_000, 20_500, 24_000), confirmed=False))
+        assert given.best is not None
+        assert "not confirmed by repeats" in "\n".join(planner.lines(given))
+
+    @pytest.mark.parametrize(
+        ("target", "expected", "sure"),
+        [(15_000, "holds", 0.975), (20_500, "holds", 0.975), (22_000, "unclear", 0.5), (24_500, "misses", 0.025)],
+    )
+    def test_how_sure_an_answer_is_follows_from_the_searchs_interval(
+        self, target: float, expected: str, sure: float
+    ) -> None:
+        cell = capacity((21_000, 20_500, 24_000))
+        middle = dataclasses.replace(
+            cell, capacity=msgspec.structs.replace(cell.capacity, median_events_per_s=22_000.0)
+        )
+        (found,) = advise(middle, target=target).configurations
+        assert (found.status, found.shown and found.shown.sure) == (expected, pytest.approx(sure))
+
+    def test_inside_the_interval_the_nearest_its_chance_and_what_breaks_first_are_said(self) -> None:
+        bound = Bottleneck(resource="machine_cpu", name="the machine's CPU", determined=True, because="1.9 of 2 cores")
+        cells = [capacity((22_000, 20_500, 24_000), bottleneck=bound), capacity((18_000, 17_000, 19_000), consumers=2)]
+        given = advise(*cells, target=22_000)
+        text = "\n".join(planner.lines(given))
+        assert "  nearest: 1 consumer, 3 partitions per topic, 1 API process\n  it held 20,500 events/s, " in text
+        assert "  that it holds 22,000 too has a chance of 5" in text
+        assert "  above it breaks first: the machine's CPU: 1.9 of 2 cores\n" in text
+        assert given.measure_next[0].endswith("at this load itself: its search leaves that open")
+        assert matrix.parse(given.measure_next[1], "next").cells[0].offered_load == 22_000
+
+    def test_the_nearest_is_what_held_most_and_not_what_was_asked_for(self) -> None:
+        given = advise(
+            capacity((12_000, 11_000, 13_000)), capacity((22_000, 20_500, 24_000), consumers=2), target=90_000
+        )
+        assert given.nearest is not None
+        assert given.nearest.axes["consumers"] == 2
+
+    def test_a_search_without_any_answer_says_what_it_found_and_one_without_a_valid_probe_nothing(self) -> None:
+        given = advise(capacity((None, None, 500), [(500.0, False, 3_000.0)]), target=400)
+        assert status(given) == "unclear"
+        assert status(advise(capacity((None, None, 500), [(500.0, False, 3_000.0)]), target=600)) == "misses"
+        assert status(advise(capacity((None, None, None)))) == "unclear"
 
     def test_a_steady_cell_that_misses_it_at_less_counts_for_more(self) -> None:
         given = advise(capacity((26_000, 25_000, 27_000)), steady(19_000, [1_500]))
@@ -206,29 +283,25 @@ class TestDrains:
 
 
 class TestWhatToMeasureNext:
-    def test_an_open_configuration_comes_as_a_cell_that_a_matrix_takes(self) -> None:
+    def test_an_open_configuration_comes_as_a_matrix_that_can_be_run(self) -> None:
         given = advise(steady(10_000, [100], consumers=2))
-        words, cell = given.measure_next
+        words, text, run_it = given.measure_next
         assert words.startswith("measure 2 consumers")
-        assert cell.splitlines()[:4] == [
-            "[[cells]]",
-            'kind = "capacity"',
-            "start_load = 20000",
-            "objective = { delivery_latency_p99_ms = 1000 }",
-        ]
-        assert (
-            'fixed = { partitions = 3, consumers = 2, api_processes = 1, batch_max_events = 2000, acks = "all" }'
-            in cell
-        )
-        (_, steady_cell) = advise(steady(10_000, [100]), asked=objective.parse("p50 response time <= 1 s")).measure_next
-        assert steady_cell.splitlines()[1:3] == ['kind = "steady"', "offered_load = 20000"]
+        assert run_it.endswith("./tidemark bench next.toml")
+        (cell,) = matrix.parse(text, "next.toml").cells
+        assert (cell.kind, cell.start_load, cell.consumers) == ("capacity", 20_000, 2)
+        assert cell.objective is not None
+        assert cell.objective.delivery_latency_p99_ms == 1000
+        other = advise(steady(10_000, [100]), asked=objective.parse("p50 response time <= 1 s")).measure_next[1]
+        (cell,) = matrix.parse(other, "next.toml").cells
+        assert (cell.kind, cell.offered_load) == ("steady", 20_000)
 
     def test_where_all_miss_it_the_bottleneck_of_the_nearest_says_where_to_go(self) -> None:
         bound = Bottleneck(
             resource="api_process", name="API", determined=True, next_axis="api_processes", next_why="one thread each"
         )
         given = advise(steady(20_000, [5_000], bottleneck=bound), steady(9_000, [2_000], consumers=2))
-        said, turn, cell = given.measure_next
+        said, turn, cell, _ = given.measure_next
         assert said.endswith("is bound by API")
         assert turn == "turn up API processes (there 1): one thread each"
         assert "api_processes = 2" in cell
@@ -336,7 +409,7 @@ def test_the_answer_is_told_in_lines_and_as_json() -> None:
         "20,000 events/s with p99 delivery latency <= 1 s",
         "  2 consumers, 3 partitions per topic, 1 API process",
         "smallest means: fewest consumers, then fewest partitions per topic, then fewest API processes",
-        "1 consumer, 3 partitions per topic, 1 API process, batch 2,000: misses it",
+        "  misses it      1 consumer, 3 partitions per topic, 1 API process, batch 2,000: ",
         "no proof for the whole path, only a bound",
         "1 configuration was drained alone; 1 of them cannot hold it, by its drains",
     ):
