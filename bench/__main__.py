@@ -61,13 +61,16 @@ def _plan(chosen: argparse.Namespace) -> int:
 
 
 def _run(chosen: argparse.Namespace) -> int:
-    from bench import run, servers  # noqa: PLC0415 - they bring numpy, Arrow and clients: plan and --help need none
+    # They bring numpy, Arrow and clients; plan and --help need none.
+    from bench import baseline, run, servers  # noqa: PLC0415
 
     base, local = _settings(chosen)
     wanted = matrix.load(chosen.matrix, api=base.api, nodes=servers.nodes(base, local=local))
+    loads = baseline.read(baseline.find(chosen.baseline, Path(chosen.out)), wanted) if chosen.baseline else None
     plan.refuse_above(wanted, chosen.max_minutes)
     command = ["./tidemark", "bench", chosen.matrix, *(["--keep-data"] if chosen.keep_data else [])]
     command += [] if chosen.ceilings == "auto" else ["--ceilings", chosen.ceilings]
+    command += ["--baseline", chosen.baseline] if chosen.baseline else []
     with _display(chosen) as display:
         outcome = run.execute(
             wanted,
@@ -79,6 +82,7 @@ def _run(chosen: argparse.Namespace) -> int:
             command=shlex.join(command),
             ceilings=chosen.ceilings,
             when_busy=_when_busy(chosen),
+            loads=loads,
         )
     return _finish(chosen, outcome)
 

@@ -49,6 +49,7 @@ examples:
   ./tidemark bench smoke                   does everything work? under a minute
   ./tidemark bench quick                   partitions x consumers, under ten minutes on two cores
   ./tidemark bench my-matrix.toml --out /data/runs
+  ./tidemark bench quick --baseline runs/20261122-101500-quick      with that run's loads: compare the two after it
   PIPELINE_KAFKA_BOOTSTRAP_SERVERS=kafka:9092 PIPELINE_MONGO_URI=mongodb://db/?replicaSet=rs0 \\
     ./tidemark bench full
 """,
@@ -143,6 +144,11 @@ def parser(functions: Mapping[str, Command]) -> argparse.ArgumentParser:
         help="what the bare loops reach here: kept figures or, in a run that is long enough, new ones (auto, the "
         "default); new ones in any case; new ones, with our own parts beside them in twelve rounds; none",
     )
+    baseline = (
+        "offer the loads of an earlier run (its folder, or its name under --out) where the matrix leaves them to the "
+        "run itself, so that compare can hold both runs against each other"
+    )
+    running.add_argument("--baseline", metavar="RUN", help=baseline)
     running.set_defaults(function=functions["run"])
 
     resuming = _described(

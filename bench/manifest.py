@@ -42,6 +42,13 @@ class Spell(Struct, frozen=True):
     found: Disturbance
 
 
+class Baseline(Struct, frozen=True):
+    """The run whose loads a run takes over, and those loads by cell: events/s; of a drain, the events preloaded."""
+
+    run_id: str
+    loads: dict[str, float]
+
+
 class Manifest(Struct, frozen=True, kw_only=True):
     """The content of ``manifest.json``.
 
@@ -71,6 +78,7 @@ class Manifest(Struct, frozen=True, kw_only=True):
     servers: str  # "local", or where they are
     interleaved_with: str | None = None  # the other run of the pair
     variant: Variant | None = None
+    baseline: Baseline | None = None
 
 
 def of(

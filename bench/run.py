@@ -8,12 +8,28 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from bench import bundle, environment, machine, manifest, marks, matrix, plan, searching, servers, session, storage
+from msgspec import structs
+
+from bench import (
+    baseline,
+    bundle,
+    environment,
+    machine,
+    manifest,
+    marks,
+    matrix,
+    plan,
+    searching,
+    servers,
+    session,
+    storage,
+)
 from bench.bundle import Bundle
 from bench.busy import Busy, WhenBusy
 from bench.environment import Environment
 from bench.errors import BundleError, BusyError, StopError
 from bench.machine import Choice
+from bench.manifest import Baseline
 from bench.matrix import Matrix
 from bench.onlyone import alone
 from bench.progress import Display
@@ -43,11 +59,13 @@ def execute(  # noqa: PLR0913 - each is one thing that is asked for of a run
     command: str,
     ceilings: Choice = "auto",
     when_busy: WhenBusy = "stop",
+    loads: Baseline | None = None,
 ) -> Outcome:
     """Run a matrix into a new bundle under ``out_dir``.
 
     ``local``: on servers started for it; else on those of ``settings``. ``ceilings``: where they come from.
     ``when_busy``: what is done where others use the machine.
+    ``loads``: those of another run, in place of what this one would find out.
 
     Raises:
         BundleError, StorageError: the bundle cannot be made, or takes no more.
@@ -56,7 +74,8 @@ def execute(  # noqa: PLR0913 - each is one thing that is asked for of a run
     """
     with storage.explained(out_dir):
         into = bundle.create(out_dir, bundle.new_run_id(wanted.name))
-    order = plan.order(wanted)
+    asked = baseline.applied(wanted, loads)
+    order = plan.order(asked)
     told = manifest.of(
         wanted,
         order,
@@ -66,7 +85,8 @@ def execute(  # noqa: PLR0913 - each is one thing that is asked for of a run
         command=command,
         started_at=bundle.now(),
     )
-    run = Run(into, told, wanted, order, display, settings, local, ceilings=ceilings)
+    told = structs.replace(told, baseline=loads)
+    run = Run(into, told, asked, order, display, settings, local, ceilings=ceilings)
     return carry_out([run], [(run, planned) for planned in order], when_busy)[0]
 
 
@@ -88,6 +108,7 @@ def resume(
         told = into.read_manifest()
         manifest.expect_the_same(told, environment.describe())
         wanted = matrix.parse(told.matrix["text"], f"the matrix in {run_dir / 'manifest.json'}")
+        wanted = baseline.applied(wanted, told.baseline)
     except BaseException:
         into.close()
         raise

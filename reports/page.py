@@ -82,6 +82,12 @@ def _facts(bundle: Bundle, cells: Sequence[Cell]) -> str:
     return f"{bundle.manifest.run_id} · {what} · {formats.moment(bundle.manifest.started_at)} · {where}"
 
 
+def _baseline(bundle: Bundle) -> list[tuple[str, str]]:
+    """Name the run whose loads were offered."""
+    taken = bundle.manifest.baseline
+    return [("loads taken from", f"{taken.run_id} ({formats.plural(len(taken.loads), 'cell')})")] if taken else []
+
+
 def _variant(bundle: Bundle) -> list[tuple[str, str]]:
     """Say what one run of an interleaved pair measured, and which run the other is."""
     variant = bundle.manifest.variant
@@ -107,6 +113,7 @@ def _environment(bundle: Bundle) -> Table:
             ("servers", formats.value(manifest.servers)),
             ("git revision", revision),
             *_variant(bundle),
+            *_baseline(bundle),
             ("seed", formats.value(manifest.matrix.seed)),
         ]
     )

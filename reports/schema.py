@@ -81,6 +81,13 @@ class Spell(Struct, frozen=True):
     found: Disturbance
 
 
+class Baseline(Struct, frozen=True):
+    """The run whose loads a run took over, and those loads by cell: events/s; of a drain, the events preloaded."""
+
+    run_id: str
+    loads: dict[str, float] = {}
+
+
 class Manifest(Struct, frozen=True, kw_only=True):
     """manifest.json: what was to be measured, with what, on what.
 
@@ -108,6 +115,7 @@ class Manifest(Struct, frozen=True, kw_only=True):
     servers: Any = ""
     interleaved_with: str | None = None
     variant: Variant | None = None
+    baseline: Baseline | None = None
 
 
 class Audit(Struct, frozen=True):

@@ -106,7 +106,9 @@ def design(comparison: Comparison) -> str:
     """Say how the repeats of both runs go together."""
     if comparison.interleaved:
         return "interleaved in one session, paired by round"
-    return "made one after the other, not paired (Welch)"
+    taken = comparison.new.manifest.baseline
+    same = taken is not None and taken.run_id == comparison.base.manifest.run_id
+    return "made one after the other, not paired (Welch)" + (", NEW with the loads of BASE" if same else "")
 
 
 def primary_table(comparison: Comparison) -> Table:
