@@ -13,7 +13,7 @@ from reports.comparison.environments import Fact
 from reports.schema import Manifest
 
 _NAMED = 8
-_OF_A_REPEAT = re.compile(r"(?P<repeat>\S+ round \d+(?:, attempt \d+)?): (?P<what>.+)", re.DOTALL)
+_OF_A_REPEAT = re.compile(r"\S+ round \d+\b.*: .*durations are not in the percentiles")
 
 
 def of_pair(base: Manifest, new: Manifest, facts: Sequence[Fact], *, interleaved: bool) -> Iterator[str]:
@@ -49,25 +49,14 @@ def of_cells(pairs: Sequence[tuple[Cell, Cell]], only: Sequence[Sequence[str]], 
 
 
 def of_run(side: str, bundle: Bundle, cells: Iterable[Cell]) -> tuple[list[str], list[str]]:
-    """Pass on what the report of a run says to its reader, and gather apart what it says of single repeats.
+    """Pass on what the report of a run says to its reader, and apart from it the notes of what its files lack.
 
-    The notes of single repeats, such as that a file is missing, come as one line for each sort: a committed run lacks
-    the same file in each repeat.
+    A committed run lacks the same file in each repeat: that must not stand before the numbers.
     """
-    warnings: list[str] = []
-    of_repeats: dict[str, list[str]] = {}
     judged = verdict.judge(bundle, list(cells))
-    for caution in (*judged.undecided, *judged.cautions):
-        found = _OF_A_REPEAT.match(caution)
-        if found:
-            of_repeats.setdefault(found["what"], []).append(found["repeat"])
-        else:
-            warnings.append(f"{side}: {caution}")
-    notes = []
-    for what, repeats in of_repeats.items():
-        first = repeats[0] if len(repeats) == 1 else f"{formats.plural(len(repeats), 'repeat')} (first {repeats[0]})"
-        notes.append(f"{side}, {first}: {what}")
-    return warnings, notes
+    said = [*judged.undecided, *judged.cautions]
+    notes = [text for text in said if _OF_A_REPEAT.match(text)]
+    return [f"{side}: {text}" for text in said if text not in notes], [f"{side}: {text}" for text in notes]
 
 
 def _rounds(cell: Cell) -> set[int]:
