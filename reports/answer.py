@@ -57,6 +57,13 @@ def sentence(cells: Sequence[Cell], audit: Audit, cores_there: float, culprit: s
     return line[0].upper() + line[1:] + "."
 
 
+def with_account(said: str, audit: Audit) -> str:
+    """Give what a question came to as the first line, with how many events were lost."""
+    account = _account(audit)
+    line = _joined(*((account, said) if audit.lost else (said, account)))
+    return line[0].upper() + line[1:] + "."
+
+
 def best(cells: Sequence[Cell]) -> Cell | None:
     """Give the capacity cell whose search found the most, confirmed answers first; None where none found a load."""
     found = [

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from reports import answer, breaking, formats, undecided
+from reports import answer, breaking, formats, question, undecided
 from reports.answer import Row
 from reports.bundle import Bundle, Repeat
 from reports.cells import Cell
@@ -85,9 +85,10 @@ def judge(bundle: Bundle, cells: Sequence[Cell]) -> Verdict:
     there = bundle.manifest.hardware.cores
     best = answer.fastest(cells)
     culprit = undecided.culprit(bundle, cells) if level == "inconclusive" else ""
+    audit, asked = total(bundle.valid), "" if culprit else question.answer(bundle, cells)
     return Verdict(
         level=level,
-        sentence=answer.sentence(cells, total(bundle.valid), there, culprit),
+        sentence=answer.with_account(asked, audit) if asked else answer.sentence(cells, audit, there, culprit),
         findings=findings,
         cautions=_cautions(bundle, cells),
         best=best,

@@ -13,6 +13,7 @@ from reports.verdict import Verdict
 from tests.unit.reports_bundle import Cell, Plan, write
 
 DRAINS = [Cell("drain-c1", "drain", {"consumers": 1}), Cell("drain-c2", "drain", {"consumers": 2})]
+TWO_AXES = [*DRAINS, Cell("drain-p1-c1", "drain", {"partitions": 1, "consumers": 1})]
 STEADY = Cell("steady-c1", "steady", {"consumers": 1})
 
 
@@ -30,11 +31,11 @@ def edit(path: Path, **fields: Any) -> None:
 
 
 def test_without_findings_the_best_drain_is_the_finding(tmp_path: Path) -> None:
-    judged = judge(write(tmp_path, Plan(DRAINS)))
+    judged = judge(write(tmp_path, Plan(TWO_AXES)))
     assert (judged.level, judged.exit_code, judged.findings) == ("passed", 0, ())
     assert judged.sentence.startswith("The whole path was not measured; 3 partitions × 2 consumers drained ")
     assert "bound by the machine's CPU" in judged.sentence
-    assert judged.sentence.endswith("0 of 720,000 events lost.")
+    assert judged.sentence.endswith("0 of 1,080,000 events lost.")
     assert judged.sentence.count(".") - judged.sentence.count("0.") == 1
 
 
@@ -78,7 +79,7 @@ def test_an_identity_that_does_not_close_is_a_finding(tmp_path: Path) -> None:
 
 
 def test_a_crash_is_a_finding_and_the_rest_is_reported(tmp_path: Path) -> None:
-    judged = judge(write(tmp_path, Plan(DRAINS, crashed={("drain-c1", 1)})))
+    judged = judge(write(tmp_path, Plan(TWO_AXES, crashed={("drain-c1", 1)})))
     assert judged.exit_code == 1
     assert judged.findings[0].text.startswith("crash: worker 1 exited with code 3")
     assert "drained" in judged.sentence
