@@ -23,6 +23,7 @@ exit codes:
   2    bad usage, or a part is missing
   3    a crash of its own
   4    inconclusive: too few valid repeats, because the machine was busy for example; it says who was guilty
+       (compare and perf: only with --strict, where a verdict is 'cannot tell')
   130  interrupted; the run can be resumed
 
 servers: {KAFKA} and {MONGO} name servers of your own (both, or
@@ -65,9 +66,10 @@ examples:
   ./tidemark bench compare --ab my-matrix.toml . batch_max_events=500           an axis
   ./tidemark bench compare --ab quick . PIPELINE_WORKER_FETCH_MAX_WAIT_MS=200   a setting
 
-It says for each cell in both runs whether NEW is faster, slower, the same or whether that cannot be told, why, and how
-many rounds would tell; docs/methodology.md says how it is judged. The exit code is 1 with a regression: a cell is
-slower, or NEW has a finding that BASE has not.
+It says for each cell in both runs, and for all cells of a kind together, whether NEW is faster, slower, the same or
+whether that cannot be told, why, and which change would have been seen; docs/methodology.md says how it is judged. The
+exit code is 1 with a regression: something is slower, or NEW has a new finding. Where nothing is slower and a verdict
+is 'cannot tell' it is 0, and 4 with --strict. To compare with a run that is there, measure NEW with --baseline BASE.
 """,
     "advise": """
 examples:
@@ -76,7 +78,8 @@ examples:
 
 It names the smallest configuration that the run shows to hold the target: the fewest consumers, then partitions, then
 API processes; docs/methodology.md says what proves it. The exit code is 1 where nothing that was measured holds it:
-then it says what to measure next, and what a fitted curve says beyond, marked as an extrapolation.
+then it says which is nearest, what breaks first there, what to measure next, and what a fitted curve says beyond,
+marked as an extrapolation. It is 4 where no steady or capacity cell has a valid repeat.
 """,
     "perf": """
 examples:

@@ -109,7 +109,7 @@ def _advise(
         conditions=conditions,
         left_out=tuple(cell.plan.id for cell in cells if cell not in alike),
         nearest=nearest,
-        breaks_first=followup.breaks_first(best or nearest, alike),
+        breaks_first=followup.breaks_first(best or nearest, alike, cores),
     )
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 
-from reports import axes, formats
+from reports import axes, breaking, formats
 from reports.axes import CONSUMERS
-from reports.bottleneck import OFFERED_LOAD, Bottleneck
+from reports.bottleneck import Bottleneck
 from reports.cells import Cell
 from reports.configurations import Configuration
 from reports.extrapolation import Extrapolation
@@ -48,12 +48,16 @@ def of(
     return _beyond(nearest, cells, target, asked, conditions)
 
 
-def breaks_first(one: Configuration | None, cells: Sequence[Cell]) -> str:
-    """Say what is at its limit above the load that a configuration held; empty where that is not known."""
-    bound = _bound(one, cells)
-    if bound is None or not bound.name or bound.resource == OFFERED_LOAD:
+def breaks_first(one: Configuration | None, cells: Sequence[Cell], cores_there: float) -> str:
+    """Say what breaks first above the load that a configuration held; empty where no search looked above it.
+
+    The same as the run's own report says: by which criterion, on which resource, with the evidence.
+    """
+    cell = _cell_of(one, cells)
+    broke = breaking.of(cell, cores_there) if cell else None
+    if broke is None or broke.criterion is None:
         return ""
-    return f"{bound.name}: {bound.because}" if bound.because else bound.name
+    return f"{broke.short}; {broke.because}" if broke.because else broke.short
 
 
 def toml(chosen: Mapping[str, object], target: float, asked: Objective, *, searched: bool = True) -> str:
@@ -91,8 +95,14 @@ def _beyond(
 
 def _bound(one: Configuration | None, cells: Sequence[Cell]) -> Bottleneck | None:
     """Give what bounds the cell that showed the most that a configuration held."""
+    cell = _cell_of(one, cells)
+    return cell.bottleneck if cell else None
+
+
+def _cell_of(one: Configuration | None, cells: Sequence[Cell]) -> Cell | None:
+    """Find the cell that showed the most that a configuration held or, where it held nothing, that it missed."""
     shown = (one.held or one.shown) if one else None
-    return next((cell.bottleneck for cell in cells if shown and cell.plan.id == shown.cell), None)
+    return next((cell for cell in cells if shown and cell.plan.id == shown.cell), None)
 
 
 def _sure(one: Configuration) -> float:

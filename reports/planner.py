@@ -14,7 +14,7 @@ from reports.advice import Advice
 from reports.configurations import Configuration
 from reports.proof import Shown
 
-EXIT_HOLDS, EXIT_NOT_SHOWN = 0, 1
+EXIT_HOLDS, EXIT_NOT_SHOWN, EXIT_INCONCLUSIVE = 0, 1, 4
 NO_PROOF_BY_DRAINS = (
     "A drain shows what consumers and MongoDB do while the API is idle: no proof for the whole path, only a bound."
 )
@@ -45,8 +45,10 @@ def tell(run: str, runs: Path, target: float, asked: str, json: Path | None) -> 
 
 
 def exit_code(given: Advice) -> int:
-    """0 where a measured configuration holds the load, 1 where none was shown to."""
-    return EXIT_HOLDS if given.best else EXIT_NOT_SHOWN
+    """0 where a measured configuration holds the load, 1 where none was shown to, 4 where nothing valid answers."""
+    if given.best:
+        return EXIT_HOLDS
+    return EXIT_NOT_SHOWN if given.nearest else EXIT_INCONCLUSIVE
 
 
 def to_json(given: Advice) -> str:

@@ -58,7 +58,14 @@ def capacity(
         confirmed=confirmed,
         ended="",
     )
-    return cell("capacity", results, capacity=found, **fields)
+    lost = [
+        one
+        for one in results
+        if one.probe and not one.probe.holds and (one.offered_load_events_per_s or 0) > (value or 0)
+    ]
+    least = min((one.offered_load_events_per_s or 0.0 for one in lost), default=0.0)
+    beyond = tuple(Repeat(Path("nowhere"), one) for one in lost if one.offered_load_events_per_s == least)
+    return cell("capacity", results, capacity=found, beyond=beyond, **fields)
 
 
 def _at(load: float, p99_ms: float | None, achieved: float) -> dict[str, Any]:

@@ -139,6 +139,7 @@ class TestSteadyCells:
             "unclear",
             "it has no valid repeat: 1 attempt void, the last because machine: busy",
         )
+        assert planner.exit_code(advise(dataclasses.replace(cell, attempts=(void,), valid=(), counted=()))) == 4
 
     def test_findings_disqualify_but_not_that_the_matrix_asked_for_more(self) -> None:
         cell = steady(20_000, [300])
@@ -221,13 +222,14 @@ class TestCapacityCells:
         assert (found.status, found.shown and found.shown.sure) == (expected, pytest.approx(sure))
 
     def test_inside_the_interval_the_nearest_its_chance_and_what_breaks_first_are_said(self) -> None:
-        bound = Bottleneck(resource="machine_cpu", name="the machine's CPU", determined=True, because="1.9 of 2 cores")
-        cells = [capacity((22_000, 20_500, 24_000), bottleneck=bound), capacity((18_000, 17_000, 19_000), consumers=2)]
-        given = advise(*cells, target=22_000)
+        low = capacity((18_000, 17_000, 19_000), consumers=2)
+        probes = [(22_000.0, True, 300.0), (24_500.0, False, 2_400.0)]
+        given = advise(capacity((22_000, 20_500, 24_000), probes), low, target=22_000)
         text = "\n".join(planner.lines(given))
         assert "  nearest: 1 consumer, 3 partitions per topic, 1 API process\n  it held 20,500 events/s, " in text
         assert "  that it holds 22,000 too has a chance of 5" in text
-        assert "  above it breaks first: the machine's CPU: 1.9 of 2 cores\n" in text
+        assert "  above it breaks first: delivery latency: " in text
+        assert "at 24,500 events/s" in text
         assert given.measure_next[0].endswith("at this load itself: its search leaves that open")
         assert matrix.parse(given.measure_next[1], "next").cells[0].offered_load == 22_000
 
