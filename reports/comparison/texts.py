@@ -31,9 +31,12 @@ def for_terminal(comparison: Comparison) -> RenderableType:
     beside = words.beside_table(comparison)
     if beside is not None:
         parts += [Text("beside it, without verdict:"), drawn(beside), ""]
+    alike: dict[tuple[str, str], list[str]] = {}
+    for cell in comparison.cells:
+        alike.setdefault((cell.verdict, cell.why), []).append(cell.name)
     parts += [
-        Text(f"{cell.name}: {cell.verdict}: {cell.why}", style="dim" if cell.verdict == "same" else "")
-        for cell in comparison.cells
+        Text(f"{', '.join(names)}: {verdict}: {why}", style="dim" if verdict == "same" else "")
+        for (verdict, why), names in alike.items()
     ]
     parts += [
         Text(

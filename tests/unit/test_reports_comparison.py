@@ -293,6 +293,13 @@ def test_cells_of_a_kind_show_together_what_none_of_them_can_show(tmp_path: Path
     assert json.loads(texts.to_json(found))["together"][0]["verdict"] == "slower"
 
 
+def test_cells_with_one_reason_share_a_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(*write_pair(tmp_path, Pair([DRAIN, OTHER_DRAIN], rounds=3))) == 0
+    printed = capsys.readouterr().out
+    assert printed.count("3 rounds cannot bring p below") == 1
+    assert "drain 3\u00a0\u00d7\u00a01, drain 3\u00a0\u00d7\u00a02: cannot tell: " in printed
+
+
 def test_where_nothing_is_shown_each_cell_says_which_change_would_have_been_seen(tmp_path: Path) -> None:
     cell = only_cell(compare(*write_pair(tmp_path, Pair(rounds=6, noise=0.05, interleaved=False))))
     assert cell.verdict == "cannot tell"
