@@ -203,6 +203,8 @@ def limit_above(answer: Capacity, load: float) -> float | None:
     of its own end, for it is not known to be right farther out.
     """
     low, high = answer.low_events_per_s, answer.high_events_per_s
+    if low and load <= low:
+        return 1 - (1 - answer.confidence) / 2
     if not low or not high or not high > low:
         return None
     middle = answer.median_events_per_s or math.sqrt(low * high)

@@ -221,6 +221,11 @@ class TestCapacityCells:
         (found,) = advise(middle, target=target).configurations
         assert (found.status, found.shown and found.shown.sure) == (expected, pytest.approx(sure))
 
+    def test_an_interval_without_an_upper_end_says_how_sure_its_lower_end_is(self) -> None:
+        given = advise(capacity((22_000, 20_500, None), confirmed=False))
+        assert "  how sure: 97.5%, by one search of capacity-p3-c1" in "\n".join(planner.lines(given))
+        assert status(advise(capacity((22_000, 20_500, None)), target=60_000)) == "unclear"
+
     def test_inside_the_interval_the_nearest_its_chance_and_what_breaks_first_are_said(self) -> None:
         low = capacity((18_000, 17_000, 19_000), consumers=2)
         probes = [(22_000.0, True, 300.0), (24_500.0, False, 2_400.0)]
