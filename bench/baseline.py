@@ -1,7 +1,7 @@
 """Loads taken from another run, so that two runs ask the same: ``./tidemark bench --baseline RUN``.
 
 What a matrix leaves to the run to find out is taken from the results of the same cells: the offered load of a steady
-cell, where a search begins, how many events a drain preloads. A load that the matrix gives in events/s stays.
+cell, where a search begins, how many events a drain preloads. A load that the matrix has in events/s stays.
 """
 
 from __future__ import annotations

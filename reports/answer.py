@@ -58,7 +58,7 @@ def sentence(cells: Sequence[Cell], audit: Audit, cores_there: float, culprit: s
 
 
 def with_account(said: str, audit: Audit) -> str:
-    """Give what a question came to as the first line, with how many events were lost."""
+    """Make the first line of the answer to a question, with how many events were lost."""
     account = _account(audit)
     line = _joined(*((account, said) if audit.lost else (said, account)))
     return line[0].upper() + line[1:] + "."

@@ -27,7 +27,7 @@ class Configuration(Struct, frozen=True):
 
     ``status``: holds, misses, unclear, or excluded by a drain. ``shown``: the evidence that decides it, or the highest
     load that was held where none does; None where its cells are drains alone. ``above``: the lowest load, above the one
-    asked for, that was shown to miss it. ``held``: the highest load that was held, whatever is asked for.
+    asked for, that was shown to miss it. ``held``: the highest load that was held at all.
     """
 
     axes: dict[str, object]

@@ -190,7 +190,7 @@ def _of_search(cell: Cell, asked: Objective, target: float) -> Iterator[Shown]:
 
 
 def _answered(answer: Capacity) -> str:
-    """Say what a search came to."""
+    """Say what a search found."""
     sustained = f"{formats.rounded(answer.sustainable_events_per_s)} events/s sustained"
     confirmed = "confirmed by repeats" if answer.confirmed else "not confirmed by repeats"
     return f"{sustained}, {confirmed}; its limit: {searches.interval(answer)} ({answer.confidence:.0%} interval)"

@@ -239,7 +239,7 @@ def _values(measure: Measure, cell: Cell) -> dict[int, float]:
 
 
 def _power(question: _Question, tests: _Tests, place: int, rules: Rules) -> tuple[int | None, float | None]:
-    """Give the rounds that would tell the effect asked for, and the effect that the repeats at hand tell."""
+    """Give the rounds that would show the effect asked for, and the effect that the repeats at hand show."""
     estimate = tests.estimate
     if not estimate.tested[place]:
         return None, None

@@ -21,7 +21,7 @@ class Rules:
     """``floor``: a smaller effect is none. ``effect``: what the recommended number of rounds is to tell.
 
     ``cpu``: what an event costs in CPU time is judged too, in the same family of tests. ``strict``: that something
-    cannot be told has an exit code of its own.
+    cannot be said has an exit code of its own.
     """
 
     floor: float = DEFAULT_FLOOR

@@ -61,10 +61,10 @@ def rounds_to_tell(spreads: Floats, *, cells: int, effect: float, floor: float) 
 
 
 def effect_told(errors: Floats, freedom: float, *, smallest_p: float, cells: int, floor: float) -> float | None:
-    """Give the smallest effect that is told with the probability ``POWER``: 0.25 is a change by 1.25.
+    """Give the smallest effect that is shown with the probability ``POWER``: 0.25 is a change by 1.25.
 
     ``errors``: standard errors of the log ratio that are all as plausible. None where p cannot come low enough, or
-    where not even a tenfold change is told.
+    where not even a tenfold change is shown.
     """
     if smallest_p * cells > FAMILY_LEVEL or _chance(errors, freedom, cells, _LARGEST_EFFECT, floor) < POWER:
         return None
@@ -76,7 +76,7 @@ def effect_told(errors: Floats, freedom: float, *, smallest_p: float, cells: int
 
 
 def _power(rounds: int, spreads: Floats, cells: int, effect: float, floor: float) -> float:
-    """Mean probability that ``rounds`` pairs tell an effect."""
+    """Mean probability that ``rounds`` pairs show an effect."""
     return _chance(spreads / math.sqrt(rounds), rounds - 1, cells, effect, floor)
 
 

@@ -1,4 +1,4 @@
-"""Capacity cells: one search a run, whose probes tell how sure its answer is, so that two answers can be compared.
+"""Capacity cells: one search a run, whose probes show how sure its answer is, so that two answers can be compared.
 
 What is compared is the load at which the objective stops being held: the middle of what a search's probes leave
 plausible for it, and the interval about that. The confirmed answer itself lies below, by as much as the search's steps.
