@@ -9,11 +9,14 @@ import msgspec
 import pytest
 
 from bench import __main__ as command
-from bench import baseline, matrix, plan
+from bench import baseline, environment, manifest, matrix, plan, run
 from bench.cellspec import OfferedLoad
 from bench.manifest import Baseline
 from bench.matrix import Matrix
+from bench.progress import Display
+from bench.turns import Run
 from pipeline.errors import UsageError
+from pipeline.settings import Settings
 from reports import bundle
 from tests.unit.reports_bundle import Cell, Plan, write
 from tests.unit.reports_pair import rewrite
@@ -113,15 +116,39 @@ def test_the_command_refuses_it_before_anything_is_started(
     assert not list(earlier.parent.glob("*-m"))
 
 
+def test_a_run_that_is_resumed_offers_the_same_loads(
+    earlier: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked, here = wanted(), environment.describe()
+    told = manifest.of(
+        asked, plan.order(asked), run_id="r", environment=here, servers="local", command="", started_at=""
+    )
+    folder = tmp_path / "r"
+    folder.mkdir()
+    told = msgspec.structs.replace(told, baseline=baseline.read(earlier, asked))
+    (folder / "manifest.json").write_bytes(msgspec.json.encode(told))
+    resumed: list[Run] = []
+
+    def carry_out(runs: list[Run], *_: object) -> list[None]:
+        resumed.extend(runs)
+        runs[0].bundle.close()
+        return [None]
+
+    monkeypatch.setattr(run, "carry_out", carry_out)
+    with Display(plain=True) as display:
+        run.resume(folder, display=display, settings=Settings(), local=True)
+    assert [repeat.cell.offered_load for repeat in resumed[0].order if repeat.cell.kind == "steady"].count(15_000) == 2
+
+
 def test_report_and_compare_say_whose_loads_were_offered(earlier: Path, tmp_path: Path) -> None:
-    run = write(tmp_path, Plan([Cell("drain-p3-c1", "drain")], rounds=2), "later")
+    later = write(tmp_path, Plan([Cell("drain-p3-c1", "drain")], rounds=2), "later")
     told = msgspec.to_builtins(Baseline("earlier", {"drain-p3-c1": 120_000.0}))
-    rewrite(run / "manifest.json", lambda manifest: manifest.update(baseline=told))
-    assert bundle.load(run).manifest.baseline is not None
-    assert "loads taken from earlier (1 cell)" in str(Words(make(run).html))
+    rewrite(later / "manifest.json", lambda content: content.update(baseline=told))
+    assert bundle.load(later).manifest.baseline is not None
+    assert "loads taken from earlier (1 cell)" in str(Words(make(later).html))
     answer = tmp_path / "c.json"
     assert (
-        command.main(["compare", str(earlier), str(run), "--json", str(answer), "--html", str(tmp_path / "c.html")])
+        command.main(["compare", str(earlier), str(later), "--json", str(answer), "--html", str(tmp_path / "c.html")])
         == 0
     )
     assert json.loads(answer.read_text())["base"] == "earlier"
