@@ -23,6 +23,7 @@ from reports.comparison.measures import Measure
 from reports.comparison.outcome import DEFAULT_EFFECT, DEFAULT_FLOOR
 
 _NO_CHOICE = ("offered_load", "generator_processes")
+_MOST_WORDS = 24  # of the answer; how many events were lost comes after it
 _KINDS = (CAPACITY, "drain", "steady")
 
 
@@ -50,7 +51,8 @@ def answer(bundle: Bundle, cells: Sequence[Cell]) -> str | None:
     for kind in _KINDS:
         asked = [cell for cell in cells if cell.plan.kind == kind]
         if len(asked) > 1 and all(cell.valid for cell in asked):
-            return _said(axis, asked)
+            said = _said(axis, asked)
+            return said if said and len(said.split()) <= _MOST_WORDS else None
     return None
 
 
@@ -71,6 +73,8 @@ def _said(axis: str, cells: Sequence[Cell]) -> str | None:
         return None
     ranked = [cell for _, cell in sorted(means, key=lambda each: each[0], reverse=True)]
     pairs = _pairs(axis, ranked, measure)
+    if any(pair.verdict == "slower" for pair in pairs):  # ranked over other rounds than those that both have
+        return None
     first = min(pairs, key=lambda pair: (pair.verdict == "faster", pair.ratio))
     if all(pair.verdict == "faster" for pair in pairs):
         return _better(axis, first, measure, several=len(pairs) > 1)

@@ -121,6 +121,12 @@ def test_what_was_lost_comes_first(tmp_path: Path) -> None:
     assert said.startswith("12 of 2,400,000 events lost; batch 2,000 stores")
 
 
+def test_an_answer_that_would_be_long_makes_way_for_the_usual_line(tmp_path: Path) -> None:
+    mixes = [{f"event_type_{n} and more": n for n in range(first, first + 9)} for first in (1, 10)]
+    made = [Cell(f"drain-mix{n}", "drain", {"event_mix": mix}) for n, mix in enumerate(mixes)]
+    assert asked(write(tmp_path, Plan(made, rounds=2))) is None
+
+
 @pytest.mark.parametrize("rounds", [1, 3, 10])
 def test_the_line_is_short(tmp_path: Path, rounds: int) -> None:
     said = first_line(drained(tmp_path, {500: 1.0, 1000: 1.3, 2000: 1.28}, rounds=rounds))
