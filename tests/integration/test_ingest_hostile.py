@@ -180,7 +180,7 @@ def resident_bytes(api: Running) -> int:
 
 
 def test_a_body_that_nobody_wants_is_not_kept(settings: Settings, tmp_path: Path) -> None:
-    clients, sent_bytes = 60, 3_500_000
+    clients, sent_bytes = 30, 3_500_000
     for head in ("GET /docs", "OPTIONS /track", "POST /nope", "GET /health/ready"):
         method, path = head.split(" ")
         # Each has an API of its own: what one has kept and freed, the next would be given again.
