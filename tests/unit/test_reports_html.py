@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -246,6 +247,15 @@ def test_the_table_of_the_cells_has_no_column_without_a_value(root: Path) -> Non
     (table,) = Tree(header[: header.index("</header>")] + "</header></body></html>").root.all("table")
     heads = [one.text() for one in table.all("th") if one.attributes["scope"] == "col"]
     assert heads == ["cell", "drained, events/s", "95% t interval", "what breaks first", "events lost"]
+
+
+def test_a_search_that_held_no_load_shows_a_dash_for_it(root: Path) -> None:
+    found = {"sustainable_events_per_s": None, "low_events_per_s": None, "confirmed": False}
+    nothing = replace(CAPACITY, id="capacity-none", capacity=found)
+    html = report(write(root, Plan([nothing], rounds=1), "none")).html
+    (table,) = Tree(html[: html.index("</header>")] + "</header></body></html>").root.all("table")
+    at = [one.text() for one in table.all("th") if one.attributes["scope"] == "col"].index("load held, events/s")
+    assert [row.children[at].text() for row in table.all("tbody")[0].all("tr")] == [formats.NOTHING]
 
 
 def test_findings_that_are_alike_are_said_once_with_their_number(root: Path) -> None:
