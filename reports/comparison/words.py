@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Literal
 
 from reports import formats, tables
 from reports.bundle import CAPACITY
@@ -14,8 +13,8 @@ from reports.comparison.inference import FAMILY_LEVEL
 from reports.comparison.measures import BESIDE, Measure
 from reports.comparison.outcome import EXIT_CANNOT_TELL, CellComparison, Comparison, Ratio, Together
 from reports.tables import Table
+from reports.verdict import Level
 
-Level = Literal["findings", "incomplete", "clear"]
 HOW_RATIOS_READ = (
     "A ratio above 1 means that NEW is better: NEW by BASE for throughput, BASE by NEW for durations and CPU. It is "
     "the geometric mean over the rounds, with its 95% t interval; of two searches the ratio of the middles of what "
@@ -26,8 +25,8 @@ HOW_RATIOS_READ = (
 def level(comparison: Comparison) -> Level:
     """Give the page's colour: a regression is red, nothing shown is yellow."""
     if comparison.regression:
-        return "findings"
-    return "clear" if _shown(comparison) else "incomplete"
+        return "failed"
+    return "passed" if _shown(comparison) else "inconclusive"
 
 
 def level_title(comparison: Comparison) -> str:

@@ -217,7 +217,7 @@ def test_the_page_is_one_file_with_both_runs_and_needs_no_network(tmp_path: Path
     html = page.make(compare(*write_pair(tmp_path, Pair([DRAIN, STEADY], speed={DRAIN.id: 0.7}))))
     assert sections(html) == ["ratios", "rounds", "beside", "findings", "environment", "method", "again"]
     assert re.findall(r"""(?:src|href)=["'](?!#)""", html) == []
-    assert 'class="findings"' in html
+    assert 'class="failed"' in html
     text = str(Words(html))
     assert re.findall(r"(?i)(?<!delivery[ -])\blatency\b", text) == []
     assert html.count("<figure ") == 3
