@@ -1,11 +1,12 @@
-"""The developer's list: what `./tidemark test`, `lint`, `micro` and the others run.
+"""The developer's list: what `./tidemark test`, `lint`, `micro` and the others run. The whole docstring is what `--help` prints.
 
-Every session runs in the environment that `./tidemark` made from the lock: nox makes none.
+Every session runs in the environment that `./tidemark` made from developer.txt: nox makes none.
 """
 
 from __future__ import annotations
 
 import os
+import re
 import sys
 import time
 from collections.abc import Callable
@@ -18,12 +19,22 @@ nox.options.default_venv_backend = "none"
 nox.options.sessions = ["test"]
 
 PYTHON = sys.executable
+# The locks of parts of the whole, and what of pyproject.toml's extras they hold beside the dependencies.
+PARTS = {"tidemark": ("local", "harness"), "pipeline": ()}
 REACHING_AN_INDEX = ("UV_CACHE_DIR", "UV_DEFAULT_INDEX", "UV_HTTP_TIMEOUT", "UV_INDEX_URL", "UV_NATIVE_TLS")
 
 
 @nox.session
 def test(session: nox.Session) -> None:
-    """Run lint, types, imports, all tests and the self-test, as CI does (--long: the slow ones too)."""
+    """Run lint, types, imports, all tests and the self-test, as CI does (--long: the slow ones too).
+
+    Other arguments go to pytest.
+
+    examples:
+      ./tidemark test
+      ./tidemark test -k worker
+      ./tidemark test --long
+    """
     chosen = list(session.posargs)
     marked = [] if "--long" in chosen else ["-m", "not slow"]
     pytest_arguments = [*marked, *(each for each in chosen if each != "--long")]
@@ -67,27 +78,37 @@ def types(session: nox.Session) -> None:
 
 @nox.session(name="format")
 def format_(session: nox.Session) -> None:
-    """Put every file into ruff's format, and mend what ruff can mend."""
+    """Put every file into ruff's format, and correct what ruff can correct."""
     session.run(PYTHON, "-m", "ruff", "check", "--fix-only", "--quiet", ".")
     session.run(PYTHON, "-m", "ruff", "format", ".")
 
 
 @nox.session
-def selftest(session: nox.Session) -> None:
-    """Plant faults into real runs and see whether the harness names them (--short, --list, --case NAME)."""
-    _selftest(session, *session.posargs)
-
-
-@nox.session
 def micro(session: nox.Session) -> None:
-    """Run the micro-benchmarks, save them, and compare them with the last ones."""
+    """Run the micro-benchmarks, save them, and compare them with the last ones.
+
+    Files of bench/micro that are named are run alone; other arguments go to pytest.
+
+    examples:
+      ./tidemark micro                      all; those that insert and drain start Kafka and MongoDB
+      ./tidemark micro test_steps.py        the steps of an event's way alone: no servers, under a minute
+      ./tidemark micro -k 'map or bson'
+    """
     compare = ["--benchmark-compare"] if any(Path(".benchmarks").glob("*/*.json")) else []
-    _pytest(session, "bench/micro", "--benchmark-autosave", *compare, *session.posargs)
+    folder = Path("bench/micro")
+    named = [str(folder / each) for each in session.posargs if (folder / each).is_file()]
+    others = [each for each in session.posargs if not (folder / each).is_file()]
+    _pytest(session, *(named or [str(folder)]), "--benchmark-autosave", *compare, *others)
 
 
 @nox.session
 def lock(session: nox.Session) -> None:
-    """Write requirements/ anew from pyproject.toml (--upgrade: with the newest versions)."""
+    """Write requirements/ anew from pyproject.toml (--upgrade: with the newest versions).
+
+    examples:
+      ./tidemark lock
+      ./tidemark lock --upgrade
+    """
     # uv takes options from its variables and files as well. Those that only tell how to reach an index
     # may pass; what would change the outcome may not. The lock names no index.
     env: dict[str, str | None] = {
@@ -96,10 +117,15 @@ def lock(session: nox.Session) -> None:
     env["UV_NO_CONFIG"] = "1"
     command = [PYTHON, "-m", "uv", "pip", "compile", "--universal", "--generate-hashes", "--no-emit-index-url"]
     command += ["--python-version", "3.11"]
-    whole, image = "requirements/tidemark.txt", "requirements/pipeline.txt"
-    upgrade = list(session.posargs)
+    upgrade, whole = list(session.posargs), "requirements/developer.txt"
     session.run(*command, *upgrade, "--all-extras", "pyproject.toml", "-o", whole, env=env, silent=True)
-    session.run(*command, *upgrade, "-c", whole, "pyproject.toml", "-o", image, env=env, silent=True)
+    for part, extras in PARTS.items():
+        chosen = [f"--extra={extra}" for extra in extras]
+        output = ["-o", f"requirements/{part}.txt"]
+        session.run(*command, *upgrade, "-c", whole, *chosen, "pyproject.toml", *output, env=env, silent=True)
+    # uv alone, by which the others are installed: those lines of the whole that are about it.
+    pin = re.findall(r"^uv==.*\n(?:    --hash=.*\n)+", Path(whole).read_text(encoding="utf-8"), re.MULTILINE)
+    Path("requirements/uv.txt").write_text("".join(pin), encoding="utf-8")
 
 
 def _lint(session: nox.Session) -> None:
