@@ -1,4 +1,4 @@
-"""The developer's list: what `./tidemark test`, `lint`, `micro` and the others run. The whole docstring is what `--help` prints.
+"""The developer's list: what `./tidemark test`, `lint`, `micro` and the others run; `--help` prints their docstrings.
 
 Every session runs in the environment that `./tidemark` made from developer.txt: nox makes none.
 """

@@ -24,7 +24,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from index_access import remedy, uv_environment
+from index_access import for_uv, remedy
 
 HOME = Path(__file__).resolve().parents[1]
 LOCKS = HOME / "requirements"
@@ -36,9 +36,10 @@ LOG = VENV / "install.log"
 DISK_MB = 800
 EXIT_FAILED, EXIT_INTERRUPTED = 2, 130
 
-# Never imported by us: tests, C++ headers, and clients of services that nothing here talks to.
+# Never imported by us: tests, sources in C and C++, maps for a debugger, clients of services that nothing here uses.
 NEVER_USED = (
     *("gevent/tests", "matplotlib/**/tests", "numpy/**/tests", "pandas/tests", "pyarrow/tests", "scipy/**/tests"),
+    *("fontTools/**/*.c", "swagger_ui_bundle/vendor/*/*.map"),
     *("pyarrow/include", "pyarrow/src", "pyarrow/_pyarrow_cpp_tests*"),
     *("pyarrow/*arrow_flight*", "pyarrow/*python_flight*", "pyarrow/_flight*"),
     *("pyarrow/*arrow_s3*", "pyarrow/_s3fs*"),
@@ -127,7 +128,8 @@ def _install(which: str, lock: int) -> None:
             source,
         ]
         command += [f"--reinstall-package={name}" for name in again]
-        run.shown(command, uv_environment(listing, run.environment, CACHE / "uv-cache"))
+        environment, options = for_uv(listing, run.environment, CACHE / "uv-cache")
+        run.shown([*command, *options], environment)
     else:
         print("  uv has no build for this platform: pip installs the packages, which takes some minutes", flush=True)
         force = ["--force-reinstall"] if again else []
@@ -192,7 +194,7 @@ def _uv(run: _Runner) -> Path | None:
 
 
 def leave_out_what_is_never_used() -> None:
-    """Remove the parts of packages that :data:`NEVER_USED` names: about 140 MB."""
+    """Remove the parts of packages that :data:`NEVER_USED` names: about 150 MB."""
     for site in VENV.glob("lib/python*/site-packages"):
         for pattern in NEVER_USED:
             for path in list(site.glob(pattern)):

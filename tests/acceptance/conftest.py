@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.acceptance.small_checkout import make_checkout, run
+
 ROOT = Path(__file__).resolve().parents[2]
 FAULTS = ROOT / "bench" / "selftest" / "faults"
 
@@ -62,3 +64,13 @@ class Runs:
 @pytest.fixture
 def runs(tmp_path: Path, servers) -> Runs:
     return Runs(tmp_path, servers)
+
+
+@pytest.fixture(scope="session")
+def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small checkout whose environment has been made."""
+    made = make_checkout(tmp_path_factory.mktemp("commands"))
+    first = run(made / "tidemark", "report")
+    assert first.returncode == 0, first.stdout + first.stderr
+    assert "making .venv with" in first.stdout
+    return made
