@@ -119,7 +119,7 @@ def of(
 
 def where(settings: Settings) -> str:
     """Say where servers are that the run did not start."""
-    return f"{settings.kafka.bootstrap_servers} and {settings.mongo.uri}"
+    return f"{settings.kafka.bootstrap_servers} and {settings.mongo.shown_uri}"
 
 
 def expect_the_same(began: Manifest, here: Environment) -> None:

@@ -21,6 +21,7 @@ from bench.errors import RepeatError
 from bench.matrix import CellSpec
 from bench.patience import answered
 from pipeline import provision
+from pipeline.addresses import url
 from pipeline.local.ports import free_port
 from pipeline.local.process import ChildProcess
 from pipeline.settings import Settings
@@ -99,7 +100,7 @@ class System:
     @property
     def url(self) -> str:
         """Where the API listens."""
-        return f"http://{self.settings.api.host}:{self.settings.api.port}"
+        return url(self.settings.api.host, self.settings.api.port)
 
     @property
     def deliveries_logs(self) -> list[Path]:

@@ -40,13 +40,15 @@ def read(side: str, given: str) -> Variant:
     if not equals:
         return Variant(side, given, git_revision=_revision(given))
     if name.startswith(_SAME_SERVERS):
-        raise UsageError(f"{given} cannot be compared: both sides run on the same servers")
+        raise UsageError(f"{name} cannot be compared: both sides run on the same servers")
+    if name in pipeline_settings.SECRET_VARIABLES:
+        raise UsageError(f"{name} cannot be compared: its value is a secret, and a run's folder is for anyone to read")
     if name == "offered_load":
         raise UsageError(f"{given} cannot be compared: at another offered load everything is another question")
     if name not in AXES and not name.startswith(pipeline_settings.PREFIX):
         near = difflib.get_close_matches(name, AXES, n=1)
         hint = f"did you mean {near[0]!r}?" if near else f"the axes are {', '.join(AXES)}"
-        raise UsageError(f"{given}: there is no axis {name!r}, and settings begin with PIPELINE_; {hint}")
+        raise UsageError(f"{name}: there is no axis {name!r}, and settings begin with PIPELINE_; {hint}")
     return Variant(side, given, settings={name: value})
 
 

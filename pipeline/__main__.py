@@ -10,7 +10,7 @@ import logging
 import os
 import sys
 import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 INTERRUPTED = 130
 CRASHED = 3
+_MOST_FOUND = 10_000
 
 _EPILOG = """\
 settings
@@ -65,6 +66,13 @@ examples
 examples
   ./tidemark check
   ./tidemark check --no-api                     the servers alone
+""",
+    "find": """\
+examples
+  ./tidemark find                                       the newest 20 events
+  ./tidemark find '{"user_id": "123"}'
+  ./tidemark find '{"event_type": "page_view", "props.url": "/home"}' --limit 5
+  ./tidemark find '{"timestamp": {"$gte": {"$date": "2026-01-01T00:00:00Z"}}}' --sort timestamp
 """,
     "dead-letters": """\
 examples
@@ -113,12 +121,9 @@ def _run(options: argparse.Namespace, settings: Settings, environment: Mapping[s
 
             _log_to_stderr()
             return run(settings)
-        case "init":
-            return _init(options, settings)
-        case "check":
-            return _check(options, settings)
-        case _:
-            return _dead_letters(options, settings)
+        case command:
+            plain = {"init": _init, "check": _check, "find": _find, "dead-letters": _dead_letters}
+            return plain[command](options, settings)
 
 
 def _up(options: argparse.Namespace, settings: Settings, environment: Mapping[str, str]) -> int:
@@ -161,6 +166,26 @@ def _check(options: argparse.Namespace, settings: Settings) -> int:
     faults = sum(not part.ok for part in parts)
     print("everything is as it should be" if not faults else f"{faults} of {len(parts)} parts need attention")
     return 1 if faults else 0
+
+
+def _find(options: argparse.Namespace, settings: Settings) -> int:
+    from pipeline import finding  # noqa: PLC0415  see _run
+
+    query = finding.read(options.filter, options.sort, options.limit)
+    printed = asyncio.run(_print_found(finding.lines(settings.mongo, query)))
+    mongo = settings.mongo
+    more = "; --limit shows more" if printed == query.limit else ""
+    # Not among the documents, so that a program can read those.
+    print(f"{printed} of {mongo.database}.{mongo.collection} at {mongo.shown_uri}{more}", file=sys.stderr)
+    return 0
+
+
+async def _print_found(lines: AsyncIterator[str]) -> int:
+    printed = 0
+    async for line in lines:
+        print(line)
+        printed += 1
+    return printed
 
 
 def _dead_letters(options: argparse.Namespace, settings: Settings) -> int:
@@ -232,6 +257,11 @@ def _parser() -> argparse.ArgumentParser:
     init.add_argument("--grow", action="store_true", help="add partitions to topics that have fewer than wanted")
     check = command("check", "tell, part by part, what is reachable")
     check.add_argument("--no-api", action="store_true", help="leave the API out")
+    find = command("find", "print stored events, one JSON document a line")
+    find.add_argument("filter", metavar="FILTER", nargs="?", default="{}", help="a filter of MongoDB's, as JSON")
+    find.add_argument("--limit", type=_found, metavar="N", default=20, help="at most so many (default: 20)")
+    order = "fields, separated by commas, a minus before one for falling values (default: -timestamp)"
+    find.add_argument("--sort", metavar="FIELDS", default="-timestamp", help=order)
     letters = command("dead-letters", "messages that could not be stored: look at them, send them again")
     actions = letters.add_subparsers(dest="action", required=True, metavar="list|replay")
     for name, words, limit in (
@@ -250,6 +280,12 @@ def _parser() -> argparse.ArgumentParser:
 def _count(text: str) -> int:
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 1 on")
+    return int(text)
+
+
+def _found(text: str) -> int:
+    if not text.isdecimal() or not 1 <= int(text) <= _MOST_FOUND:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 1 to {_MOST_FOUND}")
     return int(text)
 
 

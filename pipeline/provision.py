@@ -19,6 +19,7 @@ from pymongo.errors import ConfigurationError as MongoConfigurationError
 from pymongo.errors import InvalidName, InvalidURI, PyMongoError, ServerSelectionTimeoutError
 
 from pipeline.errors import MissingPartError, ProvisionError, SettingError
+from pipeline.secrecy import reason
 from pipeline.settings import Kafka, Mongo
 from pipeline.topics import event_topics
 
@@ -190,8 +191,10 @@ async def event_collection(mongo: Mongo) -> AsyncIterator[AsyncCollection[Mappin
         client: AsyncMongoClient[Mapping[str, Any]] = AsyncMongoClient(
             mongo.uri, serverSelectionTimeoutMS=mongo.timeout_ms, timeoutMS=mongo.timeout_ms, tz_aware=True
         )
-    except (InvalidURI, MongoConfigurationError, ValueError) as error:
-        raise SettingError("PIPELINE_MONGO_URI", mongo.shown_uri, f"{error}; write mongodb://HOST:PORT") from error
+    except (InvalidURI, MongoConfigurationError, ValueError, OSError) as error:  # OSError: a certificate's file
+        raise SettingError(
+            "PIPELINE_MONGO_URI", mongo.shown_uri, f"{reason(error, mongo.uri)}; write mongodb://HOST:PORT"
+        ) from None
     async with client:
         try:
             yield client[mongo.database][mongo.collection]
@@ -204,7 +207,7 @@ async def event_collection(mongo: Mongo) -> AsyncIterator[AsyncCollection[Mappin
             )
             raise MissingPartError(message) from error
         except PyMongoError as error:
-            raise ProvisionError(f"MongoDB at {mongo.shown_uri} refused: {error}") from error
+            raise ProvisionError(f"MongoDB at {mongo.shown_uri} refused: {reason(error, mongo.uri)}") from error
 
 
 async def create_indexes(mongo: Mongo) -> tuple[IndexOutcome, ...]:

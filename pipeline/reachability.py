@@ -14,6 +14,7 @@ from msgspec import Struct
 from pymongo.asynchronous.collection import AsyncCollection
 
 from pipeline import provision, skipped
+from pipeline.addresses import url
 from pipeline.errors import MissingPartError, ProvisionError
 from pipeline.settings import Api, Kafka, Mongo, Settings
 
@@ -138,17 +139,16 @@ async def _collection_part(collection: AsyncCollection[Mapping[str, Any]]) -> Pa
 
 
 async def _check_api(api: Api) -> list[Part]:
-    host = "127.0.0.1" if api.host in ("0.0.0.0", "::", "") else api.host  # noqa: S104  compared, not bound to
-    url = f"http://{host}:{api.port}/health/ready"
-    seen = await asyncio.to_thread(_ask, url)
+    address = url(api.host, api.port)
+    seen = await asyncio.to_thread(_ask, f"{address}/health/ready")
     ok = seen == "ready"
     remedy = "" if ok else "start it (`./tidemark api`), or name its place in PIPELINE_API_HOST and PIPELINE_API_PORT"
-    return [Part(f"API at {url.removesuffix('/health/ready')}", ok=ok, seen=seen, remedy=remedy)]
+    return [Part(f"API at {address}", ok=ok, seen=seen, remedy=remedy)]
 
 
-def _ask(url: str) -> str:
+def _ask(address: str) -> str:
     try:
-        with urllib.request.urlopen(url, timeout=PART_TIMEOUT_MS / 1000) as response:  # noqa: S310  always http, built above
+        with urllib.request.urlopen(address, timeout=PART_TIMEOUT_MS / 1000) as response:  # noqa: S310  always http, built above
             return "ready" if response.status == HTTPStatus.OK else f"answers {response.status}"
     except urllib.error.HTTPError as error:
         return f"reachable, but not ready: it answers {error.code}"

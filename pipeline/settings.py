@@ -8,7 +8,6 @@ file, the file over the defaults below. Lists are comma-separated in the environ
 from __future__ import annotations
 
 import difflib
-import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
@@ -17,6 +16,7 @@ from typing import Annotated, Any, Literal, get_type_hints
 import msgspec
 from msgspec import Meta, Struct
 
+from pipeline import secrecy
 from pipeline.errors import SettingError, UsageError
 
 Positive = Annotated[int, Meta(ge=1)]
@@ -27,6 +27,8 @@ Name = Annotated[str, Meta(min_length=1, max_length=200, pattern=r"^[A-Za-z0-9._
 
 PREFIX = "PIPELINE_"
 SETTINGS_FILE = PREFIX + "SETTINGS_FILE"
+_SECRET = {("mongo", "uri"), ("api", "write_keys"), ("kafka", "bootstrap_servers")}
+SECRET_VARIABLES = frozenset(f"{PREFIX}{section}_{field}".upper() for section, field in _SECRET)
 
 
 class Kafka(Struct, frozen=True, forbid_unknown_fields=True):
@@ -56,8 +58,8 @@ class Mongo(Struct, frozen=True, forbid_unknown_fields=True):
 
     @property
     def shown_uri(self) -> str:
-        """The URI as it may be shown to anyone: without a password."""
-        return re.sub(r"(?<=://)([^/@:]*):[^/]*@", r"\1:***@", self.uri)
+        """The URI as it may be shown to anyone: without a password, and without other secrets."""
+        return secrecy.shown_uri(self.uri)
 
 
 class Api(Struct, frozen=True, forbid_unknown_fields=True):
@@ -143,6 +145,15 @@ def load(environment: Mapping[str, str]) -> Settings:
     if kafka.dead_letter_topic in {kafka.topic_prefix + each for each in (*kafka.event_types, kafka.generic_type)}:
         remedy = "it is a topic of events too, and workers would read their own dead letters: choose another"
         raise SettingError("PIPELINE_KAFKA_DEAD_LETTER_TOPIC", kafka.dead_letter_topic, remedy)
+    if "@" in kafka.bootstrap_servers:
+        remedy = "write HOST:PORT,HOST:PORT; Kafka takes no user and password there"
+        raise SettingError("PIPELINE_KAFKA_BOOTSTRAP_SERVERS", secrecy.HIDDEN, remedy)
+    if not secrecy.is_clear(settings.mongo.uri):
+        remedy = (
+            "it is no mongodb://USER:PASSWORD@HOST:PORT/?OPTION=VALUE; in a user's name, a password or a value write "
+            "each of : / ? # [ ] @ % percent-encoded (%3A %2F %3F %23 %5B %5D %40 %25)"
+        )
+        raise SettingError("PIPELINE_MONGO_URI", settings.mongo.shown_uri, remedy)
     return settings
 
 
@@ -172,7 +183,9 @@ def _merge_file(settings: Settings, path: Path) -> Settings:
         raise UsageError(message) from error
     for section, values in content.items():
         if section not in settings.__struct_fields__ or not isinstance(values, dict):
-            raise SettingError(section, values, f"{path} may hold {_named(settings.__struct_fields__, section)}")
+            raise SettingError(
+                section, secrecy.HIDDEN, f"{path} may hold {_named(settings.__struct_fields__, section)}"
+            )
         for field, value in values.items():
             settings = _set(settings, section, field, value, f"{section}.{field} in {path}", strict=True)
     return settings
@@ -182,7 +195,7 @@ def _merge_variable(settings: Settings, name: str, value: str) -> Settings:
     section, _, field = name.removeprefix(PREFIX).lower().partition("_")
     if section not in settings.__struct_fields__:
         known = [PREFIX + each.upper() + "_..." for each in settings.__struct_fields__]
-        raise SettingError(name, value, f"settings begin with {', '.join(known)}")
+        raise SettingError(name, secrecy.HIDDEN, f"settings begin with {', '.join(known)}")
     return _set(settings, section, field, value, name, strict=False)
 
 
@@ -190,14 +203,18 @@ def _set(settings: Settings, section: str, field: str, value: Any, name: str, *,
     values = getattr(settings, section)
     kinds = get_type_hints(type(values), include_extras=True)
     if field not in kinds:
-        raise SettingError(name, value, f"there is no such setting; [{section}] has {_named(tuple(kinds), field)}")
+        # Perhaps a misspelt password: the value of what we do not know is not shown.
+        raise SettingError(
+            name, secrecy.HIDDEN, f"there is no such setting; [{section}] has {_named(tuple(kinds), field)}"
+        )
     kind, found = kinds[field], value
     if not strict and isinstance(getattr(values, field), tuple):
         value = tuple(part.strip() for part in value.split(",") if part.strip())
     try:
         converted = msgspec.convert(value, kind, strict=strict)
     except msgspec.ValidationError as error:
-        raise SettingError(name, found, str(error)) from error
+        shown = secrecy.HIDDEN if (section, field) in _SECRET else found
+        raise SettingError(name, shown, str(error)) from error
     return msgspec.structs.replace(settings, **{section: msgspec.structs.replace(values, **{field: converted})})
 
 

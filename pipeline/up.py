@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import shlex
 import signal
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -14,8 +15,10 @@ from typing import Any, NamedTuple, Self
 from msgspec import Struct, structs
 
 from pipeline import provision
+from pipeline.addresses import url
 from pipeline.display import Display, Place
 from pipeline.errors import ProcessFailedError, UsageError
+from pipeline.local import mongodb
 from pipeline.local.jars import cache_folder
 from pipeline.local.ports import claim
 from pipeline.local.stack import LocalStack
@@ -68,6 +71,7 @@ def run(settings: Settings, options: Options, environment: Mapping[str, str]) ->
         signals.up = True
         display.table(places(settings, options, logs_dir, stack))
         display.note(f"try it:  {example(settings.api)}")
+        display.note(f"look at it:  {find_command(settings.mongo, local=stack is not None)}")
         asyncio.run(_until_stopped(settings, _Watched(roles, stack, start), display, signals))
         display.note("ending; Ctrl-C once more ends everything at once")
     display.note("everything has ended")
@@ -96,7 +100,11 @@ def places(settings: Settings, options: Options, logs_dir: Path, stack: LocalSta
     kafka, mongo, api = settings.kafka, settings.mongo, settings.api
     versions = [f"{stack.versions.kafka}, ", f"{stack.versions.mongod}, "] if stack else ["", ""]
     return (
-        Place("API", _url(api), f"{api.processes} {_plural(api.processes, 'process')}, /docs tells what it takes"),
+        Place(
+            "API",
+            url(api.host, api.port),
+            f"{api.processes} {_plural(api.processes, 'process')}, /docs tells what it takes",
+        ),
         Place("Kafka", kafka.bootstrap_servers, f"{versions[0]}topics {', '.join(provision.wanted_topics(kafka))}"),
         Place("MongoDB", mongo.shown_uri, f"{versions[1]}events in {mongo.database}.{mongo.collection}"),
         Place("Workers", settings.worker.group_id, f"{options.workers} in this consumer group"),
@@ -107,12 +115,17 @@ def places(settings: Settings, options: Options, logs_dir: Path, stack: LocalSta
 def example(api: Api) -> str:
     """Give a command that sends one event."""
     event = '{"event":"page_view","user_id":"123","props":{"url":"/home","ref":"google"}}'
-    return f"curl -X POST {_url(api)}/track -H 'Content-Type: application/json' -d '{event}'"
+    return f"curl -X POST {url(api.host, api.port)}/track -H 'Content-Type: application/json' -d '{event}'"
 
 
-def _url(api: Api) -> str:
-    host = "localhost" if api.host in ("0.0.0.0", "127.0.0.1") else api.host  # noqa: S104  compared, not bound to
-    return f"http://{host}:{api.port}"
+def find_command(mongo: Mongo, *, local: bool) -> str:
+    """Give a command that prints what :func:`example` stored; the URI of servers of one's own is set already."""
+    found = (
+        f"PIPELINE_MONGO_URI={shlex.quote(mongo.uri)} "
+        if local and mongo.uri != mongodb.uri(Options().mongo_port)
+        else ""
+    )
+    return found + """./tidemark find '{"user_id": "123"}'"""
 
 
 def _on(stack: LocalStack, settings: Settings) -> Settings:

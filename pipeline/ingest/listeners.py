@@ -6,6 +6,7 @@ import errno
 import socket
 import sys
 
+from pipeline.addresses import place
 from pipeline.errors import SettingError
 from pipeline.settings import Api
 
@@ -34,9 +35,9 @@ def listen(api: Api) -> list[socket.socket]:
         listeners = [_bind(family, address, reuse_port=True) for _ in range(api.processes)]
     except OSError as error:
         if error.errno == errno.EADDRINUSE:
-            remedy = f"another program listens on {api.host}:{api.port}; end it, or set another port"
+            remedy = f"another program listens on {place(api.host, api.port)}; end it, or set another port"
             raise SettingError("PIPELINE_API_PORT", api.port, remedy) from error
-        remedy = f"cannot listen on {api.host}:{api.port} ({error.strerror}); name an address of this machine"
+        remedy = f"cannot listen on {place(api.host, api.port)} ({error.strerror}); name an address of this machine"
         raise SettingError("PIPELINE_API_HOST", api.host, remedy) from error
     for listener in listeners:
         listener.listen(BACKLOG)
@@ -46,7 +47,7 @@ def listen(api: Api) -> list[socket.socket]:
 def url(listener: socket.socket) -> str:
     """Give the address of ``listener`` as a URL."""
     host, port = listener.getsockname()[:2]
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+    return "http://" + place(host, port)
 
 
 def _bind(family: socket.AddressFamily | int, address: tuple[object, ...], *, reuse_port: bool) -> socket.socket:

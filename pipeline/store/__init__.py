@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 from pipeline.settings import Mongo
-from pipeline.store.commands import without_password
 from pipeline.store.drivers import MotorStore, PymongoStore
 from pipeline.store.errors import CommandFailedError, StoreAwayError, TooLargeError, UnencodableError
 from pipeline.store.seam import Cause, Document, InsertReply, Store, WriteError
@@ -22,7 +21,6 @@ __all__ = [
     "UnencodableError",
     "WriteError",
     "open_store",
-    "without_password",
 ]
 
 

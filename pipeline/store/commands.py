@@ -117,12 +117,6 @@ def _write_error(error: Mapping[str, Any]) -> WriteError:
     return WriteError(error["index"], cause, f"{error.get('errmsg', '')} (code {code})")
 
 
-def without_password(uri: str) -> str:
-    """Give ``uri`` as it may stand in a log or an error."""
-    scheme, separator, rest = uri.rpartition("://")
-    return f"{scheme}{separator}{rest.rpartition('@')[2]}"
-
-
 @contextmanager
 def told_apart() -> Iterator[None]:
     """Turn a driver's exceptions into those of :mod:`pipeline.store.errors`."""

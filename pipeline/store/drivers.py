@@ -14,8 +14,9 @@ from pymongo.errors import PyMongoError
 from pymongo.read_concern import ReadConcern
 
 from pipeline.errors import SettingError
+from pipeline.secrecy import reason
 from pipeline.settings import Mongo
-from pipeline.store.commands import concern_of, insert_command, insert_reply, told_apart, without_password
+from pipeline.store.commands import concern_of, insert_command, insert_reply, told_apart
 from pipeline.store.errors import StoreAwayError
 from pipeline.store.seam import Document, InsertReply
 
@@ -99,6 +100,6 @@ def _client(kind: Any, mongo: Mongo, connections: int) -> Any:
             socketTimeoutMS=mongo.timeout_ms + _SOCKET_GRACE_MS,
             waitQueueTimeoutMS=mongo.timeout_ms,
         )
-    except (PyMongoError, ValueError) as error:
-        remedy = f"{error}; give a URI such as mongodb://localhost:27017/?directConnection=true"
-        raise SettingError("PIPELINE_MONGO_URI", without_password(mongo.uri), remedy) from error
+    except (PyMongoError, ValueError, OSError) as error:  # OSError: a certificate's file
+        remedy = f"{reason(error, mongo.uri)}; give a URI such as mongodb://localhost:27017/?directConnection=true"
+        raise SettingError("PIPELINE_MONGO_URI", mongo.shown_uri, remedy) from None

@@ -5,6 +5,7 @@ from __future__ import annotations
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, start_http_server
 
 from pipeline import looplag
+from pipeline.addresses import place
 from pipeline.errors import MissingPartError
 from pipeline.metrics import DURATION_BUCKETS_S
 
@@ -57,5 +58,7 @@ class WorkerMetrics:
         try:
             start_http_server(port, addr=host, registry=self.registry)
         except OSError as error:
-            message = f"metrics cannot be served on {host}:{port} ({error.strerror}): set PIPELINE_WORKER_METRICS_PORT"
+            message = (
+                f"metrics cannot be served on {place(host, port)} ({error.strerror}): set PIPELINE_WORKER_METRICS_PORT"
+            )
             raise MissingPartError(message) from error

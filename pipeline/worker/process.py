@@ -17,7 +17,7 @@ from pipeline import looplag
 from pipeline.brokenwrites import mend_aiokafka
 from pipeline.errors import TidemarkError, UsageError
 from pipeline.settings import Settings
-from pipeline.store import open_store, without_password
+from pipeline.store import open_store
 from pipeline.topics import event_topics
 from pipeline.worker.consumer import EventConsumer
 from pipeline.worker.dead_letters import DeadLetters
@@ -63,7 +63,7 @@ async def _work(settings: Settings) -> int:
         dead_letters,
         metrics,
         deliveries,
-        store_name=f"MongoDB at {without_password(settings.mongo.uri)}",
+        store_name=f"MongoDB at {settings.mongo.shown_uri}",
         retry_pause_s=worker.retry_pause_s,
     )
     consumer = EventConsumer(settings, writer, metrics, on_assigned=_Announcer(settings, deliveries))

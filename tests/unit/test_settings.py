@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from msgspec import structs
 
 from pipeline.errors import SettingError, UsageError
 from pipeline.settings import Api, Kafka, Local, Mongo, Settings, Worker, load, to_environment
@@ -101,15 +100,3 @@ def test_workers_must_not_read_their_own_dead_letters() -> None:
         load({"PIPELINE_KAFKA_DEAD_LETTER_TOPIC": "events_generic"})
     with pytest.raises(SettingError, match="DEAD_LETTER_TOPIC"):
         load({"PIPELINE_KAFKA_TOPIC_PREFIX": "dead_", "PIPELINE_KAFKA_EVENT_TYPES": "letters"})
-
-
-@pytest.mark.parametrize(
-    ("uri", "shown"),
-    [
-        ("mongodb://localhost:27017/?directConnection=true", "mongodb://localhost:27017/?directConnection=true"),
-        ("mongodb://me:pass:w@rd@a:1,b:2/db?x=y", "mongodb://me:***@a:1,b:2/db?x=y"),
-        ("mongodb+srv://me@host/a:b@c", "mongodb+srv://me@host/a:b@c"),
-    ],
-)
-def test_a_password_is_not_shown(uri: str, shown: str) -> None:
-    assert structs.replace(Mongo(), uri=uri).shown_uri == shown
