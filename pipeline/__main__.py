@@ -18,6 +18,7 @@ from msgspec import structs
 
 from pipeline import settings as pipeline_settings
 from pipeline.errors import TidemarkError
+from pipeline.folders import unusable
 from pipeline.settings import Settings
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 INTERRUPTED = 130
 CRASHED = 3
 _MOST_FOUND = 10_000
+_OTHER_FOLDERS = "name others in PIPELINE_LOCAL_CACHE_DIR, PIPELINE_LOCAL_DATA_DIR or with --logs, and start again"
 
 _EPILOG = """\
 settings
@@ -97,7 +99,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return INTERRUPTED
-    except Exception:  # noqa: BLE001  the process's edge
+    except Exception as error:  # noqa: BLE001  the process's edge
+        explained = unusable(error, "a folder", _OTHER_FOLDERS)
+        if explained:
+            print(f"error: {explained}", file=sys.stderr)
+            return explained.exit_code
         traceback.print_exc()
         print("error: this is a bug of ours, please report it with the lines above", file=sys.stderr)
         return CRASHED

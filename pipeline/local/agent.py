@@ -8,13 +8,18 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from pipeline.errors import MissingPartError
 from pipeline.local.ports import HOST
 
 _ACCESS = Path(__file__).with_name("jolokia-access.xml")
 
 
 def jvm_options(jar: Path, port: int) -> tuple[str, ...]:
-    """Give the options with which a JVM answers at :func:`url`; it starts also where ``port`` is taken."""
+    """Give the options with which a JVM answers at :func:`url`; it starts also where ``port`` is taken.
+
+    Raises:
+        MissingPartError: the jar is where Java cannot load an agent from.
+    """
     settings = {
         "host": HOST,
         "port": str(port),
@@ -22,6 +27,9 @@ def jvm_options(jar: Path, port: int) -> tuple[str, ...]:
         "policyLocation": _ACCESS.as_uri(),
     }
     listed = ",".join(f"{name}={value}" for name, value in settings.items())
+    # Java takes what stands behind the first equals sign for the agent's settings.
+    if "=" in str(jar):
+        raise MissingPartError(f"Java cannot load an agent from a path with an equals sign: {jar}")
     return ("-Dsun.net.httpserver.nodelay=true", f"-javaagent:{jar}={listed}")
 
 

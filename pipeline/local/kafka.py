@@ -8,7 +8,7 @@ import contextlib
 import os
 import subprocess
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from aiokafka import AIOKafkaProducer, TopicPartition
@@ -42,6 +42,9 @@ _WARM_UP = "tidemark_warm_up"
 _OFFSETS_PARTITIONS = 4
 _POLL_S = 0.05
 _STARTED = "Kafka Server started"
+# In the data folder, which is where the broker runs: Java and Kafka see no path of the user's.
+_CONFIGURATION, _LOG, _JARS = "server.properties", "log", "jars"
+_BLANK, _DELETE = 0x20, 0x7F  # between the two is what ASCII prints
 
 
 def prepare(  # noqa: PLR0913 - keywords only: each is named where it is given
@@ -63,16 +66,17 @@ def prepare(  # noqa: PLR0913 - keywords only: each is named where it is given
         ProcessFailedError: the folder could not be formatted; says why.
     """
     data_dir.mkdir(parents=True, exist_ok=True)
-    configuration = data_dir / "server.properties"
-    properties = _properties(port, controller_port, data_dir / "log", group_initial_rebalance_delay_ms)
-    configuration.write_text(properties)
-    class_path = os.pathsep.join(str(jar) for jar in jars)
+    configuration = data_dir / _CONFIGURATION
+    properties = _properties(port, controller_port, group_initial_rebalance_delay_ms)
+    configuration.write_text(as_properties(properties), encoding="ascii")
+    class_path = _class_path(jars, data_dir)
     logging = f"-Dlog4j2.configurationFile={Path(__file__).with_name('log4j2.properties').as_uri()}"
-    if not (data_dir / "log" / "meta.properties").exists():
-        _format(java, class_path, configuration)
+    if not (data_dir / _LOG / "meta.properties").exists():
+        _format(java, class_path, data_dir)
     return ChildProcess(
         "Kafka",
-        [java, *_HEAP, *_COLLECTOR, *jvm_options, logging, "-cp", class_path, "kafka.Kafka", configuration],
+        [java, *_HEAP, *_COLLECTOR, *jvm_options, logging, "-cp", class_path, "kafka.Kafka", _CONFIGURATION],
+        env=_environment(),
         log_path=log_path,
         cwd=data_dir,
         scratch=scratch,
@@ -140,7 +144,7 @@ def new_cluster_id() -> str:
     return base64.urlsafe_b64encode(random).decode().rstrip("=")
 
 
-def _format(java: Path, class_path: str, configuration: Path) -> None:
+def _format(java: Path, class_path: str, data_dir: Path) -> None:
     command: list[str | Path] = [
         java,
         "-XX:TieredStopAtLevel=1",
@@ -151,8 +155,10 @@ def _format(java: Path, class_path: str, configuration: Path) -> None:
     ]
     try:
         ran = subprocess.run(
-            [*command, "-t", new_cluster_id(), "-c", configuration],
+            [*command, "-t", new_cluster_id(), "-c", _CONFIGURATION],
             capture_output=True,
+            env=_environment(),
+            cwd=data_dir,
             timeout=_FORMAT_TIMEOUT_S,
             check=False,
         )
@@ -163,15 +169,44 @@ def _format(java: Path, class_path: str, configuration: Path) -> None:
         raise ProcessFailedError(f"Kafka's data folder could not be formatted: {said}")
 
 
-def _properties(port: int, controller_port: int, log_dir: Path, rebalance_delay_ms: int) -> str:
-    values = {
+def _class_path(jars: Sequence[Path], data_dir: Path) -> str:
+    """Link the jars' folder into ``data_dir`` and name them by it: a class path cannot hold a colon of a folder."""
+    link = data_dir / _JARS
+    link.unlink(missing_ok=True)
+    link.symlink_to(jars[0].parent.resolve(), target_is_directory=True)
+    return os.pathsep.join(f"{_JARS}/{jar.name}" for jar in jars)
+
+
+def _environment() -> dict[str, str]:
+    """Let Java read and write names of files as UTF-8, whatever the user's locale is."""
+    return {**os.environ, "LC_ALL": "C.UTF-8"}
+
+
+def as_properties(values: Mapping[str, str]) -> str:
+    """Give ``values`` as a Java properties file, in ASCII, with every value escaped; names need no escape here."""
+    return "".join(f"{name}={_escaped(value)}\n" for name, value in values.items())
+
+
+def _escaped(value: str) -> str:
+    units = value.encode("utf-16-be", "surrogatepass")
+    codes = [int.from_bytes(units[at : at + 2]) for at in range(0, len(units), 2)]
+    # Blanks too: those at the beginning would be lost. What is not printable ASCII goes as a code of UTF-16.
+    return "".join(
+        "\\" + chr(code) if chr(code) in "\\ " else chr(code) if _BLANK < code < _DELETE else f"\\u{code:04x}"
+        for code in codes
+    )
+
+
+def _properties(port: int, controller_port: int, rebalance_delay_ms: int) -> dict[str, str]:
+    return {
         "process.roles": "broker,controller",
         "node.id": "1",
         "controller.quorum.voters": f"1@{HOST}:{controller_port}",
         "listeners": f"PLAINTEXT://{HOST}:{port},CONTROLLER://{HOST}:{controller_port}",
         "advertised.listeners": f"PLAINTEXT://{HOST}:{port}",
         "controller.listener.names": "CONTROLLER",
-        "log.dirs": str(log_dir),
+        # In the folder that the broker starts in: a path with a comma would be two folders.
+        "log.dirs": _LOG,
         # A misspelt topic shall be an error, not a new topic.
         "auto.create.topics.enable": "false",
         # One broker: what Kafka keeps for itself has one replica, and few partitions make it start fast.
@@ -187,4 +222,3 @@ def _properties(port: int, controller_port: int, log_dir: Path, rebalance_delay_
         "broker.heartbeat.interval.ms": "1000",
         "group.initial.rebalance.delay.ms": str(rebalance_delay_ms),
     }
-    return "".join(f"{name}={value}\n" for name, value in values.items())

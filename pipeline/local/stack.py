@@ -160,12 +160,12 @@ class LocalStack:
     def _add_agent(self, cache: Path, on_progress: Callable[[str], None]) -> None:
         """Give the broker its agent; where there is none, it goes without: it is as good a broker."""
         try:
-            jar = agent_jar(cache, on_progress)
+            port = free_port()
+            self._jvm_options = agent.jvm_options(agent_jar(cache, on_progress), port)
         except MissingPartError as error:
             on_progress(f"Kafka will tell nothing of itself: {error}")
             return
-        self._agent_port = free_port()
-        self._jvm_options = agent.jvm_options(jar, self._agent_port)
+        self._agent_port = port
 
     def _start_both(self, java: Program, jars: tuple[Path, ...], mongod: Program, cache: Path) -> None:
         kafka_data, mongod_data = self._data_folder(cache, "kafka"), self._data_folder(cache, "mongodb")

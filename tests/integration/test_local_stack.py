@@ -20,7 +20,7 @@ from pymongo import MongoClient, WriteConcern
 
 from pipeline import provision
 from pipeline.errors import MissingPartError, UsageError
-from pipeline.local import parts, ports
+from pipeline.local import jars, parts, ports
 from pipeline.local.stack import LocalStack
 from pipeline.settings import Kafka, Local
 
@@ -178,3 +178,21 @@ def test_a_mongod_that_cannot_be_had_names_both_ways_out(monkeypatch: pytest.Mon
     for way in ("mongod", "docker compose", "PIPELINE_KAFKA_BOOTSTRAP_SERVERS", "PIPELINE_MONGO_URI"):
         assert way in str(caught.value)
     assert caught.value.exit_code == 2
+
+
+@pytest.mark.parametrize("locale", ["C", "C.UTF-8"])
+def test_data_stay_in_a_folder_of_any_name_and_are_found_there_again(
+    locale: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LC_ALL", locale)
+    cache = Path(jars.cache_folder(""))
+    strange = tmp_path / "jürgen, #1 = a:b \\u0041 日本"
+    strange.mkdir()
+    (strange / "cache").symlink_to(cache)
+    local = Local(data_dir=str(strange / "data"), cache_dir=str(strange / "cache"), keep_data=True)
+    for _ in range(2):
+        with LocalStack(local, logs_dir=strange / "logs", kafka_counters=True):
+            pass
+    assert sorted(path.name for path in tmp_path.iterdir()) == [strange.name]
+    assert sorted(path.name for path in strange.iterdir()) == ["cache", "data", "logs"]
+    assert (strange / "data" / "kafka" / "log" / "meta.properties").exists()

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import io
+import os
 
 import pytest
 
@@ -55,6 +57,24 @@ def test_a_crash_shows_where_and_exits_3(monkeypatch: pytest.MonkeyPatch, capsys
     monkeypatch.setattr(command_line, "_check", crash)
     assert command_line.main(["check"]) == 3
     assert "ZeroDivisionError" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("number", "words"), [(errno.ENOSPC, "is full"), (errno.EROFS, "read-only"), (errno.EACCES, "may not be written")]
+)
+def test_a_folder_that_cannot_be_written_is_named_with_what_to_do_and_exits_2(
+    number: int, words: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail(*_: object) -> int:
+        raise OSError(number, os.strerror(number), "/some/folder")
+
+    monkeypatch.setattr(command_line, "_check", fail)
+    assert command_line.main(["check"]) == 2
+    said = capsys.readouterr().err
+    assert "/some/folder" in said
+    assert words in said
+    assert "PIPELINE_LOCAL_CACHE_DIR" in said
+    assert "Traceback" not in said
 
 
 def test_an_interrupt_before_all_is_up_exits_130(monkeypatch: pytest.MonkeyPatch) -> None:
