@@ -22,7 +22,8 @@ def main() -> None:
         parser = get_parser()
         register(parser)
         adapt(parser)
-        parser.description = "Offer load to the API with Locust: ./tidemark load [options]"
+        parser.usage = "./tidemark load [options]"
+        parser.description = "Offer load to the API with Locust."
         parser.epilog = EXAMPLES
         parser.print_help()
         return

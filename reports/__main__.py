@@ -38,17 +38,7 @@ exit codes:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line ``arguments`` and give its exit code."""
-    parser = argparse.ArgumentParser(
-        prog="./tidemark report",
-        description="Write the report of a run: one HTML page, its figures, and summaries.",
-        epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("run", nargs="?", metavar="RUN", help="a run's folder or name (default: the newest)")
-    parser.add_argument("--runs", metavar="DIR", default="runs", help="where runs are looked for (default: runs)")
-    parser.add_argument("--latest", metavar="FILE", default=LATEST, help="a copy of the page (default: %(default)s)")
-    parser.add_argument("--print", action="store_true", help="only print what was found: write no file")
-    chosen = parser.parse_args(arguments)
+    chosen = command_line().parse_args(arguments)
     try:
         # Only now: pandas and matplotlib take seconds to import, and --help or a mistyped option need neither.
         from reports import bundle, ending  # noqa: PLC0415
@@ -76,6 +66,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
     page = None if chosen.print else folder / "report.html"
     sys.stdout.write(ending.text(judged, page, shlex.quote(str(folder))))
     return judged.exit_code
+
+
+def command_line() -> argparse.ArgumentParser:
+    """Give the parser of the command line."""
+    parser = argparse.ArgumentParser(
+        prog="./tidemark report",
+        description="Write the report of a run: one HTML page, its figures, and summaries.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("run", nargs="?", metavar="RUN", help="a run's folder or name (default: the newest)")
+    parser.add_argument("--runs", metavar="DIR", default="runs", help="where runs are looked for (default: runs)")
+    parser.add_argument("--latest", metavar="FILE", default=LATEST, help="a copy of the page (default: %(default)s)")
+    parser.add_argument("--print", action="store_true", help="only print what was found: write no file")
+    return parser
 
 
 def _judged(folder: Path) -> Verdict:

@@ -103,6 +103,7 @@ def make_checkout(folder: Path) -> Path:
     checkout = folder / "a small checkout"
     for package, text in {
         "bench": BENCH,
+        "bench/selftest": "from tell import tell\ntell('bench.selftest')\n",
         "reports": "from tell import tell\ntell('reports')\n",
         "pipeline": "from tell import tell\ntell('pipeline')\n",
         "loadtest": "from tell import tell\ntell('loadtest')\n",
