@@ -135,6 +135,7 @@ def _lint(session: nox.Session) -> None:
 
 def _types(session: nox.Session) -> None:
     session.run(PYTHON, "-m", "mypy")
+    session.run(PYTHON, "-m", "mypy", "--strict", *map(str, Path("requirements").glob("*.py")))
 
 
 def _imports(session: nox.Session) -> None:
