@@ -56,7 +56,7 @@ examples
   ./tidemark load --headless --profile spike --spike-factor 10 --duration 60
   ./tidemark load --headless --scenario replay --replay-file loadtest/example.ndjson
   ./tidemark load --headless --scenario hostile --offered-load 50 --duration 30
-Each needs an API to send to: ./tidemark up starts one at http://localhost:8000, --host URL names another.
+Each needs an API to send to: `./tidemark up` starts one at http://localhost:8000, --host URL names another.
 
 exit codes
   0 done   1 requests failed (not with --ledger: who asked for it judges by it)   2 bad usage

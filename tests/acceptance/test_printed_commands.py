@@ -58,7 +58,7 @@ COMMANDS = (
     "dead-letters",
 )
 DEVELOPERS = ("shell", "test", "lint", "types", "format", "micro", "lock")
-OF_BENCH = ("plan", "run", "resume", "compare", "advise", "ceilings", "perf")
+OF_BENCH = ("plan", "run", "resume", "compare", "advise", "ceilings", "clean", "perf")
 PRINTED = [(where, words) for where, words in printed() if words and words[0] != "%s"]
 
 
