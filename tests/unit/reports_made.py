@@ -65,7 +65,7 @@ def capacity(
     ]
     least = min((one.offered_load_events_per_s or 0.0 for one in lost), default=0.0)
     beyond = tuple(Repeat(Path("nowhere"), one) for one in lost if one.offered_load_events_per_s == least)
-    return cell("capacity", results, capacity=found, beyond=beyond, **fields)
+    return cell("capacity", results, capacity=found, **{"beyond": beyond, **fields})
 
 
 def _at(load: float, p99_ms: float | None, achieved: float) -> dict[str, Any]:
