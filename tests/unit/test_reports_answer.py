@@ -183,7 +183,7 @@ def test_findings_that_are_alike_are_printed_once_with_their_number(tmp_path: Pa
 
 
 def test_a_steady_cell_of_an_old_bundle_without_deficit_is_not_determined() -> None:
-    old = reports_made.steady(1_000.0, [20.0])
+    old = reports_made.cell("steady", [reports_made.result("steady", keeping_up=None)])
     assert held(old) is None
     kept = Sustained(1.0, 0.0, 2.0, 20.0, "sustained", holds=True)
     assert held(reports_made.cell("steady", [reports_made.result("steady", keeping_up=kept)])) is True
