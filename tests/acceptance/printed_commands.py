@@ -38,7 +38,8 @@ def printed() -> list[tuple[str, tuple[str, ...]]]:
 
 def commands_in(text: str) -> Iterator[tuple[int, str]]:
     """Give the number of the line and the rest of it after each ``./tidemark``, as far as that is the command."""
-    for number, line in enumerate(text.splitlines(), start=1):
+    lines = text.splitlines()
+    for number, line in enumerate(lines, start=1):
         for found in re.finditer(r"\./tidemark(?![\w/-])", line):
             before, rest = line[: found.start()], line[found.end() :]
             if rest.startswith(" %s"):  # printf's, of any command
@@ -46,7 +47,9 @@ def commands_in(text: str) -> Iterator[tuple[int, str]]:
             if before.endswith('"""'):
                 rest = rest.partition('"""')[0]
             elif before.endswith("`") or before.count("`") % 2:
-                rest = rest.partition("`")[0]
+                # Between backticks it may go on in the next line.
+                following = "" if "`" in rest else " " + "".join(lines[number : number + 1]).strip()
+                rest = (rest + following).partition("`")[0]
             elif re.fullmatch(r"\s*(?:[A-Z_]+=\S+ )*", before) or before.endswith("&& "):  # a line of a code block
                 rest = re.split(r" {2,}| #| \\$", rest)[0]
             else:  # in the middle of a message
