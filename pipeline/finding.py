@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
 from bson import json_util
+from bson.errors import BSONError
 from msgspec import Struct, structs
 
 from pipeline import provision
@@ -35,7 +36,7 @@ def read(filter_text: str, sort: str, limit: int) -> Query:
         found = json_util.loads(filter_text, json_options=options)
     except RecursionError:
         raise UsageError("the filter is nested too deeply") from None
-    except (ValueError, TypeError) as error:  # json's own, and those of a value like {"$oid": "x"}
+    except (BSONError, ValueError, TypeError) as error:  # json's own, and those of a value like {"$oid": "x"}
         message = f"the filter {filter_text!r} is no JSON: {error}. Write it in single quotes, such as {EXAMPLE}"
         raise UsageError(message) from error
     if not isinstance(found, dict):
