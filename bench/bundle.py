@@ -112,6 +112,11 @@ class Bundle:
         """Give the folder that :meth:`start_repeat` gave, with what is in it by now."""
         return self._repeat(cell, round_number, attempt).with_name(repeat_name(round_number, attempt) + _PARTIAL)
 
+    def drop_repeat(self, partial: Path) -> None:
+        """Remove a folder that :meth:`start_repeat` gave: what was begun in it will not be run."""
+        if partial.parent.parent.parent == self.path and partial.name.endswith(_PARTIAL):
+            shutil.rmtree(partial, ignore_errors=True)
+
     def finish_repeat(self, partial: Path, result: Result) -> Path:
         """Write ``result.json`` last, make all of it durable, and let the repeat appear."""
         _write_atomically(partial / "result.json", encoded(result))

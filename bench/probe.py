@@ -20,6 +20,7 @@ MOST_EXTENDED = 1.0
 # Three blocks of the bootstrap: below that nothing is judged, not even that a probe is lost.
 _LEAST_WATCHED_S = 3 * BLOCK_S + 1.0
 _LOOK_S = 1.0
+_CLEARLY = 1.3  # looks count by the second, the verdict by the event: what is only just clear here may straddle there
 _NS = 1_000_000_000
 
 
@@ -62,7 +63,9 @@ class Watch:
         at_s = np.array([each.at_s for each in seen])
         backlog = np.array([each.accepted - each.stored for each in seen], dtype=np.float64)
         deficits = np.diff(np.interp(np.arange(self.cell.warmup_s, at_s[-1], _LOOK_S), at_s, backlog))
-        return sustained.judge_bins(deficits, _LOOK_S, self.offered_load_events_per_s).verdict != "straddles"
+        judged = sustained.judge_bins(deficits, _LOOK_S, self.offered_load_events_per_s)
+        allowed = judged.allowed_events_per_s
+        return judged.bound_events_per_s <= allowed / _CLEARLY or judged.low_events_per_s > allowed * _CLEARLY
 
 
 def keeping_up(window: Window, evidence: Evidence) -> Sustained | None:

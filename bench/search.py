@@ -26,6 +26,7 @@ _Rate = Annotated[float, Meta(gt=0)]
 MAX_DISTURBED = 3  # probes that are void although the load is known to be within the generator's means
 _SIGNIFICANT = 3  # digits of a load: nothing is gained by more
 _SAME = 1e-9
+_SHORT_OF_A_HINT = 0.9  # going up: a load just below the limit says more than one just above it
 _MOST_SQUARED = 8
 
 
@@ -207,7 +208,8 @@ def _up(seen: _Seen, lower: float) -> NextProbe:
         climbed = len({load for load in seen.sustained if load > settings.start_events_per_s})
         higher, hint = lower * _factor(settings, climbed), _hint(seen, lower)
         if hint is not None:
-            higher = min(max(hint, lower * (1 + settings.resolution)), higher)
+            least, most = lower * (1 + settings.resolution), lower * settings.largest_factor
+            higher = min(max(_SHORT_OF_A_HINT * hint, least), most)
         return NextProbe(_within(settings, higher), "climb")
     if seen.refuted:
         ratio = (1 + settings.resolution) ** (2 ** (seen.refuted - 1))

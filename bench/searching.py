@@ -5,6 +5,7 @@ from __future__ import annotations
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from bench import capacity
 from bench.capacity import NextProbe
@@ -27,30 +28,35 @@ _Drained = tuple[object, ...]
 
 async def search(runs: Sequence[Run], searches: Sequence[Turn], started: Servers, ahead: Ahead) -> None:
     """Take ``searches`` forward a probe at a time, in turn, so that drift of the machine spreads over all of them."""
-    promised: Turn | None = None
+    then: _Then | None = None
     while unfinished := [turn for turn in searches if not is_done(*turn)]:
-        turn = promised if promised in unfinished and promised is not None else _next(unfinished, runs)
+        turn = then.turn if then is not None and then.turn is not None else _next(unfinished, runs)
         run, planned = turn
         step = step_of(turn, runs)
         if isinstance(step, Answer):
             found = capacity.conclude(planned.cell, run.matrix.objective_of(planned.cell), step, _results(turn))
             run.bundle.write_capacity(found)
             run.display.search_finished(run.told(found))
+            if then is not None:
+                await then.forget()
             continue
         then = _Then([each for each in unfinished if each is not turn], runs, started, ahead)
         await attempt(run, PlannedRepeat(planned.cell, step.number), _offer(step), started, then)
-        promised = then.turn
 
 
 @dataclass
 class _Then:
-    """The probe after this one: of another search, whose results are all there. ``turn``: which search that is."""
+    """The probe after this one: of another search, whose results are all there.
+
+    ``turn``: which search that is, None where nothing was begun; ``folder``: where its probe was begun.
+    """
 
     others: Sequence[Turn]
     runs: Sequence[Run]
     started: Servers
     ahead: Ahead
     turn: Turn | None = None
+    folder: Path | None = None
 
     def begin(self, before: Repeat) -> None:  # noqa: ARG002 - what was measured is of no search beside it
         """Begin to make it ready."""
@@ -58,11 +64,18 @@ class _Then:
             return
         turn = _next(self.others, self.runs)
         run, planned = turn
-        step = step_of(turn, self.runs)
+        step = step_of(turn, self.runs, under_way_s=capacity.probe_s(planned.cell, _results(turn)))
         if run.fresh or isinstance(step, Answer):
             return
         self.turn = turn
-        prepare(run, PlannedRepeat(planned.cell, step.number), _offer(step), self.started, self.ahead)
+        self.folder = prepare(run, PlannedRepeat(planned.cell, step.number), _offer(step), self.started, self.ahead)
+
+    async def forget(self) -> None:
+        """Let go of a probe that was begun and will not be run: there was no time left for it."""
+        await self.ahead.drop()
+        if self.turn is not None and self.folder is not None:
+            self.turn[0].bundle.drop_repeat(self.folder)
+        self.turn = self.folder = None
 
 
 def _offer(step: NextProbe) -> Offer:
@@ -84,8 +97,11 @@ def _next(unfinished: Sequence[Turn], runs: Sequence[Run]) -> Turn:
     return min(unfinished, key=urgency)
 
 
-def step_of(turn: Turn, runs: Sequence[Run]) -> NextProbe | Answer:
-    """Say what comes next in a search: another probe, or its answer, also where the time for searching is used up."""
+def step_of(turn: Turn, runs: Sequence[Run], under_way_s: float = 0.0) -> NextProbe | Answer:
+    """Say what comes next in a search: another probe, or its answer, also where the time for searching is used up.
+
+    ``under_way_s``: what a probe of another search takes that is not in the results yet.
+    """
     run, planned = turn
     results = _results(turn)
     asked = capacity.Asked(planned.cell, first_load(planned.cell, runs), _cores(run))
@@ -93,7 +109,8 @@ def step_of(turn: Turn, runs: Sequence[Run]) -> NextProbe | Answer:
     if isinstance(step, Answer) or len({each.round for each in results}) < FEWEST_PROBES:
         return step
     most_s = run.matrix.search_s
-    if most_s is None or spent_s(runs) + capacity.probe_s(planned.cell, results) <= most_s * len(runs):
+    needed_s = spent_s(runs) + under_way_s + capacity.probe_s(planned.cell, results)
+    if most_s is None or needed_s <= most_s * len(runs):
         return step
     return capacity.cut_short(asked, results, f"the {most_s:g} s for searching were used up")
 

@@ -162,10 +162,12 @@ def backlog_events(cell: CellSpec, runs: Sequence[Run]) -> int:
     return max(cell.events, min(MOST_BACKLOG_EVENTS, events)) if len(needed) > 1 else cell.events
 
 
-def prepare(run: Run, planned: PlannedRepeat, offered: Offer, started: Servers, ahead: Ahead) -> None:
-    """Begin to make the next attempt at a repeat ready."""
+def prepare(run: Run, planned: PlannedRepeat, offered: Offer, started: Servers, ahead: Ahead) -> Path:
+    """Begin to make the next attempt at a repeat ready; give the folder that it is made in."""
     coming = _to_run(run, planned, offered, started)
-    ahead.begin(coming, _folder(run, coming), run.display)
+    folder = _folder(run, coming)
+    ahead.begin(coming, folder, run.display)
+    return folder
 
 
 async def attempt(run: Run, planned: PlannedRepeat, offered: Offer, started: Servers, then: Then | None = None) -> None:

@@ -180,7 +180,7 @@ def test_a_step_down_goes_where_the_probe_points_within_its_bounds(hint, load):
     assert next_step(SETTINGS, [first]) == NextProbe(load, "climb")
 
 
-@pytest.mark.parametrize(("hint", "load"), [(None, 12_500), (11_500, 11_500), (10_100, 10_700), (40_000, 12_500)])
+@pytest.mark.parametrize(("hint", "load"), [(None, 12_500), (15_000, 13_500), (10_100, 10_700), (40_000, 20_000)])
 def test_a_climb_goes_where_the_probe_points_within_its_step(hint, load):
     first = ProbeOutcome(10_000, "sustained", holds=True, step="climb", hint_events_per_s=hint)
     assert next_step(SETTINGS, [first]) == NextProbe(load, "climb")

@@ -132,11 +132,11 @@ def test_a_sustained_probe_points_to_where_the_cpu_would_be_used_up() -> None:
         asked, [probed(ONE, 10_000, 1, verdict="sustained")]
     )  # half of the CPU: 20,000 and no less
     assert isinstance(step, capacity.NextProbe)
-    assert step.load_events_per_s == 12_500  # within the first step of a climb
+    assert step.load_events_per_s == 18_000  # a tenth short of it
     busy = structs.replace(probed(ONE, 10_000, 1, verdict="sustained"), cpu_cores_per_role={"mongodb": 1.8})
     step = capacity.next_step(asked, [busy])
     assert isinstance(step, capacity.NextProbe)
-    assert step.load_events_per_s == 11_100
+    assert step.load_events_per_s == 10_500
 
 
 def test_a_probe_that_was_too_much_points_to_what_it_stored() -> None:
@@ -164,3 +164,12 @@ def test_after_round_1_only_a_window_that_is_too_short_changes_the_backlog(run: 
     assert turns.backlog_events(DRAIN_1, [run]) == 300_000
     keep(run, drained(DRAIN_1, 50_000, window_s=4.5, number=3))
     assert turns.backlog_events(DRAIN_1, [run]) == 400_000
+
+
+def test_only_a_folder_of_its_own_that_was_begun_is_dropped(run: turns.Run, tmp_path: Path) -> None:
+    begun = run.bundle.start_repeat(ONE.id, 4, 1)
+    keep(run, probed(ONE, 10_000, 1, verdict="sustained"))
+    kept = run.bundle.path / "cells" / ONE.id / "1"
+    for folder in (begun, kept, run.bundle.path, tmp_path, Path()):
+        run.bundle.drop_repeat(folder)
+    assert [begun.exists(), kept.exists(), tmp_path.exists(), Path("tests").exists()] == [False, True, True, True]
