@@ -151,7 +151,7 @@ def _said(cells: Sequence[Cell], cores_there: float, *, brief: bool) -> tuple[st
     if most is not None and most.capacity is not None:
         return _held_by(most, most.capacity, brief=brief), _breaks(breaking.of(most, cores_there))
     searched = [cell for cell in cells if cell.plan.kind == CAPACITY]
-    failed = [cell for cell in searched if cell.beyond]
+    failed = [cell for cell in searched if cell.held_nothing]
     if failed:
         lowest = min(failed, key=_lowest)
         at = "" if brief else f" at {_objective(lowest.capacity)}"

@@ -70,6 +70,17 @@ class Cell:
         """Attempts that were measured and did not count."""
         return len(self.attempts) - len(self.valid)
 
+    @property
+    def held_nothing(self) -> bool:
+        """Whether its search has ended without a load that was held, and the lowest that was tried was not sustained.
+
+        Where lower loads were sustained, or left open, valid probes do not show that no load is held.
+        """
+        if self.capacity is None or self.capacity.sustainable_events_per_s or not self.beyond:
+            return False
+        lowest = min(repeat.result.offered_load_events_per_s or 0.0 for repeat in self.valid)
+        return (self.beyond[0].result.offered_load_events_per_s or 0.0) <= lowest
+
     def percentile(self, measure: str, share: float) -> float | None:
         """Give a pooled percentile in ms, None where it is not gated in."""
         distribution = self.pooled.get(measure)

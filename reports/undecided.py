@@ -98,7 +98,7 @@ def _search(cell: Cell) -> str:
     found = cell.capacity
     if found is None:
         return "its search did not end"
-    if found.sustainable_events_per_s is None and not cell.beyond:
+    if found.sustainable_events_per_s is None and not cell.held_nothing:
         return f"no probe decides it: {found.ended}"
     disturbed = _disturbed_probes(cell)
     if not found.confirmed and disturbed:

@@ -141,7 +141,7 @@ def of_repeat(repeat: Repeat) -> list[Finding]:
 
 def _of_search(cell: Cell) -> list[Finding]:
     """Find that a search held no load at all, although valid probes show that the lowest ones were not sustained."""
-    if cell.capacity is None or cell.capacity.sustainable_events_per_s is not None or not cell.beyond:
+    if not cell.held_nothing:
         return []
     lowest = formats.rounded(cell.beyond[0].result.offered_load_events_per_s)
     return [Finding(cell.plan.id, f"objective missed: no load was sustained, not even {lowest} events/s")]

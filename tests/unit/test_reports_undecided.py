@@ -66,6 +66,23 @@ def test_a_search_that_has_not_ended_leaves_the_run_inconclusive(tmp_path: Path)
     assert judge(write(tmp_path, Plan([replace(CAP, sustainable=None)], requests=400))).level == "inconclusive"
 
 
+def test_a_search_that_was_cut_off_is_not_said_to_have_held_nothing(tmp_path: Path) -> None:
+    probes = (("climb", 15_000.0, True), ("climb", 30_000.0, False))
+    cut_off = Plan([replace(CAP, probes=probes, sustainable=None)], status="interrupted", requests=400)
+    judged = judge(write(tmp_path, cut_off))
+    assert judged.sentence.startswith("What the whole path holds is not decided; ")
+    assert judged.level == "inconclusive"
+
+
+def test_a_load_that_is_left_open_below_those_not_sustained_is_no_finding(tmp_path: Path) -> None:
+    nothing = {"sustainable_events_per_s": None, "low_events_per_s": None, "confirmed": False}
+    probes = (("climb", 30_000.0, False), ("climb", 20_000.0, "undetermined"))
+    cell = replace(CAP, probes=probes, capacity=nothing | {"ended": "the 100 s for searching were used up"})
+    judged = judge(write(tmp_path, Plan([cell], requests=400)))
+    assert (judged.level, judged.findings) == ("inconclusive", ())
+    assert any("no probe decides it" in each for each in judged.undecided)
+
+
 def test_a_search_that_void_probes_kept_from_an_answer_is_inconclusive(tmp_path: Path) -> None:
     nothing = {
         "sustainable_events_per_s": None,
