@@ -33,8 +33,8 @@ Note = Callable[[Disturbance, str], None]
 
 
 def at_terminal() -> bool:
-    """Whether there is somebody who can be asked."""
-    return sys.stdin.isatty() and sys.stdout.isatty()
+    """Whether there is somebody who can be asked; a stream that was closed before the start is None."""
+    return all(stream is not None and stream.isatty() for stream in (sys.stdin, sys.stdout))
 
 
 async def look(length_s: float = LOOK_S) -> Disturbance:
@@ -78,16 +78,20 @@ class Busy:
         if self._is_busy(found):
             await self._decide(found, "this machine is busy")
 
-    async def after(self, result: Result) -> None:
+    async def after(self, result: Result) -> bool:
         """Take a repeat in. After two attempts in a row that are void for what others did, something is done about it.
+
+        Gives whether something was: then time has passed, maybe much.
 
         Raises:
             BusyError: the run ends here.
         """
         self._void_in_a_row = self._void_in_a_row + 1 if is_of_machine(result) else 0
-        if self._void_in_a_row >= VOID_IN_A_ROW and result.disturbance is not None:
-            self._void_in_a_row = 0
-            await self._decide(result.disturbance, f"{VOID_IN_A_ROW} attempts in a row are void, this machine is busy")
+        if self._void_in_a_row < VOID_IN_A_ROW or result.disturbance is None:
+            return False
+        self._void_in_a_row = 0
+        await self._decide(result.disturbance, f"{VOID_IN_A_ROW} attempts in a row are void, this machine is busy")
+        return True
 
     def _is_busy(self, found: Disturbance) -> bool:
         return found.other_programs + found.stolen > self.allowed

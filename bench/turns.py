@@ -193,8 +193,8 @@ async def attempt(run: Run, planned: PlannedRepeat, offered: Offer, started: Ser
     run.bundle.finish_repeat(folder, result)
     run.display.repeat_finished(run.shown(planned), run.told(result))
     memory.release()
-    if run.busy is not None:
-        await run.busy.after(result)
+    if run.busy is not None and await run.busy.after(result) and then is not None:
+        await then.ahead.drop()  # it has waited too long: its witness gives up on a load that does not come
 
 
 async def _measured(run: Run, to_run: Repeat, then: Then | None) -> tuple[Path, Result]:

@@ -14,13 +14,17 @@ from pathlib import Path
 import pytest
 from msgspec import structs
 
-from bench import busy, onlyone
+from bench import bundle, busy, environment, manifest, matrix, onlyone, plan, turns
 from bench.busy import Busy
 from bench.errors import BusyError
 from bench.programs import Programs, name_of
+from bench.progress import Display
+from bench.ready import Ahead
 from bench.result import Disturbance, Program, Result
+from bench.servers import Servers
 from bench.soundness import is_of_machine
 from bench.words import culprits
+from pipeline.settings import Settings
 
 ROOT = Path(__file__).parents[2]
 QUIET = Disturbance(0.02, 0.0)
@@ -131,12 +135,53 @@ def test_where_nobody_can_be_asked_it_stops(monkeypatch: pytest.MonkeyPatch) -> 
     assert machine.said == []
 
 
+def test_nobody_can_be_asked_by_a_stream_that_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdin", None)
+    assert not busy.at_terminal()
+
+
+def test_what_was_made_ready_before_a_wait_is_let_go(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    here = Machine(monkeypatch, LOUD, QUIET)
+    dropped: list[int] = []
+
+    async def measured(*_: object) -> tuple[Path, Result]:
+        number = len(run.attempts(planned)) + 1
+        judged = structs.replace(result(), cell=planned.cell.id, attempt=number)
+        return run.bundle.start_repeat(planned.cell.id, 1, number), judged
+
+    class LetGo(Ahead):
+        async def drop(self) -> None:
+            dropped.append(here.looks)
+
+    wanted = matrix.parse('name = "mine"\nrounds = 1\n[[cells]]\nkind = "drain"\n', "mine.toml")
+    order = plan.order(wanted)
+    planned = order[0]
+    into = bundle.create(tmp_path, "mine")
+    told = manifest.of(
+        wanted, order, run_id="mine", environment=environment.describe(), servers="local", command="", started_at=""
+    )
+    run = turns.Run(into, told, wanted, order, Display(plain=True), Settings(), local=True, busy=here.busy("wait"))
+    run.display.begin(order, (), into.path)
+    monkeypatch.setattr(turns, "_measured", measured)
+    started = Servers(Settings(), {}, {})
+    then = turns.Next([run], [], started, LetGo())
+
+    async def attempts() -> None:
+        await turns.attempt(run, planned, turns.Offer(), started, then)
+        assert dropped == []
+        await turns.attempt(run, planned, turns.Offer(), started, then)
+
+    asyncio.run(attempts())
+    assert here.noted == ["waited"]
+    assert dropped == [here.looks]
+
+
 def test_after_two_void_attempts_in_a_row_it_stops(monkeypatch: pytest.MonkeyPatch) -> None:
     async def attempts() -> None:
         one = Machine(monkeypatch, QUIET).busy("stop")
-        await one.after(result())
-        await one.after(result(valid=True))
-        await one.after(result())
+        assert not await one.after(result())
+        assert not await one.after(result(valid=True))
+        assert not await one.after(result())
         with pytest.raises(BusyError, match="2 attempts in a row are void"):
             await one.after(result())
 
