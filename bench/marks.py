@@ -25,9 +25,10 @@ from aiokafka.protocol.admin import DeleteGroupsRequest
 from pymongo import MongoClient
 from pymongo.errors import PyMongoError
 
-from bench.patience import answered
+from bench.patience import PATIENCE_S, answered
 from pipeline import provision
 from pipeline.errors import MissingPartError
+from pipeline.secrecy import reason
 from pipeline.settings import Kafka, Mongo, Settings
 
 DATABASE = "tidemark_bench"
@@ -57,6 +58,14 @@ class Mark:
         until = datetime.now(UTC) + timedelta(seconds=LEASE_S + length_s)
         with _marks(self.settings.mongo) as marks:
             marks.update_one({"_id": self.token}, {"$set": {"lives_until": until}})
+
+    async def renewed(self, length_s: float) -> None:
+        """As :meth:`renew`, where MongoDB may be away for a while.
+
+        Raises:
+            MissingPartError: it is away for longer, or may not be written.
+        """
+        await _written(self.settings.mongo, lambda: self.renew(length_s), PATIENCE_S)
 
     def make(self, what: str) -> None:
         """Leave the mark; ``what``: the run, in words."""
@@ -244,13 +253,7 @@ async def marked(settings: Settings, what: str, on_left: Callable[[str], None]) 
         MissingPartError: MongoDB does not answer, or may not be written.
     """
     mark = Mark(new_token(), settings)
-    try:
-        await answered(lambda: asyncio.to_thread(mark.make, what), patience_s=_START_S)
-    except PyMongoError as error:
-        where = f"MongoDB at {settings.mongo.shown_uri}"
-        remedy = "start it, or let this user write to the database " + DATABASE
-        said = str(error).partition(" (configured")[0]  # and then all that the client is set to
-        raise MissingPartError(f"{where} cannot be used ({said}): {remedy}") from error
+    await _written(settings.mongo, lambda: mark.make(what), _START_S)
     try:
         yield mark
     finally:
@@ -258,3 +261,17 @@ async def marked(settings: Settings, what: str, on_left: Callable[[str], None]) 
             await mark.remove()
         except Exception as error:  # noqa: BLE001 - what ended the block is the news, and not this
             on_left(f"something may be left on the servers ({error}): remove it with ./tidemark bench clean")
+
+
+async def _written(mongo: Mongo, write: Callable[[], None], patience_s: float) -> None:
+    """Write to MongoDB, and try again for ``patience_s`` while it is away.
+
+    Raises:
+        MissingPartError: it does not answer, or may not be written.
+    """
+    try:
+        await answered(lambda: asyncio.to_thread(write), patience_s=patience_s)
+    except (PyMongoError, ValueError, OSError) as error:  # OSError: a certificate's file
+        remedy = "start it, or let this user write to the database " + DATABASE
+        said = reason(error, mongo.uri).partition(" (configured")[0]  # and then all that the client is set to
+        raise MissingPartError(f"MongoDB at {mongo.shown_uri} cannot be used ({said}): {remedy}") from None

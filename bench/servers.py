@@ -116,6 +116,6 @@ def nodes(settings: Settings, *, local: bool) -> int | None:
             mongo.uri, serverSelectionTimeoutMS=_ASK_MS, socketTimeoutMS=_ASK_MS
         ) as client:
             answer = client.admin.command("hello")
-    except (PyMongoError, ValueError):  # the run says so itself, where it needs it
+    except (PyMongoError, ValueError, OSError):  # the run says so itself, where it needs it
         return None
     return len(answer.get("hosts", [])) + len(answer.get("passives", [])) or 1

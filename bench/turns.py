@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import hashlib
 import math
@@ -25,7 +24,6 @@ from bench.machine import Choice
 from bench.manifest import Manifest, Spell
 from bench.marks import Mark
 from bench.matrix import Matrix
-from bench.patience import answered
 from bench.plan import PlannedRepeat
 from bench.progress import Display
 from bench.ready import Ahead
@@ -199,9 +197,8 @@ async def attempt(run: Run, planned: PlannedRepeat, offered: Offer, started: Ser
 
 async def _measured(run: Run, to_run: Repeat, then: Then | None) -> tuple[Path, Result]:
     """Run a repeat, made ready ahead or not; give the folder that it is in, and its result."""
-    mark = run.mark
-    if mark is not None:
-        await answered(lambda: asyncio.to_thread(mark.renew, to_run.longest_s))
+    if run.mark is not None:
+        await run.mark.renewed(to_run.longest_s)
     ready = await then.ahead.take(to_run) if then else None
     to_run = ready.repeat if ready else to_run
     folder = ready.folder if ready else _folder(run, to_run)

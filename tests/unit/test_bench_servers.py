@@ -9,11 +9,14 @@ from pathlib import Path
 
 import pytest
 from aiokafka.errors import KafkaConnectionError, TopicAuthorizationFailedError
+from msgspec import structs
 from pymongo.errors import AutoReconnect, OperationFailure
 
+from bench import marks, servers
 from bench.errors import DeadServerError
 from bench.patience import answered
 from bench.servers import Servers
+from pipeline.errors import MissingPartError
 from pipeline.local.process import ChildProcess
 from pipeline.settings import Settings
 
@@ -102,3 +105,26 @@ def test_a_server_that_refuses_is_not_asked_again(refusal: Exception) -> None:
 def test_asking_again_has_an_end() -> None:
     with pytest.raises(KafkaConnectionError):
         asked(KafkaConnectionError(), patience_s=0.3)
+
+
+def on_mongodb(uri: str) -> Settings:
+    return structs.replace(Settings(), mongo=structs.replace(Settings().mongo, uri=uri, timeout_ms=100))
+
+
+def test_a_mongodb_that_stays_away_before_a_repeat_is_a_missing_part_and_no_void_repeat(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(marks, "PATIENCE_S", 0.0)
+    mark = marks.Mark(marks.new_token(), on_mongodb("mongodb://127.0.0.1:9"))
+    with pytest.raises(MissingPartError, match=r"MongoDB at mongodb://127\.0\.0\.1:9 cannot be used"):
+        asyncio.run(mark.renewed(1.0))
+
+
+def test_a_certificate_that_is_not_there_is_a_missing_part_and_no_crash(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(marks, "PATIENCE_S", 0.0)
+    away = on_mongodb(f"mongodb://127.0.0.1:9/?tls=true&tlsCAFile={tmp_path}/none.pem")
+    assert servers.nodes(away, local=False) is None
+    with pytest.raises(MissingPartError):
+        asyncio.run(marks.Mark(marks.new_token(), away).renewed(1.0))
