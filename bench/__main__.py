@@ -121,7 +121,7 @@ def _compare(chosen: argparse.Namespace) -> int:
     if chosen.ab is None:
         return command.compare(chosen.base, chosen.new, Path(chosen.runs), rules, files)
     measured, base, new = _interleave(chosen)
-    return max(measured, command.compare(base, new, Path(chosen.runs), rules, files))
+    return command.compare(base, new, Path(chosen.runs), rules, files) or measured
 
 
 def _perf(chosen: argparse.Namespace) -> int:
@@ -142,8 +142,8 @@ def _perf(chosen: argparse.Namespace) -> int:
     if chosen.quick or chosen.steps:
         return revisions.finish(asked.title, steps, None, files)
     chosen.ab, chosen.base, chosen.new = perf.MATRIX, asked.commit, "."
-    _, base, new = _interleave(chosen)  # where no repeat is valid the comparison says that nothing can be told
-    return revisions.finish(asked.title, steps, (Path(base), Path(new)), files)
+    measured, base, new = _interleave(chosen)
+    return revisions.finish(asked.title, steps, (Path(base), Path(new)), files) or measured
 
 
 def _interleave(chosen: argparse.Namespace) -> tuple[int, str, str]:
@@ -215,7 +215,8 @@ def _finish(chosen: argparse.Namespace, outcome: Outcome) -> int:
     from reports.__main__ import main as report  # noqa: PLC0415 - it brings pandas, and matplotlib for the report
 
     code = report([str(outcome.run_dir), *([] if chosen.report else ["--print"])])
-    return code if outcome.stopped is None else _stopped(outcome)
+    stopped = _stopped(outcome)
+    return code or stopped  # findings of the part that was measured stay findings
 
 
 def _tell_pair(display: Display, pair: Sequence[Outcome]) -> int:
@@ -229,10 +230,12 @@ def _tell_pair(display: Display, pair: Sequence[Outcome]) -> int:
 
 
 def _stopped(outcome: Outcome) -> int:
-    """Say how to go on with a run that was stopped; give its exit code."""
+    """Say how to go on with a run that was stopped; return its exit code, 0 where it was not."""
+    if outcome.stopped is None:
+        return EXIT_DONE
     go_on = f"when the machine is quiet go on with: ./tidemark bench resume {_shown(outcome.run_dir)}"
     Console(highlight=False, markup=False, soft_wrap=True).print(go_on)
-    return outcome.stopped.exit_code if outcome.stopped else EXIT_DONE
+    return outcome.stopped.exit_code
 
 
 def _when_busy(chosen: argparse.Namespace) -> WhenBusy:

@@ -23,7 +23,7 @@ exit codes:
   2    bad usage, or a part is missing
   3    a crash of its own
   4    inconclusive: too few valid repeats, because the machine was busy for example; it says who was guilty
-       (compare and perf: only with --strict, where a verdict is 'cannot tell')
+       (compare and perf: with --strict also where a verdict is 'cannot tell')
   130  interrupted; the run can be resumed
 
 servers: {KAFKA} and {MONGO} name servers of your own (both, or

@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ import pytest
 import reports.__main__
 from bench import __main__ as command
 from bench import matrix, plan
+from bench.errors import BusyError
 from bench.run import Outcome
 from tests.unit.reports_bundle import Cell, Plan, write
 
@@ -199,6 +201,17 @@ def test_a_run_ends_with_what_its_report_says_and_with_its_exit_code(
     again = ([] if options else ["--print"]) + [str(run_dir), "--latest", str(tmp_path / "latest.html")]
     assert reports.__main__.main(again) == code
     assert capsys.readouterr().out == ended
+
+
+@pytest.mark.parametrize(("lost", "code"), [(0, 4), (12, 1)])
+def test_a_run_that_was_stopped_has_the_findings_of_what_was_measured(
+    lost: int, code: int, tmp_path: Path, capsys: Captured
+) -> None:
+    plan_ = Plan([Cell("drain-c1", "drain")], rounds=2, status="interrupted", missing={("drain-c1", 2)})
+    run_dir = write(tmp_path, replace(plan_, lost={("drain-c1", 1): lost} if lost else {}))
+    chosen = command._parser().parse_args(["run", "smoke"])
+    assert command._finish(chosen, Outcome(run_dir, BusyError("this machine is busy"))) == code
+    assert capsys.readouterr().out.endswith(f"go on with: ./tidemark bench resume {run_dir}\n")
 
 
 def test_a_report_that_cannot_be_written_is_told_by_the_exit_code(tmp_path: Path) -> None:
