@@ -75,6 +75,7 @@ examples
   ./tidemark find '{"user_id": "123"}'
   ./tidemark find '{"event_type": "page_view", "props.url": "/home"}' --limit 5
   ./tidemark find '{"timestamp": {"$gte": {"$date": "2026-01-01T00:00:00Z"}}}' --sort timestamp
+  ./tidemark find --sort -props.price,user_id
 """,
     "dead-letters": """\
 examples
@@ -88,7 +89,7 @@ examples
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and give its exit code: the one place where errors become words and numbers."""
     try:
-        options = _parser().parse_args(arguments)
+        options = _parser().parse_args(_with_falling_order(sys.argv[1:] if arguments is None else arguments))
         environment = dict(os.environ)
         if "settings" in options:
             environment[pipeline_settings.SETTINGS_FILE] = options.settings
@@ -107,6 +108,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
         traceback.print_exc()
         print("error: this is a bug of ours, please report it with the lines above", file=sys.stderr)
         return CRASHED
+
+
+def _with_falling_order(arguments: Sequence[str]) -> list[str]:
+    """Join ``--sort -timestamp`` to one argument: argparse takes a value with a minus for an option."""
+    joined: list[str] = []
+    for each in arguments:
+        if joined and joined[-1] == "--sort" and each.startswith("-"):
+            joined[-1] += f"={each}"
+        else:
+            joined.append(each)
+    return joined
 
 
 def _run(options: argparse.Namespace, settings: Settings, environment: Mapping[str, str]) -> int:
