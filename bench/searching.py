@@ -104,7 +104,9 @@ def step_of(turn: Turn, runs: Sequence[Run], under_way_s: float = 0.0) -> NextPr
     """
     run, planned = turn
     results = _results(turn)
-    asked = capacity.Asked(planned.cell, first_load(planned.cell, runs), _cores(run))
+    # Its own first load, once there is one: that which it would begin with now moves with the searches beside it.
+    began_at = results[0].offered_load_events_per_s if results else None
+    asked = capacity.Asked(planned.cell, began_at or first_load(planned.cell, runs), _cores(run))
     step = capacity.next_step(asked, results)
     if isinstance(step, Answer) or len({each.round for each in results}) < FEWEST_PROBES:
         return step

@@ -126,6 +126,18 @@ def test_however_little_time_there_is_a_search_gets_three_probes(run: turns.Run)
         assert not isinstance(searching.step_of((run, turn), [run]), Answer)
 
 
+def test_a_search_counts_its_steps_from_its_own_first_load(run: turns.Run) -> None:
+    turn = next(each for each in run.order if each.cell.id == ONE.id)
+    keep(run, drained(DRAIN_1, 40_000))
+    keep(run, drained(DRAIN_2, 60_000))
+    keep(run, probed(TWO, 2_000, 1, verdict="not sustained", stored=1_000, took_s=0.1))
+    for number, load in enumerate((30_000, 24_000, 15_400, 7_700, 3_850), 1):
+        keep(run, probed(ONE, load, number, verdict="not sustained", took_s=0.1))
+    answer = searching.step_of((run, turn), [run])
+    assert isinstance(answer, Answer)
+    assert "not even 3,850 events/s" in answer.ended
+
+
 def test_a_sustained_probe_points_to_where_the_cpu_would_be_used_up() -> None:
     asked = capacity.Asked(structs.replace(ONE, resolution=0.05), 10_000, cores=2)
     step = capacity.next_step(
