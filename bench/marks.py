@@ -131,8 +131,8 @@ async def delete(settings: Settings, found: Left) -> None:
         MissingPartError, ProvisionError, KafkaError, PyMongoError: a server does not answer, or refused.
     """
     if found.topics:
-        async with provision.admin_client(settings.kafka) as client:
-            await client.delete_topics(list(found.topics))
+        async with provision.admin_client(settings.kafka) as client, asyncio.timeout(_DELETE_S):
+            await provision.remove_topics(client, found.topics)
     for group in found.groups:
         await delete_group(settings.kafka, group)
     if found.collections:

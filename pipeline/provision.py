@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator, Collection, Mapping
 from typing import Any
 
 from aiokafka.admin import AIOKafkaAdminClient, NewPartitions, NewTopic
-from aiokafka.errors import KafkaConnectionError, KafkaError
+from aiokafka.errors import KafkaConnectionError, KafkaError, for_code
 from msgspec import Struct
 from pymongo import AsyncMongoClient, IndexModel
 from pymongo.asynchronous.collection import AsyncCollection
@@ -30,6 +30,7 @@ INDEXES: tuple[tuple[str, int], ...] = (("event_type", 1), ("user_id", 1), ("tim
 DEAD_LETTER_PARTITIONS = 1
 
 _TOPIC_ALREADY_EXISTS = 36
+_DELETED_OR_UNDER_WAY = (0, 3, 7)  # no error, no such topic, not done yet
 _POLL_S = 0.05
 
 
@@ -124,11 +125,23 @@ async def delete_topics(kafka: Kafka) -> None:
     """
     async with admin_client(kafka) as client, asyncio.timeout(kafka.request_timeout_ms / 1000):
         found = await partition_counts(client)
-        there = [name for name in wanted_topics(kafka) if name in found]
-        if there:
-            await client.delete_topics(there)
-            # The broker answers before its metadata have followed: until then they seem to be there still.
-            await _wait_until_gone(client, there)
+        await remove_topics(client, [name for name in wanted_topics(kafka) if name in found])
+
+
+async def remove_topics(client: AIOKafkaAdminClient, names: Collection[str]) -> None:
+    """Delete the topics ``names``, and wait until they are gone; the caller bounds the time.
+
+    Raises:
+        KafkaError: Kafka refuses to delete one of them.
+    """
+    if not names:
+        return
+    response = await client.delete_topics(list(names))
+    for topic, code in response.topic_error_codes:
+        if code not in _DELETED_OR_UNDER_WAY:
+            raise for_code(code)(f"the topic {topic} was not deleted")
+    # The broker answers before its metadata have followed: until then they seem to be there still.
+    await _wait_until_gone(client, names)
 
 
 async def partition_counts(client: AIOKafkaAdminClient) -> dict[str, int]:

@@ -6,6 +6,7 @@ import asyncio
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from aiokafka.errors import KafkaConnectionError, TopicAuthorizationFailedError
@@ -16,6 +17,7 @@ from bench import marks, servers
 from bench.errors import DeadServerError
 from bench.patience import answered
 from bench.servers import Servers
+from pipeline import provision
 from pipeline.errors import MissingPartError
 from pipeline.local.process import ChildProcess
 from pipeline.settings import Settings
@@ -128,3 +130,21 @@ def test_a_certificate_that_is_not_there_is_a_missing_part_and_no_crash(
     assert servers.nodes(away, local=False) is None
     with pytest.raises(MissingPartError):
         asyncio.run(marks.Mark(marks.new_token(), away).renewed(1.0))
+
+
+@pytest.mark.parametrize(("code", "refused"), [(0, False), (3, False), (29, True)])
+def test_a_topic_that_kafka_refuses_to_delete_is_not_called_removed(code: int, refused: bool) -> None:  # noqa: FBT001 - pytest's way
+    class Admin:
+        """A broker that grants or refuses a deletion: of ours none refuses."""
+
+        async def delete_topics(self, topics: list[str]) -> SimpleNamespace:
+            return SimpleNamespace(topic_error_codes=[(topic, code) for topic in topics])
+
+        async def describe_topics(self) -> list[dict[str, object]]:
+            return []
+
+    if not refused:
+        asyncio.run(provision.remove_topics(Admin(), ["mine"]))
+        return
+    with pytest.raises(TopicAuthorizationFailedError, match="the topic mine was not deleted"):
+        asyncio.run(provision.remove_topics(Admin(), ["mine"]))
