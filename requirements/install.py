@@ -1,6 +1,6 @@
 """Make .venv from a lock, or bring it up to date: what ``./tidemark`` runs where .venv is missing or old.
 
-    python -I requirements/install.py tidemark | developer
+    python3 -E -s requirements/install.py tidemark | developer
 
 ``tidemark.txt`` locks what the commands need, ``developer.txt`` that and the developer's tools. uv
 installs; it comes by pip from ``uv.txt``, and where it has no build for this platform, pip does its
