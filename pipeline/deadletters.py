@@ -14,7 +14,7 @@ from pipeline import letter as letters_in_kafka
 from pipeline import provision
 from pipeline.bounded import bounded
 from pipeline.errors import MissingPartError, ProvisionError
-from pipeline.origin import Origin
+from pipeline.origin import MOST_OFFSET, MOST_PARTITION, Origin, number_of
 from pipeline.settings import Settings
 
 _FETCH_AT_ONCE = 500
@@ -217,16 +217,17 @@ def _letter(record: ConsumerRecord, *, replayed: bool) -> DeadLetter:
         reason=headers.get("reason", "not known"),
         detail=headers.get("detail", ""),
         origin_topic=headers.get("topic", ""),
-        origin_partition=_number(headers.get("partition", "")),
-        origin_offset=_number(headers.get("offset", "")),
+        origin_partition=_number(headers.get("partition", ""), MOST_PARTITION),
+        origin_offset=_number(headers.get("offset", ""), MOST_OFFSET),
         key=record.key,
         value=record.value,
         headers=letters_in_kafka.own_headers_of(record.headers),
-        record_timestamp_ms=_number(headers.get("timestamp", "")),
+        record_timestamp_ms=_number(headers.get("timestamp", ""), MOST_OFFSET),
         replayed=replayed,
         truncated=letters_in_kafka.CUT in headers,
     )
 
 
-def _number(text: str) -> int:
-    return int(text) if text.isdecimal() else -1
+def _number(text: str, most: int) -> int:
+    number = number_of(text, most)
+    return -1 if number is None else number

@@ -8,6 +8,9 @@ from typing import NamedTuple, Protocol
 ORIGIN_HEADER = "tidemark.origin"
 """The header of a replayed record: topic/partition/offset of the record that became a dead letter."""
 
+MOST_PARTITION, MOST_OFFSET = (1 << 31) - 1, (1 << 63) - 1
+_MOST_DIGITS = 19
+
 Headers = Sequence[tuple[str, bytes | None]]
 
 
@@ -38,9 +41,18 @@ def origin_of(record: Placed) -> Origin:
         if name == ORIGIN_HEADER:
             topic, _, rest = (value or b"").decode(errors="replace").partition("/")
             partition, _, offset = rest.partition("/")
-            if topic and partition.isdecimal() and offset.isdecimal():
-                return Origin(topic, int(partition), int(offset))
+            read_at = number_of(partition, MOST_PARTITION), number_of(offset, MOST_OFFSET)
+            if topic and read_at[0] is not None and read_at[1] is not None:
+                return Origin(topic, read_at[0], read_at[1])
     return Origin(record.topic, record.partition, record.offset)
+
+
+def number_of(text: str, most: int) -> int | None:
+    """Give the number in ``text``, from 0 to ``most``; None where it is none: any producer can set a header."""
+    if not text.isascii() or not text.isdecimal() or len(text) > _MOST_DIGITS:
+        return None
+    number = int(text)
+    return number if number <= most else None
 
 
 def own_headers(record: Placed) -> Headers:

@@ -41,7 +41,15 @@ def test_record_that_a_replay_sent_keeps_its_first_place() -> None:
     assert own_headers_of(letter.headers) == HEADERS
 
 
-@pytest.mark.parametrize("value", [None, b"", b"topic", b"topic/x/1", b"topic/1", b"/1/2", b"\xff/1/-2"])
+BEYOND_KAFKA = (
+    b"topic/2147483648/1",
+    b"topic/1/9223372036854775808",
+    b"topic/" + b"9" * 5_000 + b"/1",
+    "topic/\u0661/1".encode(),
+)
+
+
+@pytest.mark.parametrize("value", [None, b"", b"topic", b"topic/x/1", b"topic/1", b"/1/2", b"\xff/1/-2", *BEYOND_KAFKA])
 def test_origin_that_is_none_is_passed_over(value: bytes | None) -> None:
     assert origin_of(record(headers=(("tidemark.origin", value),))) == Origin("events_signup", 2, 7)
 

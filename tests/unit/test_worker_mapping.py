@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -77,6 +78,17 @@ def test_without_event_id_the_origin_gives_the_id(event_id: str | None) -> None:
     value = json.dumps({**SEED, "event_id": event_id}).encode()
     expected = document_id(None, topic="events_page_view", partition=0, offset=42, timestamp_ms=RECORD_MS, value=value)
     assert document_of(record(value))["_id"].binary == expected
+
+
+@pytest.mark.parametrize("place", [b"t/2147483648/1", b"t/1/9223372036854775808", b"t/1/" + b"9" * 5_000])
+def test_a_header_that_names_no_place_in_kafka_ends_no_worker(place: bytes) -> None:
+    value = json.dumps(SEED).encode()
+    forged = replace(record(value), headers=(("tidemark.origin", place),))
+    expected = document_of(record(value))["_id"]
+    assert document_of(forged)["_id"] == expected
+    found = documents_of([forged])
+    assert found is not None
+    assert found[0][0]["_id"] == expected
 
 
 def test_whole_number_as_event_id_counts_as_its_text() -> None:
