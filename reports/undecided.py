@@ -147,10 +147,12 @@ def _busy(blamed: Sequence[Disturbance]) -> tuple[str, ...]:
 
 
 def _reasons(void: Sequence[Result]) -> tuple[str, ...]:
-    """Where nobody else used the machine: the most frequent reason of the void attempts."""
+    """Where nobody else is to blame: the most frequent reason of the void attempts."""
     counted = Counter(_ASIDE.sub("", reason) for result in void for reason in result.reasons)
     if not counted:
         return ()
     (reason, number), *others = counted.most_common()
     more = f", and {formats.plural(len(others), 'other reason')}" if others else ""
-    return (f"No other program used much of the CPU. {number} of {len(void)} void attempts: {reason}{more}.",)
+    alone = all(result.disturbance is not None and result.disturbance.total < _WORTH_NAMING for result in void)
+    others_used = "No other program used much of the CPU. " if alone else ""
+    return (f"{others_used}{number} of {len(void)} void attempts: {reason}{more}.",)

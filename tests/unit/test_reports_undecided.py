@@ -140,6 +140,15 @@ def test_where_nobody_used_the_machine_the_reason_stands_in_place_of_a_culprit(t
     assert "programs took" not in judged.sentence
 
 
+@pytest.mark.parametrize("disturbance", [None, {"other_programs": 0.12, "stolen": 0.0}])
+def test_others_are_said_to_have_used_little_only_where_that_was_measured(
+    disturbance: dict[str, float] | None, tmp_path: Path
+) -> None:
+    run = write(tmp_path, Plan(BATCHES))
+    void_all(run, "drain-b500", reasons=["the repeat broke down before"], disturbance=disturbance, bounds_measured={})
+    assert judge(run).culprits[0] == "3 of 3 void attempts: the repeat broke down before."
+
+
 def test_an_interrupted_run_is_resumed_and_not_begun_again(tmp_path: Path) -> None:
     run = write(tmp_path, Plan(BATCHES, status="interrupted"))
     void_all(run, "drain-b500")
