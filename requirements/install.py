@@ -149,7 +149,7 @@ def _begin(which: str, lock: int) -> list[str]:
         print(f"making .venv with {_python()} (once; up to a minute, about {DISK_MB} MB on disk)", flush=True)
         _clear()
         (CACHE / "tmp").mkdir(parents=True, exist_ok=True)
-        _Runner(lock).quiet([sys.executable, "-m", "venv", VENV])
+        _Runner(lock).quiet([base_python(), "-m", "venv", VENV])
     elif _installed("tidemark") != _wanted("tidemark"):
         # It was whole: what differs is enough, and what runs in it now goes on running. Cut short, it is made anew.
         print(f"bringing .venv up to date with requirements/{which}.txt", flush=True)
@@ -206,6 +206,11 @@ def leave_out_what_is_never_used() -> None:
 
 def _names(lock: str) -> list[str]:
     return re.findall(r"^([A-Za-z0-9][\w.-]*)", _wanted(lock).decode(), re.MULTILINE)
+
+
+def base_python() -> str:
+    """Give the Python that makes .venv: where .venv is active, ours is its own, and was removed with it."""
+    return str(getattr(sys, "_base_executable", None) or sys.executable)
 
 
 def _python() -> str:

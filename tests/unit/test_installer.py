@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import shutil
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
@@ -23,6 +24,11 @@ def index_access(monkeypatch: pytest.MonkeyPatch) -> Iterator[ModuleType]:
 def install(monkeypatch: pytest.MonkeyPatch) -> Iterator[ModuleType]:
     monkeypatch.syspath_prepend(str(REQUIREMENTS))
     return importlib.import_module("install")
+
+
+@pytest.mark.skipif(sys.prefix == sys.base_prefix, reason="these tests do not run in a virtual environment")
+def test_an_active_environment_is_not_made_anew_by_the_python_that_is_removed_with_it(install: ModuleType) -> None:
+    assert not Path(install.base_python()).is_relative_to(sys.prefix)
 
 
 def test_pip_s_settings_become_uv_s_variables(index_access: ModuleType, tmp_path: Path) -> None:
