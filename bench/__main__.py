@@ -137,7 +137,7 @@ def _perf(chosen: argparse.Namespace) -> int:
 
     effect = max(chosen.effect, 2 * chosen.floor)
     rules = outcome.Rules(floor=chosen.floor, effect=effect, cpu=True, strict=chosen.strict)
-    steps = revisions.judged(perf.timed(asked, chosen.rounds, chosen.steps, console), rules)
+    steps = revisions.judged(perf.timed(asked, chosen.rounds, chosen.steps, console, _when_busy(chosen)), rules)
     files = command.Files(markdown=chosen.markdown, json=chosen.json)
     if chosen.quick or chosen.steps:
         return revisions.finish(asked.title, steps, None, files)

@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from rich.console import Console
 
 from bench import checkout, session, steptimes
+from bench.busy import WhenBusy
 from bench.checkout import ROOT
+from bench.onlyone import only_one
 from bench.steptimes import Asked, StepTimes
 from pipeline.errors import MissingPartError, UsageError
 
@@ -51,10 +53,13 @@ def against(given: str | None, *, anyway: bool) -> Against:
     return Against(commit, f"working tree against {name} ({shown})", tuple(lines), bool(changed) or anyway)
 
 
-def timed(asked: Against, rounds: int | None, names: Sequence[str], console: Console) -> tuple[StepTimes, ...]:
-    """Time the steps in both.
+def timed(
+    asked: Against, rounds: int | None, names: Sequence[str], console: Console, when_busy: WhenBusy
+) -> tuple[StepTimes, ...]:
+    """Time the steps in both, while no other bench works on this machine.
 
     Raises:
+        BusyError: another bench does.
         UsageError: there is no such step.
         MissingPartError: the revision cannot be checked out.
         ProcessFailedError: the steps could not be timed.
@@ -62,6 +67,7 @@ def timed(asked: Against, rounds: int | None, names: Sequence[str], console: Con
     number = rounds or ROUNDS
     with (
         session.terminate_like_interrupt(),
+        only_one("the steps of perf", when_busy, console.print),
         console.status("checking out") as status,
         checkout.checked_out(asked.commit) as base,
     ):

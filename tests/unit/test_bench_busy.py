@@ -13,8 +13,9 @@ from pathlib import Path
 
 import pytest
 from msgspec import structs
+from rich.console import Console
 
-from bench import bundle, busy, environment, manifest, matrix, onlyone, plan, turns
+from bench import bundle, busy, environment, manifest, matrix, onlyone, perf, plan, turns
 from bench.busy import Busy
 from bench.errors import BusyError
 from bench.programs import Programs, name_of
@@ -271,6 +272,11 @@ def test_a_second_bench_says_who_has_the_machine_and_does_not_start_beside_it(ot
         onlyone.only_one("runs/second", "stop", print),
     ):
         pytest.fail("both run")
+
+
+def test_perf_times_no_steps_beside_a_bench(other: subprocess.Popen[bytes]) -> None:
+    with pytest.raises(BusyError, match=f"process {other.pid}, runs/first"):
+        perf.timed(perf.Against("HEAD", "", (), worthwhile=True), 1, (), Console(), "stop")
 
 
 @pytest.mark.parametrize("when", ["wait", "ask"])
