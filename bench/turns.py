@@ -191,7 +191,9 @@ async def attempt(run: Run, planned: PlannedRepeat, offered: Offer, started: Ser
     run.bundle.finish_repeat(folder, result)
     run.display.repeat_finished(run.shown(planned), run.told(result))
     memory.release()
-    if run.busy is not None and await run.busy.after(result) and then is not None:
+    if run.busy is None or all(is_done(run, each) for each in run.order):
+        return  # there is nothing left to wait for, or to stop
+    if await run.busy.after(result) and then is not None:
         await then.ahead.drop()  # it has waited too long: its witness gives up on a load that does not come
 
 

@@ -141,29 +141,37 @@ def test_nobody_can_be_asked_by_a_stream_that_is_closed(monkeypatch: pytest.Monk
     assert not busy.at_terminal()
 
 
+def run_of_one_drain(folder: Path, monkeypatch: pytest.MonkeyPatch, asked: Busy, *reasons: list[str]) -> turns.Run:
+    """Give a run of one repeat, of which each attempt is void for the next of these reasons."""
+    left = list(reasons)
+
+    async def measured(*_: object) -> tuple[Path, Result]:
+        number = len(run.attempts(order[0])) + 1
+        judged = structs.replace(result(reasons=left.pop(0)), cell=order[0].cell.id, attempt=number)
+        return run.bundle.start_repeat(order[0].cell.id, 1, number), judged
+
+    wanted = matrix.parse('name = "mine"\nrounds = 1\n[[cells]]\nkind = "drain"\n', "mine.toml")
+    order = plan.order(wanted)
+    into = bundle.create(folder, "mine")
+    told = manifest.of(
+        wanted, order, run_id="mine", environment=environment.describe(), servers="local", command="", started_at=""
+    )
+    run = turns.Run(into, told, wanted, order, Display(plain=True), Settings(), local=True, busy=asked)
+    run.display.begin(order, (), into.path)
+    monkeypatch.setattr(turns, "_measured", measured)
+    return run
+
+
 def test_what_was_made_ready_before_a_wait_is_let_go(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     here = Machine(monkeypatch, LOUD, QUIET)
     dropped: list[int] = []
-
-    async def measured(*_: object) -> tuple[Path, Result]:
-        number = len(run.attempts(planned)) + 1
-        judged = structs.replace(result(), cell=planned.cell.id, attempt=number)
-        return run.bundle.start_repeat(planned.cell.id, 1, number), judged
 
     class LetGo(Ahead):
         async def drop(self) -> None:
             dropped.append(here.looks)
 
-    wanted = matrix.parse('name = "mine"\nrounds = 1\n[[cells]]\nkind = "drain"\n', "mine.toml")
-    order = plan.order(wanted)
-    planned = order[0]
-    into = bundle.create(tmp_path, "mine")
-    told = manifest.of(
-        wanted, order, run_id="mine", environment=environment.describe(), servers="local", command="", started_at=""
-    )
-    run = turns.Run(into, told, wanted, order, Display(plain=True), Settings(), local=True, busy=here.busy("wait"))
-    run.display.begin(order, (), into.path)
-    monkeypatch.setattr(turns, "_measured", measured)
+    run = run_of_one_drain(tmp_path, monkeypatch, here.busy("wait"), OF_MACHINE, OF_MACHINE)
+    planned = run.order[0]
     started = Servers(Settings(), {}, {})
     then = turns.Next([run], [], started, LetGo())
 
@@ -175,6 +183,20 @@ def test_what_was_made_ready_before_a_wait_is_let_go(tmp_path: Path, monkeypatch
     asyncio.run(attempts())
     assert here.noted == ["waited"]
     assert dropped == [here.looks]
+
+
+def test_nothing_is_asked_after_the_last_attempt_of_a_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    here = Machine(monkeypatch, LOUD)
+    reasons = (["drain: the backlog was not gone"], OF_MACHINE, OF_MACHINE)
+    run = run_of_one_drain(tmp_path, monkeypatch, here.busy("stop"), *reasons)
+
+    async def attempts() -> None:
+        for _ in reasons:
+            await turns.attempt(run, run.order[0], turns.Offer(), Servers(Settings(), {}, {}))
+
+    asyncio.run(attempts())
+    assert turns.is_done(run, run.order[0])
+    assert here.noted == []
 
 
 def test_after_two_void_attempts_in_a_row_it_stops(monkeypatch: pytest.MonkeyPatch) -> None:
