@@ -48,7 +48,7 @@ class Up:
     def wait_until_up(self) -> str:
         """Give the API's URL."""
         wait_until(lambda: "try it:" in self.printed() or self.process.poll() is not None, "it was up")
-        found = re.search(r"^API +(http://localhost:\d+)", self.printed(), re.MULTILINE)
+        found = re.search(r"^API +(http://127\.0\.0\.1:\d+)", self.printed(), re.MULTILINE)
         assert found, self.printed()
         return found[1]
 
