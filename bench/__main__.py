@@ -61,7 +61,7 @@ def _plan(chosen: argparse.Namespace) -> int:
 
 
 def _run(chosen: argparse.Namespace) -> int:
-    # They bring numpy, Arrow and clients; plan and --help need none.
+    # These import numpy, Arrow and client libraries; plan and --help need none of them.
     from bench import baseline, run, servers  # noqa: PLC0415
 
     base, local = _settings(chosen)
@@ -185,7 +185,7 @@ def _ceilings(chosen: argparse.Namespace) -> int:
 def _clean(chosen: argparse.Namespace) -> int:
     base, local = _settings(chosen)
     if local:
-        raise UsageError(f"there are no servers to clean: name yours with {KAFKA} and {MONGO}")
+        raise UsageError(f"there are no servers to clean: set {KAFKA} and {MONGO} to yours")
     from bench import cleaning  # noqa: PLC0415 - as above
 
     cleaning.clean(base, Console(highlight=False, soft_wrap=True).print, dry_run=chosen.dry_run)
@@ -194,14 +194,15 @@ def _clean(chosen: argparse.Namespace) -> int:
 
 @contextlib.contextmanager
 def _display(chosen: argparse.Namespace) -> Iterator[Display]:
-    """A display for the run; where it is cut short, how to go on is the last that is said."""
+    """A display for the run; if the run is cut short, its last line says how to continue."""
     with Display(plain=chosen.plain or os.environ.get("CI", "").lower() in ("1", "true")) as display:
         try:
             yield display
         except BaseException:
             display.close()
             if display.run_dir is not None:
-                display.note(f"what is finished is kept; go on with: ./tidemark bench resume {_shown(display.run_dir)}")
+                go_on = f"continue with: ./tidemark bench resume {_shown(display.run_dir)}"
+                display.note(f"finished repeats are kept; {go_on}")
             raise
 
 
@@ -211,7 +212,7 @@ def _shown(folder: Path) -> str:
 
 
 def _finish(chosen: argparse.Namespace, outcome: Outcome) -> int:
-    """Print the run's answer, after its report is written where that was asked for; return the exit code of both."""
+    """Write the report if asked to, print the run's answer, and return the exit code of both."""
     from reports.__main__ import main as report  # noqa: PLC0415 - it brings pandas, and matplotlib for the report
 
     code = report([str(outcome.run_dir), *([] if chosen.report else ["--print"])])
@@ -220,7 +221,7 @@ def _finish(chosen: argparse.Namespace, outcome: Outcome) -> int:
 
 
 def _tell_pair(display: Display, pair: Sequence[Outcome]) -> int:
-    """Say where both runs are; what they found is the comparison's to judge. Give the exit code so far."""
+    """Print where both runs are and return the exit code so far; the comparison judges what they found."""
     for outcome in pair:
         display.note(f"run folder: {outcome.run_dir}")
     if pair[0].stopped is not None:
@@ -230,10 +231,10 @@ def _tell_pair(display: Display, pair: Sequence[Outcome]) -> int:
 
 
 def _stopped(outcome: Outcome) -> int:
-    """Say how to go on with a run that was stopped; return its exit code, 0 where it was not."""
+    """Print how to continue a stopped run and return its exit code; 0 if it was not stopped."""
     if outcome.stopped is None:
         return EXIT_DONE
-    go_on = f"when the machine is quiet go on with: ./tidemark bench resume {_shown(outcome.run_dir)}"
+    go_on = f"when the machine is quiet, continue with: ./tidemark bench resume {_shown(outcome.run_dir)}"
     Console(highlight=False, markup=False, soft_wrap=True).print(go_on)
     return outcome.stopped.exit_code
 

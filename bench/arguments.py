@@ -1,4 +1,4 @@
-"""The command line of ``./tidemark bench``: its commands, their options and what ``--help`` says of them."""
+"""The command line of ``./tidemark bench``: commands, options and help texts."""
 
 from __future__ import annotations
 
@@ -11,23 +11,23 @@ from bench import matrix
 from pipeline import settings
 
 _MAX_MINUTES = "refuse a matrix that is expected to take longer"
-_VARIANT = "a git revision, NAME=VALUE, . for the working tree, or fresh: servers of its own for every repeat"
+_VARIANT = "a git revision, NAME=VALUE, . for the working tree, or fresh: new servers for every repeat"
 Command = Callable[[argparse.Namespace], int]
 _MOST_ROUNDS = 100
 KAFKA, MONGO = settings.PREFIX + "KAFKA_BOOTSTRAP_SERVERS", settings.PREFIX + "MONGO_URI"
 _MATRIX_HELP = "a TOML file, or the name of one that comes with Tidemark: {names}"
 _EXIT_CODES = f"""
 exit codes:
-  0    passed: done, and nothing was found
-  1    failed: done, and something was found: events lost or stored twice, the objective missed, a crash of a part
-  2    bad usage, or a part is missing
+  0    passed
+  1    something was found: events lost or stored twice, the objective missed, a crash of a part, a regression
+  2    bad usage or a missing part
   3    a crash of its own
-  4    inconclusive: too few valid repeats, because the machine was busy for example; it says who was guilty
-       (compare and perf: with --strict also where a verdict is 'cannot tell')
+  4    inconclusive: too few valid repeats, for example because the machine was busy; the output names the cause
+       (compare and perf: with --strict also if a verdict is 'cannot tell')
   130  interrupted; the run can be resumed
 
-servers: {KAFKA} and {MONGO} name servers of your own (both, or
-neither); without them a Kafka and a MongoDB are started on this machine for the run, and stopped after it.
+servers: set {KAFKA} and {MONGO} (both or neither)
+to use your servers. Without them the bench starts Kafka and MongoDB on this machine and stops them after the run.
 """
 _EXAMPLES = {
     "": """
@@ -50,13 +50,13 @@ examples:
   ./tidemark bench smoke                   does everything work? under a minute
   ./tidemark bench quick                   partitions x consumers, under ten minutes on two cores
   ./tidemark bench my-matrix.toml --out /data/runs
-  ./tidemark bench quick --baseline runs/20261122-101500-quick      with that run's loads: compare the two after it
+  ./tidemark bench quick --baseline runs/20261122-101500-quick      offer that run's loads, to compare both afterwards
   PIPELINE_KAFKA_BOOTSTRAP_SERVERS=kafka:9092 PIPELINE_MONGO_URI=mongodb://db/?replicaSet=rs0 \\
     ./tidemark bench full
 """,
     "resume": """
 examples:
-  ./tidemark bench resume runs/20261122-101500-quick     the repeats that are finished are not run again
+  ./tidemark bench resume runs/20261122-101500-quick     finished repeats are not run again
 """,
     "compare": """
 examples:
@@ -66,43 +66,43 @@ examples:
   ./tidemark bench compare --ab my-matrix.toml . batch_max_events=500           an axis
   ./tidemark bench compare --ab quick . PIPELINE_WORKER_FETCH_MAX_WAIT_MS=200   a setting
 
-It says for each cell in both runs, and for all cells of a kind together, whether NEW is faster, slower, the same or
-whether that cannot be told, why, and which change would have been seen; docs/methodology.md says how it is judged. The
-exit code is 1 with a regression: something is slower, or NEW has a new finding. Where nothing is slower and a verdict
-is 'cannot tell' it is 0, and 4 with --strict. To compare with a run that is there, measure NEW with --baseline BASE.
+Each cell in both runs, and all cells of a kind together, get a verdict: NEW is faster, slower, the same, or 'cannot
+tell', with the reason and the smallest change that the data could show. docs/methodology.md has the rules. The exit
+code is 1 if there is a regression: something is slower, or NEW has a new finding. If nothing is slower but a verdict is
+'cannot tell', it is 0, or 4 with --strict. To compare with an earlier run, measure NEW with --baseline BASE.
 """,
     "advise": """
 examples:
   ./tidemark bench advise runs/20261122-101500-full --target 20000 --objective "p99 delivery latency <= 1 s"
   ./tidemark bench advise 20261122-101500-full --target 5000 --objective "p50 response time <= 50 ms" --json advice.json
 
-It names the smallest configuration that the run shows to hold the target: the fewest consumers, then partitions, then
-API processes; docs/methodology.md says what proves it. The exit code is 1 where nothing that was measured holds it:
-then it says which is nearest, what breaks first there, what to measure next, and what a fitted curve says beyond,
-marked as an extrapolation. It is 4 where no steady or capacity cell has a valid repeat.
+It names the smallest configuration that held the target in this run: the fewest consumers, then partitions, then API
+processes. docs/methodology.md says what counts as proof. If no measured configuration held the target, the exit code is
+1, and the answer names the nearest configuration, what breaks first there, what to measure next, and the extrapolation
+of a fitted curve. The exit code is 4 if no steady or capacity cell has a valid repeat.
 """,
     "perf": """
 examples:
-  ./tidemark perf                      what is not committed against HEAD; where there is nothing, HEAD against HEAD~1
+  ./tidemark perf                      uncommitted changes against HEAD; if there are none, HEAD against HEAD~1
   ./tidemark perf main                 the working tree against a branch, a tag, any git revision
   ./tidemark perf --quick              the steps alone, about a minute; all of it takes ten on two cores
   ./tidemark perf v1.2 --steps map,bson --rounds 20
   ./tidemark perf HEAD~3 --markdown perf.md --json perf.json
 
-BASE is the revision, NEW the working tree. It times each step of an event's way in both, in turn, by the CPU time that
-it takes; then a drain and a steady load, interleaved (the matrix perf), judged by their rate or delivery latency and by
-the CPU time that an event costs API, workers and all roles. docs/methodology.md says how it is judged,
-docs/performance.md what an event costs. The exit code is 1 with a regression: a step or a measure is slower, or NEW has
-a finding that BASE has not.
+BASE is the revision, NEW the working tree. It measures the CPU time of each step of an event's way in both, in turn.
+Then it runs a drain and a steady load, interleaved (the matrix perf), and judges their rate or delivery latency and the
+CPU time per event of API, workers and all roles. docs/methodology.md has the rules, docs/performance.md the cost of an
+event. The exit code is 1 if there is a regression: a step or a measure is slower, or NEW has a finding that BASE does
+not have.
 """,
     "clean": """
 examples:
   PIPELINE_KAFKA_BOOTSTRAP_SERVERS=kafka:9092 PIPELINE_MONGO_URI=mongodb://db/?replicaSet=rs0 \\
     ./tidemark bench clean --dry-run
 
-Each run leaves a mark in the database tidemark_bench as long as it lives. Topics, consumer groups and collections whose
-names have the token of a mark are removed if that run lives no more: its process has ended or, where it ran on another
-machine, it has not been heard of for an hour. Nothing else is touched.
+While a run is alive it keeps a mark in the database tidemark_bench. This command removes topics, consumer groups and
+collections that have the token of a mark in their name, if that run is no longer alive: its process has ended or, on
+another machine, it has not renewed its mark for an hour. It touches nothing else.
 """,
     "ceilings": """
 examples:
@@ -115,8 +115,8 @@ examples:
     ./tidemark bench ceilings
 
 It runs bare loops (insert, consume, produce, an HTTP handler that does nothing, the traffic generator), interleaved,
-each for a bounded number of events. What comes out is kept for a day: a report says of each cell what share of its
-ceiling it reached. docs/methodology.md tells how.
+each for a fixed number of events. The result is kept for a day: reports then show what share of its ceiling each cell
+reached. docs/methodology.md explains how.
 """,
 }
 
@@ -148,8 +148,8 @@ def parser(functions: Mapping[str, Command]) -> argparse.ArgumentParser:
         "default); new ones in any case; new ones, with our own parts beside them in twelve rounds; none",
     )
     baseline = (
-        "offer the loads of an earlier run (its folder, or its name under --out) where the matrix leaves them to the "
-        "run itself, so that compare can hold both runs against each other"
+        "take the loads that the matrix leaves open from an earlier run (its folder, or its name under --out), so that "
+        "compare can compare both runs"
     )
     running.add_argument("--baseline", metavar="RUN", help=baseline)
     running.set_defaults(function=functions["run"])
@@ -164,9 +164,9 @@ def parser(functions: Mapping[str, Command]) -> argparse.ArgumentParser:
     _add_advise(commands).set_defaults(function=functions["advise"])
     _add_perf(commands).set_defaults(function=functions["perf"])
     _add_ceilings(commands).set_defaults(function=functions["ceilings"])
-    purpose = "Remove what runs that were killed have left on servers of your own."
+    purpose = "Remove what killed runs left on your servers."
     cleaning = _described(commands.add_parser, "clean", purpose)
-    cleaning.add_argument("--dry-run", action="store_true", help="say what would be removed, and remove nothing")
+    cleaning.add_argument("--dry-run", action="store_true", help="list what would be removed; remove nothing")
     cleaning.set_defaults(function=functions["clean"])
     return made
 
@@ -203,7 +203,7 @@ def _add_compare(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 def _add_strict(comparing: argparse.ArgumentParser) -> None:
     strict = (
-        "exit with 4 where a verdict is 'cannot tell' and nothing is slower: for a gate that must not pass in silence"
+        "exit with 4 if a verdict is 'cannot tell' and nothing is slower: for a CI gate that must not pass unnoticed"
     )
     comparing.add_argument("--strict", action="store_true", help=strict)
 
@@ -276,7 +276,7 @@ def _rounds(text: str) -> int:
     """Read a number of rounds."""
     if text.isdecimal() and 1 <= int(text) <= _MOST_ROUNDS:
         return int(text)
-    raise argparse.ArgumentTypeError(f"{text!r} cannot be used: give a whole number from 1 to {_MOST_ROUNDS}")
+    raise argparse.ArgumentTypeError(f"{text!r} cannot be used: write a whole number from 1 to {_MOST_ROUNDS}")
 
 
 def _finite(text: str) -> float:
@@ -287,7 +287,7 @@ def _finite(text: str) -> float:
         number = math.nan
     if math.isfinite(number):
         return number
-    raise argparse.ArgumentTypeError(f"{text!r} cannot be used: give a number, neither infinite nor NaN")
+    raise argparse.ArgumentTypeError(f"{text!r} cannot be used: write a finite number")
 
 
 def _share(text: str) -> float:
@@ -305,8 +305,8 @@ def _add_when_busy(parser: argparse._ActionsContainer) -> None:
     parser.add_argument(
         "--when-busy",
         choices=("wait", "go-on", "stop"),
-        help="where others use this machine: wait until it is quiet (30 minutes at most), go on all the same, or stop "
-        "with exit code 4 (default: ask, and stop where there is no terminal)",
+        help="if other programs use this machine: wait until it is quiet (30 minutes at most), go on anyway, or stop "
+        "with exit code 4 (default: ask; without a terminal, stop)",
     )
 
 

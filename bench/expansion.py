@@ -35,7 +35,7 @@ _SIZES: dict[str, tuple[tuple[Kind, ...], Any, str]] = {
     "confirmations": (("capacity",), Annotated[int, Meta(ge=1, le=10)], "a whole number, 1 to 10"),
 }
 _BLOCK_KEYS = ("kind", "axes", "fixed", *_SIZES, "offered_load")
-LEAST_PROBE_S = 8.0  # four blocks of two seconds: fewer say nothing of how a rate varies
+LEAST_PROBE_S = 8.0  # four blocks of two seconds: fewer do not show how a rate varies
 _SIZES_OF_A_PROBE: dict[str, Any] = {"duration_s": 14.0, "start_load": OfferedLoad(share_of_drain=0.4)}
 _DURABILITY = ("acks", "write_concern")
 
@@ -262,14 +262,14 @@ def _refuse_impossible(problems: Problems, placed: _Placed, traffic: Traffic, ap
 
 
 def _refuse_absent_nodes(problems: Problems, placed: _Placed, nodes: int | None) -> None:
-    """Refuse a write concern that no write could meet: every repeat would break down of it."""
+    """Refuse a write concern that no write could meet: every repeat would fail."""
     cell, block = placed
     if nodes is None or not cell.write_concern.isdecimal() or int(cell.write_concern) <= nodes:
         return
     path = (*block.path, "axes" if "write_concern" in block.varied else "fixed", "write_concern")
-    there = "1 node holds" if nodes == 1 else f"{nodes} nodes hold"
-    text = f"write_concern = {cell.write_concern!r} waits for {cell.write_concern} nodes, and {there} data there"
-    problems.add(path, f"{text}: 'majority', or a number up to '{nodes}'")
+    there = "only 1 node holds" if nodes == 1 else f"only {nodes} nodes hold"
+    text = f"write_concern = {cell.write_concern!r} waits for {cell.write_concern} nodes, but {there} data"
+    problems.add(path, f"{text}: write 'majority', or a number up to '{nodes}'")
 
 
 def _refuse_shares_of_nothing(problems: Problems, placed: Sequence[_Placed]) -> None:

@@ -59,8 +59,9 @@ examples
 Each needs an API to send to: `./tidemark up` starts one at http://localhost:8000, --host URL names another.
 
 exit codes
-  0 done   1 requests failed (not with --ledger: who asked for it judges by it)   2 bad usage
-  3 the test is not whole: a process was lost, or did not come, or the ledger could not be written
+  0 passed   1 something was found: requests failed (never with --ledger: the ledger has the failures)
+  2 bad usage or a missing part
+  3 the test is not whole: a process was lost or did not connect, or the ledger could not be written; or a crash
 """
 
 
@@ -207,7 +208,7 @@ def _ledger_dir(folder: str) -> str:
 
 
 def check_writable(option: str, value: str, path: Path) -> None:
-    """Refuse ``value`` of ``option`` where no file can be written at ``path``.
+    """Refuse ``value`` of ``option`` if no file can be written at ``path``.
 
     Raises:
         SettingError: a part of it is no folder, or one that this user may not write to.
@@ -217,7 +218,7 @@ def check_writable(option: str, value: str, path: Path) -> None:
         folder = folder.parent
     if path.is_dir() or not folder.is_dir() or not os.access(folder, os.W_OK):
         place = path if path.is_dir() else folder
-        raise SettingError(option, value, f"{place} takes no such file; name one in a folder that you may write to")
+        raise SettingError(option, value, f"no file can be written at {place}; choose a folder that you may write to")
 
 
 def _add(group: argparse._ArgumentGroup, *names: str, **settings: Any) -> argparse.Action:
@@ -271,7 +272,7 @@ def _converted(option: str, value: Any, kind: Any) -> Any:
 
 
 def _remedy(kind: Any) -> str:
-    """What to write instead, where ``kind`` is a number within bounds; else nothing."""
+    """What to write instead, if ``kind`` is a number with bounds; else nothing."""
     base, *extra = get_args(kind) if get_origin(kind) is Annotated else (kind,)
     word = {int: "a whole number", float: "a number"}.get(base)
     if word is None or not extra:

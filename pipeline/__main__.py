@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 INTERRUPTED = 130
 CRASHED = 3
 _MOST_FOUND = 10_000
-_OTHER_FOLDERS = "name others in PIPELINE_LOCAL_CACHE_DIR, PIPELINE_LOCAL_DATA_DIR or with --logs, and start again"
+_OTHER_FOLDERS = "choose others with PIPELINE_LOCAL_CACHE_DIR, PIPELINE_LOCAL_DATA_DIR or --logs, then start again"
 
 _EPILOG = """\
 settings
@@ -35,8 +35,8 @@ settings
   that --settings or PIPELINE_SETTINGS_FILE names; the environment wins over the file.
 
 exit codes
-  0 done   1 a finding (check: something is not as it should be; replay: something was held back)
-  2 bad usage, or a part is missing   3 a crash   130 interrupted
+  0 passed   1 something was found (check: a part is not as it should be; replay: a letter was not sent)
+  2 bad usage or a missing part   3 a crash of its own   130 interrupted
 """
 
 _EXAMPLES = {
@@ -57,7 +57,7 @@ examples
     "worker": """\
 examples
   ./tidemark worker
-  PIPELINE_WORKER_GROUP_ID=second_look ./tidemark worker        reads every event again
+  PIPELINE_WORKER_GROUP_ID=second_group ./tidemark worker       reads every event again
 """,
     "init": """\
 examples
@@ -124,7 +124,7 @@ def _with_falling_order(arguments: Sequence[str]) -> list[str]:
 def _run(options: argparse.Namespace, settings: Settings, environment: Mapping[str, str]) -> int:
     # Each command brings in what it needs: `check` starts without Sanic, a worker without rich.
     if options.command not in ("api", "worker"):
-        # What a client library has to say is told by our own messages; unhandled, it would go to stderr.
+        # Our own messages say what the client library would print on stderr.
         logging.getLogger("aiokafka").addHandler(logging.NullHandler())
     match options.command:
         case "up":
@@ -276,9 +276,9 @@ def _parser() -> argparse.ArgumentParser:
     check = command("check", "tell, part by part, what is reachable")
     check.add_argument("--no-api", action="store_true", help="leave the API out")
     find = command("find", "print stored events, one JSON document a line")
-    find.add_argument("filter", metavar="FILTER", nargs="?", default="{}", help="a filter of MongoDB's, as JSON")
-    find.add_argument("--limit", type=_found, metavar="N", default=20, help="at most so many (default: 20)")
-    order = "fields, separated by commas, a minus before one for falling values (default: -timestamp)"
+    find.add_argument("filter", metavar="FILTER", nargs="?", default="{}", help="a MongoDB filter, as JSON")
+    find.add_argument("--limit", type=_found, metavar="N", default=20, help="print at most N events (default: 20)")
+    order = "fields to sort by, separated by commas; - before a field sorts descending (default: -timestamp)"
     find.add_argument("--sort", metavar="FIELDS", default="-timestamp", help=order)
     letters = command("dead-letters", "messages that could not be stored: look at them, send them again")
     actions = letters.add_subparsers(dest="action", required=True, metavar="list|replay")
@@ -303,7 +303,7 @@ def _count(text: str) -> int:
 
 def _found(text: str) -> int:
     if not text.isdecimal() or not 1 <= int(text) <= _MOST_FOUND:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 1 to {_MOST_FOUND}")
+        raise argparse.ArgumentTypeError(f"{text!r} cannot be used: write a whole number from 1 to {_MOST_FOUND}")
     return int(text)
 
 

@@ -27,11 +27,11 @@ It writes report.html, figures/, summary.csv, summary.json and summary.md into t
 and a copy of the page as reports/latest.html.
 
 exit codes:
-  0    passed: every cell is decided, and nothing was found
-  1    failed: the run has findings (events lost or stored twice, the objective missed, a crash of a part)
-  2    bad usage, there is no such run, it is of another schema version, or its folder cannot be written
+  0    passed
+  1    something was found: events lost or stored twice, the objective missed, a crash of a part
+  2    bad usage or a missing part: no such run, another schema version, a folder that cannot be written
   3    a crash of its own
-  4    inconclusive: no findings, but too few valid repeats; the report says who was guilty, and what to do
+  4    inconclusive: no finding, but too few valid repeats; the report names the cause and what to do
   130  interrupted
 """
 
@@ -69,7 +69,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def command_line() -> argparse.ArgumentParser:
-    """Give the parser of the command line."""
+    """Return the parser of the command line."""
     parser = argparse.ArgumentParser(
         prog="./tidemark report",
         description="Write the report of a run: one HTML page, its figures, and summaries.",
@@ -78,8 +78,8 @@ def command_line() -> argparse.ArgumentParser:
     )
     parser.add_argument("run", nargs="?", metavar="RUN", help="a run's folder or name (default: the newest)")
     parser.add_argument("--runs", metavar="DIR", default="runs", help="where runs are looked for (default: runs)")
-    parser.add_argument("--latest", metavar="FILE", default=LATEST, help="a copy of the page (default: %(default)s)")
-    parser.add_argument("--print", action="store_true", help="only print what was found: write no file")
+    parser.add_argument("--latest", metavar="FILE", default=LATEST, help="copy the page to FILE (default: %(default)s)")
+    parser.add_argument("--print", action="store_true", help="print the answer and write no file")
     return parser
 
 

@@ -1,4 +1,4 @@
-"""``./tidemark selftest``: plants faults into real runs, and tells whether the harness saw and named them."""
+"""``./tidemark selftest``: plants faults in real runs and checks that the harness sees and names each of them."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ examples:
   ./tidemark selftest --case stall-kafka     one case
 
 exit codes:
-  0    each planted fault was seen and named rightly, in the result and in the report, and the clean run raises none
-  1    something was not, or a check passes with its detector switched off
-  2    bad usage, or a part is missing
+  0    passed: result and report name each planted fault correctly, and the clean run has none
+  1    something was found: a fault was not named, or a check passes with its detector switched off
+  2    bad usage or a missing part
   3    a crash of its own
   130  interrupted
 """
@@ -70,7 +70,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="./tidemark selftest",
-        description="Plant faults into real runs, and see whether the harness sees and names each of them.",
+        description="Plant faults in real runs and check that the harness sees and names each of them.",
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

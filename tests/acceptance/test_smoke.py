@@ -47,4 +47,4 @@ def test_sigterm_ends_a_run_in_order_and_leaves_it_to_be_resumed(runs) -> None:
     process.send_signal(signal.SIGTERM)
     assert process.wait(timeout=100) == 130, runs.output
     assert json.loads((runs.run_dir / "manifest.json").read_text())["status"] == "interrupted"
-    assert "go on with: ./tidemark bench resume" in runs.output
+    assert "continue with: ./tidemark bench resume" in runs.output

@@ -94,8 +94,8 @@ def test_only_one_of_the_two_servers_is_bad_usage() -> None:
 @pytest.mark.parametrize(
     ("given", "words"),
     [
-        (("--rounds", "0"), "give a whole number from 1 to 100"),
-        (("--rounds", "many"), "give a whole number from 1 to 100"),
+        (("--rounds", "0"), "write a whole number from 1 to 100"),
+        (("--rounds", "many"), "write a whole number from 1 to 100"),
         (("--json", "no/such/folder/file.json"), "cannot be written: name a file in a folder that is there"),
         (("--matrix", "quikc"), "did you mean 'quick'?"),
     ],
@@ -119,13 +119,13 @@ def test_ceilings_refuses_what_it_cannot_use_before_it_measures(given: tuple[str
 def test_no_option_takes_a_number_that_is_infinite_or_none(given: tuple[str, ...]) -> None:
     done = bench(*given)
     assert done.returncode == 2
-    assert "give a number, neither infinite nor NaN" in done.stderr
+    assert "write a finite number" in done.stderr
 
 
 def test_there_is_nothing_to_clean_on_servers_that_end_with_the_run() -> None:
     done = bench("clean", "--dry-run")
     assert done.returncode == 2
-    assert f"name yours with {KAFKA} and {MONGO}" in done.stderr
+    assert f"set {KAFKA} and {MONGO} to yours" in done.stderr
 
 
 def test_plan_refuses_a_write_concern_that_one_node_cannot_meet(tmp_path: Path) -> None:
@@ -133,7 +133,7 @@ def test_plan_refuses_a_write_concern_that_one_node_cannot_meet(tmp_path: Path) 
     path.write_text('name = "mine"\n[[cells]]\nkind = "drain"\nfixed = { write_concern = "99" }\n')
     done = bench("plan", str(path))
     assert done.returncode == 2
-    assert "mine.toml:4: write_concern = '99' waits for 99 nodes, and 1 node holds data there" in done.stderr
+    assert "mine.toml:4: write_concern = '99' waits for 99 nodes, but only 1 node holds data" in done.stderr
 
 
 def test_both_servers_from_a_settings_file_are_the_user_s_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -176,7 +176,7 @@ def test_an_interrupted_run_says_how_to_go_on(capsys: pytest.CaptureFixture[str]
 
     with pytest.raises(KeyboardInterrupt):
         interrupted()
-    assert capsys.readouterr().out.endswith("go on with: ./tidemark bench resume runs/one\n")
+    assert capsys.readouterr().out.endswith("continue with: ./tidemark bench resume runs/one\n")
 
 
 @pytest.mark.parametrize("options", [(), ("--report",)])
@@ -211,7 +211,7 @@ def test_a_run_that_was_stopped_has_the_findings_of_what_was_measured(
     run_dir = write(tmp_path, replace(plan_, lost={("drain-c1", 1): lost} if lost else {}))
     chosen = command._parser().parse_args(["run", "smoke"])
     assert command._finish(chosen, Outcome(run_dir, BusyError("this machine is busy"))) == code
-    assert capsys.readouterr().out.endswith(f"go on with: ./tidemark bench resume {run_dir}\n")
+    assert capsys.readouterr().out.endswith(f"continue with: ./tidemark bench resume {run_dir}\n")
 
 
 def test_a_report_that_cannot_be_written_is_told_by_the_exit_code(tmp_path: Path) -> None:
