@@ -77,7 +77,7 @@ def judge(
     findings = [
         *_finding(audit.lost, "accepted and then lost", "; ".join((_examples(offered, lost), *leftovers.gaps))),
         *_finding(audit.stored_twice, "stored twice", _examples(offered, further > 0)),
-        # What a ledger that is not whole does not have looks foreign, and is not.
+        # With an incomplete ledger, an event that is missing from it looks foreign and is not.
         *_finding(
             audit.foreign * offered.complete, "foreign: documents that no event of the run explains", unexplained
         ),
@@ -94,7 +94,7 @@ def _unsound(
     """Check the accounting itself; what the system did is not judged here."""
     reasons = []
     if not offered.complete:
-        unknown = f": {audit.foreign:,} documents are of no event in it" if audit.foreign else ""
+        unknown = f": {audit.foreign:,} documents belong to no event in it" if audit.foreign else ""
         reasons.append(f"accounting: a generator process did not close its ledger{unknown}")
     if not audit.offered_adds_up:
         reasons.append(f"accounting: the schedule intends {audit.offered} events, the ledger tells of {offered.events}")

@@ -1,7 +1,7 @@
-"""Loads taken from another run, so that two runs ask the same: ``./tidemark bench --baseline RUN``.
+"""Loads from an earlier run, so that two runs can be compared: ``./tidemark bench --baseline RUN``.
 
-What a matrix leaves to the run to find out is taken from the results of the same cells: the offered load of a steady
-cell, where a search begins, how many events a drain preloads. A load that the matrix has in events/s stays.
+Loads that a matrix leaves open come from the results of the same cells in that run: the offered load of a steady cell,
+the first load of a search, the number of events that a drain preloads. A load that the matrix sets in events/s stays.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _Content = TypeVar("_Content", bound=Struct)
 
 
 def find(run: str, runs: Path) -> Path:
-    """Give a run's folder: ``run`` as a path, or as a name under ``runs``.
+    """Return a run's folder: ``run`` as a path, or as a name under ``runs``.
 
     Raises:
         UsageError: there is no such run.
@@ -32,7 +32,7 @@ def find(run: str, runs: Path) -> Path:
     for folder in (Path(run), runs / run):
         if (folder / "manifest.json").is_file():
             return folder
-    raise UsageError(f"--baseline {run}: there is no {Path(run) / 'manifest.json'}, nor one under {runs}/: name a run")
+    raise UsageError(f"--baseline {run}: there is no {Path(run) / 'manifest.json'}, nor one in {runs}/: name a run")
 
 
 def read(folder: Path, wanted: Matrix) -> Baseline:
@@ -50,21 +50,21 @@ def read(folder: Path, wanted: Matrix) -> Baseline:
     if missing:
         more = f" and {len(missing) - _NAMED} more" if len(missing) > _NAMED else ""
         raise UsageError(
-            f"--baseline {folder}: it has no valid repeat of {', '.join(missing[:_NAMED])}{more}, so no load for "
-            f"{'it' if len(missing) == 1 else 'them'}: name a run of the matrix {wanted.name!r}, or drop --baseline"
+            f"--baseline {folder}: it has no valid repeat of {', '.join(missing[:_NAMED])}{more}, so it has no load "
+            f"for {'it' if len(missing) == 1 else 'them'}: name a run of the matrix {wanted.name!r}, or drop --baseline"
         )
     return Baseline(manifest.run_id, {name: load for name, load in found.items() if load is not None})
 
 
 def applied(wanted: Matrix, given: Baseline | None) -> Matrix:
-    """Give ``wanted`` with the loads of the baseline; ``given`` None: as it is."""
+    """Return ``wanted`` with the loads of the baseline; unchanged if ``given`` is None."""
     if given is None:
         return wanted
     return structs.replace(wanted, cells=tuple(_with(cell, given.loads.get(cell.id)) for cell in wanted.cells))
 
 
 def _is_open(cell: CellSpec) -> bool:
-    """Say whether the run itself finds a cell's load: of a drain, how many events it takes to last."""
+    """Whether the run itself has to find the cell's load (of a drain: the number of events)."""
     return cell.kind == "drain" or any(isinstance(load, OfferedLoad) for load in (cell.offered_load, cell.start_load))
 
 
@@ -77,7 +77,7 @@ def _with(cell: CellSpec, load: float | None) -> CellSpec:
 
 
 def _load_of(folder: Path, cell: CellSpec) -> float | None:
-    """Give the load of a cell in the run, in events/s (of a drain: its events); None where nothing valid has one."""
+    """Return the load of a cell in the run, in events/s (of a drain: its events); None without a valid repeat."""
     results = _results(folder, cell)
     if cell.kind == "drain":
         return max((float(each.audit.offered) for each in results), default=None)
@@ -90,7 +90,7 @@ def _load_of(folder: Path, cell: CellSpec) -> float | None:
 
 
 def _results(folder: Path, cell: CellSpec) -> Sequence[Result]:
-    """Give the valid repeats of a cell; one of the same name and another kind is not that cell."""
+    """Return the valid repeats of a cell; a cell of the same name but another kind does not count."""
     files = sorted((folder / "cells" / cell.id).glob("*/result.json"))
     results = [_decode(file, Result) for file in files if not file.parent.name.endswith(".partial")]
     return [each for each in results if each.valid and each.kind == cell.kind]

@@ -113,7 +113,7 @@ class Bundle:
         return self._repeat(cell, round_number, attempt).with_name(repeat_name(round_number, attempt) + _PARTIAL)
 
     def drop_repeat(self, partial: Path) -> None:
-        """Remove a folder that :meth:`start_repeat` gave: what was begun in it will not be run."""
+        """Remove a folder of :meth:`start_repeat` whose repeat will not be run."""
         if partial.parent.parent.parent == self.path and partial.name.endswith(_PARTIAL):
             shutil.rmtree(partial, ignore_errors=True)
 
@@ -198,10 +198,10 @@ def _place(path: Path) -> tuple[str, int, int]:
 
 
 def encoded(content: Struct) -> bytes:
-    """Give ``content`` as JSON, which has no word for infinity and for what is not a number.
+    """Return ``content`` as JSON.
 
     Raises:
-        ValueError: it holds such a number.
+        ValueError: it holds an infinite number or NaN, which JSON does not have.
     """
     text = json.dumps(msgspec.to_builtins(content), indent=1, ensure_ascii=False, allow_nan=False)
     return text.encode() + b"\n"

@@ -1,4 +1,4 @@
-"""A machine that others use: who they are, and whether to wait, to go on or to stop."""
+"""A busy machine: which programs use it, and whether to wait, go on or stop."""
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ Note = Callable[[Disturbance, str], None]
 
 
 def at_terminal() -> bool:
-    """Whether there is somebody who can be asked; a stream that was closed before the start is None."""
+    """Whether somebody can be asked; a stream that was closed before the start is None."""
     return all(stream is not None and stream.isatty() for stream in (sys.stdin, sys.stdout))
 
 
 async def look(length_s: float = LOOK_S) -> Disturbance:
-    """See what other programs and the host use of this machine's CPU now."""
+    """Measure how much CPU other programs and the host use now."""
     sampler = Sampler(dict)
     await asyncio.to_thread(sampler.look)
     await asyncio.sleep(length_s)
@@ -50,11 +50,11 @@ async def look(length_s: float = LOOK_S) -> Disturbance:
 
 @dataclass
 class Busy:
-    """What is done about a busy machine. ``allowed``: the share of its CPU that others may use.
+    """What to do on a busy machine. ``allowed``: the share of its CPU that others may use.
 
-    To ``ask`` where nobody can be asked is to stop.
+    ``ask`` without a terminal means ``stop``.
 
-    ``note`` gets what was found and what was done about it: ``waited``, ``went on`` or ``stopped``.
+    ``note`` is called with what was found and what was done: ``waited``, ``went on`` or ``stopped``.
     """
 
     when: WhenBusy
@@ -67,7 +67,7 @@ class Busy:
     _void_in_a_row: int = field(default=0, init=False)
 
     async def before_all(self) -> None:
-        """Look at the machine before anything is measured; what is over after a second look does not count.
+        """Look at the machine before anything is measured; it is busy only if a second look shows the same.
 
         Raises:
             BusyError: it is busy, and the run ends here.
@@ -79,9 +79,9 @@ class Busy:
             await self._decide(found, "this machine is busy")
 
     async def after(self, result: Result) -> bool:
-        """Take a repeat in. After two attempts in a row that are void for what others did, something is done about it.
+        """Note a repeat; act after two attempts in a row that other programs made void.
 
-        Gives whether something was: then time has passed, maybe much.
+        Returns whether it acted; then much time may have passed.
 
         Raises:
             BusyError: the run ends here.
@@ -90,7 +90,8 @@ class Busy:
         if self._void_in_a_row < VOID_IN_A_ROW or result.disturbance is None:
             return False
         self._void_in_a_row = 0
-        await self._decide(result.disturbance, f"{VOID_IN_A_ROW} attempts in a row are void, this machine is busy")
+        text = f"{VOID_IN_A_ROW} attempts in a row are void because this machine is busy"
+        await self._decide(result.disturbance, text)
         return True
 
     def _is_busy(self, found: Disturbance) -> bool:
@@ -98,15 +99,15 @@ class Busy:
 
     async def _decide(self, found: Disturbance, what: str) -> None:
         share = found.other_programs + found.stolen
-        text = f"{what}: others use {share:.0%} of its CPU, at most {self.allowed:.0%} may be: {culprits(found)}"
+        text = f"{what}: others use {share:.0%} of its CPU, {self.allowed:.0%} are allowed: {culprits(found)}"
         then = self.when
         if then == "ask":
             then = await self._ask(text) if at_terminal() else "stop"
         elif then != "stop":
             self.say(text)
         if then == "go-on":
-            self.when = then  # for the whole run: who was asked once is not asked again
-            self.say("going on all the same (--when-busy go-on): repeats that are disturbed are void")
+            self.when = then  # for the whole run: ask only once
+            self.say("going on anyway (--when-busy go-on): disturbed repeats are void")
             self.note(found, "went on")
         elif then == "wait":
             await self._wait(found, text)
@@ -135,7 +136,7 @@ class Busy:
         """Wait until the machine is quiet.
 
         Raises:
-            BusyError: it still is not after the longest that is waited.
+            BusyError: it is still busy after ``most_wait_s``.
         """
         began = said = time.monotonic()
         self.say(f"waiting until it is quiet, for at most {self.most_wait_s / 60:g} minutes")
@@ -144,7 +145,7 @@ class Busy:
             now = await look(self.look_s)
             waited_s = time.monotonic() - began
             if not self._is_busy(now):
-                self.say(f"it is quiet after {waited_s:.0f} s: going on")
+                self.say(f"the machine is quiet after {waited_s:.0f} s: going on")
                 self.note(found, "waited")
                 return
             if time.monotonic() - said >= _SAY_EVERY_S:

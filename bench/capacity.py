@@ -22,7 +22,7 @@ from bench.search import Answer, ProbeOutcome, SearchSettings
 _GENERATOR, _LATE, _MACHINE, _UNDRAINED = "generator: ", "generator: schedule delay", "machine: ", "drain: "
 _FAR_BEYOND = 2.0  # times what is allowed
 _ONE_CORE_ROLES = ("api", "worker", "generator")
-_WORTH_A_HINT = 0.2  # of the CPU: what idles says nothing of its limit
+_WORTH_A_HINT = 0.2  # of the CPU: an idle system says nothing about its limit
 
 
 class NextProbe(Struct, frozen=True):
@@ -63,15 +63,15 @@ def next_step(asked: Asked, results: Iterable[Result]) -> NextProbe | Answer:
 
 
 def cut_short(asked: Asked, results: Iterable[Result], why: str) -> Answer:
-    """Give the answer that the probes so far allow, where there is no time for more."""
+    """Return the answer that the probes so far allow, if there is no time for more."""
     told = _outcomes(asked, _by_number(results))
     return search.answer(_settings(asked, len(told)), told, why) if told else _nothing(why)
 
 
 def seeming_limit(asked: Asked, results: Iterable[Result]) -> float | None:
-    """Give where the limit seems to lie (events/s), by the probe closest to it; None where no probe says it.
+    """Return where the limit seems to be (events/s), by the probe closest to it; None if no probe shows it.
 
-    That is what the lowest load stored that was not sustained, or the highest one that was.
+    That is the throughput of the lowest load that was not sustained or, without one, the highest sustained load.
     """
     told = _outcomes(asked, _by_number(results))
     missed = [each for each in told if each.verdict == "not sustained" and each.hint_events_per_s]
@@ -95,7 +95,7 @@ def _nothing(why: str) -> Answer:
 
 
 def _outcomes(asked: Asked, probes: Mapping[int, Sequence[Result]]) -> list[ProbeOutcome]:
-    """Give what the probes say, without those that say nothing of their load."""
+    """Return the outcomes of the probes, without those that say nothing about their load."""
     found = (_outcome(attempts, asked.cores) for attempts in probes.values())
     return [outcome for outcome in found if outcome is not None]
 
@@ -117,12 +117,12 @@ def conclude(cell: CellSpec, objective: Objective, answer: Answer, results: Iter
 
 
 def took_s(result: Result) -> float:
-    """Give how long an attempt at a probe took, in seconds, without what ran beside the one before it."""
+    """Return how long an attempt at a probe took, in seconds, without what ran during the attempt before."""
     return sum(took for phase, took in result.duration_s.items() if phase != "overhead")
 
 
 def probe_s(cell: CellSpec, results: Iterable[Result]) -> float:
-    """Give what one more probe is expected to take, in seconds."""
+    """Return what one more probe is expected to take, in seconds."""
     taken = [took_s(each) for each in results if each.duration_s]
     return fmean(taken) if taken else cell.warmup_s + cell.duration_s
 
@@ -177,11 +177,11 @@ def _outcome(attempts: Sequence[Result], cores: int) -> ProbeOutcome | None:
 
 
 def _hint(result: Result, cores: int) -> float | None:
-    """Give where a valid probe lets the limit be expected, in events/s.
+    """Return the limit that a valid probe suggests, in events/s.
 
-    Where it was too much: what was stored. Else the load at which the machine's CPU, or the core of a process that can
-    use but one, would be used up if an event goes on costing what it cost here. It costs less at a higher load, so
-    that is a low guess.
+    If the load was too high, that is the rate stored. Otherwise it is the load that would use up the machine's CPU, or
+    the core of a process that can use only one, if the cost of an event stays the same. An event costs less at a higher
+    load, so the suggestion is low.
     """
     if result.probe is not None and result.probe.verdict != "sustained":
         return _stored(result)

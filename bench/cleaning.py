@@ -1,4 +1,4 @@
-"""``bench clean``: what runs that are no more have left on the user's own servers."""
+"""``bench clean``: remove what killed runs left on the user's servers."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ _MOST_SHOWN = 20
 
 
 def clean(settings: Settings, say: Callable[[str], None], *, dry_run: bool) -> None:
-    """Remove the topics, consumer groups and collections of every run that has a mark and lives no more.
+    """Remove the topics, consumer groups and collections of every marked run that has ended.
 
-    What has no mark is not touched, however it is called.
+    Nothing without a mark is touched, whatever its name is.
 
     Raises:
         MissingPartError, ProvisionError: a server does not answer, or refused.
@@ -28,7 +28,7 @@ def clean(settings: Settings, say: Callable[[str], None], *, dry_run: bool) -> N
         asyncio.run(_clean(settings, say, dry_run=dry_run))
     except (PyMongoError, KafkaError, TimeoutError) as error:
         where = f"Kafka at {settings.kafka.bootstrap_servers} and MongoDB at {settings.mongo.shown_uri}"
-        raise MissingPartError(f"{where} could not be cleaned: {error}; start it again when they answer") from error
+        raise MissingPartError(f"{where} could not be cleaned: {error}; try again when both answer") from error
 
 
 async def _clean(settings: Settings, say: Callable[[str], None], *, dry_run: bool) -> None:
@@ -41,10 +41,10 @@ async def _clean(settings: Settings, say: Callable[[str], None], *, dry_run: boo
         say("there is nothing to clean")
         return
     for token in ended:
-        say(f"{runs[token].run} ({runs[token].where}) has ended, and left:")
+        say(f"{runs[token].run} ({runs[token].where}) has ended and left:")
         _say_names(_of(found, {token}.__contains__), say)
     if dry_run:
-        say("nothing was removed: leave --dry-run out to remove it")
+        say("nothing was removed: run it without --dry-run to remove this")
         return
     await marks.delete(settings, to_remove)
     await asyncio.to_thread(marks.forget, settings.mongo, ended)
@@ -54,10 +54,10 @@ async def _clean(settings: Settings, say: Callable[[str], None], *, dry_run: boo
 def _say_what_stays(found: Left, runs: dict[str, Living], say: Callable[[str], None]) -> None:
     for each in runs.values():
         if each.lives:
-            say(f"{each.run} ({each.where}) still runs: nothing of it is touched")
+            say(f"{each.run} ({each.where}) still runs: its data is not touched")
     unmarked = _of(found, lambda token: token not in runs)
     if unmarked:
-        say("these are called as ours are, but no run has left its mark for them: they are not touched")
+        say("these have names like ours, but no run has a mark for them: they are not touched")
         _say_names(unmarked, say)
 
 

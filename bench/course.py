@@ -71,14 +71,14 @@ class Course:
         return max(0.0, (time.monotonic_ns() - self.epoch_ns) / 1e9)
 
     async def look(self, group: GroupWatch, load: LoadSpec | None = None) -> None:
-        """Note how far the group is, and show it: of a ``load`` as many events as were due by now, of a drain all."""
+        """Note the group's position and show it; of a ``load``, the events due by now count, of a drain all."""
         position = await group.position()
         self._at_ns.append(time.monotonic_ns())
         self._backlog.append(position.backlog)
         accepted = position.written
         self._seen.append(Seen(self.elapsed_s, position.written, position.committed))
         due = round(load.offered_load_events_per_s * min(self.elapsed_s, load.duration_s)) if load else accepted
-        # Arrivals are uneven and the witness sends as well: what was accepted was offered, by the mean rate or not.
+        # Arrivals are uneven and the witness sends too: accepted events were offered, even beyond the mean rate.
         self.display.live(max(due, accepted), accepted, position.committed, position.backlog)
 
     async def follow_load(

@@ -7,7 +7,7 @@ TidemarkError
 ├── StopError           the run ends here and can be resumed
 │   ├── BusyError           others use the machine (exit 4)
 │   ├── DeadServerError     a server that the run started has ended (exit 2)
-│   └── StorageError        the run's folder takes no more (exit 2)
+│   └── StorageError        the run's folder cannot be written (exit 2)
 └── RepeatError         one repeat could not be carried through: recorded as failed, the rest goes on
 """
 
@@ -47,13 +47,13 @@ class RepeatError(TidemarkError):
 
 
 class StopError(TidemarkError):
-    """The run ends before its time; what is finished is kept, and it can be resumed."""
+    """The run ends early; finished repeats are kept, and it can be resumed."""
 
     exit_code = 2
 
 
 class BusyError(StopError):
-    """Others use the machine: nothing can be said of the system. The message names them."""
+    """Other programs use the machine, so nothing can be measured. The message names them."""
 
     exit_code = 4
 
@@ -63,4 +63,4 @@ class DeadServerError(StopError):
 
 
 class StorageError(StopError):
-    """The run's folder cannot be written; the message says why, and how to go on."""
+    """The run's folder cannot be written; the message says why and how to fix it."""

@@ -26,7 +26,7 @@ _TIMESTAMP_FROM_END = 1 + _NUMBER_BYTES  # the document's last element, then its
 _LOW_BITS = 0b10 << 62
 _TEMPLATES_KEPT = 4
 _KEPT_UP_TO_BYTES = 1 << 25
-_SHARED_FROM_BYTES = 512  # filling that is so long is kept once for all, and not in each template
+_SHARED_FROM_BYTES = 512  # longer filling is kept once, not in each template
 _LONGEST_FILLING = b"x" * 65_536
 
 
@@ -93,7 +93,7 @@ class Expected:
 class _Templates:
     """The document of each event in the table, as BSON, with _id, identity and timestamp to be filled in.
 
-    It is kept in two halves where there is much filling between them, which is the same byte over and over.
+    With much filling (the same byte repeated), only the two halves around it are kept.
     """
 
     def __init__(self, table: Table) -> None:
@@ -136,8 +136,8 @@ def _kept_templates(traffic: Traffic, seed: int) -> _Templates:
 def _template(step: Step, filling_bytes: int) -> tuple[bytes, bytes, int]:
     """Give the BSON of :func:`expected_document` for an event of ``step``, and where in it the identity stands.
 
-    Its filling is left out: it comes between the two halves. Written out, because to encode each as a dict would take
-    as long as to read a repeat's documents.
+    The filling between the two halves is left out. It is written by hand, because encoding each event as a dict would
+    take as long as reading a repeat's documents.
     """
     head = b"\x07_id\x00" + bytes(12) + _string(b"event_type", step.event_type) + _string(b"user_id", step.user_id)
     filling = b""

@@ -63,7 +63,7 @@ def sides_of(
 ) -> tuple[Side, Side]:
     """Read both sides.
 
-    ``base``: the settings without any variant, whose servers both sides use. ``nodes``: as in :func:`matrix.load`.
+    ``base``: the settings without a variant; both sides use its servers. ``nodes``: as in :func:`matrix.load`.
 
     Raises:
         UsageError, MatrixError, SettingError, MissingPartError: a side cannot be run; the message says why.

@@ -70,8 +70,8 @@ def find(folder: Path, wanted: str, kind: type[_Kept]) -> tuple[_Kept, float] | 
 
 
 def keep(folder: Path, found: msgspec.Struct, wanted: str) -> None:
-    """Leave ``found`` in ``folder`` under the fingerprint ``wanted``, for later runs; where it takes no more, not."""
-    with contextlib.suppress(OSError):  # the run itself has it, and later ones measure it anew
+    """Keep ``found`` in ``folder`` under the fingerprint ``wanted`` for later runs, if the folder can be written."""
+    with contextlib.suppress(OSError):  # this run has it anyway; later runs measure it again
         folder.mkdir(parents=True, exist_ok=True)
         bundle.write_json(folder / f"{wanted}.json", found)
 

@@ -56,13 +56,13 @@ class GroupPosition:
 
 
 class GroupWatch:
-    """Watches how far a consumer group is; an async context manager, with one connection kept open.
+    """Watches the position of a consumer group; an async context manager that keeps one connection open.
 
-    A broker that goes away meanwhile is waited for, as the system itself waits for it.
+    If a broker goes away, it waits for it, as the system itself does.
     """
 
     def __init__(self, kafka: Kafka, group_id: str, *, patience_s: float = PATIENCE_S) -> None:
-        """``patience_s``: how long one question is asked again before it is given up."""
+        """``patience_s``: how long it repeats one request before it gives up."""
         self._kafka = kafka
         self._group_id = group_id
         self._patience_s = patience_s
@@ -92,7 +92,7 @@ class GroupWatch:
         """Sum the end offsets and the committed offsets over all event topics.
 
         Raises:
-            KafkaError, TimeoutError, OSError: Kafka did not answer for as long as it is waited for.
+            KafkaError, TimeoutError, OSError: Kafka did not answer within ``patience_s``.
         """
         partitions = self._event_partitions()
         committed = await self.committed()  # first: what is committed meanwhile was written before
@@ -124,7 +124,7 @@ class GroupWatch:
         return await skipped.missed(self._admin, self._kafka, self._group_id, counts)
 
     def _event_partitions(self) -> list[TopicPartition]:
-        """Name the partitions as they were made: a broker that is away tells of fewer."""
+        """Return the partitions as they were created: the client knows fewer while a broker is away."""
         numbers = range(self._kafka.partitions)
         return [TopicPartition(topic, number) for topic in event_topics(self._kafka) for number in numbers]
 
@@ -155,7 +155,7 @@ class GroupWatch:
             elif time.monotonic() > deadline:
                 unread = ", ".join(f"{each.topic}-{each.partition}" for each in sorted(open_ones))
                 raise RepeatError(
-                    f"Kafka gave no records of {unread} for {self._patience_s:g} s: what is left is not known"
+                    f"Kafka returned no records of {unread} for {self._patience_s:g} s: what is left is not known"
                 )
         return np.array(found, dtype=np.uint64)
 

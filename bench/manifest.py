@@ -32,7 +32,7 @@ class Variant(Struct, frozen=True):
 
 
 class Spell(Struct, frozen=True):
-    """A time at which others used the machine: when it was seen, who they were, and what was done about it.
+    """A time at which other programs used the machine: when, which ones, and what the bench did.
 
     ``then``: ``waited`` until it was quiet, ``went on`` all the same, or ``stopped``.
     """
@@ -43,7 +43,7 @@ class Spell(Struct, frozen=True):
 
 
 class Baseline(Struct, frozen=True):
-    """The run whose loads a run takes over, and those loads by cell: events/s; of a drain, the events preloaded."""
+    """The run whose loads this run offers, and those loads by cell: events/s; for a drain, the events preloaded."""
 
     run_id: str
     loads: dict[str, float]
@@ -52,7 +52,7 @@ class Baseline(Struct, frozen=True):
 class Manifest(Struct, frozen=True, kw_only=True):
     """The content of ``manifest.json``.
 
-    ``stopped``: why the run ended before its time, in words. ``busy``: when others used the machine. ``tokens``: in the
+    ``stopped``: why the run ended early, in words. ``busy``: when others used the machine. ``tokens``: those in the
     names on the servers, one for each session.
     """
 

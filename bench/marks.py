@@ -1,7 +1,7 @@
-"""Names on the servers that nobody else has, and a mark that says whose they are: so that ``bench clean`` finds them.
+"""Unique names on the servers, and a mark for each run, so that ``bench clean`` can find what a killed run left.
 
-Everything that a run makes on the servers is called ``tidemark-<token>-...``, with a token that no other run has. The
-mark is a document in MongoDB, made before all else and removed after it: what was killed leaves it behind.
+Everything that a run creates on the servers is named ``tidemark-<token>-...``, with a token that no other run has. The
+mark is a document in MongoDB. A run writes it first and removes it last; a killed run leaves it behind.
 """
 
 from __future__ import annotations
@@ -50,17 +50,17 @@ class Mark:
 
     @property
     def prefix(self) -> str:
-        """What every name begins with."""
+        """The beginning of every name."""
         return f"tidemark-{self.token}-"
 
     def renew(self, length_s: float) -> None:
-        """Say that the run lives: for the next ``length_s`` at least, and an hour more."""
+        """Record that the run is alive for the next ``length_s`` seconds and an hour more."""
         until = datetime.now(UTC) + timedelta(seconds=LEASE_S + length_s)
         with _marks(self.settings.mongo) as marks:
             marks.update_one({"_id": self.token}, {"$set": {"lives_until": until}})
 
     async def renewed(self, length_s: float) -> None:
-        """As :meth:`renew`, where MongoDB may be away for a while.
+        """Like :meth:`renew`, but MongoDB may be away for a while.
 
         Raises:
             MissingPartError: it is away for longer, or may not be written.
@@ -68,13 +68,13 @@ class Mark:
         await _written(self.settings.mongo, lambda: self.renew(length_s), PATIENCE_S)
 
     def make(self, what: str) -> None:
-        """Leave the mark; ``what``: the run, in words."""
+        """Write the mark; ``what``: the run, in words."""
         with _marks(self.settings.mongo) as marks:
             marks.insert_one({"_id": self.token, "run": what, **_this_process()})
         self.renew(0.0)
 
     async def remove(self) -> None:
-        """Remove what is left under its names, then the mark."""
+        """Remove everything under its names, then the mark."""
         found = await leftovers(self.settings, [self.token])
         await delete(self.settings, found)
         with _marks(self.settings.mongo) as marks:
@@ -100,7 +100,7 @@ class Left:
 
 
 async def leftovers(settings: Settings, tokens: Sequence[str] | None = None) -> Left:
-    """Find what is called as ours is, of ``tokens`` alone where they are given.
+    """Find everything with a name like ours; with ``tokens``, only theirs.
 
     Raises:
         MissingPartError, ProvisionError, PyMongoError: a server does not answer, or refused.
@@ -119,7 +119,7 @@ async def leftovers(settings: Settings, tokens: Sequence[str] | None = None) -> 
 
 
 def token_of(name: str) -> str:
-    """Return the token in a name; empty where it is none of ours."""
+    """Return the token in a name; empty if the name is not ours."""
     match = _PREFIX.match(name)
     return match[1] if match else ""
 
@@ -165,7 +165,7 @@ async def _delete_group(client: AIOKafkaAdminClient, group_id: str) -> None:
 
 @dataclass(frozen=True)
 class Living:
-    """A mark as found: what it says of its run, and whether that lives."""
+    """A mark on a server: its run, and whether that is alive."""
 
     token: str
     run: str
@@ -245,9 +245,9 @@ def _drop(mongo: Mongo, names: Sequence[str]) -> None:
 
 @contextlib.asynccontextmanager
 async def marked(settings: Settings, what: str, on_left: Callable[[str], None]) -> AsyncIterator[Mark]:
-    """Have a mark on the servers for the block, and names that nobody else has.
+    """Keep a mark on the servers for the block, and use names that nobody else has.
 
-    ``on_left`` gets a line where something may be left there.
+    ``on_left`` is called with a message if something may be left there.
 
     Raises:
         MissingPartError: MongoDB does not answer, or may not be written.
@@ -259,12 +259,12 @@ async def marked(settings: Settings, what: str, on_left: Callable[[str], None]) 
     finally:
         try:
             await mark.remove()
-        except Exception as error:  # noqa: BLE001 - what ended the block is the news, and not this
+        except Exception as error:  # noqa: BLE001 - it must not hide what ended the block
             on_left(f"something may be left on the servers ({error}): remove it with ./tidemark bench clean")
 
 
 async def _written(mongo: Mongo, write: Callable[[], None], patience_s: float) -> None:
-    """Write to MongoDB, and try again for ``patience_s`` while it is away.
+    """Write to MongoDB; retry for ``patience_s`` while it does not answer.
 
     Raises:
         MissingPartError: it does not answer, or may not be written.
@@ -273,5 +273,5 @@ async def _written(mongo: Mongo, write: Callable[[], None], patience_s: float) -
         await answered(lambda: asyncio.to_thread(write), patience_s=patience_s)
     except (PyMongoError, ValueError, OSError) as error:  # OSError: a certificate's file
         remedy = "start it, or let this user write to the database " + DATABASE
-        said = reason(error, mongo.uri).partition(" (configured")[0]  # and then all that the client is set to
+        said = reason(error, mongo.uri).partition(" (configured")[0]  # all options of the client follow
         raise MissingPartError(f"MongoDB at {mongo.shown_uri} cannot be used ({said}): {remedy}") from None

@@ -39,8 +39,8 @@ class Bounds(Struct, frozen=True, forbid_unknown_fields=True):
     ``witness_tolerance_ms``: how far the witness's sighting of an event may lie from what the deliveries log says,
     beyond the time between two polls.
     ``compare_share``: the share of events whose documents the audit compares field by field.
-    ``drain_window_s``: how long a drain's window lasts at least; an attempt that was shorter is void, and the next one
-    gets a larger backlog.
+    ``drain_window_s``: the shortest window of a drain; a shorter attempt is void, and the next one gets a larger
+    backlog.
     """
 
     schedule_delay_p99_ms: Annotated[float, Meta(gt=0)] = 10.0
@@ -58,7 +58,7 @@ class Bounds(Struct, frozen=True, forbid_unknown_fields=True):
 class Matrix(Struct, frozen=True):
     """A matrix that can be run. ``text``: the file as given; ``cells``: in the order of the file.
 
-    ``search_s``: what all searches for capacity may take together; None: as long as they need.
+    ``search_s``: how long all searches for capacity may take together; None: as long as they need.
     """
 
     name: str

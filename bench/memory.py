@@ -1,4 +1,4 @@
-"""Memory that the C library keeps for later: without this, what each thread used would stay with the process."""
+"""Return free memory to the system: without this, the C library keeps what each thread used."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import sys
 
 
 def release() -> None:
-    """Hand back to the system what is free in this process, where the C library can do that."""
+    """Return this process's free memory to the system, if the C library can do that."""
     if sys.platform == "linux":
         with contextlib.suppress(OSError, AttributeError):  # musl has none
             ctypes.CDLL(None).malloc_trim(0)

@@ -1,4 +1,4 @@
-"""One bench at a time on a machine: two would measure each other."""
+"""One bench at a time on a machine: two would disturb each other."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def lock_path() -> Path:
 
 @contextlib.contextmanager
 def alone(what: str, busy: Busy) -> Iterator[None]:
-    """Have this machine for the block: no other bench on it and, if asked for, nobody else either when it begins.
+    """Run the block as the only bench on this machine and, unless ``busy`` allows it, only if no one else uses it now.
 
     Raises:
         BusyError: another bench runs, or others use the machine.
@@ -40,9 +40,9 @@ def alone(what: str, busy: Busy) -> Iterator[None]:
 def only_one(
     what: str, when: WhenBusy, say: Callable[[str], None], *, most_wait_s: float = MOST_WAIT_S
 ) -> Iterator[None]:
-    """Hold this machine's lock for the block; it is free again however this process ends. ``what``: the run's folder.
+    """Hold this machine's lock for the block; the lock ends with this process. ``what``: the run's folder.
 
-    While another bench has it: wait and say so, unless asked to ``stop`` at once or to ``go-on`` beside it.
+    If another bench holds it, wait and say so; ``stop`` ends at once, ``go-on`` runs beside it.
 
     Raises:
         BusyError: the other one still runs.
@@ -58,7 +58,7 @@ def only_one(
 
 
 def _taken(descriptor: int, when: WhenBusy, say: Callable[[str], None], most_wait_s: float) -> bool:
-    """Take the lock; False where another bench has it and this one goes on beside it."""
+    """Take the lock; False if another bench holds it and this one goes on beside it."""
     began = said = time.monotonic()
     text = ""
     while True:
@@ -72,17 +72,17 @@ def _taken(descriptor: int, when: WhenBusy, say: Callable[[str], None], most_wai
             return True
         now = time.monotonic()
         if not text or now - said >= _SAY_EVERY_S:
-            holder = os.pread(descriptor, _MOST_BYTES, 0).decode(errors="replace") or "which has just begun"
+            holder = os.pread(descriptor, _MOST_BYTES, 0).decode(errors="replace") or "just started"
             again = bool(text)
-            text = f"another bench works on this machine ({holder})"
+            text = f"another bench runs on this machine ({holder})"
             said = now
             if when == "go-on":
-                say(f"{text}: going on beside it (--when-busy go-on), and each disturbs the other")
+                say(f"{text}: going on beside it (--when-busy go-on); each disturbs the other")
                 return False
             if when == "stop":
                 raise BusyError(f"{text}: start this one when it has ended")
-            waited = f" since {(now - began) / 60:.0f} min" if again else f", for at most {most_wait_s / 60:g} minutes"
-            say(f"{text}: waiting for it{waited}")
+            waited = f"{(now - began) / 60:.0f} min so far" if again else f"for at most {most_wait_s / 60:g} minutes"
+            say(f"{text}: waiting for it, {waited}")
         if now - began > most_wait_s:
             raise BusyError(f"{text}, and did not end within {most_wait_s / 60:g} minutes")
         time.sleep(_TURN_S)

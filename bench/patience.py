@@ -1,4 +1,4 @@
-"""Questions to a server that may be away for a while: a broker that was killed, a primary that is being elected."""
+"""Retries for a server that may be away for a while: a broker was killed, a primary is being elected."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pymongo.errors import OperationFailure, PyMongoError
 from pipeline.errors import MissingPartError, ProvisionError
 
 PATIENCE_S = 60.0
-"""For so long the bench asks again before a repeat breaks down of it."""
+"""How long the bench retries before the repeat breaks down."""
 _RETRY_S = 0.25
 _PASSING = (KafkaError, PyMongoError, MissingPartError, ProvisionError, TimeoutError, OSError)
 _AFTER_AN_ELECTION = frozenset({43, 91, 133, 175, 189, 237, 11600, 11602, 13435, 13436, 10107})
@@ -22,7 +22,7 @@ _Answer = TypeVar("_Answer")
 
 
 async def answered(ask: Callable[[], Awaitable[_Answer]], *, patience_s: float = PATIENCE_S) -> _Answer:
-    """Ask until there is an answer; raise what the last try raised after ``patience_s``."""
+    """Call ``ask`` until it succeeds; after ``patience_s``, raise the error of the last try."""
     deadline = time.monotonic() + patience_s
     while True:
         try:
@@ -34,7 +34,7 @@ async def answered(ask: Callable[[], Awaitable[_Answer]], *, patience_s: float =
 
 
 def is_refused(error: Exception) -> bool:
-    """Whether the server is there and will go on to refuse: nothing that asking again would change."""
+    """Whether the server answers and will refuse every retry too."""
     if isinstance(error, KafkaError):
         name = type(error).__name__
         return "Authorization" in name or "Authentication" in name

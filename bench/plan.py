@@ -78,7 +78,7 @@ def expected_s(
     ``measured``: what repeats took so far, in seconds, each with its cell. A cell that is not among them is
     estimated, in proportion to how far the estimates were off for the cells of its kind that are.
     ``probed``: how many probes each search, by its cell's name, has behind it; another is always to come.
-    ``search_s``: what all searches together may still take, None: as long as they need.
+    ``search_s``: how long all searches together may still take; None: as long as they need.
     """
     of_cell: dict[str, list[float]] = {}
     of_kind: dict[str, list[float]] = {}

@@ -158,7 +158,7 @@ async def preload(kafka: Kafka, spec: LoadSpec, events: int, ledger: Path) -> No
         enable_idempotence=True,
         max_batch_size=_BATCH_BYTES,
         retry_backoff_ms=_RETRY_MS,  # a topic made just now: its leader may not know yet that it is
-        request_timeout_ms=max(kafka.request_timeout_ms, _AWAY_MS),  # an election of leaders takes its time
+        request_timeout_ms=max(kafka.request_timeout_ms, _AWAY_MS),  # an election of leaders takes some time
     )
     await answered(producer.start, patience_s=_TIMEOUT_S)
     try:

@@ -20,7 +20,7 @@ MOST_EXTENDED = 1.0
 # Three blocks of the bootstrap: below that nothing is judged, not even that a probe is lost.
 _LEAST_WATCHED_S = 3 * BLOCK_S + 1.0
 _LOOK_S = 1.0
-_CLEARLY = 1.3  # looks count by the second, the verdict by the event: what is only just clear here may straddle there
+_CLEARLY = 1.3  # a look counts by the second, the verdict by the event: a close case may straddle there
 _NS = 1_000_000_000
 
 
@@ -69,9 +69,9 @@ class Watch:
 
 
 def keeping_up(window: Window, evidence: Evidence) -> Sustained | None:
-    """Judge by rule 9 whether what was accepted in the window was stored as fast; None where it is too short.
+    """Judge by rule 9 whether events were stored as fast as they were accepted; None if the window is too short.
 
-    ``window`` is that of a probe or of a steady load.
+    ``window``: that of a probe or of a steady load.
     """
     offered_per_s = _offered_in(window, evidence) / window.length_s if window.length_s > 0 else 0.0
     if window.length_s < _LEAST_WATCHED_S - 1.0 or offered_per_s <= 0:

@@ -32,10 +32,10 @@ class Problems:
         self.add(path, f"unknown name {name!r}; {hint}")
 
     def expect_finite(self, path: Path, value: object) -> None:
-        """Note every number in ``value`` that is infinite or none, or becomes infinite when a few are added up."""
+        """Add a problem for every number in ``value`` that is infinite, not a number, or too large to add up."""
         if isinstance(value, float) and not abs(value) <= LARGEST_NUMBER:
             named = next((each for each in reversed(path) if isinstance(each, str)), "a value")
-            self.add(path, f"{named} = {value:g} cannot be used: give a number of at most {LARGEST_NUMBER:g}")
+            self.add(path, f"{named} = {value:g} cannot be used: write a number of at most {LARGEST_NUMBER:g}")
         if isinstance(value, Mapping | list):
             for key, each in value.items() if isinstance(value, Mapping) else enumerate(value):
                 self.expect_finite((*path, key), each)

@@ -1,4 +1,4 @@
-"""Which other programs use this machine's CPU: by name, never by what stands behind their options."""
+"""Which other programs use this machine's CPU: by name, never with the values of their options."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Programs:
     """CPU seconds of each program that is not ours, since the first look; all processes of one name together."""
 
     def __init__(self) -> None:
-        """Nothing was looked at yet."""
+        """Start without a first look."""
         self._cpu_s: dict[int, float] | None = None
         self._names: dict[int, str] = {}
         self._used_s: dict[str, float] = {}

@@ -75,9 +75,9 @@ class Display:
         searched: Iterable[Capacity] = (),
         search_s: float | None = None,
     ) -> None:
-        """Take the plan in: all repeats, the repeats and searches finished before, and where the bundle is.
+        """Start with the plan: all repeats, the repeats and searches that are finished, and the place of the bundle.
 
-        ``search_s``: what all searches together may take, None: as long as they need.
+        ``search_s``: how long all searches together may take; None: as long as they need.
         """
         self._search_s = search_s
         self._order = tuple(order)
@@ -143,7 +143,7 @@ class Display:
         self._print(text)
 
     def close(self) -> None:
-        """Take the display away; nothing may be told afterwards but notes."""
+        """Remove the display; afterwards only notes may be printed."""
         if self._live is not None:
             self._live.stop()
             self._live = None

@@ -23,7 +23,7 @@ from pipeline.settings import Mongo
 BATCH_DOCUMENTS = 10_000
 _FIRST_DOCUMENTS = 500
 _BATCH_BYTES = 4 * 1024 * 1024
-"""Some batches are in memory at a time, however large the collection and its documents are."""
+"""Only a few batches are in memory at a time, whatever the size of the collection and its documents."""
 _OPTIONS = CodecOptions(document_class=RawBSONDocument)
 _LENGTH = struct.Struct("<i")
 _LENGTH_BYTES = 4

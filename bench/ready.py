@@ -118,13 +118,13 @@ class Ahead:
 
 
 def _same(one: Repeat, other: Repeat) -> bool:
-    """Whether both are the same attempt at the same load or backlog; each attempt of a run has a name of its own."""
+    """Whether both are the same attempt at the same load or backlog; each attempt of a run has its own name."""
     loads = [(each.identity.offered_load_events_per_s, each.identity.cell.events) for each in (one, other)]
     return one.name == other.name and loads[0] == loads[1]
 
 
 async def _drop(system: System, course: Course) -> None:
-    """Leave nothing on the servers. What is away now is found by the end of the run, or by ``bench clean``."""
+    """Remove everything from the servers. What cannot be removed now, the end of the run or ``bench clean`` removes."""
     kafka = system.settings.kafka
     passing = (MissingPartError, ProvisionError, KafkaError, PyMongoError, TimeoutError, OSError)
     with course.phase("drop"):

@@ -35,7 +35,7 @@ class Repeat:
 
     @property
     def longest_s(self) -> float:
-        """How long it may take at most, seconds, but for what is bounded by minutes."""
+        """How long it may take at most, in seconds, except for steps that take at most minutes."""
         cell = self.identity.cell
         load_s = cell.warmup_s + probe.most_s(cell) if cell.through_http else 0.0
         return load_s + self.bounds.drain_timeout_s

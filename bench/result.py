@@ -78,7 +78,7 @@ class StageStatistics(Struct, frozen=True):
     p90: float
     p99: float
     max: float
-    p95: float | None = None  # runs of before its time have none
+    p95: float | None = None  # older runs have none
 
 
 class Stages(Struct, frozen=True):
@@ -91,7 +91,7 @@ class Stages(Struct, frozen=True):
 
 
 class Program(Struct, frozen=True):
-    """A program that is no role: its name, and its share of the CPU of all the machine's cores."""
+    """A program that is not a role: its name, and its share of the CPU of all cores of the machine."""
 
     name: str
     share: float
@@ -317,5 +317,5 @@ class Calibration(Struct, frozen=True, kw_only=True):
 
 
 def is_finished(attempts: Sequence[Result]) -> bool:
-    """Say whether a repeat needs no further attempt: one is valid, or it was void often enough."""
+    """Whether a repeat needs no further attempt: one is valid, or enough of them were void."""
     return any(each.valid for each in attempts) or len(attempts) >= MAX_ATTEMPTS

@@ -42,7 +42,7 @@ from pipeline.settings import Settings
 
 @dataclass(frozen=True)
 class Outcome:
-    """Where the bundle is. ``stopped``: why the run ended before its time, None: it did not."""
+    """Where the bundle is. ``stopped``: why the run ended early; None if it did not."""
 
     run_dir: Path
     stopped: StopError | None = None
@@ -64,11 +64,11 @@ def execute(  # noqa: PLR0913 - each is one thing that is asked for of a run
     """Run a matrix into a new bundle under ``out_dir``.
 
     ``local``: on servers started for it; else on those of ``settings``. ``ceilings``: where they come from.
-    ``when_busy``: what is done where others use the machine.
-    ``loads``: those of another run, in place of what this one would find out.
+    ``when_busy``: what to do if others use the machine.
+    ``loads``: those of another run, instead of those that this run would find.
 
     Raises:
-        BundleError, StorageError: the bundle cannot be made, or takes no more.
+        BundleError, StorageError: the bundle cannot be created, or no longer be written.
         DeadServerError: a server has ended.
         MissingPartError: Kafka or MongoDB cannot be had.
     """
@@ -120,7 +120,7 @@ def carry_out(runs: Sequence[Run], order: Sequence[Turn], when_busy: WhenBusy = 
     """Run what is not finished of ``runs``, on the same servers, and return where each is.
 
     ``order``: every repeat of each. The runs share a display, and a session's logs are in the first one's bundle.
-    Where others use the machine and it stops for them, what is finished is the outcome, which says so.
+    If it stops because others use the machine, the outcome has what is finished, and the reason.
 
     Raises:
         StorageError, DeadServerError: it cannot go on; the runs can be resumed.
@@ -144,7 +144,7 @@ def carry_out(runs: Sequence[Run], order: Sequence[Turn], when_busy: WhenBusy = 
                 _session(runs, order, when_busy)
             except BaseException as error:
                 why = str(error).splitlines()[0] if isinstance(error, StopError) else None
-                with contextlib.suppress(OSError):  # of a folder that is full the reason is on its way
+                with contextlib.suppress(OSError):  # the error about a full folder is raised already
                     for run in runs:
                         run.write(status="interrupted", stopped=why)
                 if not isinstance(error, BusyError):
@@ -156,7 +156,7 @@ def carry_out(runs: Sequence[Run], order: Sequence[Turn], when_busy: WhenBusy = 
 
 
 def _session(runs: Sequence[Run], order: Sequence[Turn], when_busy: WhenBusy) -> None:
-    """Run what is not finished, alone on this machine and, if asked for, only while it is quiet."""
+    """Run what is not finished, alone on this machine and, if asked to, only while it is quiet."""
     display, first = runs[0].display, runs[0]
     allowed = min(run.matrix.bounds.disturbed_share for run in runs)
     with contextlib.ExitStack() as stack:
@@ -200,5 +200,5 @@ async def _all(runs: Sequence[Run], order: Sequence[Turn], started: Servers) -> 
 
 
 def _on_left(run: Run) -> Callable[[str], None]:
-    """Give who is told that something is left on the servers: nobody where they end with the run."""
+    """Return what to call if something is left on the servers: nothing if they end with the run."""
     return (lambda _: None) if run.local else run.display.note

@@ -1,9 +1,9 @@
 """The search for the sustainable throughput: what to probe next, as a pure function of the probes so far.
 
-It climbs from a first load until a load is not sustained, by steps that grow, halves the ratio between the highest load
-sustained and the lowest that was not until that is small, and then repeats probes until the answer was sustained often
-enough, at its own load or at a higher one. Each probe also hints at where the limit lies, by what it stored or by what
-it left of the CPU, and the search goes there at once, within the step that it would take without. Further probes close
+It climbs from a first load, with growing steps, until a load is not sustained. It halves the ratio between the highest
+sustained load and the lowest that was not, until that is small. Then it repeats probes until the answer was sustained
+often enough, at its own load or at a higher one. Each probe also hints at the limit, by the rate that it stored or the
+CPU that it left, and the search goes there at once, within the step that it would take otherwise. Further probes close
 to the threshold narrow its interval. A load is sustained only if no probe of it says otherwise, an undetermined one
 included. Because nothing but the probes is remembered, a run that was interrupted goes on where it was.
 """
@@ -26,7 +26,7 @@ _Rate = Annotated[float, Meta(gt=0)]
 MAX_DISTURBED = 3  # probes that are void although the load is known to be within the generator's means
 _SIGNIFICANT = 3  # digits of a load: nothing is gained by more
 _SAME = 1e-9
-_SHORT_OF_A_HINT = 0.9  # going up: a load just below the limit says more than one just above it
+_SHORT_OF_A_HINT = 0.9  # going up: a load just below the limit shows more than one just above it
 _MOST_SQUARED = 8
 
 
@@ -58,7 +58,7 @@ class ProbeOutcome(Struct, frozen=True):
     """What a probe came to. ``holds``: the same by the point estimate alone, which the interval rests on.
 
     void: the generator could not offer that load validly, even when the probe was tried again.
-    ``hint_events_per_s``: where this probe lets the limit be expected, None where it does not say.
+    ``hint_events_per_s``: the limit that this probe suggests; None if it suggests none.
     """
 
     load_events_per_s: float
@@ -105,7 +105,7 @@ def next_step(settings: SearchSettings, probes: Sequence[ProbeOutcome]) -> NextP
 
 
 def answer(settings: SearchSettings, probes: Sequence[ProbeOutcome], ended: str) -> Answer:
-    """Say what ``probes`` show where the search is to end now; ``ended`` says why it does."""
+    """Return what ``probes`` show if the search ends now; ``ended`` says why it does."""
     return _answer(_see(settings, probes), ended)
 
 
@@ -133,7 +133,7 @@ class _Seen:
 
     @property
     def passed(self) -> dict[float, int]:
-        """How often each sustained load below ``upper`` was shown to be: a higher load sustained shows it too."""
+        """How often each load below ``upper`` was shown to be sustained: a higher sustained load shows it too."""
         return {load: sum(other >= load for other in self.sustained) for load in self.sustained if load < self.upper}
 
     @property
@@ -149,12 +149,12 @@ class _Seen:
 
     @property
     def refuted(self) -> int:
-        """How many loads were to be confirmed and were not."""
+        """How many loads failed their confirmation."""
         return len({probe.load_events_per_s for probe in self.valid if probe.step == "confirmation"} - set(self.passed))
 
     @property
     def is_closed(self) -> bool:
-        """Whether bisection is over: a machine that refutes itself is not halved to the same resolution."""
+        """Whether bisection is over; after a refuted load the resolution is coarser."""
         if self.lower is None:
             return False
         if math.isinf(self.upper):
@@ -218,12 +218,12 @@ def _up(seen: _Seen, lower: float) -> NextProbe:
 
 
 def _factor(settings: SearchSettings, steps: int) -> float:
-    """Give the next step of a climb after so many: a first load far from the limit takes few of them."""
+    """Return the factor of the next step of a climb; steps grow, so that a distant first load needs few of them."""
     return float(min(settings.climb_factor ** (2 ** min(steps, _MOST_SQUARED)), settings.largest_factor))
 
 
 def _hint(seen: _Seen, load: float) -> float | None:
-    """Give where the last probe at ``load`` lets the limit be expected."""
+    """Return the limit that the last probe at ``load`` suggests."""
     hints = [probe.hint_events_per_s for probe in seen.valid if probe.load_events_per_s == load]
     return next((hint for hint in reversed(hints) if hint is not None), None)
 
@@ -247,7 +247,7 @@ def _narrow(seen: _Seen) -> NextProbe | Answer:
 def _answer(seen: _Seen, ended: str) -> Answer:
     load, confirmed = seen.lower, seen.confirmed
     if load is not None and confirmed is not None and load <= confirmed * (1 + seen.settings.resolution) ** 2:
-        load = confirmed  # next to it; where it lies farther below it is no answer yet
+        load = confirmed  # close to it; one that is farther below is no answer yet
     bounds = _interval(seen) if seen.valid else None
     high = bounds.high if bounds else None
     if high is None and not math.isinf(seen.barrier):

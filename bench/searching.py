@@ -1,4 +1,4 @@
-"""The searches of a session: a probe of each in turn, the next one made ready while the last is audited."""
+"""The searches of a session: one probe of each in turn; the next is prepared while the last is audited."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ from bench.servers import Servers
 from bench.turns import Offer, Run, Turn, attempt, events_per_s, is_done, prepare
 
 FEWEST_PROBES = 3
-"""What a search gets even where the time for all of them is used up: below, above, and one that confirms."""
-_A_LITTLE_LESS = 0.9  # of where a neighbour's limit seems to be: a first probe that is sustained says more
+"""The probes that a search gets even if the time for all searches is used up: below, above, and a confirmation."""
+_A_LITTLE_LESS = 0.9  # of a neighbour's seeming limit: a first probe that is sustained says more
 
 _Drained = tuple[object, ...]
-"""The values of a drain's axes: which drain a search has beside it."""
+"""The values of a drain's axes: they say which drain belongs to a search."""
 
 
 async def search(runs: Sequence[Run], searches: Sequence[Turn], started: Servers, ahead: Ahead) -> None:
-    """Take ``searches`` forward a probe at a time, in turn, so that drift of the machine spreads over all of them."""
+    """Run one probe of each search in turn, so that a drift of the machine spreads over all of them."""
     then: _Then | None = None
     while unfinished := [turn for turn in searches if not is_done(*turn)]:
         turn = then.turn if then is not None and then.turn is not None else _next(unfinished, runs)
@@ -46,9 +46,9 @@ async def search(runs: Sequence[Run], searches: Sequence[Turn], started: Servers
 
 @dataclass
 class _Then:
-    """The probe after this one: of another search, whose results are all there.
+    """The next probe: of another search, because its results are complete.
 
-    ``turn``: which search that is, None where nothing was begun; ``folder``: where its probe was begun.
+    ``turn``: that search, None if nothing was begun; ``folder``: that of its probe.
     """
 
     others: Sequence[Turn]
@@ -71,7 +71,7 @@ class _Then:
         self.folder = prepare(run, PlannedRepeat(planned.cell, step.number), _offer(step), self.started, self.ahead)
 
     async def forget(self) -> None:
-        """Let go of a probe that was begun and will not be run: there was no time left for it."""
+        """Drop a prepared probe that will not be run because no time is left."""
         await self.ahead.drop()
         if self.turn is not None and self.folder is not None:
             self.turn[0].bundle.drop_repeat(self.folder)
@@ -88,7 +88,7 @@ def _results(turn: Turn) -> list[Result]:
 
 
 def _next(unfinished: Sequence[Turn], runs: Sequence[Run]) -> Turn:
-    """Say which search comes next: one without an answer yet, then the one with the fewest probes."""
+    """Choose the next search: one without an answer first, then the one with the fewest probes."""
 
     def urgency(turn: Turn) -> tuple[bool, int]:
         step = step_of(turn, runs)
@@ -98,9 +98,9 @@ def _next(unfinished: Sequence[Turn], runs: Sequence[Run]) -> Turn:
 
 
 def step_of(turn: Turn, runs: Sequence[Run], under_way_s: float = 0.0) -> NextProbe | Answer:
-    """Say what comes next in a search: another probe, or its answer, also where the time for searching is used up.
+    """Return what comes next in a search: another probe, or its answer, which it also gets when the time is used up.
 
-    ``under_way_s``: what a probe of another search takes that is not in the results yet.
+    ``under_way_s``: the time of another search's probe that is not in the results yet.
     """
     run, planned = turn
     results = _results(turn)
@@ -118,15 +118,15 @@ def step_of(turn: Turn, runs: Sequence[Run], under_way_s: float = 0.0) -> NextPr
 
 
 def spent_s(runs: Iterable[Run]) -> float:
-    """Give how long all probes of all searches took so far, void ones included."""
+    """Return how long all probes of all searches took so far, void ones included."""
     return sum(capacity.took_s(each) for run in runs for each in run.bundle.results() if each.kind == "capacity")
 
 
 def first_load(cell: CellSpec, runs: Sequence[Run]) -> float:
-    """Give the load of a search's first probe, in events/s.
+    """Return the load of a search's first probe, in events/s.
 
-    A share of what the drain of the same configuration reached. Where searches beside it have probes already, the share
-    of theirs at which the limit seems to lie takes the place of the matrix's.
+    A share of what the drain of the same configuration reached. If other searches have probes already, the share at
+    which their limit seems to be replaces the matrix's.
     """
     asked = cell.start_load
     if not isinstance(asked, OfferedLoad):
@@ -149,7 +149,7 @@ def first_load(cell: CellSpec, runs: Sequence[Run]) -> float:
 
 
 def _drains(results: Iterable[Result], cells: Mapping[str, CellSpec]) -> dict[_Drained, float]:
-    """Give what each configuration drained: the geometric mean of its valid repeats, in events/s."""
+    """Return what each configuration drained: the geometric mean of its valid repeats, in events/s."""
     reached: dict[_Drained, list[float]] = {}
     for each in results:
         if each.kind == "drain" and each.valid and each.throughput_events_per_s and each.cell in cells:

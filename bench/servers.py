@@ -44,7 +44,7 @@ class Servers:
     processes: tuple[ChildProcess, ...] = ()
 
     def expect_running(self) -> None:
-        """Look after the servers that were started for the run.
+        """Check that the servers that were started for the run still run.
 
         Raises:
             DeadServerError: one of them has ended; the message shows its last lines.
@@ -56,7 +56,7 @@ class Servers:
                 raise DeadServerError(f"{ended}; {words}")
 
     async def beside(self, work: Coroutine[Any, Any, _Given]) -> _Given:
-        """Return what ``work`` returns; end it where a server of ours ends first.
+        """Return the result of ``work``; cancel it if a server of ours ends first.
 
         Raises:
             DeadServerError: a server has ended.
@@ -65,7 +65,7 @@ class Servers:
         try:
             while not (await asyncio.wait([task], timeout=_LOOK_S))[0]:
                 self.expect_running()
-            self.expect_running()  # what broke down may have broken down of it
+            self.expect_running()  # if one has ended, that is why the work failed
             return task.result()
         finally:
             if not task.done():
@@ -107,7 +107,7 @@ def at_hand(
 
 
 def nodes(settings: Settings, *, local: bool) -> int | None:
-    """Return how many nodes of MongoDB hold data, so that as many can acknowledge a write; None: it does not say."""
+    """Return how many MongoDB nodes hold data and can acknowledge a write; None if it is not known."""
     if local:
         return 1
     mongo = settings.mongo
@@ -116,6 +116,6 @@ def nodes(settings: Settings, *, local: bool) -> int | None:
             mongo.uri, serverSelectionTimeoutMS=_ASK_MS, socketTimeoutMS=_ASK_MS
         ) as client:
             answer = client.admin.command("hello")
-    except (PyMongoError, ValueError, OSError):  # the run says so itself, where it needs it
+    except (PyMongoError, ValueError, OSError):  # the run reports it
         return None
     return len(answer.get("hosts", [])) + len(answer.get("passives", [])) or 1

@@ -51,7 +51,7 @@ def measured(
     checked: Checked,
     drain_window: Window | None = None,
 ) -> dict[str, float]:
-    """Give what was measured for each bound, by the bound's name; without those that mean nothing to this repeat.
+    """Return what was measured for each bound, by the bound's name; without bounds that do not apply to this repeat.
 
     ``drain_window``: the window of a drain.
     """
@@ -117,7 +117,7 @@ def broken(
         reasons.append(f"generator: {unsent:.0f} events unsent > {bounds.unsent}")
     if happened.generator_exit_code != 0:
         reasons.append(f"generator: it ended with exit code {happened.generator_exit_code}, see logs/generator.log")
-    if not happened.drained and not happened.crashes:  # what a part that crashed leaves is counted, and a finding
+    if not happened.drained and not happened.crashes:  # after a crash, what is left is counted as a finding
         waited_s = happened.duration_s.get("drain", 0.0)
         reasons.append(
             f"drain: the backlog was not gone after {waited_s:.0f} s, of at most {bounds.drain_timeout_s:g} s"
@@ -167,7 +167,7 @@ def _blame(found: Disturbance | None) -> str:
 
 
 def is_of_machine(result: Result) -> bool:
-    """Say whether a repeat is void for what others did on the machine: by its own bound, or a load that came late."""
+    """Whether a repeat is void because of other programs: by the bound for them, or because the load came late."""
     if result.valid or result.disturbance is None:
         return False
     disturbed = result.disturbance.other_programs + result.disturbance.stolen >= WORTH_TELLING

@@ -1,4 +1,4 @@
-"""A folder that takes no more: full, over its quota, or read-only."""
+"""A folder that cannot be written: full, over its quota, or read-only."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pathlib import Path
 from bench.errors import StorageError
 
 LEAST_FREE_BYTES = 32 * 1024 * 1024
-"""With less room left, what a repeat's processes wrote may be cut short, and what they say is not taken."""
+"""With less room left, the files of a repeat may be cut off, so its result is not kept."""
 _REASONS = {
     errno.ENOSPC: "is full",
     errno.EDQUOT: "is full: the quota is used up",
@@ -23,10 +23,10 @@ _REASONS = {
 
 
 def expect_room(folder: Path, error: BaseException | None = None) -> None:
-    """Refuse to go on where ``folder`` has hardly any room left, or ``error`` says that it takes no more.
+    """Check that ``folder`` has room left and that ``error`` is not about a full or read-only folder.
 
     Raises:
-        StorageError: it is so.
+        StorageError: it has no room, or ``error`` is about that.
     """
     while error is not None:
         if isinstance(error, OSError) and _is_of(folder, error):
@@ -38,7 +38,7 @@ def expect_room(folder: Path, error: BaseException | None = None) -> None:
 
 @contextlib.contextmanager
 def explained(folder: Path) -> Iterator[None]:
-    """Turn what the system says of a full or read-only ``folder`` into what to do about it.
+    """Turn the system's error about a full or read-only ``folder`` into one that says what to do.
 
     Raises:
         StorageError: in place of an OSError of that kind.
@@ -52,7 +52,7 @@ def explained(folder: Path) -> Iterator[None]:
 
 
 def _is_of(folder: Path, error: OSError) -> bool:
-    """Whether it says that ``folder`` takes no more; many calls name no file when the disk is full."""
+    """Whether the error is about ``folder``; when the disk is full, many calls name no file."""
     if error.errno in (errno.EACCES, errno.EPERM):
         return bool(error.filename) and Path(os.fsdecode(error.filename)).absolute().is_relative_to(folder.absolute())
     return error.errno in _REASONS

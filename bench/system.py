@@ -120,7 +120,7 @@ class System:
         """Make topics, collection and indexes.
 
         Raises:
-            MissingPartError, ProvisionError: a server is away for longer than it is waited for, or refuses.
+            MissingPartError, ProvisionError: a server does not answer in time, or refuses.
         """
         await answered(lambda: provision.create_topics(self.settings.kafka), patience_s=_PROVISION_S)
         await answered(lambda: provision.create_indexes(self.settings.mongo), patience_s=_PROVISION_S)

@@ -35,8 +35,8 @@ from pipeline.settings import Settings
 
 MOST_BACKLOG_EVENTS = 100_000_000
 _BACKLOG_STEP_EVENTS = 10_000
-_WINDOW_MARGIN = 1.2  # of the shortest window: one repeat is faster than the other
-_LARGEST_GROWTH = 20.0  # of a backlog, from one attempt to the next: the window of a far too small one says little
+_WINDOW_MARGIN = 1.2  # of the shortest window: some repeats are faster
+_LARGEST_GROWTH = 20.0  # of a backlog, from one attempt to the next: a window that is far too short says little
 
 _Told = TypeVar("_Told", Result, Capacity)
 _Named = TypeVar("_Named", bound=msgspec.Struct)
@@ -48,7 +48,7 @@ class Run:
 
     ``side``: what it is called where another run is made beside it, nothing else. ``ceilings``: where they come from.
     ``fresh``: nothing is made ready ahead, and every repeat has Kafka and MongoDB started for it alone.
-    ``busy``: what is done about a machine that others use, None: nothing. ``mark``: of this session on the servers.
+    ``busy``: what to do if others use the machine; None: nothing. ``mark``: that of this session on the servers.
     """
 
     bundle: Bundle
@@ -66,11 +66,11 @@ class Run:
     mark: Mark | None = None
 
     def note_busy(self, found: Disturbance, then: str) -> None:
-        """Keep that others used the machine, and what was done about it."""
+        """Record that others used the machine, and what was done about it."""
         self.write(busy=[*self.manifest.busy, Spell(bundle.now(), then, found)])
 
     def take(self, mark: Mark) -> None:
-        """Begin a session, under names that no other session has."""
+        """Begin a session with names that no other session has."""
         self.mark = mark
         self.write(tokens=[*self.manifest.tokens, mark.token])
 
@@ -108,7 +108,7 @@ class Next:
     ahead: Ahead
 
     def begin(self, before: Repeat) -> None:
-        """Begin to make it ready, if it is known by now; ``before`` has been measured, and is not judged yet."""
+        """Begin to prepare it, if it is known already; ``before`` is measured but not judged yet."""
         run, planned = next((turn for turn in self.turns if not is_done(*turn)), (None, None))
         if run is None or planned is None or planned.cell.kind == "capacity" or run.fresh:
             return
@@ -123,14 +123,14 @@ class Then(Protocol):
 
     @property
     def ahead(self) -> Ahead:
-        """Where it is made ready."""
+        """Where it is prepared."""
 
     def begin(self, before: Repeat) -> None:
-        """Begin to make it ready, if it is known by now; ``before`` has been measured, and is not judged yet."""
+        """Begin to prepare it, if it is known already; ``before`` is measured but not judged yet."""
 
 
 class Offer(NamedTuple):
-    """What an attempt offers: events/s through HTTP, or the events of a drain's backlog; of a probe, its step too."""
+    """What an attempt offers: events/s through HTTP, or the events of a drain's backlog; for a probe also its step."""
 
     load_events_per_s: float | None = None
     backlog_events: int = 0
@@ -138,15 +138,15 @@ class Offer(NamedTuple):
 
 
 def offer(planned: PlannedRepeat, runs: Sequence[Run]) -> Offer:
-    """Give what a repeat offers, as far as the results of ``runs`` decide it."""
+    """Return the offer of a repeat, as far as the results of ``runs`` decide it."""
     cell = planned.cell
     return Offer(events_per_s(cell.offered_load, runs), backlog_events(cell, runs) if cell.kind == "drain" else 0)
 
 
 def backlog_events(cell: CellSpec, runs: Sequence[Run]) -> int:
-    """Give how many events a drain preloads: at least its cell's, and as many as its window needs.
+    """Return how many events a drain preloads: at least those of its cell, and as many as its window needs.
 
-    How many that are follows from the windows of round 1, and from any that was too short. All drains get the same, so
+    The number follows from the windows of round 1 and from those that were too short. It is the same for all drains, so
     that their cells can be compared.
     """
     needed = [float(cell.events)]
@@ -161,7 +161,7 @@ def backlog_events(cell: CellSpec, runs: Sequence[Run]) -> int:
 
 
 def prepare(run: Run, planned: PlannedRepeat, offered: Offer, started: Servers, ahead: Ahead) -> Path:
-    """Begin to make the next attempt at a repeat ready; give the folder that it is made in."""
+    """Begin to prepare the next attempt at a repeat; return its folder."""
     coming = _to_run(run, planned, offered, started)
     folder = _folder(run, coming)
     ahead.begin(coming, folder, run.display)
@@ -169,7 +169,7 @@ def prepare(run: Run, planned: PlannedRepeat, offered: Offer, started: Servers, 
 
 
 async def attempt(run: Run, planned: PlannedRepeat, offered: Offer, started: Servers, then: Then | None = None) -> None:
-    """Run one repeat once, and let its result appear in the bundle, whatever became of it.
+    """Run one repeat once and write its result into the bundle, valid or void.
 
     Raises:
         StopError: the run ends here: a server is gone, the folder is full, or others use the machine.
@@ -181,7 +181,7 @@ async def attempt(run: Run, planned: PlannedRepeat, offered: Offer, started: Ser
             folder, result = await own.beside(_measured(run, to_run, then))
         except StopError:
             raise
-        except MissingPartError as error:  # the user's own servers: the repeats to come would fail of it too
+        except MissingPartError as error:  # the user's own servers: the next repeats would fail too
             raise DeadServerError(str(error)) from error
         except Exception as error:  # noqa: BLE001 - whatever breaks one repeat is its result; the others go on
             storage.expect_room(run.bundle.path, error)
@@ -194,11 +194,11 @@ async def attempt(run: Run, planned: PlannedRepeat, offered: Offer, started: Ser
     if run.busy is None or all(is_done(run, each) for each in run.order):
         return  # there is nothing left to wait for, or to stop
     if await run.busy.after(result) and then is not None:
-        await then.ahead.drop()  # it has waited too long: its witness gives up on a load that does not come
+        await then.ahead.drop()  # after so long a wait, its witness has given up waiting for the load
 
 
 async def _measured(run: Run, to_run: Repeat, then: Then | None) -> tuple[Path, Result]:
-    """Run a repeat, made ready ahead or not; give the folder that it is in, and its result."""
+    """Run a repeat, prepared or not; return its folder and its result."""
     if run.mark is not None:
         await run.mark.renewed(to_run.longest_s)
     ready = await then.ahead.take(to_run) if then else None
@@ -206,7 +206,7 @@ async def _measured(run: Run, to_run: Repeat, then: Then | None) -> tuple[Path, 
     folder = ready.folder if ready else _folder(run, to_run)
     on_over = partial(then.begin, to_run) if then else None
     result = await repeat.run(to_run, folder, run.display, ready=ready, on_over=on_over)
-    bundle.encoded(result)  # what cannot be written is found here, and breaks this one repeat
+    bundle.encoded(result)  # a result that cannot be written breaks only this repeat
     return folder, result
 
 
@@ -285,7 +285,7 @@ def events_per_s(load: float | OfferedLoad | None, runs: Sequence[Run]) -> float
 
 
 def _run_number(run: Run, planned: PlannedRepeat, attempt: int) -> int:
-    """Give every attempt of a run another number, for the ids of its events; two runs may share one."""
+    """Return every attempt of a run another number, for the ids of its events; two runs may share one."""
     start = int.from_bytes(hashlib.blake2b(run.manifest.run_id.encode(), digest_size=4).digest())
     search = planned.cell.kind == "capacity"
     place = planned.round - 1 if search else 0

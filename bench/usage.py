@@ -14,7 +14,7 @@ from bench.sampling import ROLES, Sample
 
 _NS = 1_000_000_000
 _MOST_PROGRAMS = 4
-_LEAST_SHARE = 0.01  # of the machine's CPU; who used less is not named
+_LEAST_SHARE = 0.01  # of the machine's CPU; programs below it are not named
 
 
 @dataclass(frozen=True)

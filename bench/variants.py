@@ -42,7 +42,7 @@ def read(side: str, given: str) -> Variant:
     if name.startswith(_SAME_SERVERS):
         raise UsageError(f"{name} cannot be compared: both sides run on the same servers")
     if name in pipeline_settings.SECRET_VARIABLES:
-        raise UsageError(f"{name} cannot be compared: its value is a secret, and a run's folder is for anyone to read")
+        raise UsageError(f"{name} cannot be compared: its value is a secret, and anyone may read a run's folder")
     if name == "offered_load":
         raise UsageError(f"{given} cannot be compared: at another offered load everything is another question")
     if name not in AXES and not name.startswith(pipeline_settings.PREFIX):

@@ -37,7 +37,7 @@ def answer(capacity: Capacity) -> str:
 
 
 def culprits(found: Disturbance) -> str:
-    """Name who used the machine, each with its share of all its CPU; empty where nobody used any."""
+    """Name the programs that used the machine, each with its share of the CPU; empty if there were none."""
     named = [f"{each.name} {each.share:.0%}" for each in found.programs]
     others = found.other_programs - sum(each.share for each in found.programs)
     if others >= _WORTH_NAMING:

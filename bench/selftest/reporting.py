@@ -20,7 +20,7 @@ _TIMEOUT_S = 120.0
 
 @dataclass(frozen=True)
 class Pages:
-    """What ``./tidemark report`` wrote and said of a whole bundle; ``summary`` is summary.json, None if none came."""
+    """What ``./tidemark report`` wrote and printed for a bundle; ``summary`` is summary.json, None if there is none."""
 
     exit_code: int
     output: str
@@ -33,7 +33,7 @@ class Pages:
         summary = self.summary or {"findings": [], "void_attempts": [], "cells": []}
         told = {html.unescape(text).strip() for text in re.findall(r">([^<]*)<", self.page)}
         findings = [each["finding"] for each in summary["findings"] if each["repeat"] == name]
-        # What was seen in a void repeat is no finding; the page shows it among the attempts of its cell.
+        # What was seen in a void repeat is not a finding; the page shows it with the attempts of its cell.
         findings += [seen for each in summary["void_attempts"] if each["repeat"] == name for seen in each["seen"]]
         audits = {each["cell"]: each["audit"] for each in summary["cells"]}
         reasons = [why for each in summary["void_attempts"] if each["repeat"] == name for why in each["reasons"]]

@@ -34,8 +34,8 @@ from bench.system import settings_for
 from loadtest import _schedule
 
 BOUNDS = Bounds(disturbed_share=1.0, drain_window_s=0.0)
-"""A busy machine makes no fault harder to name, nor does a short drain. What a busy machine spoils has reasons of its
-own, and the case is repeated."""
+"""A fault can be named on a busy machine and in a short drain too. What a busy machine spoils has its own reasons, and
+the case is repeated."""
 _OF_A_MACHINE = ("generator: ", "machine: ", "drain: ", "clocks: wall and monotonic clock drifted")
 _SEED = 1
 _SESSION_TIMEOUT_MS = 6_000  # the shortest that Kafka takes: a killed worker is missed sooner

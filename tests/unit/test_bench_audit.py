@@ -188,4 +188,4 @@ def test_what_a_ledger_that_is_not_whole_does_not_have_is_no_finding(tmp_path: P
     verdict = audit.judge(offered.load(tmp_path), 30, logs, found, Leftovers(NONE, NONE))
     assert verdict.findings == ()
     assert verdict.audit.foreign == 26
-    assert any("did not close its ledger: 26 documents are of no event in it" in each for each in verdict.reasons)
+    assert any("did not close its ledger: 26 documents belong to no event in it" in each for each in verdict.reasons)

@@ -86,7 +86,7 @@ def test_a_baseline_without_a_valid_repeat_of_a_cell_is_refused_by_name(earlier:
     steady = wanted().cells[1].id
     for file in (earlier / "cells" / steady).glob("*/result.json"):
         rewrite(file, lambda result: result.update(valid=False))
-    with pytest.raises(UsageError, match=f"no valid repeat of {steady}, so no load for it: name a run of"):
+    with pytest.raises(UsageError, match=f"no valid repeat of {steady}, so it has no load for it: name a run of"):
         baseline.read(earlier, wanted())
 
 
