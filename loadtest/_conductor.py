@@ -97,7 +97,7 @@ class Conductor:
 
     @property
     def counts(self) -> Counts:
-        """What was counted in the newest test, over all processes; of one that has not ended, what it last reported."""
+        """The counts of the newest test over all processes; for a process that still runs, its last report."""
         total = Counts()
         if self._test is not None:
             for index in self._test.members.values():
@@ -110,7 +110,7 @@ class Conductor:
 
     @property
     def rates(self) -> Rates:
-        """How fast events are offered and accepted, and requests answered: just now, or when the test ended."""
+        """Rates of events offered and accepted, and of requests answered: now, or at the end of the test."""
         if self._test is None:
             return Rates()
         return self._test.heard.rates(None if self.over else self._clock.monotonic_ns())
@@ -126,12 +126,12 @@ class Conductor:
         return self._test.options if self._test else None
 
     def end(self) -> None:
-        """Have the members of the test that runs stop, hear what they counted, and judge the test."""
+        """Stop the members of the running test, collect their counts, and judge the test."""
         self._on_test_stopping(self._environment)
         self._judge()
 
     def fail(self, error: str) -> None:
-        """Say what makes the test not what it should be; the first such error stays."""
+        """Record why the test is not whole; the first such error stays."""
         self.error = self.error or error
         _log.error("%s", error)
 
@@ -180,7 +180,7 @@ class Conductor:
             self._test.cut.add(ended.index)
 
     def note(self, client: str, progress: Progress) -> None:
-        """Keep what ``client``, by Locust's name, has counted so far."""
+        """Keep the counts that ``client`` (Locust's name) has reported so far."""
         test = self._test
         if test is not None and progress.test == test.number and client in test.members:
             test.heard.note(test.members[client], progress, self._clock.monotonic_ns())
@@ -198,12 +198,12 @@ class Conductor:
         if not test.waiting_for():
             return
         if isinstance(self._runner, MasterRunner) and not self._runner.worker_count:
-            self.fail("no process was heard of any more, and the test ended before its time")
+            self.fail("no process reports any more, so the test ended early")
         self._tell(test, _messages.STOP, Stop(test.number))
         self._wait(test, _LAST_WORDS_S)
 
     def _on_test_stop(self, environment: Environment) -> None:
-        """The test is over, whoever ended it: quit where nobody can start another one, or where that was asked for."""
+        """At the end of a test, quit if nobody can start another one, or if asked to."""
         self._judge()
         options = environment.parsed_options
         if options is None or self._quits:
@@ -218,7 +218,7 @@ class Conductor:
         if test is not None and test.cut and not self.interrupted:
             cut = ", ".join(str(index) for index in sorted(test.cut))
             test.cut.clear()
-            self.fail(f"process {cut} was stopped before the end of the test: what it had yet to send was not offered")
+            self.fail(f"process {cut} was stopped before the end of the test: the rest of its load was not offered")
 
     def _leave(self) -> None:
         self._quits = True

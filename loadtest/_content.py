@@ -26,7 +26,7 @@ _FILLING_BYTES = len(b'"filling":"",')
 _SPREAD = 2_654_435_769
 # Tables that are kept, so that whoever asks for the same events again need not wait for them.
 _TABLES_KEPT = 4
-# Of all that events begin with, together: large ones come round again sooner, so that no process grows with their size.
+# Of all prepared events together: of large ones there are fewer, so that memory does not grow with their size.
 _MOST_TABLE_BYTES = 1 << 26
 _FEWEST_EVENTS = 64
 _KEPT_UP_TO_BYTES = 1 << 25

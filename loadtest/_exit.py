@@ -1,4 +1,4 @@
-"""How this process ends: by Ctrl-C at a moment that suits the counts, always, and with an exit code."""
+"""The end of this process: it always ends, with correct counts after Ctrl-C, and with an exit code."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ _POLL_S = 0.1
 
 
 def interrupt_between_greenlets(note: Callable[[], None] = lambda: None) -> None:
-    """Have Ctrl-C come between two greenlets, and ``note`` called first.
+    """Raise Ctrl-C's exception between two greenlets, after a call of ``note``.
 
-    Without it, the exception rises wherever the process happens to be: in the middle of counting a request, or in a
-    greenlet of Locust's that ignores it.
+    Otherwise the exception is raised anywhere: in the middle of counting a request, or in a greenlet of Locust's that
+    ignores it.
     """
 
     def interrupt() -> None:
@@ -41,7 +41,7 @@ def interrupt_between_greenlets(note: Callable[[], None] = lambda: None) -> None
 
 
 def choose_exit_code(environment: Environment, conductor: Conductor) -> None:
-    """Have the process exit with what its last words say, and wait for them."""
+    """Make the exit code follow from the final counts of all processes, and wait for them."""
 
     def note() -> None:
         conductor.interrupted = True
@@ -52,7 +52,7 @@ def choose_exit_code(environment: Environment, conductor: Conductor) -> None:
         if conductor.error or log.unhandled_greenlet_exception:
             environment.process_exit_code = TidemarkError.exit_code
         elif conductor.options is not None:
-            # Who asked for the ledger judges by it. A process's own statistics may be behind what was counted.
+            # With a ledger, the failures are in it. A process's own statistics may be behind the counts.
             failed = conductor.counts.failures and not conductor.options.ledger_dir
             environment.process_exit_code = options.exit_code_on_error if failed and options is not None else 0
 
@@ -62,7 +62,7 @@ def choose_exit_code(environment: Environment, conductor: Conductor) -> None:
 
 
 def expect_processes(conductor: Conductor, runner: MasterRunner, expected: int, wait_s: float) -> None:
-    """End this process where the others did not come within ``wait_s``, so that no test could be started."""
+    """End this process if the others do not connect within ``wait_s``, so that no test could start."""
 
     def watch() -> None:
         gevent.sleep(wait_s)
@@ -71,8 +71,8 @@ def expect_processes(conductor: Conductor, runner: MasterRunner, expected: int, 
         if conductor.tests:
             return
         conductor.fail(
-            f"{expected} processes were expected (--expect-workers) and {runner.worker_count} were there after "
-            f"{wait_s:g} s (--expect-workers-max-wait), so no test was started: NOT WHOLE. Start the others sooner, "
+            f"{expected} processes were expected (--expect-workers) and {runner.worker_count} were connected after "
+            f"{wait_s:g} s (--expect-workers-max-wait), so no test was started: NOT WHOLE. Start the others earlier, "
             "or expect fewer"
         )
         runner.quit()
@@ -82,7 +82,7 @@ def expect_processes(conductor: Conductor, runner: MasterRunner, expected: int, 
 
 
 def end_children() -> None:
-    """At the exit of this process, kill those of its --processes that do not end: Locust would wait for ever."""
+    """At exit, kill child processes (--processes) that do not end: Locust would wait for ever."""
 
     def kill() -> None:
         until = time.monotonic() + _CHILDREN_S
@@ -96,7 +96,7 @@ def end_children() -> None:
 
 
 def _alive() -> list[psutil.Process]:
-    """Children that run or are stopped. One that has ended is left for Locust to wait for."""
+    """Children that run or are stopped. Locust itself waits for those that have ended."""
     found = []
     for child in psutil.Process().children():
         try:

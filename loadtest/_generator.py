@@ -39,7 +39,7 @@ class Request:
     name: str = ""
 
     def called(self) -> str:
-        """What statistics call it, also before its contents are made."""
+        """Its name in statistics, even before its contents are made."""
         return self.name or (BATCH_PATH if self.batch else SINGLE_PATH)
 
 
@@ -93,7 +93,7 @@ class Generator:
         self._begun.set()
 
     def so_far(self) -> Counts:
-        """Give the counts at this moment: requests that wait for their moment are not offered yet."""
+        """Return the counts now; requests that still wait for their intended moment do not count as offered."""
         now_ns = self._now_ns()
         ahead = sum(request.events for request in self._open.values() if request.intended_ns > now_ns)
         return msgspec.structs.replace(self.counts, offered=self.counts.offered - ahead)

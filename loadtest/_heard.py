@@ -1,4 +1,4 @@
-"""What the processes of a test have counted so far, as they report it, and how fast that grows."""
+"""The counts that the processes of a test have reported so far, and their rates."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _SILENT_S = 8
 
 
 class Rates(Struct, frozen=True):
-    """Events offered and accepted, and requests that were answered or given up, each per second."""
+    """Events offered and accepted, and requests answered or given up, each per second."""
 
     offered: float = 0.0
     accepted: float = 0.0
@@ -28,26 +28,26 @@ class Heard:
     """The reports of one test, by the index of their process."""
 
     def __init__(self) -> None:
-        """Nothing was heard yet."""
+        """Start without a report."""
         self._reports: dict[int, deque[Progress]] = {}
         self._heard_ns: dict[int, int] = {}
 
     def note(self, index: int, progress: Progress, now_ns: int) -> None:
-        """Keep a report, and drop those before the last ten seconds: a process's times are compared with its own."""
+        """Keep a report and drop those older than ten seconds, by the clock of the process that reports."""
         reports = self._reports.setdefault(index, deque())
         reports.append(progress)
         oldest_ns = progress.at_ns - _WINDOW_S * NS_PER_S
-        # Before the load begins, nothing is offered; that is no part of its rate.
+        # The time before the load begins does not count for its rate.
         while len(reports) > 1 and (reports[1].at_ns <= oldest_ns or not reports[1].counts.offered):
             reports.popleft()
         self._heard_ns[index] = now_ns
 
     def newest(self, index: int) -> Counts | None:
-        """Give what process ``index`` reported last."""
+        """Return the last report of process ``index``."""
         return self._reports[index][-1].counts if index in self._reports else None
 
     def rates(self, now_ns: int | None) -> Rates:
-        """Give the rates of all processes together at ``now_ns``; None: those of the end, as they were last."""
+        """Return the rates of all processes together at ``now_ns``; None: the last ones, at the end of the test."""
         offered = accepted = requests = 0.0
         for index, reports in self._reports.items():
             first, last = reports[0], reports[-1]

@@ -1,4 +1,4 @@
-"""Locust's own options: other defaults where ours are safer, and absurd values refused before anything starts."""
+"""Locust's own options: safer defaults, and a check of all values before anything starts."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from loadtest._transport import MAX_CONNECTIONS
 from pipeline.errors import SettingError, UsageError
 
 LOOPBACK = "127.0.0.1"
-# So long the master waits for its workers, where nothing else is said; Locust would wait for ever.
+# How long the master waits for its workers by default; Locust would wait for ever.
 EXPECT_WORKERS_S = 60
 MAX_PROCESSES = 256
 USER_CLASS = "Sender"
@@ -21,20 +21,20 @@ USER_CLASS = "Sender"
 _SPAWN_RATE = 100
 
 _HELP = {
-    "num_users": "Senders over all processes: how many requests can be in flight. The default is --senders for each "
-    "process. The load does not follow from it: that is --offered-load.",
+    "num_users": "Senders in all processes together: how many requests can be in flight. The default is --senders for "
+    "each process. It does not set the load: --offered-load does.",
     "spawn_rate": f"Senders started a second, before the load begins (default {_SPAWN_RATE}).",
     "host": "The API to send to, as a URL (default http://localhost:8000).",
-    "run_time": "Stop after this time, such as 300s, 20m or 1h30m. --duration is the same in seconds, and does not "
-    "count the start.",
+    "run_time": "Stop after this time, such as 300s, 20m or 1h30m. --duration is the same in seconds, without the "
+    "time for starting.",
     "web_host": f"Address that the page listens on (default {LOOPBACK}: this machine alone); '*' is every address.",
     "master_bind_host": "Address that the master listens on for workers. The default is every address, and "
     f"{LOOPBACK} with --processes.",
     "expect_workers_max_wait": f"Seconds to wait for the expected workers (default {EXPECT_WORKERS_S}); without "
     "them the command ends with exit code 3.",
-    "json": "Print Locust's statistics as JSON on stdout, and all else on stderr.",
+    "json": "Print Locust's statistics as JSON on stdout, and everything else on stderr.",
 }
-# Options that are numbers: what they may be.
+# The range of each option that is a number.
 _RANGES = {
     "num_users": ("--users", 1, MAX_CONNECTIONS * MAX_PROCESSES),
     "web_port": ("--web-port", 1, 65_535),
@@ -59,7 +59,7 @@ def adapt(parser: argparse.ArgumentParser) -> None:
 
 
 def check(options: argparse.Namespace) -> None:
-    """Refuse what cannot be, before anything starts, and fill in what follows from the rest.
+    """Refuse values that cannot be used, before anything starts, and fill in the values that follow from others.
 
     Raises:
         UsageError: an option's value cannot be used, or two do not fit together.
@@ -93,7 +93,7 @@ def _check_combinations(options: argparse.Namespace) -> None:
     if unknown := set(options.user_classes) - {USER_CLASS}:
         name = min(unknown)
         raise UsageError(
-            f"{name!r} cannot be used: {USER_CLASS} is the only user class. What is sent is chosen by an option, such "
+            f"{name!r} cannot be used: {USER_CLASS} is the only user class. Choose what is sent with an option, such "
             "as --scenario visitors"
         )
     if options.tags or options.exclude_tags:
@@ -105,7 +105,7 @@ def _check_combinations(options: argparse.Namespace) -> None:
 
 
 def _check_addresses(options: argparse.Namespace) -> None:
-    """Refuse a port that another program has; among --processes any free one will do."""
+    """Refuse a port that another program uses; between --processes, use any free port."""
     if not options.master_bind_host:
         options.master_bind_host = LOOPBACK if options.processes else "*"
     if options.processes and not _is_free(options.master_bind_host, options.master_bind_port):

@@ -54,12 +54,12 @@ class Member:
         runner.register_message(_messages.BEGIN, self._on_begin)
         runner.register_message(_messages.STOP, self._on_stop, concurrent=True)
         listen(environment.events.test_stopping, self._on_test_stopping)
-        # Locust's own listener says farewell to the master, and this one comes before it: the last are first here.
+        # The last listener runs first: this one runs before Locust's own, which disconnects from the master.
         listen(environment.events.quitting, self._on_test_stopping)
         listen(environment.events.report_to_master, self._on_report)
 
     def progress(self) -> Progress:
-        """Give what this process has counted so far in the newest test."""
+        """Return the counts of this process so far in the newest test."""
         part, at_ns = self._part, self._clock.monotonic_ns()
         if part is None:
             return Progress(0, at_ns, Counts())
@@ -163,7 +163,7 @@ class _Part:
             while not self.generator.settled() and self._clock.monotonic_ns() < until_ns:
                 gevent.sleep(0.01)
             self.end()
-        self._said.wait(_SAY_S)  # another greenlet may be about to say it
+        self._said.wait(_SAY_S)  # another greenlet may be sending it now
 
     def end(self, error: str = "") -> None:
         """Close the ledger and tell the conductor; a second time does nothing."""

@@ -40,7 +40,7 @@ class Begin(Struct, frozen=True):
 
 
 class Progress(Struct, frozen=True):
-    """What one process has counted so far in test number ``test`` (0 before the first), at a moment of its clock."""
+    """The counts of one process so far in test number ``test`` (0 before the first), at a time of its clock."""
 
     test: int
     at_ns: int

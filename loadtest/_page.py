@@ -1,4 +1,4 @@
-"""Locust's page with our start form before it, and a bar of events/s above it."""
+"""Locust's page, with our start form in front and a bar of events/s on top."""
 
 from __future__ import annotations
 
@@ -49,13 +49,13 @@ class Page:
     """Our part of Locust's page."""
 
     def __init__(self, environment: Environment, conductor: Conductor, member: Member | None) -> None:
-        """Extend the page of ``environment``; ``member``: the one of this process, where there is no other."""
+        """Extend the page of ``environment``; ``member``: that of this process, if it is the only one."""
         self._environment = environment
         self._conductor = conductor
         self._member = member
         web_ui: Any = environment.web_ui  # it has no types
         app = web_ui.app
-        # Locust's forms show the options in the order of their registration, not in that of the alphabet.
+        # Show options in the order of their registration, not in alphabetical order.
         app.json.sort_keys = False
         options = environment.parsed_options
         ours = Blueprint(
@@ -96,7 +96,7 @@ class Page:
         return start
 
     def _checked(self, form: dict[str, str]) -> ImmutableMultiDict[str, str]:
-        """Give the form as Locust wants it, with as many users as there are senders.
+        """Return the form as Locust needs it, with one user per sender.
 
         Raises:
             UsageError: a value cannot be used, or no test can be started now.
@@ -106,7 +106,7 @@ class Page:
         if self._runs():
             raise UsageError("a test is running: stop it, then start another one")
         if not processes:
-            raise UsageError("no process has connected yet: start one with ./tidemark load --worker, or wait for it")
+            raise UsageError("no worker has connected yet: start one with ./tidemark load --worker, or wait for it")
         form = {name: value for name, value in form.items() if value or not self._is_secret(name)}
         given: Any = copy.copy(self._environment.parsed_options)
         for action in _actions():
@@ -178,7 +178,7 @@ class Page:
         return runner is not None and runner.state in (STATE_SPAWNING, STATE_RUNNING)
 
     def _sample(self) -> None:
-        """Note what this process counts, as other processes report it."""
+        """Report this process's counts, as other processes do."""
         while True:
             if self._member is not None and not self._conductor.over:
                 self._conductor.note(LOCAL, self._member.progress())

@@ -1,7 +1,7 @@
-"""Locust's files of results, whole.
+"""Complete results in Locust's files.
 
-Its CSV files lack what came after their last write, its HTML page lacks the end of a test that was interrupted, and
-printing JSON sets to zero what the tables and the other files show after it.
+Without this, the CSV files lack what came after their last write, the HTML page lacks the end of an interrupted test,
+and printing JSON sets the numbers to zero that the tables and other files show later.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from loadtest._listen import listen
 
 
 class WholeCSV(stats.StatsCSVFileWriter):
-    """Locust's CSV files; when they are closed they hold all that was counted."""
+    """Locust's CSV files, complete when they are closed."""
 
     def close_files(self) -> None:
         """Write each file once more, add the last moment to the history, and close them."""
@@ -38,7 +38,7 @@ class WholeCSV(stats.StatsCSVFileWriter):
 
 
 def whole_results() -> None:
-    """Have Locust write its CSV files by :class:`WholeCSV`, and its JSON from a copy of its statistics."""
+    """Make Locust write its CSV files with :class:`WholeCSV`, and its JSON from a copy of its statistics."""
     vars(stats)["StatsCSVFileWriter"] = WholeCSV
     for name in ("print_stats_json", "save_stats_json"):
         vars(stats)[name] = _on_a_copy(vars(stats)[name])
@@ -52,7 +52,7 @@ def _on_a_copy(write: Callable[..., None]) -> Callable[..., None]:
 
 
 def whole_html(environment: Environment) -> None:
-    """Have the HTML page written again when all processes have ended: Locust writes it before, or not at all."""
+    """Write the HTML page again when all processes have ended: Locust writes it earlier, or not at all."""
 
     def write(**_: Any) -> None:
         options = environment.parsed_options

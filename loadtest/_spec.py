@@ -25,7 +25,7 @@ MAX_BATCH_EVENTS = 1_000
 _Share = Annotated[float, Meta(ge=0, le=1)]
 _Exponent = Annotated[float, Meta(ge=0, le=10)]
 _EventType = Annotated[str, Meta(min_length=1, max_length=200)]
-# Above all, a bound that infinity does not meet.
+# The bound also excludes infinity.
 _Weight = Annotated[float, Meta(ge=0, le=1_000_000_000)]
 
 
@@ -38,8 +38,8 @@ class Traffic(Struct, frozen=True, forbid_unknown_fields=True):
     ``key_skew``: the share of all sessions that belong to one single hot user, over and above Zipf.
     ``batch_min_events``, ``batch_max_events``: events of one SDK request, log-uniform between the two.
     ``visitor_share``: the share of events that visitors send one by one when visitors and SDK run together.
-    ``table_events``: how many different events are prepared; they come round again after that. Of large ones there are
-    fewer: no more than 64 MiB of them are kept in memory.
+    ``table_events``: how many different events are prepared; after them the first comes again. Of large ones there are
+    fewer: at most 64 MiB of events are kept in memory.
     """
 
     event_mix: Annotated[tuple[tuple[_EventType, _Weight], ...], Meta(min_length=1, max_length=1_000)] = (

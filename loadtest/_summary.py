@@ -1,4 +1,4 @@
-"""What a test came to, in a few lines for a person."""
+"""The result of a test in a few lines, for a person."""
 
 from __future__ import annotations
 
@@ -9,21 +9,21 @@ _SHARE = 0.99
 
 
 def text(options: Options, counts: Counts, error: str) -> str:
-    """Give the lines, with ``error`` if the test is not what it should be."""
+    """Return the lines, with ``error`` if the test is not whole."""
     lines = [
         f"Tidemark: {counts.offered:,} events offered in {counts.requests:,} requests ({options.spec.scenario})",
         "  " + ", ".join(f"{name} {_number(events, counts.offered)}" for name, events in _outcomes(counts)),
     ]
     if counts.requests:
         each = counts.offered / counts.requests
-        lines.append(f"  {each:,.3g} events a request in the mean: Locust's req/s counts requests")
+        lines.append(f"  {each:,.3g} events a request on average: Locust's req/s counts requests")
     delay_ms = counts.delay_bound_ms(_SHARE)
     if delay_ms is not None:
         lines.append(f"  {_SHARE:.0%} of the requests went out within {delay_ms:,.3g} ms of their intended moment")
     if counts.unsent:
         lines.append("  unsent: every sender was busy for too long; raise --senders, or offer less")
     if sum(events for _, events in _outcomes(counts)) != counts.offered:
-        lines.append("  THESE DO NOT ADD UP: report it, with the ledger")
+        lines.append("  THESE NUMBERS DO NOT ADD UP: please report this, with the ledger")
     if options.ledger_dir:
         lines.append(f"  ledger: {options.ledger_dir}")
     if error:

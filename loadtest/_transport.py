@@ -92,14 +92,14 @@ class Transport:
 
 
 def check(host: str, write_key: str = "") -> None:
-    """Refuse what no request could be sent with.
+    """Refuse a host or a write key that no request could be sent with.
 
     Raises:
         UsageError: ``host`` is no URL of a server, or ``write_key`` cannot be a header.
     """
     if not _HEADER_VALUE.fullmatch(write_key):
         raise SettingError(
-            "--write-key", "...", "a header takes the letters, digits and signs of ASCII alone; write a key of these"
+            "--write-key", "...", "a header holds only ASCII letters, digits and punctuation; use a key of these"
         )
     _target(host)
 
@@ -114,7 +114,7 @@ def _target(host: str) -> tuple[Address, str, str]:
     if not _URL.fullmatch(host) or not url.hostname or port == 0:
         raise _not_a_url(host)
     if url.username is not None or url.query or url.fragment:
-        remedy = "a user, a query or a fragment is never sent; write the scheme, the host, the port and the path alone"
+        remedy = "a user, a query or a fragment is never sent; write only scheme, host, port and path"
         raise SettingError("--host", _without_user(host), remedy)
     context = tls_context() if url.scheme == "https" else None
     address = Address(url.hostname, port or _DEFAULT_PORTS[url.scheme], context)
@@ -123,7 +123,7 @@ def _target(host: str) -> tuple[Address, str, str]:
 
 
 def _not_a_url(host: str) -> SettingError:
-    remedy = "it is a URL such as http://localhost:8000"
+    remedy = "write a URL such as http://localhost:8000"
     if not _SCHEME.match(host):
         try:
             _target(f"http://{host}")
@@ -135,5 +135,5 @@ def _not_a_url(host: str) -> SettingError:
 
 
 def _without_user(host: str) -> str:
-    """``host`` as it may be printed: a password stays out."""
+    """``host`` without a user and password, for printing."""
     return re.sub(r"[^/@]*@", "...@", host)

@@ -24,7 +24,7 @@ from loadtest._turns import ask_for_short_turns
 from pipeline.errors import TidemarkError
 
 _IDLE_S = 1.0
-# Filled when the command line has been checked: Locust parses it again for each view of its page.
+# Not empty once the command line has been checked: Locust parses it again for each view of its page.
 _checked: list[bool] = []
 
 
@@ -48,7 +48,7 @@ def _add_options(parser: ArgumentParser) -> None:
     parse: Any = parser.parse_args  # Locust's takes more than argparse's
 
     def parse_and_check(*arguments: Any, **named: Any) -> Namespace:
-        """Check what was given on the command line, before Locust starts processes with it."""
+        """Check the command line before Locust starts processes with it."""
         options: Namespace = parse(*arguments, **named)
         if not _checked:
             _checked.append(True)
@@ -72,7 +72,7 @@ def _compose(environment: Environment, **_: Any) -> None:
     if isinstance(runner, WorkerRunner):
         # Its conductor tells what happened, in the statistics too: rejected events are no error of this process.
         environment.process_exit_code = 0
-        options.json, options.json_file = False, None  # of the whole test: it would write those of its part over them
+        options.json, options.json_file = False, None  # the master writes them for the whole test
         _exit.interrupt_between_greenlets()
         return
     conductor = Conductor(environment, _options.DEFAULT_HOST)

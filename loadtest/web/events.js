@@ -1,4 +1,4 @@
-// The bar above Locust's page: events beside requests. It stands outside of what Locust's page draws.
+// The bar above Locust's page: events beside requests. It is outside the part that Locust's page draws.
 const bar = document.getElementById("tidemark");
 document.body.prepend(bar);
 

@@ -1,4 +1,4 @@
-// The start form: sends it, shows why it was refused, and goes to Locust's page when the test has started.
+// The start form: sends itself, shows why it was refused, and opens Locust's page when the test has started.
 const form = document.getElementById("start");
 const alertBox = document.getElementById("alert");
 const button = form.querySelector("button");
@@ -10,7 +10,7 @@ form.addEventListener("submit", async (event) => {
   try {
     const answer = await fetch("./swarm", { method: "POST", body: new FormData(form) });
     const { success, message } = await answer.json();
-    if (success) return; // the next look at the state leaves this page
+    if (success) return; // look() leaves this page when the state changes
     alertBox.textContent = message;
     alertBox.scrollIntoView({ block: "nearest" });
   } catch (error) {
@@ -24,7 +24,7 @@ async function look() {
     const { tests, state } = await (await fetch("./tidemark/events")).json();
     if (tests > Number(form.dataset.tests) && state !== "ready") location.replace("./");
   } catch {
-    // Submitting says that Locust is gone.
+    // Start shows an error if Locust is gone.
   }
 }
 setInterval(look, 400);

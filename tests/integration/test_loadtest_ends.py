@@ -81,7 +81,7 @@ def test_a_master_whose_workers_are_all_gone_ends_and_says_so(tmp_path: Path, ho
             worker.send_signal(how)
         printed, _ = master.communicate(timeout=END_S)
     assert master.returncode == 3
-    assert "NOT WHOLE: no process was heard of any more" in printed
+    assert "NOT WHOLE: no process reports any more" in printed
     # What they had reported is not forgotten.
     assert 0 < offered_in(printed) <= len(target.tidemarks) + 1_000
 
@@ -104,7 +104,7 @@ def test_a_master_whose_workers_do_not_come_ends_and_says_how_many_came(tmp_path
     with Target() as target, distributed(target, tmp_path, 1) as (master, _):
         printed, _ = master.communicate(timeout=END_S)
     assert master.returncode == 3
-    assert "2 processes were expected (--expect-workers) and 1 were there after 8 s" in printed
+    assert "2 processes were expected (--expect-workers) and 1 were connected after 8 s" in printed
     assert "NOT WHOLE" in printed
 
 

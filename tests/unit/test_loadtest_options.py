@@ -83,7 +83,7 @@ def test_the_event_mix_is_written_as_pairs() -> None:
         (["--host", "localhost:8000"], "does not begin with http:// or https://; write http://localhost:8000"),
         (["--host", ""], "--host='' cannot be used"),
         (["--write-key", "schlüssel"], "--write-key='...' cannot be used"),
-        (["--ledger", "/dev/null"], "--ledger='/dev/null' cannot be used: /dev/null takes no such file"),
+        (["--ledger", "/dev/null"], "--ledger='/dev/null' cannot be used: no file can be written at /dev/null"),
         (["--event-mix", "a=1,a=2"], "names a type twice"),
         (["--batch-min", "600"], "batch_min_events=600 is above batch_max_events=500"),
         (["--spike-start", "0.9", "--spike-length", "0.2"], "is above 1"),
