@@ -1,4 +1,4 @@
-"""Addresses as they stand in a URL, whatever kind they are."""
+"""Addresses in the form that a URL needs, IPv4, IPv6 or name."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ _ANY = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104  com
 
 
 def place(host: str, port: int) -> str:
-    """Give ``host:port``, with brackets around an IPv6 address."""
+    """Return ``host:port``, with brackets around an IPv6 address."""
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def url(host: str, port: int) -> str:
-    """Give the URL of a server that listens on ``host``, as a client on this machine reaches it."""
+    """Return the URL at which a client on this machine reaches a server that listens on ``host``."""
     reached = _ANY.get(host, host)
     # The percent sign before an IPv6 zone is itself written in percent.
     return "http://" + place(reached.replace("%", "%25") if ":" in reached else reached, port)

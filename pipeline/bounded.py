@@ -1,4 +1,4 @@
-"""Waiting for a client library in bounded time, also where it hangs or cancels itself."""
+"""Wait for a client library in bounded time, even if it hangs or cancels itself."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ _CANCEL_TIMEOUT_S = 1.0
 
 
 async def bounded(awaitable: Awaitable[_T], timeout_s: float) -> _T:
-    """Wait at most ``timeout_s`` for ``awaitable``; give its result.
+    """Wait at most ``timeout_s`` for ``awaitable`` and return its result.
 
-    It runs in a task of its own. ``asyncio.wait_for`` is not enough: where the library awaits a task of its own, the
-    end of the time cancels that task, its CancelledError comes back to us, and we would end as if we were cancelled.
+    It runs in its own task. ``asyncio.wait_for`` is not enough: if the library awaits one of its own tasks, a timeout
+    cancels that task, its CancelledError comes back to us, and we would end as if we had been cancelled.
 
     Raises:
         TimeoutError: it was not done in time.
@@ -36,7 +36,7 @@ async def bounded(awaitable: Awaitable[_T], timeout_s: float) -> _T:
 
 
 def result_of(task: asyncio.Future[_T]) -> _T:
-    """Give the result of a task that is done and that we did not cancel, or raise what it raised.
+    """Return the result of a finished task that we did not cancel, or raise what it raised.
 
     Raises:
         KafkaError: something inside it was cancelled.
@@ -47,7 +47,7 @@ def result_of(task: asyncio.Future[_T]) -> _T:
 
 
 async def give_up(task: asyncio.Future[_T], timeout_s: float = _CANCEL_TIMEOUT_S) -> None:
-    """Cancel ``task``, and wait a little until it has ended; what it raises by then is of no interest."""
+    """Cancel ``task`` and wait a short time for its end; ignore what it raises."""
     task.add_done_callback(_forget)
     task.cancel()
     await asyncio.wait({task}, timeout=timeout_s)

@@ -24,8 +24,8 @@ _MAX_REQUEST_BYTES = 64 * 1024 * 1024
 class DeadLetter(Struct, frozen=True):
     """One message that a worker could not store.
 
-    ``origin_*`` is where it was read; -1 and "" where that is not known. ``headers`` and ``record_timestamp_ms`` are
-    those of the record that it was (-1: not known). ``truncated``: the value is only the beginning of what it was.
+    ``origin_*`` is where it was read; -1 and "" if that is not known. ``headers`` and ``record_timestamp_ms`` are those
+    of the original record (-1: not known). ``truncated``: the value is only the beginning of the original one.
     """
 
     partition: int
@@ -183,7 +183,7 @@ async def _send(settings: Settings, letters: Iterable[DeadLetter]) -> None:
     try:
         for letter in letters:
             origin = Origin(letter.origin_topic, letter.origin_partition, letter.origin_offset)
-            # A letter of an older version has no time of its record.
+            # A letter from an older version lacks the time of its record.
             timestamp_ms = letter.timestamp_ms if letter.record_timestamp_ms < 0 else letter.record_timestamp_ms
             sending = producer.send_and_wait(
                 letter.origin_topic,

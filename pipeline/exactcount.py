@@ -1,8 +1,8 @@
-"""How many documents a collection holds, exactly, at the price of MongoDB's estimate.
+"""The exact number of documents in a collection, at the cost of MongoDB's estimate.
 
-The estimate is a number that mongod keeps; counting would read a whole index each time. But it writes that number down
-once a minute only, and after it was killed goes on from the old one, wrong for ever. So the documents are counted once
-in each life of a mongod, and from then on what that count and the estimate differed by is added to the estimate.
+mongod keeps the estimate as a number; a count would read a whole index each time. But mongod saves the number only once
+a minute, and after a kill it continues from the old number, which then stays wrong. So we count the documents once for
+each start of mongod, and add the difference between that count and the estimate to every later estimate.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any
 from pymongo.asynchronous.collection import AsyncCollection
 from pymongo.errors import PyMongoError
 
-_WAIT_S = 1.0  # for a count; a large collection's goes on beside the display
+_WAIT_S = 1.0  # for a count; that of a large collection continues in the background
 
 
 class ExactCount:
@@ -23,17 +23,17 @@ class ExactCount:
 
     def __init__(self, collection: AsyncCollection[Mapping[str, Any]]) -> None:
         self._collection = collection
-        self._life: object = None  # of the mongod that the correction belongs to
+        self._life: object = None  # the start of mongod that the correction belongs to
         self._correction: int | None = None
         self._certain = False
         self._last = -1
         self._counting: asyncio.Task[None] | None = None
 
     async def now(self) -> int | None:
-        """Give the number; None while it is not known.
+        """Return the number; None while it is not known.
 
-        Under load a count and the estimate are not of the same moment: then it may be wrong by what came between, and
-        is set right as soon as nothing comes for a moment.
+        Under load, the count and the estimate are not taken at the same moment, so the number may be wrong by what came
+        between. It is corrected as soon as nothing comes for a moment.
 
         Raises:
             PyMongoError: MongoDB did not answer.

@@ -1,4 +1,4 @@
-"""Stored events as JSON: a look into MongoDB without its own shell."""
+"""Print stored events as JSON, without the MongoDB shell."""
 
 from __future__ import annotations
 
@@ -29,24 +29,24 @@ def read(filter_text: str, sort: str, limit: int) -> Query:
     """Read what the command line asks for.
 
     Raises:
-        UsageError: the filter is no JSON object; says where it stops being one.
+        UsageError: the filter is not a JSON object; the message says where the error is.
     """
     options = json_util.JSONOptions(json_mode=json_util.JSONMode.RELAXED, tz_aware=True)
     try:
         found = json_util.loads(filter_text, json_options=options)
     except RecursionError:
-        raise UsageError("the filter is nested too deeply") from None
+        raise UsageError("the filter is nested too deeply: write a simpler one") from None
     except (BSONError, ValueError, TypeError) as error:  # json's own, and those of a value like {"$oid": "x"}
-        message = f"the filter {filter_text!r} is no JSON: {error}. Write it in single quotes, such as {EXAMPLE}"
+        message = f"the filter {filter_text!r} is not JSON: {error}. Write it in single quotes, such as {EXAMPLE}"
         raise UsageError(message) from error
     if not isinstance(found, dict):
-        raise UsageError(f"the filter {filter_text!r} is no JSON object: write it such as {EXAMPLE}")
+        raise UsageError(f"the filter {filter_text!r} is not a JSON object: write one, such as {EXAMPLE}")
     fields = [each.strip() for each in sort.split(",") if each.strip(" -")]
     return Query(found, limit, tuple((each.lstrip("-"), -1 if each.startswith("-") else 1) for each in fields))
 
 
 async def lines(mongo: Mongo, query: Query) -> AsyncIterator[str]:
-    """Give the documents, each as one line of MongoDB's relaxed extended JSON.
+    """Yield the documents, each as one line of MongoDB's relaxed extended JSON.
 
     Raises:
         SettingError, MissingPartError, ProvisionError: as :func:`pipeline.provision.event_collection`;

@@ -1,7 +1,7 @@
-"""What a worker writes beside each offset that it commits: which topic it was, and what it never could read.
+"""A note that a worker writes beside each committed offset: the topic's id, and which records it could not read.
 
-Kafka keeps a text with every committed offset. There stands, as JSON, the id of the topic (a topic made anew under the
-same name has another one) and how many records Kafka had deleted before a worker read them.
+Kafka keeps a text with every committed offset. Ours is JSON: the id of the topic (a topic that is deleted and created
+again has another id) and how many records Kafka deleted before a worker read them.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ class Note(Struct, frozen=True, omit_defaults=True):
     at_ms: int = 0
 
     def text(self) -> str:
-        """Give the note as it is committed."""
+        """Return the note as it is committed."""
         return msgspec.json.encode(self).decode()
 
 
@@ -32,7 +32,7 @@ _decode = msgspec.json.Decoder(Note).decode
 
 
 def read_note(text: str | None) -> Note:
-    """Read what :meth:`Note.text` made; an empty note where somebody else committed something else."""
+    """Read what :meth:`Note.text` made; an empty note if another program committed another text."""
     try:
         return _decode(text or "{}")
     except ValueError:

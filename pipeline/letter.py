@@ -1,8 +1,8 @@
-"""What a dead letter is in Kafka: the record as it came, and headers that say why it is here and from where.
+"""A dead letter in Kafka: the record as it came, with headers for the reason and the origin.
 
 Key and value are the record's own. Ours are the headers ``reason``, ``detail``, ``topic``, ``partition``, ``offset``
 and ``timestamp`` (of the record, in ms); the record's headers follow in their order, each as ``header.NAME``. The
-letter has a time of its own: Kafka deletes by it, and a record of last year would be gone at once.
+letter has its own time: Kafka deletes by it, and would delete a record of last year at once.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class Letter(NamedTuple):
 
 
 def letter_of(record: Record, reason: str, detail: str) -> Letter:
-    """Give the dead letter of ``record``; one that comes back from a replay keeps the origin that it had."""
+    """Return the dead letter of ``record``; a replayed record keeps its first origin."""
     origin = origin_of(record)
     headers: list[tuple[str, bytes | None]] = [
         ("reason", reason.encode()),
@@ -57,7 +57,7 @@ def letter_of(record: Record, reason: str, detail: str) -> Letter:
 
 
 def cut(letter: Letter) -> Letter | None:
-    """Give ``letter`` with less of its value, then without the record's headers, then without its key, then None."""
+    """Return a smaller ``letter``: with less of its value, then without headers, then without key, then None."""
     headers = [pair for pair in letter.headers if pair[0] != CUT]
     before = dict(letter.headers).get(CUT) or str(len(letter.value or b"")).encode()
     headers.append((CUT, before))
@@ -71,12 +71,12 @@ def cut(letter: Letter) -> Letter | None:
 
 
 def own_headers_of(headers: Headers) -> tuple[tuple[str, bytes | None], ...]:
-    """Give the headers that the record had before it became a letter with these ``headers``."""
+    """Return the headers of the original record, from the ``headers`` of its letter."""
     return tuple((name.removeprefix(OWN_PREFIX), value) for name, value in headers if name.startswith(OWN_PREFIX))
 
 
 def texts_of(headers: Sequence[tuple[str, bytes | None]]) -> dict[str, str]:
-    """Give our own headers as text."""
+    """Return our own headers as text."""
     return {
         name: value.decode(errors="replace")
         for name, value in headers

@@ -1,7 +1,7 @@
-"""What is wrong with JSON that only lenient readers take: which field holds what no JSON and no text can hold.
+"""Find the fault in JSON that only lenient readers accept: the field that holds NaN, an infinity or a lone surrogate.
 
-Clients write such JSON with libraries that do: NaN and the infinities (Python), halves of a surrogate pair (text that
-was cut in the middle of an emoji).
+Some client libraries write such JSON: NaN and infinities (Python), half a surrogate pair (text that was cut in the
+middle of an emoji).
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _decode = json.JSONDecoder(parse_constant=_Constant).decode
 
 
 def field_at_fault(data: bytes) -> str | None:
-    """Give ``field: what is wrong`` of the first such value in ``data``; None where there is none, or no JSON at all.
+    """Return ``field: what is wrong`` for the first such value in ``data``; None if there is none, or no JSON at all.
 
     The time is linear in the size of ``data``, which the caller bounds.
     """
@@ -35,7 +35,7 @@ def field_at_fault(data: bytes) -> str | None:
 
 
 def _faults(value: Any) -> Iterator[str]:
-    open_: list[tuple[str, Any]] = [("", value)]  # not by recursion: the decoder allows more levels than Python has
+    open_: list[tuple[str, Any]] = [("", value)]  # no recursion: the decoder allows more levels than Python
     while open_:
         path, each = open_.pop()
         if each.__class__ is dict:

@@ -1,4 +1,4 @@
-"""Where a record came from first: a dead letter that is sent again keeps the place at which it was read."""
+"""The first place of a record: a replayed dead letter keeps the place where it was first read."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Headers = Sequence[tuple[str, bytes | None]]
 
 
 class Placed(Protocol):
-    """A record as far as its place goes."""
+    """A record's place and headers."""
 
     topic: str
     partition: int
@@ -31,12 +31,12 @@ class Origin(NamedTuple):
     offset: int
 
     def header(self) -> tuple[str, bytes]:
-        """Give the header that keeps it."""
+        """Return the header that keeps it."""
         return ORIGIN_HEADER, f"{self.topic}/{self.partition}/{self.offset}".encode()
 
 
 def origin_of(record: Placed) -> Origin:
-    """Give the place where ``record`` was read first: its own, unless a replay sent it."""
+    """Return the place where ``record`` was first read: its own, unless a replay sent it."""
     for name, value in record.headers:
         if name == ORIGIN_HEADER:
             topic, _, rest = (value or b"").decode(errors="replace").partition("/")
@@ -56,5 +56,5 @@ def number_of(text: str, most: int) -> int | None:
 
 
 def own_headers(record: Placed) -> Headers:
-    """Give the headers that the record's producer set."""
+    """Return the headers that the record's producer set."""
     return [pair for pair in record.headers if pair[0] != ORIGIN_HEADER]

@@ -101,7 +101,7 @@ async def open_meter(settings: Settings) -> AsyncIterator[Meter]:
     async with contextlib.AsyncExitStack() as cleanup:
         servers = settings.kafka.bootstrap_servers
         # Subscribed to nothing: it asks for offsets, and fetches no record.
-        # Of a transaction that is open or aborted nothing will ever be stored.
+        # Events of open or aborted transactions are not stored.
         consumer = AIOKafkaConsumer(bootstrap_servers=servers, group_id=None, isolation_level="read_committed")
         cleanup.push_async_callback(consumer.stop)
         await consumer.start()

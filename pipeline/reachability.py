@@ -72,7 +72,7 @@ def _group_part(group_id: str, missed: Sequence[skipped.Missed]) -> Part:
     if not missed:
         return Part(name, ok=True, seen="no record was deleted before it was read")
     remedy = (
-        "they are not stored; send them again if you can, have workers run, or make PIPELINE_KAFKA_RETENTION_MS longer"
+        "they are not stored: send them again if you can; keep workers running, or raise PIPELINE_KAFKA_RETENTION_MS"
     )
     return Part(name, ok=False, seen="; ".join(each.words() for each in missed), remedy=remedy)
 
@@ -123,18 +123,18 @@ async def _mongo_parts(name: str, collection: AsyncCollection[Mapping[str, Any]]
 
 
 async def _collection_part(collection: AsyncCollection[Mapping[str, Any]]) -> Part:
-    """Say whether each event that is written into the collection is kept, and once."""
+    """Check whether the collection keeps each event, and keeps it once."""
     name, another = f"collection {collection.full_name}", "name another one in PIPELINE_MONGO_COLLECTION"
     found = await (await collection.database.list_collections(filter={"name": collection.name})).to_list()
     about = found[0] if found else {}
     if about.get("type", "collection") == "timeseries":
-        seen = "a time-series collection: it takes the same _id twice, so that events would be stored twice"
+        seen = "a time-series collection: it accepts the same _id twice, so events would be stored twice"
     elif about.get("type", "collection") != "collection":
         seen = f"a {about['type']}: nothing can be written into it"
     elif about.get("options", {}).get("capped"):
         seen = "a capped collection: MongoDB deletes its oldest events"
     else:
-        return Part(name, ok=True, seen="there" if found else "not there yet; the first event makes it")
+        return Part(name, ok=True, seen="there" if found else "not there yet; the first event creates it")
     return Part(name, ok=False, seen=seen, remedy=another)
 
 
@@ -142,7 +142,7 @@ async def _check_api(api: Api) -> list[Part]:
     address = url(api.host, api.port)
     seen = await asyncio.to_thread(_ask, f"{address}/health/ready")
     ok = seen == "ready"
-    remedy = "" if ok else "start it (`./tidemark api`), or name its place in PIPELINE_API_HOST and PIPELINE_API_PORT"
+    remedy = "" if ok else "start it (`./tidemark api`), or set PIPELINE_API_HOST and PIPELINE_API_PORT to its address"
     return [Part(f"API at {address}", ok=ok, seen=seen, remedy=remedy)]
 
 

@@ -1,4 +1,4 @@
-"""What of a setting may be shown: passwords, tokens and keys never stand in a log, an error or a bundle."""
+"""What may be shown of a setting: passwords, tokens and keys never appear in a log, an error or a bundle."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import re
 
 HIDDEN = "***"
 
-# A URI of MongoDB in which it is clear where each part ends: whoever needs one of :/?#[]@ in a user's name, a
-# password or an option's value writes it percent-encoded.
+# A MongoDB URI in which it is clear where each part ends: a :/?#[]@ in a user name, a password or an option's value
+# has to be percent-encoded.
 _URI = re.compile(
     r"(?P<scheme>mongodb(?:\+srv)?://)"
     r"(?:(?P<user>[^:/?#\[\]@]*)(?P<password>:[^:/?#\[\]@]*)?@)?"
@@ -15,7 +15,7 @@ _URI = re.compile(
     r"(?P<database>/[^/?#@]*)?"
     r"(?:\?(?P<options>(?:[^=&#@]+=[^&#@]*(?:&(?!$)|$))*))?"
 )
-# Options whose values are no secret; what is not among them is hidden.
+# Options whose values are not secret; all others are hidden.
 _PLAIN_OPTIONS = frozenset(
     {
         *("appname", "authmechanism", "authsource", "compressors", "connecttimeoutms", "directconnection"),
@@ -28,12 +28,12 @@ _FRAGMENT = 4
 
 
 def is_clear(uri: str) -> bool:
-    """Whether ``uri`` is one of MongoDB's of which it is certain what is a secret."""
+    """Whether ``uri`` is a MongoDB URI in which every secret can be recognised."""
     return _URI.fullmatch(uri) is not None
 
 
 def shown_uri(uri: str) -> str:
-    """Give ``uri`` as it may be shown to anyone; of one that cannot be taken apart, nothing but its scheme."""
+    """Return ``uri`` without secrets; only its scheme if it cannot be parsed."""
     found = _URI.fullmatch(uri)
     if found is None:
         return "mongodb+srv://***" if uri.startswith("mongodb+srv://") else "mongodb://***"
@@ -50,7 +50,7 @@ def _shown_option(option: str) -> str:
 
 
 def reason(error: Exception, uri: str) -> str:
-    """Give what a library says of ``uri``, or only the kind of its error where the words could hold a secret."""
+    """Return a library's message about ``uri``, or only the type of its error if the message could hold a secret."""
     said = str(error)
     found = _URI.fullmatch(uri)
     secrets = [uri] if found is None else [(found["password"] or "").removeprefix(":")]

@@ -58,7 +58,7 @@ class Mongo(Struct, frozen=True, forbid_unknown_fields=True):
 
     @property
     def shown_uri(self) -> str:
-        """The URI as it may be shown to anyone: without a password, and without other secrets."""
+        """The URI without its password and other secrets."""
         return secrecy.shown_uri(self.uri)
 
 
@@ -150,8 +150,8 @@ def load(environment: Mapping[str, str]) -> Settings:
         raise SettingError("PIPELINE_KAFKA_BOOTSTRAP_SERVERS", secrecy.HIDDEN, remedy)
     if not secrecy.is_clear(settings.mongo.uri):
         remedy = (
-            "it is no mongodb://USER:PASSWORD@HOST:PORT/?OPTION=VALUE; in a user's name, a password or a value write "
-            "each of : / ? # [ ] @ % percent-encoded (%3A %2F %3F %23 %5B %5D %40 %25)"
+            "write mongodb://USER:PASSWORD@HOST:PORT/?OPTION=VALUE; in a user name, a password or a value, "
+            "percent-encode each of : / ? # [ ] @ % (as %3A %2F %3F %23 %5B %5D %40 %25)"
         )
         raise SettingError("PIPELINE_MONGO_URI", settings.mongo.shown_uri, remedy)
     return settings
@@ -179,7 +179,7 @@ def _merge_file(settings: Settings, path: Path) -> Settings:
         message = f"{SETTINGS_FILE}={str(path)!r} cannot be read ({error.strerror}): name a TOML file that is there"
         raise UsageError(message) from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        message = f"{path} is not TOML: {error}; mend that place"
+        message = f"{path} is not TOML: {error}; fix that place"
         raise UsageError(message) from error
     for section, values in content.items():
         if section not in settings.__struct_fields__ or not isinstance(values, dict):
@@ -203,7 +203,7 @@ def _set(settings: Settings, section: str, field: str, value: Any, name: str, *,
     values = getattr(settings, section)
     kinds = get_type_hints(type(values), include_extras=True)
     if field not in kinds:
-        # Perhaps a misspelt password: the value of what we do not know is not shown.
+        # It may be a misspelt password setting: do not show the value of an unknown setting.
         raise SettingError(
             name, secrecy.HIDDEN, f"there is no such setting; [{section}] has {_named(tuple(kinds), field)}"
         )

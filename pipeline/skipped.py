@@ -1,4 +1,4 @@
-"""Records that Kafka deleted before the consumer group read them; once the group is past them, no offset shows it."""
+"""Records that Kafka deleted before the consumer group read them; later offsets do not show it."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Missed(Struct, frozen=True):
     last: int
 
     def words(self) -> str:
-        """Say it for a person."""
+        """Describe them in a sentence."""
         place = f"{self.topic}, partition {self.partition}, offsets {self.first} to {self.last}"
         return f"{self.records:,} records of {place} were deleted before a worker read them"
 
@@ -37,7 +37,7 @@ class Missed(Struct, frozen=True):
 async def missed(
     client: AIOKafkaAdminClient, kafka: Kafka, group_id: str, partition_counts: Mapping[str, int]
 ) -> tuple[Missed, ...]:
-    """Give what the group is still to find missing, and what its workers noted for as long as Kafka keeps records.
+    """Return records that the group will find missing, and those that its workers noted within the retention time.
 
     Raises:
         KafkaError: Kafka did not answer; bound the time.
@@ -63,7 +63,7 @@ async def missed(
 
 
 async def group_offsets(client: AIOKafkaAdminClient, group_id: str) -> dict[TopicPartition, OffsetAndMetadata]:
-    """Give what the group has committed; waits while Kafka is loading it.
+    """Return the offsets that the group has committed; wait while Kafka loads them.
 
     Raises:
         KafkaError: Kafka did not answer; bound the time.

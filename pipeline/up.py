@@ -103,7 +103,7 @@ def places(settings: Settings, options: Options, logs_dir: Path, stack: LocalSta
         Place(
             "API",
             url(api.host, api.port),
-            f"{api.processes} {_plural(api.processes, 'process')}, /docs tells what it takes",
+            f"{api.processes} {_plural(api.processes, 'process')}, /docs describes its requests",
         ),
         Place("Kafka", kafka.bootstrap_servers, f"{versions[0]}topics {', '.join(provision.wanted_topics(kafka))}"),
         Place("MongoDB", mongo.shown_uri, f"{versions[1]}events in {mongo.database}.{mongo.collection}"),
@@ -119,7 +119,7 @@ def example(api: Api) -> str:
 
 
 def find_command(mongo: Mongo, *, local: bool) -> str:
-    """Give a command that prints what :func:`example` stored; the URI of servers of one's own is set already."""
+    """Return a command that prints what :func:`example` stored; the URI of the user's own servers is set already."""
     found = (
         f"PIPELINE_MONGO_URI={shlex.quote(mongo.uri)} "
         if local and mongo.uri != mongodb.uri(Options().mongo_port)

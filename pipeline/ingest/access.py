@@ -20,7 +20,7 @@ class Access:
 
     def __init__(self, api: Api) -> None:
         """From ``api.write_keys`` and ``api.cors_origins``."""
-        # Clients write what is not ASCII in a header as they like: as UTF-8, or as Latin-1.
+        # Clients write characters outside ASCII in a header either as UTF-8 or as Latin-1.
         self._keys = {key.encode("latin-1"): key for key in api.write_keys if _is_latin_1(key)}
         self._keys |= {key.encode(): key for key in api.write_keys}
         self._origins = frozenset(api.cors_origins)
@@ -71,7 +71,7 @@ class Access:
 
 
 def _given(request: Request) -> bytes:
-    """The write key of ``request`` as the bytes that came."""
+    """The write key of ``request`` as the bytes that were sent."""
     key: str = request.headers.getone("x-write-key", "")
     if key:
         return key.encode(errors="surrogateescape")  # as Sanic decoded it

@@ -1,10 +1,10 @@
 """What may be in flight in one process: a bound on events and on bytes, and a fair share of it.
 
-Bytes count from the moment that a body's first ones are read, as they are after decompression;
-events from the moment before the body is decoded, when only its size says how many it may have.
-Both count until Kafka has answered for the last event of the request, or the producer that held
-them was given up. That a client stopped waiting frees nothing. So what is refused for want of
-room has cost no more than the reading of its bytes.
+Bytes count from the first read of a body, at their size after decompression. Events count before
+the body is decoded, when only its size says how many it may have. Both count until Kafka has
+answered for the last event of the request, or until the producer that held them was given up. A
+client that stops waiting frees nothing. So a request that is refused because there is no room has
+cost only the reading of its bytes.
 
 Where there is no room, a request waits for it, for a moment and in the order of arrival: its
 connection is not read meanwhile, so that what a client goes on sending stays in the kernel's
@@ -39,8 +39,8 @@ class Admission:
         self.size_bytes = 0
         self._shared = shared
         self._by_client: dict[str, tuple[int, int]] = {}
-        # Two lines: who waits for room for events has a body in hand already, and must not wait for those who only
-        # want room for a body, or all bytes would be held by those at the end of one line.
+        # Two queues: a request that waits for room for events already holds a body. It must not wait for requests
+        # that want room for a body: those at the end of a single queue would hold all bytes.
         self._for_bytes: deque[_Waiting] = deque()
         self._for_events: deque[_Waiting] = deque()
         self._letting_in = False
@@ -78,7 +78,7 @@ class Admission:
     async def wait(self, hold: Hold, events: int, size_bytes: int, timeout_s: float) -> None:
         """Have ``hold`` hold this in place of what it holds, once there is room and all who came before are in.
 
-        Those who wait for events and those who wait for bytes alone are two lines.
+        Requests that wait for events and those that wait only for bytes are in two queues.
 
         Raises:
             UnavailableError: that was not so within ``timeout_s``.

@@ -22,9 +22,9 @@ _log = logging.getLogger(__name__)
 
 
 def build(parts: Parts) -> App:
-    """Give the application with everything that the API promises.
+    """Return the application with all routes of the API.
 
-    Each route is one of a stream: its handler reads the body itself, within bounds of size and time, or not at all.
+    Each route is a stream: its handler reads the body itself, within bounds of size and time, or not at all.
     """
     api = parts.settings.api
     errors = _JsonErrors(parts)

@@ -11,7 +11,7 @@ import msgspec
 from pipeline.ingest.answers import RefusedError
 
 Slices = Generator[None, None, int]
-"""Scans, giving None after each slice of work; returns the place in the body that it has come to."""
+"""A scan that yields None after each slice of work and returns the position that it has reached in the body."""
 
 _WINDOW_BYTES = 64 * 1024  # scanned in one piece
 _STEPS = 2_000  # brackets of one slice
@@ -29,9 +29,9 @@ _BEGINS, _ENDS = (b"[", b"{"), (b"]", b"}")
 
 
 class BatchReader:
-    """Splits the body of a batch into its events, and looks at no more of them than are allowed.
+    """Splits the body of a batch into its events; stops if there are more than allowed.
 
-    What is inside of an event is not looked at: whether that is JSON is for who reads the event.
+    It does not look inside an event: the reader of the event finds out whether that is JSON.
     The time is linear in the size of the body, however deep it is nested.
     """
 
@@ -40,7 +40,7 @@ class BatchReader:
         self._max_events = max_events
 
     def split(self, body: bytes) -> Iterator[memoryview | None]:
-        """Give the events of ``body``: of ``{"events": [...]}``, or of the array alone; None after a slice of work.
+        """Yield the events of ``body``, an array or ``{"events": [...]}``; yield None after a slice of work.
 
         Raises:
             RefusedError: 400 where this is no batch, 413 where it has too many events.
@@ -72,7 +72,7 @@ class BatchReader:
 
 
 def _open(body: bytes) -> Generator[None, None, tuple[int, bool]]:
-    """To behind the bracket that begins the events; and whether they are in an object."""
+    """Scan past the bracket that begins the events; also return whether they are in an object."""
     at = yield from _along(_BLANKS, body, 0)
     has_envelope = body[at : at + 1] == b"{"
     if has_envelope:
@@ -85,7 +85,7 @@ def _open(body: bytes) -> Generator[None, None, tuple[int, bool]]:
 
 
 def _open_envelope(body: bytes, at: int) -> Slices:
-    """From the brace to the value of ``events``."""
+    """Scan from the brace to the value of ``events``."""
     at = yield from _along(_BLANKS, body, at + 1)
     name = _NAME.match(body, at, at + _MAX_NAME_BYTES)
     if name is None and body[at : at + 1] not in (_QUOTE, b"}"):
@@ -107,7 +107,7 @@ def _close_envelope(body: bytes, at: int) -> Slices:
 
 
 def _event(body: bytes, at: int) -> Slices:
-    """From the begin of an event to the comma or bracket behind it."""
+    """Scan from the beginning of an event to the comma or bracket after it."""
     depth = steps = 0
     while True:
         at = yield from _along(_INSIDE if depth else _BETWEEN, body, at)
@@ -129,7 +129,7 @@ def _event(body: bytes, at: int) -> Slices:
 
 
 def _string(body: bytes, at: int) -> Slices:
-    """From behind a quote to the quote that ends the string."""
+    """Scan from behind a quote to the quote that ends the string."""
     while True:
         at = yield from _along(_STRING, body, at)
         mark = body[at : at + 1]
@@ -141,7 +141,7 @@ def _string(body: bytes, at: int) -> Slices:
 
 
 def _along(pattern: re.Pattern[bytes], body: bytes, at: int) -> Slices:
-    """As far as ``pattern`` goes."""
+    """Scan as far as ``pattern`` matches."""
     while True:
         found = pattern.match(body, at, at + _WINDOW_BYTES)
         end = found.end() if found else at

@@ -61,7 +61,7 @@ async def read_body(request: Request, hold: Hold, limits: BodyLimits, work: Work
     # Nothing of it counts yet, and what there is of it waits in the connection's own small buffer.
     size_bytes = stream.request_bytes
     there_bytes = min(size_bytes, len(stream.recv_buffer))
-    # Its events count once it is there as a whole: a slow client takes no room of others.
+    # Its events count once the whole body is there: a slow client takes no room from others.
     events = limits.most_events(size_bytes) if 0 < size_bytes == there_bytes else 0
     if not hold.admit_at_once(events, there_bytes):
         await hold.admit(events, there_bytes, limits.room_timeout_s)
@@ -82,13 +82,13 @@ async def read_body(request: Request, hold: Hold, limits: BodyLimits, work: Work
 
 
 def refuse_body(request: Request) -> None:
-    """Have the rest of the body not asked for; what is on its way all the same, Sanic's side reads away."""
+    """Do not ask for the rest of the body; Sanic discards what is already on its way."""
     if _stream(request).expecting_continue:
         _abandon(request)
 
 
 async def gunzip(data: bytes, max_bytes: int, hold: Hold, work: Work) -> bytes:
-    """Decompress ``data`` in slices, never holding more than ``max_bytes`` of what comes out; ``hold`` grows with it.
+    """Decompress ``data`` in slices to at most ``max_bytes``; ``hold`` grows with the output.
 
     Raises:
         RefusedError: 413 beyond ``max_bytes``, 400 where it is not whole and valid gzip.
@@ -103,14 +103,14 @@ async def gunzip(data: bytes, max_bytes: int, hold: Hold, work: Work) -> bytes:
         if size_bytes > hold.size_bytes:
             hold.grow(size_bytes - hold.size_bytes)
         if work.is_due:
-            if hold.events:  # nobody waits for who waits for a turn
+            if hold.events:  # while it waits for its turn, others can have its room for events
                 hold.exchange(0, hold.size_bytes)
             await work.pause()
     return parts[0] if len(parts) == 1 else b"".join(parts)
 
 
 def _inflate(data: bytes, max_bytes: int) -> Iterator[bytes]:
-    """Give what comes out, in pieces that each take a fraction of a millisecond."""
+    """Yield the output in pieces that each take a fraction of a millisecond."""
     view = memoryview(data)
     left, at, members = max_bytes, 0, 0
     while at < len(view):

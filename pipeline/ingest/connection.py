@@ -199,9 +199,9 @@ class Connection:
             self._failed.set_result(error)
 
     def _nobody_answers(self, exception: BaseException | None) -> None:
-        """Give up at once when no broker at all can be asked, which the client does whenever a connection breaks.
+        """Give up at once if no broker answers; the client asks all of them whenever a connection breaks.
 
-        Where one of several does answer, the producer goes on and looks for the partitions' new leaders.
+        If one of several answers, the producer continues and looks for the partitions' new leaders.
         """
         type(self._cluster).failed_update(self._cluster, exception)
         if not self._failed.done():
@@ -214,10 +214,9 @@ class Connection:
 
 
 def _fail_all(accumulator: MessageAccumulator, exception: BaseException) -> None:
-    """As aiokafka's, without the KeyErrors that its callbacks raise for batches that wait to be sent again.
+    """Like aiokafka's method, but without the KeyErrors that its callbacks raise for batches that wait for a retry.
 
-    Each would be a traceback in the log. These batches are not among the pending ones, from which the callbacks
-    remove them all the same.
+    Each would be a traceback in the log: the callbacks remove these batches from the pending ones, where they are not.
     """
     for batches in accumulator._batches.values():  # noqa: SLF001 - nothing public does it
         accumulator._pending_batches.update(batches)  # noqa: SLF001

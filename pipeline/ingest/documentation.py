@@ -28,9 +28,9 @@ _PAGE = b"""<!doctype html>
 _START = b'SwaggerUIBundle({ url: "/docs/openapi.json", dom_id: "#api", deepLinking: true, validatorUrl: null });\n'
 _POLICY = "default-src 'self'; img-src 'self' data:; style-src 'self' 'unsafe-inline'"
 _DAY = "max-age=86400"
-_PIECE_BYTES = 32 * 1024  # of a file: what a client that does not read it costs in memory, twice
+_PIECE_BYTES = 32 * 1024  # of a file; a client that does not read costs twice that in memory
 READ = ("GET", "HEAD")
-"""The methods of all that is only read."""
+"""The methods of routes that only read."""
 
 
 def add(app: App, api: Api) -> None:
@@ -49,7 +49,7 @@ def _serve(app: App, path: str, name: str, body: bytes, content_type: str, heade
     async def page(_: Request) -> HTTPResponse:
         return HTTPResponse(body, 200, dict(headers), content_type)
 
-    turn = asyncio.Lock()  # a thousand clients may ask for it at once: one piece in each turn of the loop
+    turn = asyncio.Lock()  # if a thousand clients ask for it at once, the loop sends one piece at a time
 
     async def file(request: Request) -> HTTPResponse | None:
         sized = {**headers, "content-length": str(len(body))}

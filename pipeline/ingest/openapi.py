@@ -25,8 +25,8 @@ def document(api: Api) -> bytes:
     """Give the description as JSON, with the bounds of ``api`` in it."""
     _, schemas = msgspec.json.schema_components((Event, BatchAnswer, Refusal), ref_template=_REF)
     schemas["Ok"] = {"type": "object", "properties": {"status": {"type": "string", "enum": ["ok"]}}}
-    # What is no event does not spoil the batch: 200, and it is in `rejected`.
-    item = {"anyOf": [_ref("Event"), {"description": "Anything else is rejected by its index, and the others taken."}]}
+    # An item that is not an event does not spoil the batch: 200, and it is in `rejected`.
+    item = {"anyOf": [_ref("Event"), {"description": "Anything else is rejected by its index; the rest is taken."}]}
     schemas["Events"] = {"type": "array", "maxItems": api.max_batch_events, "minItems": 1, "items": item}
     schemas["Batch"] = {
         "oneOf": [

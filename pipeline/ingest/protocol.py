@@ -1,8 +1,8 @@
-"""Sanic's HTTP protocol with more bounds: connections of a process, time for a head, and for what nobody reads.
+"""Sanic's HTTP protocol with more bounds: connections per process, time for a head, time for an unwanted body.
 
-A process takes as many connections as it may open files, less some for itself. At that bound a new one takes the place
-of those that have waited longest for their clients: to send a request, or the rest of one, or to read an answer. So no
-number of slow or idle clients keeps another one out; only requests in hand do, which end by themselves.
+A process takes as many connections as it may open files, minus some for itself. At that bound, a new connection
+replaces those that have waited longest for their clients: to send a request, to send the rest of one, or to read an
+answer. So slow or idle clients never keep another one out. Only running requests do, and those end.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from sanic.server import HttpProtocol
 
 _SPARE_FILES = 100
 _MOST_CONNECTIONS = 10_000
-_SHED_AT_ONCE = 0.02  # of all connections: to find those that waited longest costs a look at each
+_SHED_AT_ONCE = 0.02  # of all connections: finding those that waited longest has to look at each
 _LONGEST_HEAD, _MOST_HEADS = 1_024, 4_096
 _DISCARD_S = 1.0
 _DISCARD_BYTES = 8 * 1024 * 1024
@@ -66,7 +66,7 @@ class _Http(Http):
         arrival: Any = self.protocol._data_received  # noqa: SLF001 - there is no other access to it
         if arrival.waited:
             arrival.waited = False
-        else:  # thousands of requests may have come in one piece: others have their turn between them
+        else:  # thousands of requests may have come in one piece: let others run between them
             await asyncio.sleep(0)
         buffer = self.recv_buffer
         end = buffer.find(b"\r\n\r\n", 0, _LONGEST_HEAD + 4)
@@ -138,7 +138,7 @@ class _Http(Http):
         return body
 
     async def read_into(self, body: bytearray) -> None:
-        """Add to ``body`` what has come of it, or comes next; a third of the copies that Sanic's ``read`` makes."""
+        """Append what has arrived, or wait for the next bytes; makes a third of the copies of Sanic's ``read``."""
         whole: Any = self.request_body
         if whole is not True or self.expecting_continue:
             body += await self.read() or b""
@@ -156,9 +156,9 @@ class _Http(Http):
             self.request_body = None
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
-        """Read away what is left of a body: Sanic does so after an answer, so that the client can read it.
+        """Read and discard the rest of a body: Sanic does so after an answer, so that the client can read the answer.
 
-        For a moment only, and nothing of it is kept; what sends for longer is cut off.
+        It does so for a short time only; then it closes the connection.
         """
         if self.take_body() is not None:
             return
@@ -193,7 +193,7 @@ class _Arrival:
         self._is_set = False
         self._waiter: asyncio.Future[None] | None = None
         self.waited = False
-        """Whether the loop had its turn since this was last set to False."""
+        """Whether the event loop ran other work since this was last set to False."""
 
     @property
     def is_waited_for(self) -> bool:
@@ -232,7 +232,7 @@ class BoundedHttpProtocol(HttpProtocol):
         self._data_received = _Arrival(loop)  # type: ignore[assignment]
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Take the connection, in the place of those that wait for their clients if need be; or answer 503."""
+        """Take the connection, if necessary in place of those that wait for their clients; else answer 503."""
         if len(self.connections) >= self.max_connections and not self._make_room():
             refused = cast("asyncio.WriteTransport", transport)
             refused.write(FULL)
@@ -241,7 +241,7 @@ class BoundedHttpProtocol(HttpProtocol):
         super().connection_made(transport)  # type: ignore[no-untyped-call]
 
     def _make_room(self) -> bool:
-        """Close the connections that have waited longest for their clients; whether there were any."""
+        """Close the connections that have waited longest for their clients; return whether there were any."""
         waiting = [each for each in self.connections if each.waits_for_client]
         number = max(1, round(self.max_connections * _SHED_AT_ONCE))
         for each in heapq.nsmallest(number, waiting, key=_time_of):
@@ -255,7 +255,7 @@ class BoundedHttpProtocol(HttpProtocol):
         return bool(arrival.is_waited_for) or not self._can_write.is_set()
 
     def shed(self) -> None:
-        """Close this connection, which waits for its client; with an answer, if a request has begun."""
+        """Close this connection, which waits for its client; answer first if a request has begun."""
         transport = self.transport
         if transport is None:
             return
@@ -265,8 +265,8 @@ class BoundedHttpProtocol(HttpProtocol):
             return
         if self.http is not None and self.http.stage in (Stage.REQUEST, Stage.HANDLER):
             transport.write(FULL)
-        self.connections.discard(self)  # counted no more, although the loop closes it only in its next turn
-        # Not this class's own close, after which Sanic fails over a request whose head is not there.
+        self.connections.discard(self)  # no longer counted, although the loop closes it later
+        # Not this class's own close: Sanic fails after it if a request has no head yet.
         transport.close()
         self.loop.call_later(_LAST_WORD_S, transport.abort)
 

@@ -74,7 +74,7 @@ class Publisher:
         return self._connection.publish(records, timestamp_ms, hold)
 
     async def prepare(self, records: Records, turns: Turns) -> None:
-        """Do what takes long of :meth:`publish`, in slices, before it is called."""
+        """Do the slow part of :meth:`publish` in slices, before calling it."""
         if self._connection is not None:
             await self._connection.prepare(records, turns)
 

@@ -20,14 +20,14 @@ from pipeline.topics import topic_of
 MAX_RECORD_BYTES = 900_000
 """Of one event in Kafka. A broker's own default limit is 1 MiB, and JSON may grow when it is written anew."""
 CONTAINER_BYTES = 64
-"""What an object or an array costs in memory, however little is in it: 5,000,000 empty ones fit into 15 MB of JSON."""
+"""The memory of an empty object or array: 5,000,000 of them fit into 15 MB of JSON."""
 CONTAINERS_OF_AN_EVENT = 100
-"""What a batch may always have, for each event that it may have."""
+"""How many a batch may always have, for each event allowed."""
 
 _LEAST_EVENT_BYTES = len(b'{"event":"a","user_id":"b"}')
-_AT_ONCE_BYTES = 1024 * 1024  # read in one piece; so many take up to 30 ms, where the event loop may wait for 50
-_FEW_ARRAYS_BYTES = 256 * 1024  # that are arrays and nothing else take 25 ms
-_ARRAYS_OF_AN_EVENT = 8  # at most, of most
+_AT_ONCE_BYTES = 1024 * 1024  # read in one piece; takes up to 30 ms, and the event loop may wait for 50
+_FEW_ARRAYS_BYTES = 256 * 1024  # if it holds only arrays, it takes 25 ms
+_ARRAYS_OF_AN_EVENT = 8  # most events have fewer
 
 _event_type, _user = attrgetter("event"), attrgetter("user_id")
 
@@ -41,10 +41,10 @@ class Taken(Struct, frozen=True, gc=False):
 
 
 class EventReader:
-    """Reads bodies, decompressed, of one event or of a batch. Bounded by the settings.
+    """Reads decompressed bodies of one event or of a batch, within the bounds of the settings.
 
-    The work is bounded before it is done: 5,000,000 empty objects, which 17 kB of gzip can hold, would be some seconds
-    of it. So a batch has no more objects and arrays than would fill its bound of bytes, at what each costs in memory.
+    It bounds the work before it does it: 17 kB of gzip can hold 5,000,000 empty objects, which would take seconds. So
+    the memory of all objects and arrays of a batch may not exceed its bound of bytes.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -53,7 +53,7 @@ class EventReader:
         self._topics = _Topics(settings)
         self._batches = BatchReader(api.max_batch_events)
         self._max_batch_events = api.max_batch_events
-        # Not more than one of several clients may hold: a batch of few events would be refused for what it might have.
+        # At most the share of one client: otherwise a batch of few events would be refused for events it might have.
         self._most_events = max(1, min(api.max_batch_events, int(api.max_in_flight_events * SHARE)))
         self._max_event_bytes = api.max_event_bytes
         self._most_containers = max(
@@ -72,18 +72,18 @@ class EventReader:
         return event.event_id or "", Records((self._topics[event.event],), (event.user_id,), (_message(event),))
 
     def is_small(self, body: bytes) -> bool:
-        """Say whether ``body`` is read in a time for which the event loop can wait."""
+        """Whether the event loop can wait while ``body`` is read."""
         size_bytes = len(body)
         return size_bytes <= _FEW_ARRAYS_BYTES or (
             size_bytes <= _AT_ONCE_BYTES and body.count(b"[") <= _ARRAYS_OF_AN_EVENT * self._max_batch_events
         )
 
     def most_events(self, size_bytes: int) -> int:
-        """Give how many events a batch of this size may have."""
+        """Return how many events a batch of this size may have."""
         return min(self._most_events, size_bytes // _LEAST_EVENT_BYTES + 1)
 
     def batch(self, body: bytes, received_ms: int) -> Taken | None:
-        """Give the events of a small batch all at once, where they are as most are; None where not."""
+        """Read a small batch in one piece if its events are of the usual kind; else return None."""
         events = usual_events(body, self._max_batch_events)
         if not events or len(events) > self._max_batch_events:
             return None
@@ -91,23 +91,23 @@ class EventReader:
             if event.timestamp is None or event.event_id is None:
                 complete(event, received_ms)
         messages = list(map(message_of, events))
-        # What a body has more than its messages, spaces for instance, may all be of one event.
+        # The bytes of a body beyond its messages, such as spaces, may all belong to one event.
         beyond = max(0, len(body) - sum(map(len, messages)))
         if beyond + max(map(len, messages)) > self._most_usual_bytes:
             return None
         return Taken(self._records(events, messages), range(len(events)), [])
 
     async def one_by_one(self, body: bytes, received_ms: int, hold: Hold, work: Work) -> Taken:
-        """Give what :meth:`batch` does of any batch, in slices; ``hold`` grows by what comes out larger.
+        """Read any batch in slices, like :meth:`batch`; ``hold`` grows if its messages are larger than the body.
 
         Raises:
             RefusedError: it is no batch, or has too many events or containers.
             UnavailableError: ``hold`` may not grow, or others do long work.
         """
-        if len(body) // 2 > self._most_containers:  # it may have more, as far as its size says
+        if len(body) // 2 > self._most_containers:  # by its size it may have more
             containers = body.count(b"{") + body.count(b"[")
             if containers > self._most_containers:
-                message = f"{containers} objects and arrays, where {self._most_containers} are taken: send less at once"
+                message = f"{containers} objects and arrays, {self._most_containers} are allowed: send smaller batches"
                 raise RefusedError(413, "body_too_large", message)
         reading = _Reading(self._max_event_bytes, received_ms)
         left_bytes = len(body)
@@ -115,7 +115,7 @@ class EventReader:
         for data in self._batches.split(body):
             if data is not None:
                 left_bytes -= reading.add(data)
-                if left_bytes < 0:  # what is written anew has become larger than it was sent
+                if left_bytes < 0:  # the messages are larger than what was sent
                     hold.grow(-left_bytes)
                     left_bytes = 0
             if work.is_due:
@@ -142,7 +142,7 @@ class _Reading:
         self.rejected: list[Rejected] = []
 
     def add(self, data: memoryview) -> int:
-        """Read one more event, in ``data``; give the size of its message, 0 where it is refused."""
+        """Read the next event from ``data``; return the size of its message, 0 if it is refused."""
         place = self._number
         self._number += 1
         try:
@@ -161,7 +161,7 @@ class _Reading:
 
     @property
     def is_no_json(self) -> bool:
-        """Whether there was no JSON in any place."""
+        """Whether no item was JSON."""
         return not self.events and all(each.code == "invalid_json" for each in self.rejected)
 
 

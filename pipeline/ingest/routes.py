@@ -91,14 +91,14 @@ def track_batch(parts: Parts) -> Handler:
             received_ms = time.time_ns() // 1_000_000
             if reader.is_small(body):
                 most_events = reader.most_events(len(body))
-                # Before the work, or all of it would be for nothing; most of them have it already.
+                # Admit before the work, which a refusal would waste; most requests are admitted already.
                 if hold.events < most_events and not hold.admit_at_once(most_events, len(body)):
                     await hold.admit(most_events, len(body), api.room_timeout_s)
                 taken = reader.batch(body, received_ms)
                 if taken is not None:
                     hold.exchange(len(taken.places), taken.records.size_bytes)
                     return received_ms, taken
-            hold.exchange(0, len(body))  # long work waits for its turn, and others do not wait for that
+            hold.exchange(0, len(body))  # long work waits for its turn; others can have its room for events
             taken = await reader.one_by_one(body, received_ms, hold, work)
         if taken.places:
             await hold.admit(len(taken.places), taken.records.size_bytes, api.room_timeout_s)

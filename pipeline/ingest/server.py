@@ -61,5 +61,5 @@ def _check(api: Api) -> None:
 
 
 def _is_news(record: logging.LogRecord) -> bool:
-    """Whether a line of Sanic's is worth a line: that a client sent a body which nobody wanted is not."""
+    """Whether to keep a log line of Sanic's: not if a client only sent a body that no route wants."""
     return not record.getMessage().endswith("body not consumed.")

@@ -1,7 +1,7 @@
-"""Long work of a request, such as decompressing a large body, in slices between which the event loop has its turn.
+"""Long work of a request, such as decompressing a large body, in slices, so that the event loop can run between them.
 
-One request at a time does long work: so the loop waits for one slice, however many requests have long work to do.
-The others wait in the order of arrival, and for a limited time.
+Only one request at a time does long work, so the loop never waits for more than one slice. The others wait in the order
+of arrival, for a limited time.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ class Turns:
     """The long work of one process."""
 
     def __init__(self, timeout_s: float) -> None:
-        """``timeout_s``: how long a request waits until others have done theirs."""
+        """``timeout_s``: how long a request waits for the long work of others."""
         self.timeout_s = timeout_s
         self.lock = asyncio.Lock()
 
@@ -31,7 +31,7 @@ class Turns:
 
 
 class Work:
-    """The work of one request. What does not become long waits for nothing."""
+    """The work of one request. Short work waits for nothing."""
 
     __slots__ = ("_has_lock", "_since_s", "_turns")
 
@@ -42,7 +42,7 @@ class Work:
         self._since_s = 0.0
 
     def __enter__(self) -> Self:
-        """Give the work that may become long."""
+        """Return the work that may become long."""
         return self
 
     def __exit__(
@@ -62,10 +62,10 @@ class Work:
         return time.perf_counter() - self._since_s > _SLICE_S
 
     async def pause(self) -> None:
-        """Let the loop do what else there is.
+        """Let the event loop run other work.
 
         Raises:
-            UnavailableError: others had long work to do for all of the time that there is to wait.
+            UnavailableError: the long work of others did not end within the timeout.
         """
         if self._has_lock:
             await asyncio.sleep(0)

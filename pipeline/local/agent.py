@@ -15,10 +15,10 @@ _ACCESS = Path(__file__).with_name("jolokia-access.xml")
 
 
 def jvm_options(jar: Path, port: int) -> tuple[str, ...]:
-    """Give the options with which a JVM answers at :func:`url`; it starts also where ``port`` is taken.
+    """Return the options with which a JVM answers at :func:`url`; it starts even if ``port`` is taken.
 
     Raises:
-        MissingPartError: the jar is where Java cannot load an agent from.
+        MissingPartError: Java cannot load an agent from the jar's path.
     """
     settings = {
         "host": HOST,
@@ -27,9 +27,10 @@ def jvm_options(jar: Path, port: int) -> tuple[str, ...]:
         "policyLocation": _ACCESS.as_uri(),
     }
     listed = ",".join(f"{name}={value}" for name, value in settings.items())
-    # Java takes what stands behind the first equals sign for the agent's settings.
+    # Java reads everything after the first equals sign as the agent's settings.
     if "=" in str(jar):
-        raise MissingPartError(f"Java cannot load an agent from a path with an equals sign: {jar}")
+        remedy = "name another folder in PIPELINE_LOCAL_CACHE_DIR"
+        raise MissingPartError(f"Java cannot load an agent from a path with an equals sign ({jar}): {remedy}")
     return ("-Dsun.net.httpserver.nodelay=true", f"-javaagent:{jar}={listed}")
 
 

@@ -34,7 +34,7 @@ _REPORT_EVERY_S = 1.0
 _MEGABYTE = 1e6
 
 
-# What a folder says that takes no more; a network never does.
+# Errors of a folder that cannot be written; a network has none of these.
 LOCAL_TROUBLE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR)
 
 
@@ -70,7 +70,7 @@ def cache_folder(cache_dir: str) -> Path:
 
 
 def unusable(cache: Path, error: OSError) -> MissingPartError:
-    """Say that nothing can be written into the cache folder, and what to do."""
+    """Return the error that says that the cache folder cannot be written, and what to do."""
     remedy = "make room there or make it writable, or name another folder in PIPELINE_LOCAL_CACHE_DIR"
     return MissingPartError(f"the cache folder {cache} cannot be written ({error.strerror}): {remedy}")
 
@@ -99,7 +99,7 @@ def _jars(folder: Path, what: str, pins: tuple[Pin, ...], on_progress: Callable[
     if any(_fault(folder / pin.file_name, pin) for pin in pins):
         try:
             _fetch(folder, what, pins, on_progress)
-        # jgo raises RuntimeError for what no repository has; requests' errors are OSErrors, and have no number.
+        # jgo raises RuntimeError if no repository has a file; requests' errors are OSErrors without a number.
         except (OSError, RuntimeError) as error:
             if isinstance(error, OSError) and error.errno in LOCAL_TROUBLE:
                 raise unusable(folder.parent, error) from error

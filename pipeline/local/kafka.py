@@ -44,7 +44,7 @@ _POLL_S = 0.05
 _STARTED = "Kafka Server started"
 # In the data folder, which is where the broker runs: Java and Kafka see no path of the user's.
 _CONFIGURATION, _LOG, _JARS = "server.properties", "log", "jars"
-_BLANK, _DELETE = 0x20, 0x7F  # between the two is what ASCII prints
+_BLANK, _DELETE = 0x20, 0x7F  # printable ASCII is between the two
 
 
 def prepare(  # noqa: PLR0913 - keywords only: each is named where it is given
@@ -170,7 +170,7 @@ def _format(java: Path, class_path: str, data_dir: Path) -> None:
 
 
 def _class_path(jars: Sequence[Path], data_dir: Path) -> str:
-    """Link the jars' folder into ``data_dir`` and name them by it: a class path cannot hold a colon of a folder."""
+    """Link the jars' folder into ``data_dir`` and use that path: a class path cannot hold a folder with a colon."""
     link = data_dir / _JARS
     link.unlink(missing_ok=True)
     link.symlink_to(jars[0].parent.resolve(), target_is_directory=True)
@@ -178,19 +178,19 @@ def _class_path(jars: Sequence[Path], data_dir: Path) -> str:
 
 
 def _environment() -> dict[str, str]:
-    """Let Java read and write names of files as UTF-8, whatever the user's locale is."""
+    """Make Java read and write file names as UTF-8 in every locale."""
     return {**os.environ, "LC_ALL": "C.UTF-8"}
 
 
 def as_properties(values: Mapping[str, str]) -> str:
-    """Give ``values`` as a Java properties file, in ASCII, with every value escaped; names need no escape here."""
+    """Return ``values`` as a Java properties file, in ASCII, with every value escaped; our names need no escape."""
     return "".join(f"{name}={_escaped(value)}\n" for name, value in values.items())
 
 
 def _escaped(value: str) -> str:
     units = value.encode("utf-16-be", "surrogatepass")
     codes = [int.from_bytes(units[at : at + 2]) for at in range(0, len(units), 2)]
-    # Blanks too: those at the beginning would be lost. What is not printable ASCII goes as a code of UTF-16.
+    # Blanks too: those at the beginning would be lost. Other characters are written as UTF-16 codes.
     return "".join(
         "\\" + chr(code) if chr(code) in "\\ " else chr(code) if _BLANK < code < _DELETE else f"\\u{code:04x}"
         for code in codes

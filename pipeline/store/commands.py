@@ -20,8 +20,8 @@ from pipeline.settings import Mongo
 from pipeline.store.errors import CommandFailedError, StoreAwayError, TooLargeError, UnencodableError
 from pipeline.store.seam import Cause, Document, InsertReply, WriteError
 
-# Codes by which the server speaks of itself. Of every other code a second try beside a control write shows whether it
-# means the document. These never do, though a control write may succeed: another shard takes it, or a moment later.
+# Codes about the server itself. For every other code, a second try between control writes shows whether it is about the
+# document. These never are, although a control write may succeed: on another shard, or a moment later.
 _SERVER_CODES = frozenset(
     {
         6,  # HostUnreachable
@@ -110,7 +110,7 @@ def insert_reply(reply: Mapping[str, Any], expected: int) -> InsertReply:
 def _write_error(error: Mapping[str, Any]) -> WriteError:
     code = error["code"]
     if code == _DUPLICATE_KEY:
-        # A unique index of the user's own is no redelivery.
+        # A conflict in the user's own unique index is not a redelivery.
         cause = Cause.SAME_ID if error.get("keyPattern", {"_id": 1}) == {"_id": 1} else Cause.UNKNOWN
     else:
         cause = Cause.SERVER if code in _SERVER_CODES else Cause.UNKNOWN

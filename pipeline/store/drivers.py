@@ -101,5 +101,5 @@ def _client(kind: Any, mongo: Mongo, connections: int) -> Any:
             waitQueueTimeoutMS=mongo.timeout_ms,
         )
     except (PyMongoError, ValueError, OSError) as error:  # OSError: a certificate's file
-        remedy = f"{reason(error, mongo.uri)}; give a URI such as mongodb://localhost:27017/?directConnection=true"
+        remedy = f"{reason(error, mongo.uri)}; write a URI such as mongodb://localhost:27017/?directConnection=true"
         raise SettingError("PIPELINE_MONGO_URI", mongo.shown_uri, remedy) from None

@@ -8,7 +8,7 @@ class StoreAwayError(TidemarkError):
 
 
 class CommandFailedError(StoreAwayError):
-    """The server answered the whole command with an error: trouble of its own, or what one of the documents holds."""
+    """The server answered the whole command with an error: about itself, or about one of the documents."""
 
 
 class UnencodableError(TidemarkError):

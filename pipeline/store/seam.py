@@ -18,7 +18,7 @@ class Cause(Enum):
 
     SAME_ID = "a document with this _id is there"
     SERVER = "the server cannot now, and says so"
-    UNKNOWN = "what it holds, or the server: a second try beside a control write shows which"
+    UNKNOWN = "the document or the server: a second try beside a control write shows which"
 
 
 class WriteError(Struct, frozen=True):
@@ -44,7 +44,7 @@ class Store(Protocol):
 
         Raises:
             StoreAwayError: not acknowledged; all, some or none may have been written.
-            CommandFailedError: the same, and the server answered so: what one of them holds may be the cause.
+            CommandFailedError: the same, by an answer of the server: one of the documents may be the cause.
             UnencodableError, TooLargeError: nothing was sent.
         """
         ...
@@ -52,8 +52,8 @@ class Store(Protocol):
     async def prove_writable(self) -> None:
         """Return once the server has taken a control write, as durably as events, and a command to insert events.
 
-        The document of the control write stands in a collection of its own for a moment; of the command there is
-        nothing left, as its document can never be stored.
+        The document of the control write is in a separate collection for a moment. The insert command leaves nothing,
+        because its document can never be stored.
 
         Raises:
             StoreAwayError: MongoDB does not take writes now, or does not let us insert into the collection.

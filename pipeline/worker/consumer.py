@@ -80,7 +80,7 @@ class EventConsumer(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafk
         self._committing: asyncio.Task[None] | None = None
         # Of the time to stop, this much is for the last commit, and as much for leaving the group.
         self._reserve_s = min(settings.worker.shutdown_timeout_s / 8, _STOP_TIMEOUT_S)
-        # A rebalance waits for it, and we send no heartbeats meanwhile.
+        # A rebalance waits for it, and we send no heartbeats during it.
         self._take_over_timeout_s = (
             min(settings.kafka.request_timeout_ms, settings.worker.session_timeout_ms / 2) / 1000
         )
@@ -137,7 +137,7 @@ class EventConsumer(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafk
             self._flights.begin_epoch()
 
     async def on_partitions_assigned(self, assigned: Collection[TopicPartition]) -> None:
-        """Begin where the group has got to, and say what this worker reads from now on."""
+        """Start at the group's position, and log what this worker reads from now on."""
         partitions: dict[str, list[int]] = {}
         for topic, partition in sorted(assigned):
             partitions.setdefault(topic, []).append(partition)
@@ -145,7 +145,7 @@ class EventConsumer(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafk
         self._metrics.assigned.set(len(assigned))
         log.info("assigned: %s", partitions or "nothing, as there are more workers than partitions")
         try:
-            # Not under the lock: in an outage of MongoDB it is held for long, and meanwhile nobody sends heartbeats.
+            # Without the lock: in an outage of MongoDB it is held for long, and no heartbeats are sent here.
             await bounded(self._positions.take_over(self._consumer, assigned), self._take_over_timeout_s)
             self._on_assigned(partitions)
         except Exception as error:  # noqa: BLE001  # as above
@@ -185,7 +185,7 @@ class EventConsumer(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafk
             await asyncio.gather(watch, return_exceptions=True)
 
     async def _poll(self) -> _Fetched | None:
-        """Fetch; None where Kafka has no record at our positions, which are then moved."""
+        """Fetch; if Kafka has no record at our positions, move them and return None."""
         try:
             return await self._fetch()
         except NoOffsetForPartitionError:  # this assignment is still to be taken over
@@ -224,8 +224,8 @@ class EventConsumer(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafk
     async def _settle_and_commit(self, *, at_rest: bool) -> None:
         """Settle everything in flight and commit it.
 
-        ``at_rest``: the last poll gave nothing, so that all before our positions is stored. Where a position is further
-        on than the last record, behind it were only records of aborted transactions, markers, or deleted ones.
+        ``at_rest``: the last poll returned nothing, so everything before our positions is stored. If a position is
+        beyond the last record, the rest was aborted transactions, markers, or deleted records.
         """
         async with self._flights.lock:
             await self._settle_all()
@@ -236,7 +236,7 @@ class EventConsumer(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafk
             await self._commit()
 
     def _move(self, moves: Mapping[TopicPartition, int]) -> None:
-        """Read from there, and let nothing that was fetched before be committed: the next owner would go on there."""
+        """Read from there, and commit nothing fetched before: the next owner would start at the wrong place."""
         if moves:
             self._flights.begin_epoch()
         for each, offset in moves.items():
@@ -285,7 +285,7 @@ class EventConsumer(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafk
             self._waiting.over()
 
     async def _leave(self) -> int:
-        """Settle, commit and leave the group, in bounded time; give how many events in hand could not be settled.
+        """Settle, commit and leave the group, in bounded time; return how many events in hand could not be settled.
 
         Raises nothing: it may be a failed write that ended the consumer.
         """
@@ -299,7 +299,7 @@ class EventConsumer(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafk
             self._waiting.note(error, unforeseen=True)
             unsettled = await self._flights.abandon()
             self._flights.begin_epoch()  # later batches than the failed one must not be committed
-        # With the broker away a commit may hang or fail, and so may the end.
+        # If the broker is away, the commit and the end may hang or fail.
         try:
             await bounded(self._commit_with_lock(), self._reserve_s)
         except Exception as error:  # noqa: BLE001  # as above

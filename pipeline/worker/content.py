@@ -1,4 +1,4 @@
-"""Whether what is stored under an ``_id`` is the event that came: docs/identifiers.md says what counts."""
+"""Compare an event with the document that is stored under its ``_id``; docs/identifiers.md has the rules."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from bson.raw_bson import RawBSONDocument
 from pipeline.store import Document
 from pipeline.timestamps import record_time
 
-# Not decoded into dicts: what looks like a reference ($ref, $id) would become one, in an order of its own.
+# Not decoded into dicts: names like $ref and $id would become a reference, with its own order.
 _RAW = CodecOptions(document_class=RawBSONDocument, datetime_conversion=DatetimeConversion.DATETIME_AUTO)
 
 
 def same_content(stored: bytes, document: Document, record_timestamp_ms: int) -> bool:
-    """Whether the BSON that is ``stored`` is ``document``, made of a record of ``record_timestamp_ms``.
+    """Whether the ``stored`` BSON has the content of ``document``, from a record with ``record_timestamp_ms``.
 
-    Names may stand in any order; numbers are equal as MongoDB compares them, of any type. A timestamp that is
-    its record's was filled in, by the API or by a worker, and takes no part.
+    The order of names does not matter; numbers are equal if MongoDB says so, whatever their type. A timestamp equal to
+    the record's was filled in by the API or a worker and is not compared.
     """
     new = bson.encode(document)
     if stored == new:

@@ -36,8 +36,8 @@ class DeadLetters:
     async def publish(self, refusals: Sequence[Refusal]) -> None:
         """Put ``refusals`` on the dead-letter topic; return when Kafka has acknowledged all of them.
 
-        Key, value, headers and time of each record stay with it (``pipeline/letter.py``). Waits as long as Kafka or
-        the topic is away. After a time-out the same record may be there twice: both have the same origin.
+        Key, value, headers and time of each record are kept (``pipeline/letter.py``). Waits as long as Kafka or the
+        topic is away. After a time-out the same record may be there twice; both have the same origin.
         """
         letters = [letter_of(each.record, each.reason, each.detail) for each in refusals]
         async with self._lock:
@@ -59,7 +59,7 @@ class DeadLetters:
                 log.info("a producer of dead letters did not end in order: %s", error or type(error).__name__)
 
     async def _send(self, letters: Sequence[Letter]) -> list[Letter]:
-        """Send ``letters``; give those that are to be sent again, cut, as they are too large.
+        """Send ``letters``; return those that are too large, cut, to be sent again.
 
         Raises:
             KafkaError: some or all were not acknowledged.

@@ -60,7 +60,7 @@ class Flights:
             self._settled.update(batch.offsets)
 
     def reached(self, partition: TopicPartition, offset: int) -> None:
-        """Note that nothing before ``offset`` is left to be stored, though no record was there; hold ``lock``."""
+        """Note that everything before ``offset`` is stored, although no record was there; hold ``lock``."""
         self._settled[partition] = offset
 
     def committable(self) -> dict[TopicPartition, int]:

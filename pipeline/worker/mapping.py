@@ -130,7 +130,7 @@ def _identifier(event_id: str | int | None, record: Record, value: bytes) -> byt
         identifier = uuid7_document_id(event_id)
         if identifier is not None:
             return identifier
-    origin = origin_of(record)  # so that a dead letter which is replayed twice is stored once
+    origin = origin_of(record)  # so that a letter that is replayed twice is stored once
     return document_id(
         event_id if event_id is None else str(event_id),
         topic=origin.topic,

@@ -1,4 +1,4 @@
-"""One membership of the group: the consumer that aiokafka has for it, from its making to its end."""
+"""One membership of the group: aiokafka's consumer, from its creation to its end."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ _METADATA_MAX_AGE_MS = 5_000  # how long a new topic or partition may go unnotic
 
 
 def new_consumer(settings: Settings, listener: ConsumerRebalanceListener) -> AIOKafkaConsumer:
-    """Give a consumer of the event topics, which is still to be started."""
+    """Return a consumer of the event topics that is not started yet."""
     kafka, worker = settings.kafka, settings.worker
     consumer = AIOKafkaConsumer(
         bootstrap_servers=kafka.bootstrap_servers,
         group_id=worker.group_id,
         client_id="tidemark-worker",
         enable_auto_commit=False,
-        auto_offset_reset="none",  # where to begin, Positions decides: a jump over deleted records is to be said
-        isolation_level="read_committed",  # what a transaction aborted was never sent
+        auto_offset_reset="none",  # Positions decides where to begin, and logs a jump over deleted records
+        isolation_level="read_committed",  # an aborted record was never sent
         fetch_min_bytes=worker.fetch_min_bytes,
         fetch_max_wait_ms=worker.fetch_max_wait_ms,
         max_partition_fetch_bytes=worker.max_partition_fetch_bytes,
@@ -44,19 +44,19 @@ def new_consumer(settings: Settings, listener: ConsumerRebalanceListener) -> AIO
 
 
 def is_member(consumer: AIOKafkaConsumer) -> bool:
-    """Whether the group has not thrown us out, as far as we know.
+    """Whether we are still in the group, as far as we know.
 
-    Once it has, aiokafka commits as one outside of any group, and as long as the group is
-    empty Kafka takes that: offsets that others have moved on would go back.
+    If we are not, aiokafka commits as a client outside any group. Kafka accepts that while the
+    group is empty, and offsets that others have advanced would go back.
     """
     return bool(consumer._coordinator.generation > 0)  # noqa: SLF001  # known nowhere else
 
 
 async def end(consumer: AIOKafkaConsumer, timeout_s: float) -> None:
-    """Leave the group and let go of the connections, in bounded time, in any state of the consumer.
+    """Leave the group and close the connections, in bounded time, in any state of the consumer.
 
-    With the broker away its ``stop()`` may hang or fail half way; heartbeats and fetches would then go on for ever
-    beside the next consumer's. So what is left of it is ended piece by piece.
+    If the broker is away, ``stop()`` may hang or fail half way, and the old heartbeats and fetches would continue for
+    ever beside those of the next consumer. So we then end its parts one by one.
     """
     try:
         await bounded(consumer.stop(), timeout_s)

@@ -1,7 +1,7 @@
-"""Where each partition is read from, and what is said where records are missing before that place.
+"""Where to read each partition from, and the log lines about records that are missing there.
 
-Kafka deletes records by age whether they were read or not, and a topic may be deleted and made anew under its name. In
-both cases aiokafka would go on somewhere without a word.
+Kafka deletes records by age, read or not, and a topic may be deleted and created again under its name. In both cases
+aiokafka would continue at another place without a message.
 """
 
 from __future__ import annotations
@@ -28,17 +28,17 @@ Moves = dict[TopicPartition, int]  # where partitions are to be read from now on
 
 
 class Positions:
-    """Of the partitions that this worker has now. Its notes go with each commit, so that the next owner knows them."""
+    """The positions of this worker's partitions. Its notes go with each commit, so that the next owner has them."""
 
     def __init__(self, metrics: WorkerMetrics, move: Callable[[Moves], None]) -> None:
-        """``move`` has the consumer read from other places; what was fetched before must not be committed any more."""
+        """``move`` makes the consumer read from other places; what it fetched before must not be committed."""
         self._metrics = metrics
         self._move = move
         self._notes: dict[TopicPartition, Note] = {}
         self._committed: dict[TopicPartition, int] = {}
 
     async def take_over(self, consumer: AIOKafkaConsumer, assigned: Collection[TopicPartition]) -> None:
-        """Learn where the group has got to with ``assigned``, and begin elsewhere where that is not possible.
+        """Read the group's positions of ``assigned``, and start elsewhere where a position cannot be used.
 
         Raises:
             KafkaError: Kafka did not answer.
@@ -67,7 +67,7 @@ class Positions:
         self._move(moves)
 
     async def look_for_new_topics(self, consumer: AIOKafkaConsumer) -> None:
-        """Begin anew with those of our partitions whose topic has another id than when we took them over.
+        """Restart those of our partitions whose topic has another id than when we took them over.
 
         Raises:
             KafkaError: Kafka did not answer.
@@ -82,17 +82,17 @@ class Positions:
         self._move({each: self._anew(each, ids[each.topic], first[each]) for each in first if each in self._notes})
 
     async def recover(self, consumer: AIOKafkaConsumer, missed: Mapping[TopicPartition, int]) -> None:
-        """Go on with partitions for which Kafka has no record at the offset that we asked for.
+        """Continue with partitions for which Kafka has no record at the offset that we asked for.
 
         Raises:
             KafkaError: Kafka did not answer.
         """
-        ours = [each for each in missed if each in self._notes]  # of the others another worker takes care
+        ours = [each for each in missed if each in self._notes]  # another worker has the others
         first = await consumer.beginning_offsets(ours) if ours else {}
         moves: Moves = {}
         for each, offset in first.items():
             if self.known(consumer, each) != missed[each]:
-                continue  # it was moved meanwhile
+                continue  # it has been moved since
             if missed[each] < offset:
                 moves[each] = self._skip(each, missed[each], offset)
             else:
@@ -107,7 +107,7 @@ class Positions:
 
     @staticmethod
     def known(consumer: AIOKafkaConsumer, partition: TopicPartition) -> int | None:
-        """Give the offset of the next record of ``partition``, without waiting; None where it is not known now."""
+        """Return the offset of the next record of ``partition`` without waiting; None if it is not known now."""
         subscription = consumer._subscription.subscription  # noqa: SLF001  # the public one waits
         assignment = subscription.assignment if subscription else None
         if assignment is None or partition not in assignment.tps:
@@ -120,7 +120,7 @@ class Positions:
         return partition in self._notes and position > max(self._committed.get(partition, 0), 0)
 
     def to_commit(self, offsets: Mapping[TopicPartition, int]) -> dict[TopicPartition, OffsetAndMetadata]:
-        """Give ``offsets`` with their notes; without those of partitions that are not ours, or not yet."""
+        """Return ``offsets`` with their notes, without partitions that are not ours (yet)."""
         return {
             each: OffsetAndMetadata(offset, self._notes[each].text())
             for each, offset in offsets.items()

@@ -1,4 +1,4 @@
-"""The ids of topics, which aiokafka does not ask for: a topic made anew under its old name has another one."""
+"""The ids of topics, which aiokafka does not ask for: a topic that is created again has another id."""
 
 from __future__ import annotations
 
@@ -88,12 +88,12 @@ class _MetadataRequest(Request[_MetadataStruct]):  # type: ignore[misc]  # as ab
         self._topics = topics
 
     def build(self, request_struct_class: type[_MetadataStruct]) -> _MetadataStruct:
-        # Never made by asking for it: a topic that is away stays away.
+        # The request must not create a topic that is missing.
         return request_struct_class([(_NO_ID, topic, {}) for topic in self._topics], False, False, {})
 
 
 async def topic_ids(client: Any, topics: Collection[str]) -> dict[str, str]:
-    """Give the id of each of ``topics`` that is there, in hexadecimal; none from a broker older than Kafka 3.
+    """Return the id of each of ``topics`` that exists, in hexadecimal; none from a broker older than Kafka 3.
 
     ``client`` is aiokafka's, connected.
 

@@ -28,7 +28,7 @@ class Waiting:
         await asyncio.sleep(self._pause_s)
 
     def note(self, cause: BaseException | str, *, unforeseen: bool = False) -> None:
-        """Say that the part is away and why, unless that was said a moment ago; ``unforeseen``: with a traceback."""
+        """Log that the part is away and why, unless logged a moment ago; ``unforeseen``: with a traceback."""
         now_s = time.monotonic()
         if self._attempts == 0:
             self._since_s = now_s

@@ -1,4 +1,4 @@
-"""The watch over one consumer: it notices what aiokafka does not say."""
+"""Watches one consumer and notices what aiokafka does not report."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from pipeline.worker.positions import Positions
 from pipeline.worker.waiting import Waiting
 
 _INTERVAL_S = 5.0
-_IN_VAIN_LIMIT = 3  # looks in a row: then the consumer is made anew
+_IN_VAIN_LIMIT = 3  # looks in a row; then a new consumer is made
 
 Offsets = dict[TopicPartition, int]
 
 
 class Watch:
-    """Keeps the backlog gauge; sees that Kafka is away while nothing comes, and that a topic was made anew.
+    """Updates the backlog gauge; notices that Kafka is away while nothing comes, and that a topic was created again.
 
-    Once in a while, when a broker was away and came back, a consumer gets no answers any more, or fetches nothing
-    though there is something. A new one does.
+    Sometimes, after a broker was away, a consumer gets no answers any more, or fetches nothing although there is
+    something. A new consumer works.
     """
 
     def __init__(self, flights: Flights, positions: Positions, metrics: WorkerMetrics, waiting: Waiting) -> None:
@@ -34,7 +34,7 @@ class Watch:
         self._waiting = waiting
 
     async def over(self, consumer: AIOKafkaConsumer, timeout_s: float) -> None:
-        """Watch over ``consumer`` until only a new one helps; an answer of Kafka may take ``timeout_s``.
+        """Watch ``consumer`` until only a new one helps; an answer from Kafka may take ``timeout_s``.
 
         Raises:
             KafkaTimeoutError: a new one is needed.
@@ -48,7 +48,7 @@ class Watch:
                 await bounded(self._positions.look_for_new_topics(consumer), timeout_s)
             except IllegalStateError:  # a rebalance came between
                 continue
-            except Exception as error:  # noqa: BLE001  # also what is wrong inside of the client
+            except Exception as error:  # noqa: BLE001  # errors inside the client too
                 self._waiting.note(error)
                 in_vain += 1
                 continue
@@ -57,11 +57,11 @@ class Watch:
             stuck = any(now[each] < end and before.get(each) == now[each] for each, end in ends.items())
             in_vain = in_vain + 1 if stuck and not self._flights.any else 0
             before = now
-        raise KafkaTimeoutError(f"nothing came {in_vain} times in a row: the consumer is made anew")
+        raise KafkaTimeoutError(f"nothing came {in_vain} times in a row: making a new consumer")
 
 
 async def _look(consumer: AIOKafkaConsumer) -> tuple[Offsets, Offsets]:
-    """Give where the consumer's partitions end, and where it is."""
+    """Return the ends of the consumer's partitions, and its positions."""
     partitions = consumer.assignment()
     ends = await consumer.end_offsets(partitions) if partitions else {}
     return ends, {each: await consumer.position(each) for each in ends}

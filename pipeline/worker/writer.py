@@ -42,11 +42,11 @@ class _Part(NamedTuple):
     proven: bool = False
 
     def of(self, positions: Sequence[int], *, proven: bool = False) -> _Part:
-        """Give those at ``positions``."""
+        """Return those at ``positions``."""
         return _Part([self.documents[at] for at in positions], [self.places[at] for at in positions], proven)
 
     def halves(self) -> list[_Part]:
-        """Give the two halves, the second first, as what is left to do is taken from the end; none of a single one."""
+        """Return both halves, the second first because work is taken from the end; nothing for a single document."""
         if len(self.documents) == 1:
             return []
         middle = len(self.documents) // 2
@@ -96,7 +96,7 @@ class BatchWriter:
         self._metrics.batches.inc()
 
     async def _store_all(self, batch: Batch) -> _Refused:
-        """Insert the documents of ``batch``; give those that never will be stored, by place, with reason and detail."""
+        """Insert the documents of ``batch``; return those that can never be stored, by place, with the reason."""
         refused: _Refused = {}
         work = [_Part(batch.documents, range(len(batch.documents)))]
         while work:
@@ -104,14 +104,14 @@ class BatchWriter:
         return refused
 
     async def _attempt(self, part: _Part, batch: Batch, refused: _Refused) -> list[_Part]:
-        """Insert ``part`` of ``batch``; give what is left to insert."""
+        """Insert ``part`` of ``batch``; return what is left to insert."""
         try:
             reply = await self._store.insert(part.documents)
         except UnencodableError as error:
             kept = _encodable(part, refused)
             if kept is not None:
                 return kept
-            await self._pause(error)  # each fits alone: it was not the documents
+            await self._pause(error)  # each fits alone, so the documents are not the cause
         except TooLargeError as error:
             if len(part.documents) == 1:
                 refused[part.places[0]] = ("too_large", str(error))
@@ -154,10 +154,10 @@ class BatchWriter:
     async def _judge(
         self, part: _Part, doubtful: Sequence[tuple[int, str]], batch: Batch, refused: _Refused
     ) -> list[_Part]:
-        """Decide on documents of ``part`` that failed while the server takes writes; each with its error's message.
+        """Decide on documents of ``part`` that failed although the server takes writes; each with its error message.
 
-        One that failed for the first time is tried once more. One that failed again, between two control writes, is
-        refused for what it holds, unless it is stored already: a rule may be younger than it.
+        A document that failed for the first time is tried once more. If it fails again, between two control writes, its
+        content is refused, unless it is stored already: a rule may be newer than the document.
         """
         if not part.proven:
             return [part.of([at for at, _ in doubtful], proven=True)]
@@ -168,7 +168,7 @@ class BatchWriter:
         return []
 
     async def _proven_writable(self, cause: str) -> bool:
-        """Whether the server takes a control write; if not, say so and pause. ``cause``: what it said of documents."""
+        """Whether the server takes a control write; if not, log it and pause. ``cause``: its error for documents."""
         try:
             await self._store.prove_writable()
         except StoreAwayError as error:
@@ -181,7 +181,7 @@ class BatchWriter:
         await self._waiting.pause(cause)
 
     async def _compare(self, positions: Sequence[int], part: _Part, batch: Batch, refused: _Refused) -> list[int]:
-        """Compare with what is stored under the same ``_id``; give those of ``positions`` that are not there.
+        """Compare with what is stored under the same ``_id``; return those of ``positions`` that are not there.
 
         Not there: the one that was met is not durable yet, or was deleted in between.
         """
@@ -223,7 +223,7 @@ class BatchWriter:
 
 
 def _encodable(part: _Part, refused: _Refused) -> list[_Part] | None:
-    """Try each document alone; give those that fit BSON, add the others to ``refused``. None: each of them fits."""
+    """Try each document alone; return those that fit BSON, add the others to ``refused``. None if all of them fit."""
     kept = []
     for at, document in enumerate(part.documents):
         try:

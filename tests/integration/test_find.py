@@ -74,9 +74,9 @@ def test_filter_limit_and_order_are_those_asked_for(stored: Settings) -> None:
 @pytest.mark.parametrize(
     ("given", "words"),
     [
-        ("{user_id: 123}", "is no JSON"),
-        ("[1]", "is no JSON object"),
-        ('{"_id": {"$oid": "x"}}', "is no JSON"),
+        ("{user_id: 123}", "is not JSON"),
+        ("[1]", "is not a JSON object"),
+        ('{"_id": {"$oid": "x"}}', "is not JSON"),
         ('{"a": {"$near_enough": 1}}', "$near_enough"),
     ],
 )
