@@ -1,6 +1,6 @@
-"""The developer's list: what `./tidemark test`, `lint`, `micro` and the others run; `--help` prints their docstrings.
+"""The developer's sessions: `./tidemark test`, `lint`, `micro` and others; `--help` prints their docstrings.
 
-Every session runs in the environment that `./tidemark` made from developer.txt: nox makes none.
+Every session runs in the environment that `./tidemark` made from developer.txt; nox makes no others.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ nox.options.default_venv_backend = "none"
 nox.options.sessions = ["test"]
 
 PYTHON = sys.executable
-# The locks of parts of the whole, and what of pyproject.toml's extras they hold beside the dependencies.
+# The smaller locks, and the extras of pyproject.toml that each has beside the dependencies.
 PARTS = {"tidemark": ("local", "harness"), "pipeline": ()}
 REACHING_AN_INDEX = ("UV_CACHE_DIR", "UV_DEFAULT_INDEX", "UV_HTTP_TIMEOUT", "UV_INDEX_URL", "UV_NATIVE_TLS")
 
@@ -78,7 +78,7 @@ def types(session: nox.Session) -> None:
 
 @nox.session(name="format")
 def format_(session: nox.Session) -> None:
-    """Put every file into ruff's format, and correct what ruff can correct."""
+    """Format every file with ruff, and fix what ruff can fix."""
     session.run(PYTHON, "-m", "ruff", "check", "--fix-only", "--quiet", ".")
     session.run(PYTHON, "-m", "ruff", "format", ".")
 
@@ -87,11 +87,11 @@ def format_(session: nox.Session) -> None:
 def micro(session: nox.Session) -> None:
     """Run the micro-benchmarks, save them, and compare them with the last ones.
 
-    Files of bench/micro that are named are run alone; other arguments go to pytest.
+    With names of files in bench/micro, run only those; other arguments go to pytest.
 
     examples:
-      ./tidemark micro                      all; those that insert and drain start Kafka and MongoDB
-      ./tidemark micro test_steps.py        the steps of an event's way alone: no servers, under a minute
+      ./tidemark micro                      all; those of inserts and drains start Kafka and MongoDB
+      ./tidemark micro test_steps.py        only the steps of an event's way: no servers, under a minute
       ./tidemark micro -k 'map or bson'
     """
     compare = ["--benchmark-compare"] if any(Path(".benchmarks").glob("*/*.json")) else []
@@ -103,7 +103,7 @@ def micro(session: nox.Session) -> None:
 
 @nox.session
 def lock(session: nox.Session) -> None:
-    """Write requirements/ anew from pyproject.toml (--upgrade: with the newest versions).
+    """Write the locks in requirements/ from pyproject.toml (--upgrade: with the newest versions).
 
     examples:
       ./tidemark lock
@@ -123,7 +123,7 @@ def lock(session: nox.Session) -> None:
         chosen = [f"--extra={extra}" for extra in extras]
         output = ["-o", f"requirements/{part}.txt"]
         session.run(*command, *upgrade, "-c", whole, *chosen, "pyproject.toml", *output, env=env, silent=True)
-    # uv alone, by which the others are installed: those lines of the whole that are about it.
+    # The lock of uv, which installs the others: its lines of the whole lock.
     pin = re.findall(r"^uv==.*\n(?:    --hash=.*\n)+", Path(whole).read_text(encoding="utf-8"), re.MULTILINE)
     Path("requirements/uv.txt").write_text("".join(pin), encoding="utf-8")
 

@@ -28,9 +28,9 @@ _ROUND_TARGETS = 4
 class Advice(Struct, frozen=True, kw_only=True):
     """The answer for one load. ``best``: the smallest configuration that holds it, None where none was shown to.
 
-    ``configurations``: all that were measured, smallest first. ``nearest``: where none holds it, the one that held
-    most, None where nothing valid was measured. ``breaks_first``: what is at its limit above the load that ``best`` or
-    ``nearest`` held, in words, empty where that is not known. ``extrapolation``: where none holds it and a curve
+    ``configurations``: all that were measured, smallest first. ``nearest``: if none holds it, the one that held most;
+    None if there is no valid repeat. ``breaks_first``: what is at its limit above the load that ``best`` or ``nearest``
+    held, in words; empty if that is not known. ``extrapolation``: if none holds it and a curve
     reaches it. ``measure_next``: lines for a person; ``conditions``: under which workload all this holds.
     """
 
@@ -114,7 +114,7 @@ def _advise(
 
 
 def _nearest(found: Sequence[Configuration]) -> Configuration | None:
-    """Give the configuration that held most or, where none held anything, that of the highest load it was tried at."""
+    """Return the configuration that held the highest load or, if none held any, that tried at the highest load."""
     loads = []
     for one in found:
         shown = one.held or one.shown

@@ -40,7 +40,7 @@ class Row(NamedTuple):
 
 
 def rows(cells: Sequence[Cell], cores_there: float) -> tuple[Row, ...]:
-    """Give the rows, searches first: a drain stands in the row of the searches with its configuration."""
+    """Return the rows, searches first: a drain stands in the row of the searches with its configuration."""
     drains = [cell for cell in cells if cell.plan.kind == DRAIN]
     alike = {cell.plan.id: _drain_of(cell, drains) for cell in cells if cell.plan.kind == CAPACITY}
     joined = {drain.plan.id for drain in alike.values() if drain}
@@ -50,7 +50,7 @@ def rows(cells: Sequence[Cell], cores_there: float) -> tuple[Row, ...]:
 
 
 def sentence(cells: Sequence[Cell], audit: Audit, cores_there: float, culprit: str = "") -> str:
-    """Give the first line, of at most ``MOST_WORDS`` words; ``culprit``: who kept the run from an answer."""
+    """Return the first line, of at most ``MOST_WORDS`` words; ``culprit``: who kept the run from an answer."""
     lines = (_joined(*clauses) for clauses in _shorter_and_shorter(cells, audit, cores_there, culprit))
     line = next((line for line in lines if len(line.split()) <= MOST_WORDS), None)
     line = line or _joined(_account(audit))
@@ -65,7 +65,7 @@ def with_account(said: str, audit: Audit) -> str:
 
 
 def best(cells: Sequence[Cell]) -> Cell | None:
-    """Give the capacity cell whose search found the most, confirmed answers first; None where none found a load."""
+    """Return the capacity cell whose search found the most, confirmed answers first; None if none found a load."""
     found = [
         (cell.capacity.confirmed, cell.capacity.sustainable_events_per_s, cell)
         for cell in cells
@@ -75,7 +75,7 @@ def best(cells: Sequence[Cell]) -> Cell | None:
 
 
 def fastest(cells: Sequence[Cell]) -> Cell | None:
-    """Give the drain cell with the highest throughput, by geometric mean; None where no drain is valid."""
+    """Return the drain cell with the highest throughput, by geometric mean; None if no drain is valid."""
     measured = [(cell.throughput.mean, cell) for cell in cells if cell.plan.kind == DRAIN and cell.throughput]
     return max(measured, key=lambda pair: pair[0])[1] if measured else None
 
@@ -97,7 +97,7 @@ def _row(cell: Cell, drain: Cell | None, cores_there: float, *, several: bool) -
 
 
 def _held(cell: Cell, broke: Broke | None) -> tuple[float | None, str, str]:
-    """Give the load that a cell held, its interval, and what broke first."""
+    """Return the load that a cell held, its interval, and what broke first."""
     if cell.plan.kind == CAPACITY:
         found = cell.capacity
         interval = _span(found.low_events_per_s, found.high_events_per_s) if found else formats.NOTHING
@@ -133,7 +133,7 @@ def _drain_of(cell: Cell, drains: Sequence[Cell]) -> Cell | None:
 def _shorter_and_shorter(
     cells: Sequence[Cell], audit: Audit, cores_there: float, culprit: str
 ) -> Iterator[tuple[str, ...]]:
-    """Give the clauses of the first line, in full and then with less said of what stands below it, too."""
+    """Return the clauses of the first line, in full and then with less said of what stands below it, too."""
     account = _account(audit)
     for who in dict.fromkeys((culprit, "")):
         for brief in (False, True):

@@ -96,7 +96,7 @@ _ARE = {False: "is", True: "are"}
 
 
 def _missed(result: Result, found: Capacity) -> Iterator[tuple[str, str]]:
-    """Give what a probe did not meet, the gravest first: the criterion, and its numbers."""
+    """Return what a probe did not meet, the gravest first: the criterion, and its numbers."""
     probe, audit = result.probe, result.audit
     if probe is None:
         return

@@ -72,9 +72,9 @@ class Cell:
 
     @property
     def held_nothing(self) -> bool:
-        """Whether its search has ended without a load that was held, and the lowest that was tried was not sustained.
+        """Whether its search ended without a load that was held, and the lowest load tried was not sustained.
 
-        Where lower loads were sustained, or left open, valid probes do not show that no load is held.
+        If lower loads were sustained or left open, valid probes do not show that no load is held.
         """
         if self.capacity is None or self.capacity.sustainable_events_per_s or not self.beyond:
             return False
@@ -159,7 +159,7 @@ def _cell(plan: CellPlan, bundle: Bundle, names: Naming) -> Cell:
 
 
 def _at_answer(valid: Sequence[Repeat], capacity: Capacity | None) -> tuple[Repeat, ...]:
-    """Give the probes at the load of the answer; none where there is no answer."""
+    """Return the probes at the load of the answer; none where there is no answer."""
     if capacity is None or capacity.sustainable_events_per_s is None:
         return ()
     answer = capacity.sustainable_events_per_s
@@ -172,7 +172,7 @@ def _at_answer(valid: Sequence[Repeat], capacity: Capacity | None) -> tuple[Repe
 
 
 def _beyond(valid: Sequence[Repeat], capacity: Capacity | None) -> tuple[Repeat, ...]:
-    """Give the probes of the lowest load above the answer that was not sustained."""
+    """Return the probes of the lowest load above the answer that was not sustained."""
     answer = capacity.sustainable_events_per_s or 0.0 if capacity else 0.0
     failed: dict[float, list[Repeat]] = {}
     for repeat in valid:

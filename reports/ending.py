@@ -24,7 +24,7 @@ _WORDS = (_CELL, _BREAKS)
 
 
 def text(judged: Verdict, report: Path | None, run: str, width: int | None = None) -> str:
-    """Give the lines to print; ``report`` is where the page is, None where none was written.
+    """Return the lines to print; ``report`` is where the page is, None if none was written.
 
     ``run``: how a command names the run. ``width``: of the terminal in characters, by default that of this one.
     """
@@ -42,7 +42,7 @@ def text(judged: Verdict, report: Path | None, run: str, width: int | None = Non
 
 
 def table(rows: Sequence[Row], width: int) -> list[str]:
-    """Give the table of the cells in lines of at most ``width``; no word and no number is broken.
+    """Return the table of the cells in lines of at most ``width``; no word and no number is broken.
 
     Where the column of the drains does not fit, they stand below.
     """
@@ -85,13 +85,13 @@ def _natural(cells: Sequence[Sequence[str]], column: int) -> int:
 
 
 def _left(cells: Sequence[Sequence[str]], shown: Sequence[int], width: int) -> int:
-    """Give the room that the columns of numbers and the cells' names leave to what breaks first."""
+    """Return the room that the columns of numbers and the cells' names leave to what breaks first."""
     fixed = sum(_natural(cells, column) for column in shown if column not in _WORDS)
     return width - fixed - _named(cells, width) - _GAP * (len(shown) - 1)
 
 
 def _named(cells: Sequence[Sequence[str]], width: int) -> int:
-    """Give the width of the cells' names: all of them, or a quarter of the line where they are long."""
+    """Return the width of the cells' names: all of them, or a quarter of the line where they are long."""
     longest_word = max(len(word) for row in cells for word in row[_CELL].split(" "))
     return max(longest_word, min(_natural(cells, _CELL), width // 4))
 

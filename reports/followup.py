@@ -1,4 +1,4 @@
-"""Where no configuration was shown to hold a load: what to measure next, as lines and as a matrix."""
+"""What to measure next if no configuration was shown to hold a load, as lines and as a matrix."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ def of(
 ) -> tuple[str, ...]:
     """Say which cell would answer: what a curve promises, an open configuration, or where the nearest's bound points.
 
-    ``found`` are the configurations, smallest first; none of them holds the load. Of the open ones the first is that
-    which its search leaves the best chance.
+    ``found`` are the configurations, smallest first; none of them holds the load. Of the open ones, the one with the
+    best chance by its search comes first.
     """
     if extrapolation is not None:
         chosen = {**extrapolation.axes, CONSUMERS: extrapolation.consumers}
@@ -40,7 +40,7 @@ def of(
     open_ = [one for one in found if one.status == "unclear"]
     likely = max(open_, key=_sure, default=None)
     if likely is not None and likely.shown is not None and _sure(likely) > 0:
-        said = f"measure {likely.words} at this load itself: its search leaves that open"
+        said = f"measure {likely.words} at this load: its search leaves it open"
         return said, toml({**likely.axes, **conditions}, target, asked, searched=False), RUN_IT
     if likely is not None:
         said = f"measure {likely.words}: the smallest that was neither shown to hold it nor to miss it"
@@ -49,9 +49,9 @@ def of(
 
 
 def breaks_first(one: Configuration | None, cells: Sequence[Cell], cores_there: float) -> str:
-    """Say what breaks first above the load that a configuration held; empty where no search looked above it.
+    """Say what breaks first above the load that a configuration held; empty if no search looked above it.
 
-    The same as the run's own report says: by which criterion, on which resource, with the evidence.
+    The text is that of the run's report: the criterion, the resource and the evidence.
     """
     cell = _cell_of(one, cells)
     broke = breaking.of(cell, cores_there) if cell else None
@@ -61,7 +61,7 @@ def breaks_first(one: Configuration | None, cells: Sequence[Cell], cores_there: 
 
 
 def toml(chosen: Mapping[str, object], target: float, asked: Objective, *, searched: bool = True) -> str:
-    """Write a matrix that would answer: a search, or steady repeats where no search knows the objective."""
+    """Write a matrix that would answer: a search, or steady repeats if a search cannot have this objective."""
     fixed = ", ".join(f"{name} = {_value(value)}" for name, value in chosen.items())
     lines = ['name = "next"', f"rounds = {_ROUNDS}", "[[cells]]"]
     if searched and asked.percentile == _SEARCHED_PERCENTILE:
@@ -94,19 +94,19 @@ def _beyond(
 
 
 def _bound(one: Configuration | None, cells: Sequence[Cell]) -> Bottleneck | None:
-    """Give what bounds the cell that showed the most that a configuration held."""
+    """Return what bounds the cell that showed the highest load that a configuration held."""
     cell = _cell_of(one, cells)
     return cell.bottleneck if cell else None
 
 
 def _cell_of(one: Configuration | None, cells: Sequence[Cell]) -> Cell | None:
-    """Find the cell that showed the most that a configuration held or, where it held nothing, that it missed."""
+    """Find the cell that showed the highest load that a configuration held or, if it held none, missed."""
     shown = (one.held or one.shown) if one else None
     return next((cell for cell in cells if shown and cell.plan.id == shown.cell), None)
 
 
 def _sure(one: Configuration) -> float:
-    """Give the chance that its search leaves an open configuration; 0 where it says nothing of the load."""
+    """Return the chance of an open configuration by its search; 0 if the search says nothing about the load."""
     return one.shown.sure or 0.0 if one.shown is not None and one.shown.status == "unclear" else 0.0
 
 

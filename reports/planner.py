@@ -45,7 +45,7 @@ def tell(run: str, runs: Path, target: float, asked: str, json: Path | None) -> 
 
 
 def exit_code(given: Advice) -> int:
-    """0 where a measured configuration holds the load, 1 where none was shown to, 4 where nothing valid answers."""
+    """0 if a measured configuration holds the load, 1 if none was shown to, 4 if there is no valid repeat."""
     if given.best:
         return EXIT_HOLDS
     return EXIT_NOT_SHOWN if given.nearest else EXIT_INCONCLUSIVE
@@ -85,16 +85,16 @@ def _held(given: Advice) -> Iterator[str]:
     if best.shown.sure is not None:
         yield f"  how sure: {formats.share(best.shown.sure)}, by one search of {best.shown.cell}"
     if given.breaks_first:
-        yield f"  above it breaks first: {given.breaks_first}"
+        yield f"  what breaks first above it: {given.breaks_first}"
     smaller = given.configurations[: given.configurations.index(best)]
     open_ = [one for one in smaller if one.status == "unclear"]
     if open_:
         count = formats.plural(len(open_), "smaller configuration was", "smaller configurations were")
-        yield f"  {count} not measured at such a load: what is smallest is open, {open_[0].words} comes first"
+        yield f"  {count} not measured at such a load and may hold it too: measure {open_[0].words} first"
 
 
 def _not_held(given: Advice) -> Iterator[str]:
-    """Say that nothing holds the load, which configuration is nearest and what breaks first there, what lies beyond."""
+    """Say that nothing holds the load; name the nearest configuration, what breaks first there, what lies beyond."""
     yield "  no measured configuration was shown to hold it"
     nearest = given.nearest
     if nearest is not None:
@@ -103,11 +103,11 @@ def _not_held(given: Advice) -> Iterator[str]:
         if nearest.held is not None:
             yield f"  it held {_by(nearest.held)}"
         elif shown is not None:
-            yield f"  not even that held {_by(shown)}"
+            yield f"  it did not hold {_by(shown)}"
         if nearest.status == "unclear" and shown is not None and shown.sure is not None:
-            yield f"  that it holds {formats.count(given.target_events_per_s)} too has a chance of {shown.sure:.0%}"
+            yield f"  the chance that it also holds {formats.count(given.target_events_per_s)}: {shown.sure:.0%}"
     if given.breaks_first:
-        yield f"  above it breaks first: {given.breaks_first}"
+        yield f"  what breaks first above it: {given.breaks_first}"
     yield from _beyond(given)
 
 

@@ -197,7 +197,7 @@ def _answered(answer: Capacity) -> str:
 
 
 def limit_above(answer: Capacity, load: float) -> float | None:
-    """Give the probability that the limit of a search lies above a load, None where its probes do not bound it.
+    """Return the probability that the limit of a search lies above a load, None where its probes do not bound it.
 
     By the logarithms of its interval, taken for those of a normal distribution; never above what the interval says
     of its own end, for it is not known to be right farther out.

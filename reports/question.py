@@ -41,7 +41,7 @@ class _Pair(NamedTuple):
 
 
 def answer(bundle: Bundle, cells: Sequence[Cell]) -> str | None:
-    """Give the answer in one line without its end, None where the matrix varies no axis or several, or has no values.
+    """Return the answer in one line without its end, None if the matrix varies no axis or several, or has no values.
 
     ``cells``: those of the bundle.
     """
@@ -127,13 +127,13 @@ def _logs(cell: Cell, measure: Measure, rounds: Sequence[int]) -> Floats:
 
 
 def _measure(cells: Sequence[Cell]) -> Measure:
-    """Give what is compared: the same of all cells, the p50 where one of them has no p99 in every repeat."""
+    """Return what is compared: the same of all cells, the p50 where one of them has no p99 in every repeat."""
     found = [measures.primary(one, other) for one, other in pairwise(cells)]
     return measures.DELIVERY_P50 if measures.DELIVERY_P50 in found else found[0]
 
 
 def _mean(measure: Measure, cell: Cell) -> float | None:
-    """Give the mean by which cells are ranked, more better."""
+    """Return the mean by which cells are ranked, more better."""
     if cell.plan.kind == CAPACITY:
         return measure.of_cell(cell)
     logs = _logs(cell, measure, sorted(measure.values(cell)))
@@ -166,7 +166,7 @@ def _open(axis: str, pair: _Pair, measure: Measure) -> str:
 
 
 def _share(ratio: float, measure: Measure) -> float:
-    """Give how much more, or how much less time, as a share."""
+    """Return how much more, or how much less time, as a share."""
     return ratio - 1 if measure.more_is_better else 1 - 1 / ratio
 
 

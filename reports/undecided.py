@@ -1,4 +1,4 @@
-"""Which cells a run leaves undecided for want of valid repeats, who was guilty, and what to do: docs/methodology.md."""
+"""Which cells a run leaves undecided for lack of valid repeats, the cause, and what to do: docs/methodology.md."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from reports.cells import Cell
 from reports.schema import Disturbance, Result
 
 VALID_ENOUGH = 2
-"""Valid repeats that a drain or a steady cell needs, or one where its matrix has one round only."""
+"""Valid repeats that a drain or a steady cell needs; one if its matrix has only one round."""
 _WORTH_NAMING = 0.03
 _MOST_NAMED = 3
 _ASIDE = re.compile(r"\s*\([^()]*\)")
@@ -31,7 +31,7 @@ class Undecided(Struct, frozen=True):
 
 
 def cells(bundle: Bundle, given: Sequence[Cell]) -> tuple[Undecided, ...]:
-    """Give the cells that have no answer because repeats are void, are missing, or cannot be judged."""
+    """Return the cells that have no answer because repeats are void, missing, or cannot be judged."""
     rounds = bundle.manifest.matrix.rounds
     found = []
     for cell in given:
@@ -42,7 +42,7 @@ def cells(bundle: Bundle, given: Sequence[Cell]) -> tuple[Undecided, ...]:
 
 
 def trusted(bundle: Bundle, repeats: Sequence[Repeat]) -> list[Repeat]:
-    """Leave out valid repeats beside which others used more of the machine than they may.
+    """Leave out valid repeats during which others used more of the machine than allowed.
 
     Such a repeat is valid because its window is too short to judge that by samples of one second.
     """
@@ -51,7 +51,7 @@ def trusted(bundle: Bundle, repeats: Sequence[Repeat]) -> list[Repeat]:
 
 
 def culprits(bundle: Bundle, given: Sequence[Cell]) -> tuple[str, ...]:
-    """Say who made attempts void in the cells without an answer, the programs by name, and what to do about it."""
+    """Say what made attempts void in the cells without an answer, name the programs, and say what to do."""
     labels = {each.label for each in cells(bundle, given)}
     attempts = [repeat.result for cell in given if cell.label_with_kind in labels for repeat in cell.attempts]
     void = [result for result in attempts if not result.valid or _is_disturbed(bundle, result)]
@@ -63,7 +63,7 @@ def culprits(bundle: Bundle, given: Sequence[Cell]) -> tuple[str, ...]:
 
 
 def culprit(bundle: Bundle, given: Sequence[Cell]) -> str:
-    """Say in a few words who was guilty: ``other programs used up to 73% of the CPU``; empty where nobody else was."""
+    """Name the cause in a few words: ``other programs took up to 73% of the CPU``; empty if it was not others."""
     labels = {each.label for each in cells(bundle, given)}
     attempts = [repeat.result for cell in given if cell.label_with_kind in labels for repeat in cell.attempts]
     blamed = [each.disturbance for each in attempts if each.disturbance and _is_disturbed(bundle, each)]
@@ -75,7 +75,7 @@ def culprit(bundle: Bundle, given: Sequence[Cell]) -> str:
 
 
 def again(bundle: Bundle) -> str:
-    """Give the command that measures what is missing: the rest of an interrupted run, or the matrix once more."""
+    """Return the command that measures what is missing: the rest of an interrupted run, or the matrix again."""
     if bundle.manifest.status != "complete":
         return f"./tidemark bench resume {shlex.quote(str(bundle.path))}"
     return bundle.manifest.command.replace("python -m bench run", "./tidemark bench")
@@ -94,7 +94,7 @@ def _repeats(bundle: Bundle, cell: Cell, rounds: int) -> str:
 
 
 def _search(cell: Cell) -> str:
-    """Say why a search has no answer: it did not end, or void probes kept it from one."""
+    """Say why a search has no answer: it did not end, or too many probes were void."""
     found = cell.capacity
     if found is None:
         return "its search did not end"
@@ -107,7 +107,7 @@ def _search(cell: Cell) -> str:
 
 
 def _disturbed_probes(cell: Cell) -> int:
-    """Count the void attempts that say nothing of their load: at or below a valid one, or beside a busy machine."""
+    """Count void attempts that say nothing about their load: at or below a valid load, or on a busy machine."""
     highest = max((repeat.result.offered_load_events_per_s or 0.0 for repeat in cell.valid), default=0.0)
     void = [repeat.result for repeat in cell.attempts if not repeat.result.valid]
     return sum(
@@ -118,7 +118,7 @@ def _disturbed_probes(cell: Cell) -> int:
 
 
 def _is_disturbed(bundle: Bundle, result: Result) -> bool:
-    """Say whether others used the machine so much that it, or the generator's lateness, is theirs."""
+    """Whether others used the machine so much that they made this repeat void, or the generator late."""
     if result.disturbance is None or result.disturbance.total < _WORTH_NAMING:
         return False
     late = not result.valid and any(reason.startswith(_BY_OTHERS) for reason in result.reasons)
@@ -127,7 +127,7 @@ def _is_disturbed(bundle: Bundle, result: Result) -> bool:
 
 
 def _busy(blamed: Sequence[Disturbance]) -> tuple[str, ...]:
-    """Name the programs with the most that each took, and the host."""
+    """Name the programs with the highest share that each took, and the host."""
     others, stolen = max(each.other_programs for each in blamed), max(each.stolen for each in blamed)
     shares: dict[str, float] = {}
     for each in blamed:
@@ -141,7 +141,7 @@ def _busy(blamed: Sequence[Disturbance]) -> tuple[str, ...]:
     if stolen >= _WORTH_NAMING:
         said.append(
             f"The host of this virtual machine took up to {stolen:.0%} of its CPU. "
-            "Wait for a quieter hour, or take a machine of its own."
+            "Wait until it is quieter, or use a dedicated machine."
         )
     return tuple(said)
 

@@ -1,6 +1,6 @@
-"""The outcome of a run: passed, failed or inconclusive, its first line, and what a reader must know beside it.
+"""The outcome of a run: passed, failed or inconclusive, its first line, and what a reader must know about it.
 
-Only valid repeats are findings and stand in counts; docs/methodology.md ("Three outcomes") has the rules.
+Only valid repeats count and have findings; docs/methodology.md ("Three outcomes") has the rules.
 """
 
 from __future__ import annotations
@@ -43,9 +43,9 @@ class Finding:
 class Verdict:
     """``sentence`` is the first of report and terminal; ``cautions`` stand under it.
 
-    ``evidence``: of what it says to break first, in one sentence, empty where it says no such thing.
-    ``undecided``: what the run leaves open, ``culprits``: who was guilty of that and what to do; both empty unless the
-    outcome is inconclusive. ``rows``: the answer of each configuration.
+    ``evidence``: for what breaks first, in one sentence; empty if the sentence names nothing.
+    ``undecided``: what the run leaves open; ``culprits``: the cause and what to do; both empty unless the outcome is
+    inconclusive. ``rows``: the answer of each configuration.
     """
 
     level: Level
@@ -102,7 +102,7 @@ def judge(bundle: Bundle, cells: Sequence[Cell]) -> Verdict:
 
 
 def alike(findings: Sequence[Finding]) -> list[Finding]:
-    """Say each finding once: what repeats of a cell have in common but for numbers, with how many these are."""
+    """List each finding once: repeats of a cell whose texts differ only in numbers count as one, with their number."""
     same: dict[tuple[str, str], list[Finding]] = {}
     for each in findings:
         same.setdefault((each.repeat.partition(" round ")[0], _NUMBER.sub("#", each.text)), []).append(each)
@@ -119,9 +119,9 @@ def total(repeats: Sequence[Repeat]) -> Audit:
 
 
 def of_repeat(repeat: Repeat) -> list[Finding]:
-    """Take the bench's findings, and look at the counts once more: a loss shows even where no finding names it.
+    """Return the bench's findings, and check the counts again: a loss shows even if no finding names it.
 
-    A void attempt has none: its measurement is not sound, so that what was seen in it proves nothing.
+    A void attempt has none: its measurement is not sound, so what was seen in it proves nothing.
     """
     if not repeat.result.valid:
         return []
@@ -140,7 +140,7 @@ def of_repeat(repeat: Repeat) -> list[Finding]:
 
 
 def _of_search(cell: Cell) -> list[Finding]:
-    """Find that a search held no load at all, although valid probes show that the lowest ones were not sustained."""
+    """The finding of a search that held no load at all, although valid probes show that the lowest was too much."""
     if not cell.held_nothing:
         return []
     lowest = formats.rounded(cell.beyond[0].result.offered_load_events_per_s)
@@ -148,7 +148,7 @@ def _of_search(cell: Cell) -> list[Finding]:
 
 
 def _evidence(cells: Sequence[Cell], cores_there: float) -> tuple[str, ...]:
-    """Give the evidence of what breaks first above the highest load held."""
+    """Return the evidence for what breaks first above the highest load held."""
     most = answer.best(cells)
     broke = breaking.of(most, cores_there) if most else None
     return (f"Evidence: {broke.because}.",) if broke and not broke.nothing_broke else ()
@@ -180,13 +180,13 @@ _UNFINISHED = {
 
 
 def _went_on(manifest: Manifest) -> list[str]:
-    """Say that the bench went on on a busy machine, and who used it most; nothing if it did not."""
+    """Say that the bench went on although the machine was busy, and which programs used it most; else nothing."""
     spells = [each.found for each in manifest.busy if each.then == "went on"]
     if not spells:
         return []
     most = max(spells, key=lambda each: each.total)
     named = ", ".join(f"{each.name} {each.share:.0%}" for each in most.programs)
-    text = f"The machine was busy and the bench went on all the same: others used {most.total:.0%} of its CPU"
+    text = f"The machine was busy and the bench went on anyway: others used {most.total:.0%} of its CPU"
     return [f"{text} ({named})." if named else f"{text}."]
 
 
@@ -214,7 +214,7 @@ def _cautions(bundle: Bundle, cells: Sequence[Cell]) -> tuple[str, ...]:
 
 
 def _together(notes: Sequence[str]) -> list[str]:
-    """Say once what many cells have in common: notes that are alike but for the repeat that they name."""
+    """Merge notes that differ only in the repeat that they name."""
     alike: dict[str, list[str]] = {}
     for note in notes:
         which, _, what = note.partition(": ")

@@ -2,12 +2,12 @@
 
     python3 -E -s requirements/install.py tidemark | developer
 
-``tidemark.txt`` locks what the commands need, ``developer.txt`` that and the developer's tools. uv
-installs; it comes by pip from ``uv.txt``, and where it has no build for this platform, pip does its
-work. A copy of each lock that is installed stands in .venv, written last. While .venv is made, what
-was fetched stays in ``.venv/cache``: after an interruption it is not fetched again.
+``tidemark.txt`` locks what the commands need, ``developer.txt`` also the developer's tools. pip
+installs uv from ``uv.txt``, and uv installs the rest; if uv has no build for this platform, pip
+installs all. A copy of each installed lock is in .venv, written last. Until .venv is complete,
+downloads stay in ``.venv/cache``, so that an interruption loses none.
 
-Only the standard library is imported: it runs under any Python that can make an environment.
+It imports only the standard library, so it runs under any Python that can make an environment.
 """
 # ruff: noqa: T201  it talks to the person who started a command
 
@@ -36,7 +36,7 @@ LOG = VENV / "install.log"
 DISK_MB = 800
 EXIT_FAILED, EXIT_INTERRUPTED = 2, 130
 
-# Never imported by us: tests, sources in C and C++, maps for a debugger, clients of services that nothing here uses.
+# We never import these: tests, C and C++ sources, debugger maps, clients of services that we do not use.
 NEVER_USED = (
     *("gevent/tests", "matplotlib/**/tests", "numpy/**/tests", "pandas/tests", "pyarrow/tests", "scipy/**/tests"),
     *("fontTools/**/*.c", "swagger_ui_bundle/vendor/*/*.map"),
@@ -51,13 +51,13 @@ class InstallError(Exception):
 
 
 def main(which: str) -> int:
-    """Make what ``which`` locks be in .venv; give the exit code."""
+    """Install what ``which`` locks into .venv; return the exit code."""
     try:
         with _alone() as lock:
             if not is_current(which):
                 _install(which, lock)
     except KeyboardInterrupt:
-        print("tidemark: interrupted; start again to go on", file=sys.stderr)
+        print("tidemark: interrupted; start again to continue", file=sys.stderr)
         return EXIT_INTERRUPTED
     except InstallError as error:
         print(
@@ -92,10 +92,10 @@ def _installed(name: str) -> bytes:
 
 @contextlib.contextmanager
 def _alone() -> Iterator[int]:
-    """Let one installer at a time at .venv.
+    """Let only one installer at a time use .venv.
 
-    flock(2) goes with the open file, which the installers inherit: it is free when all of them have
-    ended, however they did.
+    The lock of flock(2) belongs to the open file, which the installers inherit: it is free when all
+    of them have ended.
     """
     lock = os.open(LOCKS / "tidemark.txt", os.O_RDONLY)
     try:
@@ -143,7 +143,7 @@ def _install(which: str, lock: int) -> None:
 
 
 def _begin(which: str, lock: int) -> list[str]:
-    """Put .venv into a state that can be installed into; give the packages that may be there in part."""
+    """Make .venv ready for an installation; return the packages that may be installed only in part."""
     again: list[str] = []
     if not _installed("tidemark") or not os.access(PYTHON, os.X_OK):
         print(f"making .venv with {_python()} (once; up to a minute, about {DISK_MB} MB on disk)", flush=True)
@@ -151,7 +151,8 @@ def _begin(which: str, lock: int) -> list[str]:
         (CACHE / "tmp").mkdir(parents=True, exist_ok=True)
         _Runner(lock).quiet([base_python(), "-m", "venv", VENV])
     elif _installed("tidemark") != _wanted("tidemark"):
-        # It was whole: what differs is enough, and what runs in it now goes on running. Cut short, it is made anew.
+        # It was complete: installing the difference is enough and disturbs no running program. If this is
+        # interrupted, the next start makes .venv again.
         print(f"bringing .venv up to date with requirements/{which}.txt", flush=True)
         for name in ("developer", "tidemark"):
             (VENV / f"{name}.txt").unlink(missing_ok=True)
@@ -165,7 +166,7 @@ def _begin(which: str, lock: int) -> list[str]:
 
 
 def _clear() -> None:
-    """Remove what is in .venv, but for what was fetched."""
+    """Remove everything in .venv except downloads."""
     for each in VENV.iterdir() if VENV.is_dir() else ():
         if each.is_dir() and not each.is_symlink():
             if each != CACHE:
@@ -175,7 +176,7 @@ def _clear() -> None:
 
 
 def _uv(run: _Runner) -> Path | None:
-    """Give a uv that runs here, fetched if need be; None where this platform has none."""
+    """Return a uv that runs here, downloaded if necessary; None if there is none for this platform."""
     fetched = CACHE / "uv"
     for path in (VENV / "bin" / "uv", fetched / "bin" / "uv"):
         if path.exists() and run.works([path, "--version"]):
@@ -185,7 +186,7 @@ def _uv(run: _Runner) -> Path | None:
     try:
         run.quiet([*run.pip, *options, "--require-hashes", "--requirement", LOCKS / "uv.txt"])
     except InstallError as error:
-        # pip says the same of an index that it cannot reach, but warns of that before.
+        # pip prints the same for an index that it cannot reach, but after a warning.
         if "No matching distribution" in str(error) and not re.search("WARNING: Retrying|Could not fetch", str(error)):
             return None
         raise
@@ -238,7 +239,7 @@ class _Runner:
         return False
 
     def quiet(self, command: list[str | Path]) -> str:
-        """Run ``command``; give its output."""
+        """Run ``command`` and return its output."""
         return "".join(self._lines(command, self.environment))
 
     def shown(self, command: list[str | Path], environment: dict[str, str]) -> None:

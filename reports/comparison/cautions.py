@@ -22,7 +22,7 @@ def of_pair(base: Manifest, new: Manifest, facts: Sequence[Fact], *, interleaved
         yield (
             f"The runs were made one after the other ({formats.moment(base.started_at)} and "
             f"{formats.moment(new.started_at)}): a drift of the machine between them is not excluded. "
-            "Interleaved in one session it would be: ./tidemark bench compare --ab MATRIX BASE NEW."
+            "To exclude it, measure both interleaved in one session: ./tidemark bench compare --ab MATRIX BASE NEW."
         )
     differing = [fact.sentence for fact in facts if fact.differs and not fact.is_expected(interleaved=interleaved)]
     if differing:
@@ -49,9 +49,9 @@ def of_cells(pairs: Sequence[tuple[Cell, Cell]], only: Sequence[Sequence[str]], 
 
 
 def of_run(side: str, bundle: Bundle, cells: Iterable[Cell]) -> tuple[list[str], list[str]]:
-    """Pass on what the report of a run says to its reader, and apart from it the notes of what its files lack.
+    """Return the warnings of a run's report, and separately the notes about missing files.
 
-    A committed run lacks the same file in each repeat: that must not stand before the numbers.
+    A committed run lacks the same file in each repeat: such a note must not come before the numbers.
     """
     judged = verdict.judge(bundle, list(cells))
     said = [*judged.undecided, *judged.cautions]

@@ -231,7 +231,7 @@ def _unjudged(
 
 
 def _values(measure: Measure, cell: Cell) -> dict[int, float]:
-    """Give the value of each round; a search has one, of all its probes."""
+    """Return the value of each round; a search has one, of all its probes."""
     if cell.plan.kind != CAPACITY:
         return measure.values(cell)
     found = measure.of_cell(cell)
@@ -239,7 +239,7 @@ def _values(measure: Measure, cell: Cell) -> dict[int, float]:
 
 
 def _power(question: _Question, tests: _Tests, place: int, rules: Rules) -> tuple[int | None, float | None]:
-    """Give the rounds that would show the effect asked for, and the effect that the repeats at hand show."""
+    """Return the rounds that would show the effect asked for, and the effect that the repeats at hand show."""
     estimate = tests.estimate
     if not estimate.tested[place]:
         return None, None

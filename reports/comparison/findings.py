@@ -45,7 +45,7 @@ def changes(base: Bundle, new: Bundle) -> tuple[FindingChange, ...]:
 
 
 def _tested(counted: Sequence[tuple[Sequence[int], tuple[int, int]]]) -> list[float]:
-    """Give the corrected p of each: how many of how many repeats have it, in BASE and in NEW."""
+    """Return the corrected p of each: how many of how many repeats have it, in BASE and in NEW."""
     if not counted:
         return []
     p = np.array([inference.exact_p((have[0], of[0]), (have[1], of[1])) for have, of in counted])
@@ -53,7 +53,7 @@ def _tested(counted: Sequence[tuple[Sequence[int], tuple[int, int]]]) -> list[fl
 
 
 def _texts(repeat: Repeat) -> list[str]:
-    """Give one text of each sort of finding in a repeat, none of a void one."""
+    """Return one text of each sort of finding in a repeat, none of a void one."""
     if not repeat.result.valid:
         return []
     return list({_sort(finding.text): finding.text for finding in verdict.of_repeat(repeat)}.values())

@@ -58,7 +58,7 @@ def judge(kinds: Sequence[tuple[str, Measure] | None], estimate: Estimate, rules
 def effect_told(
     estimate: Estimate, place: int, *, cells: int, floor: float, known_by: float | None = None
 ) -> float | None:
-    """Give the smallest change that repeats as many and as uneven as these show, None where none is.
+    """Return the smallest change that repeats as many and as uneven as these show, None if none is.
 
     ``known_by``: the degrees of freedom by which the noise itself is known (default: those of the estimate).
     """

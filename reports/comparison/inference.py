@@ -131,7 +131,7 @@ def together(estimate: Estimate, members: NDArray[np.bool_]) -> Estimate:
 
 
 def exact_p(base: tuple[int, int], new: tuple[int, int]) -> float:
-    """Give the chance of so many in NEW, or more, if chance alone spreads them over all repeats (Fisher, one-sided).
+    """Return the chance of so many in NEW, or more, if chance alone spreads them over all repeats (Fisher, one-sided).
 
     Each side is how many of its repeats have it, and how many repeats there are.
     """

@@ -26,7 +26,7 @@ _POINTS = (
 
 @dataclass(frozen=True)
 class Tile:
-    """One number for the top of the page, with what it is, its unit and a remark."""
+    """One number at the top of the page, with its name, unit and a remark."""
 
     name: str
     number: str
@@ -155,7 +155,7 @@ def _method(comparison: Comparison) -> tables.Table:
             ("faster, slower", f"p at most {FAMILY_LEVEL:g} after Holm's correction, and a ratio beyond {floor}"),
             ("same", f"the whole 95% interval lies within {floor} of 1"),
             ("cannot tell", "neither"),
-            ("all of a kind together", "the mean of their log ratios, by the same rules, in a family of its own"),
+            ("all of a kind together", "the mean of their log ratios, same rules, in a separate family of tests"),
             ("a finding is new", _NEW_FINDING),
             (f"{comparison.noun}s tested", formats.count(cells)),
             ("Holm's first level", formats.probability(comparison.level)),
@@ -171,9 +171,9 @@ def _method(comparison: Comparison) -> tables.Table:
 
 
 _NEW_FINDING = (
-    "one lost event, or another thing that must never be, is enough; an objective has to be missed in a larger share "
-    f"of the repeats (Fisher's exact test, p at most {FAMILY_LEVEL:g} after Holm's correction). Void attempts do not "
-    "count"
+    "one lost event, or anything else that must never happen, is enough; a missed objective counts if NEW misses it in "
+    f"a larger share of its repeats (Fisher's exact test, p at most {FAMILY_LEVEL:g} after Holm's correction). Void "
+    "attempts do not count"
 )
 _ATTAINABLE = {True: "2 / 2ⁿ for n pairs", False: "2 / ways to split all repeats into two runs"}
 

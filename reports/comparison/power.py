@@ -24,7 +24,7 @@ _STEPS = 40
 
 
 def fewest_rounds(cells: int, *, paired: bool = True) -> int:
-    """Give the rounds below which no verdict on one of ``cells`` is possible: the smallest p has to reach Holm's level.
+    """Return the fewest rounds with which a verdict on one of ``cells`` is possible: p has to reach Holm's level.
 
     That is 2 / 2^n for n pairs; for two runs of n repeats each that were not interleaved, 2 / the ways to split 2n.
     """
@@ -61,10 +61,10 @@ def rounds_to_tell(spreads: Floats, *, cells: int, effect: float, floor: float) 
 
 
 def effect_told(errors: Floats, freedom: float, *, smallest_p: float, cells: int, floor: float) -> float | None:
-    """Give the smallest effect that is shown with the probability ``POWER``: 0.25 is a change by 1.25.
+    """Return the smallest effect that is shown with probability ``POWER``: 0.25 is a change by 1.25.
 
-    ``errors``: standard errors of the log ratio that are all as plausible. None where p cannot come low enough, or
-    where not even a tenfold change is shown.
+    ``errors``: equally plausible standard errors of the log ratio. None if p cannot become low enough, or if not even
+    a tenfold change is shown.
     """
     if smallest_p * cells > FAMILY_LEVEL or _chance(errors, freedom, cells, _LARGEST_EFFECT, floor) < POWER:
         return None

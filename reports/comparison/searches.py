@@ -29,7 +29,7 @@ def obstacle(base: Cell, new: Cell) -> str:
 
 
 def log_ratio(base: Cell, new: Cell) -> tuple[float, float]:
-    """Give the logarithm of NEW / BASE and its standard error; not a number where the two are not to be compared."""
+    """Return the logarithm of NEW / BASE and its standard error; not a number where the two are not to be compared."""
     if base.capacity is None or new.capacity is None or obstacle(base, new):
         return math.nan, math.nan
     errors = [_standard_error(found) for found in (base.capacity, new.capacity)]
@@ -37,7 +37,7 @@ def log_ratio(base: Cell, new: Cell) -> tuple[float, float]:
 
 
 def middle(found: Capacity) -> float | None:
-    """Give the middle of what the probes leave plausible (events/s), None where they do not bound it on both sides.
+    """Return the middle of what the probes leave plausible (events/s), None if they do not bound it on both sides.
 
     In runs from before the median was kept it is the geometric middle of the interval.
     """
@@ -54,7 +54,7 @@ def spans(base: Cell, new: Cell) -> str:
 
 
 def _standard_error(found: Capacity) -> float:
-    """Give that of the logarithm of the limit: the interval, as wide as a normal distribution's of its confidence."""
+    """Return that of the logarithm of the limit: the interval, as wide as a normal distribution's of its confidence."""
     width = math.log((found.high_events_per_s or 1.0) / (found.low_events_per_s or 1.0))
     return width / (2 * float(special.ndtri((1 + found.confidence) / 2)))
 

@@ -23,7 +23,7 @@ HOW_RATIOS_READ = (
 
 
 def level(comparison: Comparison) -> Level:
-    """Give the page's colour: a regression is red, nothing shown is yellow."""
+    """Return the page's colour: a regression is red, nothing shown is yellow."""
     if comparison.regression:
         return "failed"
     return "passed" if _shown(comparison) else "inconclusive"
@@ -40,7 +40,7 @@ def level_title(comparison: Comparison) -> str:
 
 
 def sentence(comparison: Comparison) -> str:
-    """Say what came out: new findings first, then all cells together, then what is slower, faster, and not shown."""
+    """Say the result: new findings first, then all cells together, then what is slower, faster, and not shown."""
     shown = [each for each in comparison.together if each.verdict != "cannot tell"]
     clauses = [_new_findings(comparison), *map(_of_a_kind, shown)]
     count = len(comparison.cells)
@@ -58,7 +58,7 @@ def sentence(comparison: Comparison) -> str:
         floor = f"{comparison.rules.floor:.0%}"
         alike = formats.plural(same, comparison.noun) + (" is" if same == 1 else " are")
         clauses.append(f"{alike} the same within {floor}" if same else "")
-        open_ = f"of {formats.plural(untold, comparison.noun)} nothing can be said"
+        open_ = f"nothing can be said about {formats.plural(untold, comparison.noun)}"
         clauses.append(f"{open_}{_seen(comparison.of('cannot tell'))}" if untold else "")
     clauses += [_of_a_kind(each) for each in comparison.together if each not in shown]
     whole = "; ".join(clause for clause in clauses if clause) + "."
@@ -66,11 +66,11 @@ def sentence(comparison: Comparison) -> str:
 
 
 def exit_note(comparison: Comparison) -> str:
-    """Say why the exit code is not 0 where that is not a regression; nothing elsewhere."""
+    """Say why the exit code is not 0 although there is no regression; else nothing."""
     if comparison.exit_code != EXIT_CANNOT_TELL:
         return ""
     untold = formats.plural(len(comparison.of("cannot tell")), comparison.noun)
-    return f"Exit code {EXIT_CANNOT_TELL} (--strict): of {untold} nothing can be said."
+    return f"Exit code {EXIT_CANNOT_TELL} (--strict): nothing can be said about {untold}."
 
 
 def rounds_needed(comparison: Comparison) -> str:
@@ -222,7 +222,7 @@ def interval(of: Ratio) -> str:
 
 
 def _value(measure: Measure, cell: Cell) -> str:
-    """A measure over all repeats or, where their joint data are not there, the least and the most of single repeats."""
+    """A measure over all repeats or, if their pooled data are missing, the lowest and highest of single repeats."""
     whole = measure.of_cell(cell)
     values = sorted(measure.values(cell).values())
     if whole is not None or not values or cell.plan.kind == CAPACITY:
@@ -250,7 +250,7 @@ def _shown(comparison: Comparison) -> bool:
 
 
 def _of_a_kind(of: Together) -> str:
-    """Say what all cells of a kind together show: a change by the mean of their ratios, or which would have shown."""
+    """Say what all cells of a kind together show: a change of the mean ratio, or which change could be seen."""
     numbers = _numbers(of.primary)
     if of.verdict == "cannot tell":
         seen = "" if of.effect_told is None else f"; a change of {of.effect_told:.0%} would have been seen"
@@ -267,7 +267,7 @@ def _new_findings(comparison: Comparison) -> str:
     if not new:
         return ""
     more = f", and {len(new) - 1} more" if len(new) > 1 else ""
-    often = "more often than BASE" if new[0].base else "that BASE has not"
+    often = "more often than BASE" if new[0].base else "that BASE does not have"
     return f"NEW has {formats.plural(len(new), 'finding')} {often}: {new[0].text} ({new[0].cell}){more}"
 
 
@@ -282,7 +282,7 @@ def _nothing_shown(comparison: Comparison) -> str:
 
 
 def _seen(cells: Sequence[CellComparison]) -> str:
-    """Say which changes would have been seen, over some cells; nothing where it is not known of any."""
+    """Say which changes would have been seen over some cells; nothing if it is not known for any."""
     found = sorted(cell.effect_told for cell in cells if cell.effect_told is not None)
     if not found:
         return ""

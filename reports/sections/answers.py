@@ -1,4 +1,4 @@
-"""The answer of each configuration in one row: the same that a run ends with on the terminal."""
+"""The answer of each configuration in one row, the same as at the end of a run on the terminal."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from reports.sections.parts import Part
 from reports.tables import answers as tables
 
 _WHAT = (
-    "3 × 2 reads: 3 partitions for each event topic, 2 consumers. Load held: the highest load that a search found "
-    "sustained, or the load offered where that was held. The 95% interval is for the limit, the load that half of all "
-    "probes hold. Percentiles are of the probes at the load held, pooled."
+    "3 × 2 means 3 partitions for each event topic and 2 consumers. Load held: the highest load that a search found "
+    "sustained, or the offered load if that was held. The 95% interval is for the limit, the load that half of all "
+    "probes hold. Percentiles are of all probes at the load held, pooled."
 )
 
 

@@ -26,7 +26,7 @@ _HOW_DRAWN = (
 
 
 def section(cells: Sequence[Cell], cores_there: float) -> Section:
-    """Answers and what breaks above them, then delivery latency against load, then each cell's probes behind a summary.
+    """Answers and what breaks above them, delivery latency against load, and each cell's probes, folded.
 
     ``cores_there``: of the machine, 0 where that is not known.
     """

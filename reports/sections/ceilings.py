@@ -18,7 +18,7 @@ _FEW = 12
 _TITLE, _SHORT = "Ceilings and costs", "Ceilings"
 _NOT_MEASURED = (
     "What the parts reach with nothing around them was not measured on this machine: ./tidemark bench ceilings does, "
-    "and the reports of the next day's runs then say what share of it each cell reached."
+    "and reports of the next day then show what share of it each cell reached."
 )
 _HOW = (
     "A cell's ceiling is what the slowest part of its path does with nothing around it. A steady cell stores what it "

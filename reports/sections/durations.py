@@ -18,7 +18,7 @@ _WHAT_IS_TIMED = (
 )
 _NOT_LOADED = "This run has no cell with a load through HTTP, so there is nothing to show here."
 _NO_VALID = "No cell with a load has a valid repeat at a load that it held, so there is nothing to show here."
-_NO_LOGS = "The histograms (latency.hlog) of this run are not there, so there is nothing to show here."
+_NO_LOGS = "The histograms (latency.hlog) of this run are missing, so there is nothing to show here."
 _THE_STAGES = (
     "Schedule delay: intended to sent. HTTP and API: sent to Kafka's record timestamp. Kafka and backlog: until the "
     "worker fetched. Write: until MongoDB acknowledged. They add up to the delivery latency, event by event: in the "
@@ -48,7 +48,7 @@ def section(cells: Sequence[Cell]) -> Section:
 
 
 def _nothing(cells: Sequence[Cell]) -> str:
-    """Say why there are no durations: no load, no valid repeat of one, or no file."""
+    """Say why there are no durations: no load, no valid repeat, or no file."""
     loaded = [cell for cell in cells if cell.plan.kind != DRAIN]
     if not loaded:
         return _NOT_LOADED

@@ -45,7 +45,7 @@ def section(by_kind: dict[str, list[Cell]], judged: Verdict) -> Section:
 
 
 def _rivalry(judged: Verdict, drains: Sequence[Cell]) -> str:
-    """Say which cells this run does not tell apart from the best, and of which it cannot say."""
+    """Name the cells that this run cannot distinguish from the best, and those without an interval."""
     best = judged.best
     if best is None or best.throughput is None:
         return "No drain has a valid repeat."
@@ -58,11 +58,11 @@ def _rivalry(judged: Verdict, drains: Sequence[Cell]) -> str:
         said = f"{best.label} is the highest, but one repeat gives no interval: the order is not settled."
         return said + _without(without)
     if len(single) + len(without) == len(others):
-        return f"{best.label} has no other cell to be held against.{_single(single)}{_without(without)}"
+        return f"There is no other cell to compare {best.label} with.{_single(single)}{_without(without)}"
     rivals = [cell for cell in judged.rivals if cell not in single]
     if not rivals:
         every = "every other cell" if not single and not without else "every other cell that has one"
-        return f"The interval of {best.label} is apart from that of {every}.{_single(single)}{_without(without)}"
+        return f"The interval of {best.label} does not overlap that of {every}.{_single(single)}{_without(without)}"
     return (
         f"{best.label} is the highest, but its interval overlaps {_THAT[len(rivals) > 1]} of {_named(rivals)} "
         f"(partitions × consumers): the order among them is not settled.{_single(single)}{_without(without)}"

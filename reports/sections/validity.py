@@ -17,7 +17,7 @@ _HOW_AUDITED = (
     "identity through ledger, Kafka, deliveries and documents; documents are compared with what was sent, field by "
     "field."
 )
-_TOO_SHORT = "Its window is too short to be void for that; it does not count as a repeat that decides its cell."
+_TOO_SHORT = "Its window is too short to make it void for that, but it does not count when its cell is decided."
 _BOUNDS_SUMMARY = "Bounds of validity, the worst that was measured of each, and the attempts that it voided"
 _WITNESS_SUMMARY = "The witness, cell by cell: what it read from MongoDB against what the deliveries logs say"
 
@@ -64,9 +64,7 @@ def _nearest(bundle: Bundle) -> str:
         return ""
     share, name, said, repeat, allowed = max(shares)
     if share > 1:
-        beyond = (
-            f"{repeat} went beyond a bound of validity, and is valid all the same: {name} {said} of {allowed} allowed."
-        )
+        beyond = f"{repeat} exceeded a bound of validity and is valid all the same: {name} {said} of {allowed} allowed."
         return f"{beyond} {_TOO_SHORT}" if name == "disturbed_share" else beyond
     return f"Nearest to a bound of validity came {repeat}: {name} {said}, {share:.0%} of the {allowed} allowed."
 

@@ -37,7 +37,7 @@ def printed() -> list[tuple[str, tuple[str, ...]]]:
 
 
 def commands_in(text: str) -> Iterator[tuple[int, str]]:
-    """Give the number of the line and the rest of it after each ``./tidemark``, as far as that is the command."""
+    """Return the number of the line and the rest of it after each ``./tidemark``, as far as that is the command."""
     lines = text.splitlines()
     for number, line in enumerate(lines, start=1):
         for found in re.finditer(r"\./tidemark(?![\w/-])", line):

@@ -72,7 +72,7 @@ def real_environment() -> None:
 
 
 def parse(parser: ArgumentParser, words: Sequence[str]) -> str:
-    """Give what the parser complains of; nothing if it takes the words."""
+    """Return what the parser complains of; nothing if it takes the words."""
     said = io.StringIO()
     with contextlib.redirect_stderr(said), contextlib.redirect_stdout(said):
         try:

@@ -257,7 +257,7 @@ class TestInABrowser:
 
     @staticmethod
     def measure(browser: str, html: str, folder: Path, width: int, script: str) -> list[int]:
-        """Give the numbers that ``script`` says of the page in a window of ``width`` pixels."""
+        """Return the numbers that ``script`` says of the page in a window of ``width`` pixels."""
         # A frame of the wanted width: a headless window itself is never narrower than 500 pixels.
         (folder / "page.html").write_text(html)
         (folder / "frame.html").write_text(

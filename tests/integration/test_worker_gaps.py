@@ -100,7 +100,7 @@ def _group_parts(settings: Settings) -> list[reachability.Part]:
 
 
 async def _in_transactions(settings: Settings, topic: str) -> AIOKafkaProducer:
-    """Send 3 that are committed, 3 that are aborted, and 3 in a transaction left open; give its producer."""
+    """Send 3 that are committed, 3 that are aborted, and 3 in a transaction left open; return its producer."""
     producer = AIOKafkaProducer(
         bootstrap_servers=settings.kafka.bootstrap_servers, transactional_id=settings.worker.group_id
     )

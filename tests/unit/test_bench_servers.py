@@ -76,7 +76,7 @@ def test_work_beside_servers_that_live_gives_what_it_gives(server: ChildProcess)
 
 
 def asked(*answers: Exception | str, patience_s: float = LONG_S) -> tuple[str, int]:
-    """Ask one who gives these answers in turn; give the answer, and how often it was asked."""
+    """Ask one who gives these answers in turn; return the answer, and how often it was asked."""
     left = list(answers)
 
     async def ask() -> str:

@@ -232,10 +232,10 @@ class TestCapacityCells:
         given = advise(capacity((22_000, 20_500, 24_000), probes), low, target=22_000)
         text = "\n".join(planner.lines(given))
         assert "  nearest: 1 consumer, 3 partitions per topic, 1 API process\n  it held 20,500 events/s, " in text
-        assert "  that it holds 22,000 too has a chance of 5" in text
-        assert "  above it breaks first: delivery latency: " in text
+        assert "  the chance that it also holds 22,000: 5" in text
+        assert "  what breaks first above it: delivery latency: " in text
         assert "at 24,500 events/s" in text
-        assert given.measure_next[0].endswith("at this load itself: its search leaves that open")
+        assert given.measure_next[0].endswith("at this load: its search leaves it open")
         assert matrix.parse(given.measure_next[1], "next").cells[0].offered_load == 22_000
 
     def test_the_nearest_is_what_held_most_and_not_what_was_asked_for(self) -> None:

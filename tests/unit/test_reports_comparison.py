@@ -140,7 +140,7 @@ def test_a_new_finding_is_a_regression_and_one_that_base_has_too_is_not(tmp_path
     found = compare(base, new)
     assert [each.text for each in found.new_findings] == ["3 stored twice"]
     assert found.exit_code == 1
-    assert words.sentence(found).startswith("NEW has 1 finding that BASE has not: 3 stored twice (drain-p3-c1)")
+    assert words.sentence(found).startswith("NEW has 1 finding that BASE does not have: 3 stored twice (drain-p3-c1)")
 
 
 @pytest.mark.parametrize(
@@ -336,7 +336,7 @@ def test_with_strict_a_verdict_that_cannot_be_told_has_an_exit_code_of_its_own(
     assert run(base, new) == plain
     assert "--strict" not in capsys.readouterr().out
     assert run(base, new, "--strict") == strict
-    assert ("Exit code 4 (--strict): of 1 cell nothing can be said." in capsys.readouterr().out) == (strict == 4)
+    assert ("Exit code 4 (--strict): nothing can be said about 1 cell." in capsys.readouterr().out) == (strict == 4)
 
 
 def test_json_says_everything_that_a_program_needs(tmp_path: Path) -> None:

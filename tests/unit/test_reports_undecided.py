@@ -173,7 +173,7 @@ def test_a_cell_is_not_called_apart_from_one_without_a_valid_repeat(rounds: int,
     run = write(tmp_path, Plan(BATCHES, rounds=rounds))
     void_all(run, "drain-b2000")
     text = text_of(run)
-    assert "is apart from that of every other cell" not in text
+    assert "does not overlap that of every other cell" not in text
     assert "Without a valid repeat: 3 × 1, batch 2,000." in text
 
 
@@ -182,12 +182,12 @@ def test_a_cell_with_one_repeat_is_named_as_one_without_an_interval(tmp_path: Pa
     for number in (2, 3):
         edit(run / f"cells/drain-b2000/{number}/result.json", valid=False, reasons=[MACHINE])
     text = text_of(run)
-    assert "is apart from that" not in text
+    assert "does not overlap that" not in text
     assert "One repeat, so no interval: 3 × 1, batch 2,000." in text
 
 
 def test_cells_that_are_valid_and_apart_are_called_so(tmp_path: Path) -> None:
-    assert "is apart from that of every other cell." in text_of(write(tmp_path, Plan(BATCHES)))
+    assert "does not overlap that of every other cell." in text_of(write(tmp_path, Plan(BATCHES)))
 
 
 def test_void_cells_of_the_whole_path_are_not_denied(tmp_path: Path) -> None:
@@ -210,7 +210,7 @@ def test_missing_histograms_are_not_called_missing_repeats(tmp_path: Path) -> No
     for path in run.glob("cells/*/*/latency.hlog"):
         path.unlink()
     text = text_of(run)
-    assert "The histograms (latency.hlog) of this run are not there" in text
+    assert "The histograms (latency.hlog) of this run are missing" in text
     assert "has a valid repeat" not in text
 
 
