@@ -3,8 +3,8 @@
 It climbs from a first load, with growing steps, until a load is not sustained. It halves the ratio between the highest
 sustained load and the lowest that was not, until that is small. Then it repeats probes until the answer was sustained
 often enough, at its own load or at a higher one. Each probe also hints at the limit, by the rate that it stored or the
-CPU that it left, and the search goes there at once, within the step that it would take otherwise. Further probes close
-to the threshold narrow its interval. A load is sustained only if no probe of it says otherwise, an undetermined one
+CPU that it left, and the search goes there at once, by at most the largest step. Further probes close to the threshold
+narrow its interval. A load is sustained only if no probe of it says otherwise, an undetermined one
 included. Because nothing but the probes is remembered, a run that was interrupted goes on where it was.
 """
 
