@@ -40,7 +40,7 @@ class Row(NamedTuple):
 
 
 def rows(cells: Sequence[Cell], cores_there: float) -> tuple[Row, ...]:
-    """Return the rows, searches first: a drain stands in the row of the searches with its configuration."""
+    """Return the rows, searches first; a drain is in the row of the search with its configuration."""
     drains = [cell for cell in cells if cell.plan.kind == DRAIN]
     alike = {cell.plan.id: _drain_of(cell, drains) for cell in cells if cell.plan.kind == CAPACITY}
     joined = {drain.plan.id for drain in alike.values() if drain}
@@ -50,7 +50,7 @@ def rows(cells: Sequence[Cell], cores_there: float) -> tuple[Row, ...]:
 
 
 def sentence(cells: Sequence[Cell], audit: Audit, cores_there: float, culprit: str = "") -> str:
-    """Return the first line, of at most ``MOST_WORDS`` words; ``culprit``: who kept the run from an answer."""
+    """Return the first line, of at most ``MOST_WORDS`` words; ``culprit``: why the run has no answer."""
     lines = (_joined(*clauses) for clauses in _shorter_and_shorter(cells, audit, cores_there, culprit))
     line = next((line for line in lines if len(line.split()) <= MOST_WORDS), None)
     line = line or _joined(_account(audit))
@@ -65,7 +65,7 @@ def with_account(said: str, audit: Audit) -> str:
 
 
 def best(cells: Sequence[Cell]) -> Cell | None:
-    """Return the capacity cell whose search found the most, confirmed answers first; None if none found a load."""
+    """Return the capacity cell with the highest answer, confirmed ones first; None if no search found a load."""
     found = [
         (cell.capacity.confirmed, cell.capacity.sustainable_events_per_s, cell)
         for cell in cells
@@ -81,7 +81,7 @@ def fastest(cells: Sequence[Cell]) -> Cell | None:
 
 
 def held(cell: Cell) -> bool | None:
-    """Say whether a steady cell held its load: each valid repeat kept up, none has a finding; None: not determined."""
+    """Whether a steady cell held its load: each valid repeat kept up and none has a finding; None: not determined."""
     if any(repeat.result.findings or repeat.result.kept_up is False for repeat in cell.valid):
         return False
     return True if cell.valid and all(repeat.result.kept_up for repeat in cell.valid) else None
@@ -133,7 +133,7 @@ def _drain_of(cell: Cell, drains: Sequence[Cell]) -> Cell | None:
 def _shorter_and_shorter(
     cells: Sequence[Cell], audit: Audit, cores_there: float, culprit: str
 ) -> Iterator[tuple[str, ...]]:
-    """Return the clauses of the first line, in full and then with less said of what stands below it, too."""
+    """Yield the clauses of the first line: in full, then without what the table below has too."""
     account = _account(audit)
     for who in dict.fromkeys((culprit, "")):
         for brief in (False, True):
@@ -146,7 +146,7 @@ def _joined(*clauses: str) -> str:
 
 
 def _said(cells: Sequence[Cell], cores_there: float, *, brief: bool) -> tuple[str, ...]:
-    """Say what the path holds and what breaks first; where no search decides that, what was measured."""
+    """Say what the path holds and what breaks first; if no search decides that, say what was measured."""
     most = best(cells)
     if most is not None and most.capacity is not None:
         return _held_by(most, most.capacity, brief=brief), _breaks(breaking.of(most, cores_there))
@@ -208,12 +208,12 @@ def _drained(cell: Cell, interval: Interval, *, brief: bool) -> str:
 
 
 def _briefly(name: str | None) -> str:
-    """Leave out what stands in brackets."""
+    """Leave out what is in brackets."""
     return name.partition(" (")[0] if name else ""
 
 
 def _offered(cell: Cell, *, brief: bool) -> tuple[str, ...]:
-    """Say of the highest load that was offered whether it was held; no search looked for more."""
+    """Say whether the highest offered load was held; no search looked for more."""
     where, load = _configuration(cell, brief=brief), f"{formats.rounded(cell.offered_load)} events/s"
     kept = held(cell)
     if kept is None:

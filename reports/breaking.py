@@ -1,7 +1,7 @@
 """What breaks first above the load that a search found held: by which criterion, in which stage, on which resource.
 
-It is read from the valid probes of the lowest load above the answer that was not sustained. What they do not decide is
-called not determined, with the reason.
+It follows from the valid probes of the lowest load above the answer that was not sustained. What they do not decide is
+not determined, with the reason.
 """
 
 from __future__ import annotations
@@ -34,8 +34,8 @@ _SHORT = {
 class Broke(Struct, frozen=True, kw_only=True):
     """What broke first above a cell's load.
 
-    ``criterion``: what was not met any more; None where nothing broke, or what broke is not determined. ``resource``:
-    what was used up then, None where it is not determined. ``because``: the evidence, or why there is none.
+    ``criterion``: what was no longer met; None if nothing broke, or what broke is not determined. ``resource``: what
+    was used up; None if that is not determined. ``because``: the evidence, or why there is none.
     """
 
     criterion: str | None
@@ -53,7 +53,7 @@ class Broke(Struct, frozen=True, kw_only=True):
 
 
 def of(cell: Cell, cores_there: float) -> Broke | None:
-    """Judge a capacity cell; None for other kinds, and where its search has not ended."""
+    """Judge a capacity cell; None for other kinds, and if its search has not ended."""
     found = cell.capacity
     if found is None:
         return None
@@ -78,7 +78,7 @@ def of(cell: Cell, cores_there: float) -> Broke | None:
 
 
 def _nothing(cell: Cell, found: Capacity) -> Broke:
-    """No valid probe above the answer failed: nothing broke, or the probes that would show it are void."""
+    """The case that no valid probe above the answer failed: nothing broke, or the deciding probes are void."""
     answer = found.sustainable_events_per_s or 0.0
     above = [r.result for r in cell.attempts if (r.result.offered_load_events_per_s or 0.0) > answer]
     void = sum(not result.valid for result in above)
@@ -96,7 +96,7 @@ _ARE = {False: "is", True: "are"}
 
 
 def _missed(result: Result, found: Capacity) -> Iterator[tuple[str, str]]:
-    """Return what a probe did not meet, the gravest first: the criterion, and its numbers."""
+    """Yield what a probe did not meet, the gravest first: the criterion and its numbers."""
     probe, audit = result.probe, result.audit
     if probe is None:
         return
@@ -120,7 +120,7 @@ def _missed(result: Result, found: Capacity) -> Iterator[tuple[str, str]]:
 
 
 def _stage(beyond: Sequence[Repeat]) -> list[str]:
-    """Say in which stage the events around the p99 spent their time; of the probe where they took longest."""
+    """Say in which stage the events around the p99 spent the most time, in the probe where they took longest."""
     cohorts = [cohort for repeat in beyond for cohort in repeat.result.cohorts if cohort.name == "p99"]
     if not cohorts:
         return ["no stages were recorded"]

@@ -26,9 +26,8 @@ ROLES = ("generator", "api", "kafka", "worker", "mongodb", "harness", "witness")
 class Cell:
     """One cell over all its repeats. ``attempts`` has the void ones too; ``audit`` is of all ``valid`` ones.
 
-    All else is of those ``counted``: the valid ones, but of a capacity cell only the probes at the load of its answer.
-    Its other probes are of other loads. ``beyond``: the probes of the lowest load above the answer that was not
-    sustained; none of other kinds.
+    All other fields are of those ``counted``: the valid ones; for a capacity cell only the probes at the load of its
+    answer. ``beyond``: the probes of the lowest load above the answer that was not sustained; empty for other kinds.
     """
 
     plan: CellPlan
@@ -159,7 +158,7 @@ def _cell(plan: CellPlan, bundle: Bundle, names: Naming) -> Cell:
 
 
 def _at_answer(valid: Sequence[Repeat], capacity: Capacity | None) -> tuple[Repeat, ...]:
-    """Return the probes at the load of the answer; none where there is no answer."""
+    """Return the probes at the load of the answer; none if there is no answer."""
     if capacity is None or capacity.sustainable_events_per_s is None:
         return ()
     answer = capacity.sustainable_events_per_s
@@ -214,7 +213,7 @@ def _largest_share(results: Sequence[Result], measure: str, requests: int) -> fl
     largest, untold = statistics.largest_share(requests), None
     for name, share in statistics.PERCENTILES.items():
         if not all(one and name in one.requests_beyond for one in told):
-            untold = untold or share  # an older run says nothing of p95: it is as sure as the next that is known
+            untold = untold or share  # an older run has no p95: it is as sure as the next known percentile
             continue
         if sum(one.requests_beyond[name] for one in told) < statistics.REQUESTS_BEYOND:
             return min(largest, _just_below(untold or share))

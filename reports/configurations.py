@@ -27,7 +27,7 @@ class Configuration(Struct, frozen=True):
 
     ``status``: holds, misses, unclear, or excluded by a drain. ``shown``: the evidence that decides it, or the highest
     load that was held where none does; None where its cells are drains alone. ``above``: the lowest load, above the one
-    asked for, that was shown to miss it. ``held``: the highest load that was held at all.
+    asked for, that was shown to miss it. ``held``: the highest load that it held.
     """
 
     axes: dict[str, object]

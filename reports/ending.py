@@ -1,4 +1,4 @@
-"""What a run and its report end with on the terminal: the answer, what was found, and one table of the cells."""
+"""The end of a run and of its report on the terminal: the answer, what was found, and one table of the cells."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _WORDS = (_CELL, _BREAKS)
 def text(judged: Verdict, report: Path | None, run: str, width: int | None = None) -> str:
     """Return the lines to print; ``report`` is where the page is, None if none was written.
 
-    ``run``: how a command names the run. ``width``: of the terminal in characters, by default that of this one.
+    ``run``: the run's name in a command. ``width``: of the terminal in characters, by default that of this terminal.
     """
     lines = [f"{judged.outcome}: {judged.sentence}"]
     found = _findings(judged.findings)
@@ -36,15 +36,15 @@ def text(judged: Verdict, report: Path | None, run: str, width: int | None = Non
     lines += [f"  {each}" for each in (*judged.evidence, *judged.undecided, *judged.culprits, *judged.cautions)]
     lines += [f"report: {report}" if report else f"its report: ./tidemark report {run}"]
     wide = width or _width()
-    # A command, and where the report is, stay on a line of their own, to be copied.
+    # A command and the path of the report stay on their own lines, so that they can be copied.
     lines = [part for line in lines for part in ([line] if _is_whole(line) else _wrapped(line, wide))]
     return "\n".join([*lines, *(["", *table(judged.rows, wide)] if judged.rows else [])]) + "\n"
 
 
 def table(rows: Sequence[Row], width: int) -> list[str]:
-    """Return the table of the cells in lines of at most ``width``; no word and no number is broken.
+    """Return the table of the cells in lines of at most ``width``, without breaking a word or a number.
 
-    Where the column of the drains does not fit, they stand below.
+    If the column of the drains does not fit, they are listed below.
     """
     cells = [_cells(row) for row in rows]
     shown = [index for index in range(len(_HEADS)) if index != _DRAINED or any(row.drained for row in rows)]
@@ -85,13 +85,13 @@ def _natural(cells: Sequence[Sequence[str]], column: int) -> int:
 
 
 def _left(cells: Sequence[Sequence[str]], shown: Sequence[int], width: int) -> int:
-    """Return the room that the columns of numbers and the cells' names leave to what breaks first."""
+    """Return the width that the columns of numbers and the cells' names leave for what breaks first."""
     fixed = sum(_natural(cells, column) for column in shown if column not in _WORDS)
     return width - fixed - _named(cells, width) - _GAP * (len(shown) - 1)
 
 
 def _named(cells: Sequence[Sequence[str]], width: int) -> int:
-    """Return the width of the cells' names: all of them, or a quarter of the line where they are long."""
+    """Return the width of the cells' names: as they are or, if they are long, a quarter of the line."""
     longest_word = max(len(word) for row in cells for word in row[_CELL].split(" "))
     return max(longest_word, min(_natural(cells, _CELL), width // 4))
 

@@ -82,7 +82,7 @@ def plural(number: int, noun: str, nouns: str = "") -> str:
 
 
 def command(text: str) -> str:
-    """A command as it runs from a clone: older runs kept ``python -m bench``, which needs an activated environment."""
+    """A command in the form that runs from a clone; older runs have ``python -m bench``, which needs ``.venv``."""
     return f"./tidemark bench {text.removeprefix(_BY_MODULE)}" if text.startswith(_BY_MODULE) else text
 
 

@@ -16,7 +16,7 @@ from reports.tables import Table, account, pairs
 from reports.verdict import Verdict
 
 _PRINTED = ("audit", "capacity", "throughput", "durations")
-"""The sections that a reader on paper needs, beside the finding, the environment and the command."""
+"""The sections that a reader on paper needs, besides the finding, the environment and the command."""
 _LEVELS = {"failed": "Failed", "inconclusive": "Inconclusive", "passed": "Passed"}
 
 
@@ -83,7 +83,7 @@ def _facts(bundle: Bundle, cells: Sequence[Cell]) -> str:
 
 
 def _baseline(bundle: Bundle) -> list[tuple[str, str]]:
-    """Name the run whose loads were offered."""
+    """The run whose loads were offered."""
     taken = bundle.manifest.baseline
     return [("loads taken from", f"{taken.run_id} ({formats.plural(len(taken.loads), 'cell')})")] if taken else []
 

@@ -117,11 +117,11 @@ def _of_repeats(cell: Cell, results: Sequence[Result], load: float, asked: Objec
 
 
 def _kept_up(results: Sequence[Result]) -> tuple[Status, str]:
-    """Say whether what was accepted was stored as fast, by rule 9's deficit and its bound, and if not, why.
+    """Say whether events were stored as fast as accepted, by rule 9's deficit and its bound, and if not, why.
 
-    Where the windows of single repeats are too short to say so, their mean decides: the errors of repeats are
-    independent. Runs from before the deficit was recorded of steady cells have what was stored in the window instead:
-    it acquits, but convicts of nothing, for one batch at the edge of the window moves it.
+    If the windows of single repeats are too short to decide, their mean decides: the errors of repeats are independent.
+    Older runs, without the deficit of steady cells, have the share stored in the window. It can show that a cell kept
+    up, but not that it did not, because one batch at the edge of the window changes it.
     """
     count = len(results)
     late = [result for result in results if result.kept_up is False]
@@ -148,7 +148,7 @@ def _kept_up(results: Sequence[Result]) -> tuple[Status, str]:
 
 
 def _deficit(of: Sustained) -> str:
-    """Say a deficit with its bounds and what is allowed."""
+    """Describe a deficit with its bounds and the allowed one."""
     deficit, low, bound, allowed = map(
         formats.rounded, (of.deficit_events_per_s, of.low_events_per_s, of.bound_events_per_s, of.allowed_events_per_s)
     )
@@ -156,7 +156,7 @@ def _deficit(of: Sustained) -> str:
 
 
 def _without_a_repeat(cell: Cell) -> str:
-    """Say that nothing of a cell counts, and why."""
+    """Say why no repeat of a cell counts."""
     reasons = cell.attempts[-1].result.reasons if cell.attempts else ()
     if not reasons:
         return "it has no valid repeat"
@@ -199,8 +199,8 @@ def _answered(answer: Capacity) -> str:
 def limit_above(answer: Capacity, load: float) -> float | None:
     """Return the probability that the limit of a search lies above a load, None where its probes do not bound it.
 
-    By the logarithms of its interval, taken for those of a normal distribution; never above what the interval says
-    of its own end, for it is not known to be right farther out.
+    It takes the logarithms of the interval as those of a normal distribution, and never exceeds the probability at the
+    interval's end, because the interval says nothing beyond it.
     """
     low, high = answer.low_events_per_s, answer.high_events_per_s
     if low and load <= low:

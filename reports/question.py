@@ -28,7 +28,7 @@ _KINDS = (CAPACITY, "drain", "steady")
 
 
 class _Pair(NamedTuple):
-    """Two values of the axis: what is shown of the better one against the other, above 1 better."""
+    """Two values of the axis: the better one compared with the other; a ratio above 1 is better."""
 
     better: Any
     other: Any
@@ -66,14 +66,14 @@ def _axis(cells: Sequence[Cell]) -> str | None:
 
 
 def _said(axis: str, cells: Sequence[Cell]) -> str | None:
-    """Rank the cells by their values, and hold the best against each other one."""
+    """Rank the cells by their values, and compare the best with each other one."""
     measure = _measure(cells)
     means = [(mean, cell) for cell in cells if (mean := _mean(measure, cell)) is not None]
     if len(means) < len(cells):
         return None
     ranked = [cell for _, cell in sorted(means, key=lambda each: each[0], reverse=True)]
     pairs = _pairs(axis, ranked, measure)
-    if any(pair.verdict == "slower" for pair in pairs):  # ranked over other rounds than those that both have
+    if any(pair.verdict == "slower" for pair in pairs):  # the ranking used rounds that only one of them has
         return None
     first = min(pairs, key=lambda pair: (pair.verdict == "faster", pair.ratio))
     if all(pair.verdict == "faster" for pair in pairs):
@@ -85,7 +85,7 @@ def _said(axis: str, cells: Sequence[Cell]) -> str | None:
 
 
 def _pairs(axis: str, ranked: Sequence[Cell], measure: Measure) -> list[_Pair]:
-    """Judge the best against each other, corrected (Holm) for all pairs that there are: the best was picked."""
+    """Compare the best with each other cell, with Holm's correction for all pairs, because the best was picked."""
     both = [(other, better) for place, better in enumerate(ranked) for other in ranked[place + 1 :]]
     estimate = _estimate(both, measure)
     verdicts = inference.judge(estimate, DEFAULT_FLOOR)
@@ -113,7 +113,7 @@ def _pairs(axis: str, ranked: Sequence[Cell], measure: Measure) -> list[_Pair]:
 
 
 def _estimate(both: Sequence[tuple[Cell, Cell]], measure: Measure) -> Estimate:
-    """Estimate each pair: by its rounds or, of two searches, by what their probes leave plausible."""
+    """Estimate each pair by its rounds or, for two searches, by what their probes leave plausible."""
     rounds = sorted({number for pair in both for cell in pair for number in measure.values(cell)})
     sides = [np.array([_logs(pair[side], measure, rounds) for pair in both]) for side in (0, 1)]
     known = [searches.log_ratio(*pair) if pair[0].plan.kind == CAPACITY else (math.nan, math.nan) for pair in both]
@@ -127,13 +127,13 @@ def _logs(cell: Cell, measure: Measure, rounds: Sequence[int]) -> Floats:
 
 
 def _measure(cells: Sequence[Cell]) -> Measure:
-    """Return what is compared: the same of all cells, the p50 where one of them has no p99 in every repeat."""
+    """Return the measure to compare: the same for all cells, p50 if one of them lacks p99 in a repeat."""
     found = [measures.primary(one, other) for one, other in pairwise(cells)]
     return measures.DELIVERY_P50 if measures.DELIVERY_P50 in found else found[0]
 
 
 def _mean(measure: Measure, cell: Cell) -> float | None:
-    """Return the mean by which cells are ranked, more better."""
+    """Return the mean by which cells are ranked; more is better."""
     if cell.plan.kind == CAPACITY:
         return measure.of_cell(cell)
     logs = _logs(cell, measure, sorted(measure.values(cell)))
@@ -141,7 +141,7 @@ def _mean(measure: Measure, cell: Cell) -> float | None:
 
 
 def _better(axis: str, pair: _Pair, measure: Measure, *, several: bool) -> str:
-    """Say what the best value brings over the next one."""
+    """Say how much better the best value is than the next one."""
     than = f"{'the next, ' if several else ''}{formats.value(pair.other)}"
     low, high = sorted(_share(bound, measure) for bound in (pair.low, pair.high))
     more = f"{_share(pair.ratio, measure):.0%} {'more' if measure.more_is_better else 'lower'}"
@@ -155,7 +155,7 @@ def _better(axis: str, pair: _Pair, measure: Measure, *, several: bool) -> str:
 
 
 def _open(axis: str, pair: _Pair, measure: Measure) -> str:
-    """Say that the best cannot be told from another one, what is known, and how many rounds would decide."""
+    """Say that the best cannot be distinguished from another value, what is known, and how many rounds would decide."""
     said = f"cannot tell {_name(axis, formats.value(pair.better))} from {formats.value(pair.other)} by {measure.title}"
     if math.isinf(pair.high):
         return f"{said}: one round alone shows no difference"

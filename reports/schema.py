@@ -8,7 +8,7 @@ from msgspec import Struct
 
 SCHEMA_VERSION = 2
 ALLOWED_SHARE = 0.02
-"""Rule 9: so much of the offered load may be accepted and not stored as fast."""
+"""Rule 9: the share of the offered load that may be accepted without being stored as fast."""
 
 
 class Matrix(Struct, frozen=True):
@@ -51,16 +51,16 @@ class Variant(Struct, frozen=True):
 
 
 class Program(Struct, frozen=True):
-    """A program of no role, and its share of the CPU of all the machine's cores over the window."""
+    """A program that is not a role, and its share of the CPU of all cores over the window."""
 
     name: str
     share: float
 
 
 class Disturbance(Struct, frozen=True):
-    """Shares of all the machine's cores over the window that went to programs of no role, and to the host.
+    """Shares of the CPU of all cores over the window that other programs and the host used.
 
-    ``programs``: the few that used most, the busiest first. Empty in a bundle that was written before they were named.
+    ``programs``: the few that used most, the busiest first; empty in older bundles.
     """
 
     other_programs: float = 0.0
@@ -74,7 +74,7 @@ class Disturbance(Struct, frozen=True):
 
 
 class Spell(Struct, frozen=True):
-    """A time at which others used the machine, and what was done: ``waited``, ``went on`` or ``stopped``."""
+    """A time at which others used the machine, and what the bench did: ``waited``, ``went on`` or ``stopped``."""
 
     at: str
     then: str
@@ -82,7 +82,7 @@ class Spell(Struct, frozen=True):
 
 
 class Baseline(Struct, frozen=True):
-    """The run whose loads a run took over, and those loads by cell: events/s; of a drain, the events preloaded."""
+    """The run whose loads this run offered, and those loads by cell: events/s; for a drain, the events preloaded."""
 
     run_id: str
     loads: dict[str, float] = {}
@@ -91,7 +91,7 @@ class Baseline(Struct, frozen=True):
 class Manifest(Struct, frozen=True, kw_only=True):
     """manifest.json: what was to be measured, with what, on what.
 
-    ``stopped``: why the run ended before its time. ``busy``: when others used the machine.
+    ``stopped``: why the run ended early. ``busy``: when others used the machine.
     """
 
     schema_version: int
@@ -337,10 +337,10 @@ class Result(Struct, frozen=True, kw_only=True):
 
     @property
     def kept_up(self) -> bool | None:
-        """Whether what was accepted was stored as fast, by rule 9's deficit and its bound; None: it cannot be said.
+        """Whether events were stored as fast as accepted, by rule 9's deficit and its bound; None: not known.
 
-        Runs from before ``keeping_up`` was recorded: a probe has its deficit. Elsewhere the highest delivery latency
-        bounds it: no more can be on its way at the window's end than was offered in so long a time.
+        In older runs, without ``keeping_up``, a probe has its deficit. Elsewhere the highest delivery latency bounds
+        it: at the window's end, no more can be on its way than was offered in that time.
         """
         if self.keeping_up is not None:
             return _SAID.get(self.keeping_up.verdict)

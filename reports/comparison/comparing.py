@@ -136,7 +136,7 @@ def _judged(
 
 
 def _obstacle(base: Cell, new: Cell) -> str:
-    """Say why two cells of one name do not ask the same, or have nothing to answer with; nothing where they do."""
+    """Say why two cells of one name cannot be compared, or have no data; empty if they can."""
     for side, cell in (("BASE", base), ("NEW", new)):
         if not cell.valid:
             void = cell.attempts[-1].result.reasons if cell.attempts else ()
@@ -239,13 +239,13 @@ def _values(measure: Measure, cell: Cell) -> dict[int, float]:
 
 
 def _power(question: _Question, tests: _Tests, place: int, rules: Rules) -> tuple[int | None, float | None]:
-    """Return the rounds that would show the effect asked for, and the effect that the repeats at hand show."""
+    """Return the rounds that would show the wanted effect, and the effect that the existing repeats can show."""
     estimate = tests.estimate
     if not estimate.tested[place]:
         return None, None
     if question.pair[0].plan.kind == CAPACITY:
         return None, groups.effect_told(estimate, place, cells=tests.count, floor=rules.floor)
-    known_by = float(estimate.repeats[place]) - 1  # Welch's degrees of freedom would have the noise known too well
+    known_by = float(estimate.repeats[place]) - 1  # with Welch's degrees of freedom the noise would seem known too well
     spreads = power.plausible_spreads(float(estimate.spread[place]), known_by)
     needed = power.rounds_to_tell(spreads, cells=tests.count, effect=rules.effect, floor=rules.floor)
     return needed, groups.effect_told(estimate, place, cells=tests.count, floor=rules.floor, known_by=known_by)

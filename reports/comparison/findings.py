@@ -1,4 +1,4 @@
-"""What the system did wrong in one run and not in the other; a void attempt shows nothing of either."""
+"""What the system did wrong in one run and not in the other; void attempts do not count."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from reports.comparison.outcome import FindingChange
 _BRACKETS = re.compile(r"\s*\([^)]*\)")
 _NUMBER = re.compile(r"-?\d[\d,.]*")
 _OF_AN_OBJECTIVE = re.compile(r"^objective |\(objective: |in doubt: no answer")
-"""What a busy system does now and then; all else, such as a lost event, it must never do."""
+"""What a busy system does sometimes; everything else, such as losing an event, must never happen."""
 
 
 def changes(base: Bundle, new: Bundle) -> tuple[FindingChange, ...]:
-    """Count, by cell, the valid repeats that have each sort of finding; what counts as a regression comes first.
+    """Count, by cell, the valid repeats that have each sort of finding; regressions come first.
 
-    One lost event is a regression where BASE has none. An objective that was missed is one where NEW misses it in a
-    larger share of its repeats than chance explains: Fisher's exact test, with Holm's correction over all of these.
+    One lost event is a regression if BASE has none. A missed objective is one if NEW misses it in a larger share of its
+    repeats than chance explains: Fisher's exact test, with Holm's correction over all of these.
     """
     first: dict[tuple[str, str], str] = {}
     counts: dict[tuple[str, str], list[int]] = {}
@@ -45,7 +45,7 @@ def changes(base: Bundle, new: Bundle) -> tuple[FindingChange, ...]:
 
 
 def _tested(counted: Sequence[tuple[Sequence[int], tuple[int, int]]]) -> list[float]:
-    """Return the corrected p of each: how many of how many repeats have it, in BASE and in NEW."""
+    """Return the corrected p of each; ``counted``: how many of how many repeats have it, in BASE and in NEW."""
     if not counted:
         return []
     p = np.array([inference.exact_p((have[0], of[0]), (have[1], of[1])) for have, of in counted])
@@ -53,7 +53,7 @@ def _tested(counted: Sequence[tuple[Sequence[int], tuple[int, int]]]) -> list[fl
 
 
 def _texts(repeat: Repeat) -> list[str]:
-    """Return one text of each sort of finding in a repeat, none of a void one."""
+    """Return one text for each sort of finding in a repeat; none for a void repeat."""
     if not repeat.result.valid:
         return []
     return list({_sort(finding.text): finding.text for finding in verdict.of_repeat(repeat)}.values())

@@ -1,4 +1,4 @@
-"""All cells of one kind as one: where no single cell has the rounds to show a change, all of them together may."""
+"""All cells of one kind together: they may show a change for which no single cell has enough rounds."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ _NOUN = "kind"
 
 
 def judge(kinds: Sequence[tuple[str, Measure] | None], estimate: Estimate, rules: Rules) -> tuple[Together, ...]:
-    """Judge the mean log ratio of each kind with two cells or more that can be tested, in a family of its own.
+    """Judge the mean log ratio of each kind that has two or more testable cells, in a separate family of tests.
 
-    ``kinds``: of each test the kind of its cell and what is measured, None for one that counts for no group.
+    ``kinds``: for each test the kind of its cell and the measure; None if it belongs to no group.
     """
     asked = list(dict.fromkeys((kind[0], kind[1].name) for kind in kinds if kind))
     if not asked:
@@ -58,7 +58,7 @@ def judge(kinds: Sequence[tuple[str, Measure] | None], estimate: Estimate, rules
 def effect_told(
     estimate: Estimate, place: int, *, cells: int, floor: float, known_by: float | None = None
 ) -> float | None:
-    """Return the smallest change that repeats as many and as uneven as these show, None if none is.
+    """Return the smallest change that such repeats, with their number and spread, can show; None if none.
 
     ``known_by``: the degrees of freedom by which the noise itself is known (default: those of the estimate).
     """

@@ -87,9 +87,9 @@ def unpaired(base: Floats, new: Floats) -> Estimate:
 
 
 def with_known(estimate: Estimate, log_ratio: Floats, standard_error: Floats) -> Estimate:
-    """Put in ratios whose error is known without repeats, such as those of two searches; NaN keeps the repeats' own.
+    """Insert ratios whose error is known without repeats, such as those of two searches; NaN keeps the estimate.
 
-    Their p is that of the normal distribution, and no number of repeats bounds it.
+    Their p comes from the normal distribution, and the number of repeats does not bound it.
     """
     known = ~np.isnan(log_ratio)
     z = np.abs(log_ratio) / np.where(known, np.maximum(standard_error, _LEAST_ERROR), 1.0)
@@ -108,9 +108,9 @@ def with_known(estimate: Estimate, log_ratio: Floats, standard_error: Floats) ->
 def together(estimate: Estimate, members: NDArray[np.bool_]) -> Estimate:
     """Estimate the mean log ratio of each group of cells; ``members``: (groups, cells). A group needs two tested cells.
 
-    The errors of cells add up as those of independent ones, with Satterthwaite's degrees of freedom. Where nothing
-    differs, the ways to exchange the repeats of one cell go with each of those of another: the smallest p is 2 by the
-    product of them all, so that cells whose own rounds are too few show something together.
+    The errors of cells add up as independent ones, with Satterthwaite's degrees of freedom. If nothing differs, each
+    way to exchange the repeats of one cell combines with each way of another: the smallest p is 2 divided by the
+    product of their numbers, so cells that have too few rounds alone may show something together.
     """
     own = members & estimate.tested
     count = own.sum(axis=-1)
@@ -131,9 +131,9 @@ def together(estimate: Estimate, members: NDArray[np.bool_]) -> Estimate:
 
 
 def exact_p(base: tuple[int, int], new: tuple[int, int]) -> float:
-    """Return the chance of so many in NEW, or more, if chance alone spreads them over all repeats (Fisher, one-sided).
+    """Return the probability of this many or more in NEW if chance alone spreads them (Fisher, one-sided).
 
-    Each side is how many of its repeats have it, and how many repeats there are.
+    ``base`` and ``new``: how many repeats have it, and how many repeats there are.
     """
     having, repeats = base[0] + new[0], base[1] + new[1]
     ways = [math.comb(base[1], having - many) * math.comb(new[1], many) for many in range(new[0], having + 1)]

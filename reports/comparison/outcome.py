@@ -20,8 +20,8 @@ EXIT_REGRESSION, EXIT_CANNOT_TELL = 1, 4
 class Rules:
     """``floor``: a smaller effect is none. ``effect``: what the recommended number of rounds is to tell.
 
-    ``cpu``: what an event costs in CPU time is judged too, in the same family of tests. ``strict``: that something
-    cannot be said has an exit code of its own.
+    ``cpu``: the CPU time of an event is judged too, in the same family of tests. ``strict``: a *cannot tell* has its
+    own exit code.
     """
 
     floor: float = DEFAULT_FLOOR
@@ -88,7 +88,7 @@ class CellComparison:
 
 @dataclass(frozen=True)
 class Together:
-    """All cells of one kind as one: the mean of their log ratios, judged beside the cells in a family of its own."""
+    """All cells of one kind together: the mean of their log ratios, judged in a separate family of tests."""
 
     kind: str
     count: int
@@ -107,9 +107,9 @@ class Together:
 class FindingChange:
     """One sort of finding in one cell: the first of its kind, and how many valid repeats of each run have it.
 
-    ``base_repeats`` and ``new_repeats``: how many there are; 0 where a run has no such cell. ``is_new``: it counts as a
-    regression. ``p``: where that is a matter of shares (an objective was missed), Fisher's exact p after Holm's
-    correction; None where a single one is enough (an event was lost).
+    ``base_repeats`` and ``new_repeats``: how many there are; 0 if a run has no such cell. ``is_new``: it counts as a
+    regression. ``p``: if shares decide that (an objective was missed), Fisher's exact p after Holm's correction; None
+    if a single one is enough (an event was lost).
     """
 
     cell: str
@@ -184,7 +184,7 @@ class Comparison:
 
     @property
     def exit_code(self) -> int:
-        """1 with a regression; else 4 where that was asked for and a verdict is *cannot tell*; else 0."""
+        """1 with a regression; else 4 with ``strict`` and a verdict *cannot tell*; else 0."""
         if self.regression:
             return EXIT_REGRESSION
         return EXIT_CANNOT_TELL if self.rules.strict and self.of("cannot tell") else 0

@@ -41,8 +41,8 @@ def of(
 ) -> str:
     """Say what decided a verdict.
 
-    ``among``: the tests that Holm's correction counts, each of a ``noun``. ``paired``: by round. ``seen``: the smallest
-    change that such rounds show, as a share.
+    ``among``: how many tests Holm's correction counts, each of a ``noun``. ``paired``: by round. ``seen``: the smallest
+    change that such rounds can show, as a share.
     """
     if tested.p is None or tested.corrected_p is None:
         have = "round has" if tested.rounds == 1 else "rounds have"

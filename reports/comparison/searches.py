@@ -1,7 +1,7 @@
-"""Capacity cells: one search a run, whose probes show how sure its answer is, so that two answers can be compared.
+"""Capacity cells: one search in each run; its probes show how sure the answer is, so two answers can be compared.
 
-What is compared is the load at which the objective stops being held: the middle of what a search's probes leave
-plausible for it, and the interval about that. The confirmed answer itself lies below, by as much as the search's steps.
+Compared is the load at which the objective stops being held: the middle of the loads that the probes of a search leave
+plausible, and the interval around it. The confirmed answer itself is lower, by up to the search's steps.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from reports.schema import Capacity
 
 
 def obstacle(base: Cell, new: Cell) -> str:
-    """Say why two searches are not to be compared; nothing where they are."""
+    """Say why two searches cannot be compared; empty if they can."""
     sides = [("BASE", base.capacity), ("NEW", new.capacity)]
     if base.capacity is None or new.capacity is None:
         return f"the search of {' and '.join(name for name, found in sides if found is None)} has not ended"
@@ -29,7 +29,7 @@ def obstacle(base: Cell, new: Cell) -> str:
 
 
 def log_ratio(base: Cell, new: Cell) -> tuple[float, float]:
-    """Return the logarithm of NEW / BASE and its standard error; not a number where the two are not to be compared."""
+    """Return the logarithm of NEW / BASE and its standard error; NaN if the two cannot be compared."""
     if base.capacity is None or new.capacity is None or obstacle(base, new):
         return math.nan, math.nan
     errors = [_standard_error(found) for found in (base.capacity, new.capacity)]
@@ -39,7 +39,7 @@ def log_ratio(base: Cell, new: Cell) -> tuple[float, float]:
 def middle(found: Capacity) -> float | None:
     """Return the middle of what the probes leave plausible (events/s), None if they do not bound it on both sides.
 
-    In runs from before the median was kept it is the geometric middle of the interval.
+    In older runs, without the median, it is the geometric middle of the interval.
     """
     if not found.low_events_per_s or not found.high_events_per_s:
         return None
@@ -54,7 +54,7 @@ def spans(base: Cell, new: Cell) -> str:
 
 
 def _standard_error(found: Capacity) -> float:
-    """Return that of the logarithm of the limit: the interval, as wide as a normal distribution's of its confidence."""
+    """Return the standard error of the logarithm of the limit, from its interval as one of a normal distribution."""
     width = math.log((found.high_events_per_s or 1.0) / (found.low_events_per_s or 1.0))
     return width / (2 * float(special.ndtri((1 + found.confidence) / 2)))
 

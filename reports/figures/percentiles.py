@@ -21,7 +21,7 @@ _POINTS_PER_DECADE = 40
 _LETTER_WIDTH, _BEFORE_LABEL, _NARROWEST, _WIDEST = 6.4, 22, 92, 190
 _TICKS = (0.0, 0.5, 0.9, 0.95, 0.99, 0.999, 0.9999, 0.99999)
 _CROWDED_FROM = 0.9998
-"""On an axis that goes so far, 90% has no room beside 95%."""
+"""On an axis that goes this far, 90% has no room beside 95%."""
 _MS_TICKS = (1, 2, 5)
 
 

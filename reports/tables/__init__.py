@@ -21,9 +21,9 @@ _SHORT = 34
 
 @dataclass(frozen=True)
 class Table:
-    """``numeric`` says, column by column, whether it holds numbers; ``marked`` are the indices of rows to stress.
+    """``numeric`` says for each column whether it holds numbers; ``marked`` are the indices of rows to highlight.
 
-    ``caption`` names the table where nothing above it does.
+    ``caption`` names the table if nothing above it does.
     """
 
     heads: tuple[str, ...]
@@ -34,7 +34,7 @@ class Table:
 
     @property
     def short_names(self) -> bool:
-        """Whether the names of the rows are short enough to stand on one line each."""
+        """Whether the names of the rows are short enough for one line each."""
         return all(len(row[0]) <= _SHORT for row in self.rows)
 
 

@@ -24,7 +24,7 @@ _LOAD, _INTERVAL = 1, 2
 
 
 def of(rows: Sequence[Row]) -> Table:
-    """The rows as a table, without the columns that say nothing of any row."""
+    """The rows as a table, without columns that are empty in every row."""
     values = [
         [
             row.label,
@@ -41,7 +41,7 @@ def of(rows: Sequence[Row]) -> Table:
         for row in rows
     ]
     told = [at for at in range(len(_HEADS)) if any(each[at] != formats.NOTHING for each in values)]
-    told = sorted({*told, _LOAD}) if _INTERVAL in told else told  # that no load was held is an answer too
+    told = sorted({*told, _LOAD}) if _INTERVAL in told else told  # "no load was held" is an answer too
     marked = [index for index, row in enumerate(rows) if row.lost]
     shown = [[each[at] for at in told] for each in values]
     return table([_HEADS[at] for at in told], shown, words=("what breaks first",), marked=marked)

@@ -14,7 +14,7 @@ _PROBE_PERCENTILES = ("p50", "p95", "p99")
 
 
 def searched(cells: Sequence[Cell]) -> Table:
-    """One row a capacity cell: knee, probes, objective, how it ended; what was found is in the report's first table."""
+    """One row for each capacity cell: knee, probes, objective and end; the answers are in the report's first table."""
     rows = []
     for cell in cells:
         found = cell.capacity
@@ -34,7 +34,7 @@ def searched(cells: Sequence[Cell]) -> Table:
 
 
 def broken(found: Sequence[tuple[Cell, Broke]]) -> Table:
-    """One row a capacity cell: what broke first above its answer, and the evidence."""
+    """One row for each capacity cell: what broke first above its answer, and the evidence."""
     rows = [[cell.label, broke.short, broke.because] for cell, broke in found]
     return table(["partitions × consumers", "what breaks first", "evidence"], rows, text=3)
 
