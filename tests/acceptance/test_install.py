@@ -198,7 +198,7 @@ class TestInstaller:
             uv.rename(wheel_of_uv())
         assert [each["name"] for each in told(done)] == ["reports"]
 
-    def test_where_there_is_no_uv_for_the_platform_pip_installs(self, tmp_path: Path) -> None:
+    def test_without_uv_for_the_platform_pip_installs(self, tmp_path: Path) -> None:
         made = make_checkout(tmp_path)
         (made / LOCKS / "uv.txt").write_text(f"uv==9999.0 --hash=sha256:{'0' * 64}\n", encoding="utf-8")
         done = run(made / "tidemark", "report", PIP_NO_INDEX="1")

@@ -66,7 +66,7 @@ def test_a_repeat_during_which_a_server_is_away_for_a_while_is_audited(
     assert (audit["lost"], audit["stored_twice"]) == (0, 0)
 
 
-def test_a_server_of_its_own_that_dies_is_named_and_the_run_can_be_resumed(
+def test_a_server_of_the_run_that_dies_is_named_and_the_run_can_be_resumed(
     runs,
     parts_are_there: None,  # noqa: ARG001 - as above
 ) -> None:

@@ -89,7 +89,7 @@ def test_there_are_commands_in_help_messages_reports_and_documents() -> None:
 
 
 @pytest.mark.parametrize(("where", "words"), PRINTED, ids=[f"{where} {words[0]}" for where, words in PRINTED])
-def test_a_printed_command_is_one_that_there_is(where: str, words: tuple[str, ...], checkout: Path) -> None:
+def test_a_printed_command_exists(where: str, words: tuple[str, ...], checkout: Path) -> None:
     if words[0] in DEVELOPERS[1:] or "--help" in words:  # a session has pytest's options, and help needs none
         assert words[0] in (*COMMANDS, *DEVELOPERS), where
         return
@@ -142,7 +142,7 @@ def test_a_misspelt_option_would_be_seen() -> None:
 
 @pytest.mark.usefixtures("real_environment")
 @pytest.mark.parametrize("command", [*COMMANDS, *DEVELOPERS, *(f"bench {name}" for name in OF_BENCH)])
-def test_every_command_has_help_of_its_own(command: str) -> None:
+def test_every_command_has_its_own_help(command: str) -> None:
     done = run(ROOT / "tidemark", *command.split(), "--help", COLUMNS="100")
     assert done.returncode == 0, done.stderr
     assert f"usage: ./tidemark {'bench perf' if command == 'perf' else command}" in done.stdout.lower()

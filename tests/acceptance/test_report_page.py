@@ -181,7 +181,7 @@ def test_a_loss_exits_1_and_is_said_first(tmp_path: Path) -> None:
     ],
     ids=["interrupted", "crashed", "void", "just begun", "nothing planned"],
 )
-def test_a_bundle_with_gaps_is_reported_and_the_gaps_are_told(tmp_path: Path, plan: Plan) -> None:
+def test_a_bundle_with_gaps_is_reported_and_the_gaps_are_named(tmp_path: Path, plan: Plan) -> None:
     run = write(tmp_path, plan)
     done = report(run, "--latest", tmp_path / "latest.html", cwd=tmp_path)
     assert done.returncode in {1, 4}, done.stderr

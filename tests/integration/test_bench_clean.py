@@ -92,7 +92,7 @@ def test_a_dry_run_names_it_and_removes_nothing(settings: Settings, killed: str)
         assert any(name in line for line in said)
 
 
-def test_what_a_living_run_has_is_not_touched(settings: Settings, cleaned: list[str]) -> None:
+def test_the_data_of_a_living_run_is_not_touched(settings: Settings, cleaned: list[str]) -> None:
     living = Mark(marks.new_token(), settings)
     cleaned.append(living.token)
     living.make("runs/living")
@@ -116,7 +116,7 @@ def test_a_run_elsewhere_lives_as_long_as_it_is_heard_of(settings: Settings, cle
     assert not lives[mark.token]
 
 
-def test_what_nobody_has_marked_is_not_touched(settings: Settings, cleaned: list[str]) -> None:
+def test_names_without_a_mark_are_not_touched(settings: Settings, cleaned: list[str]) -> None:
     token = marks.new_token()
     cleaned.append(token)
     asyncio.run(filled(settings, f"tidemark-{token}-7"))
@@ -130,7 +130,7 @@ def test_others_names_are_none_of_ours(name: str) -> None:
     assert marks.token_of(name) == ""
 
 
-def test_a_group_that_is_not_there_is_no_error(settings: Settings) -> None:
+def test_deleting_a_missing_group_is_not_an_error(settings: Settings) -> None:
     asyncio.run(marks.delete_group(settings.kafka, "tidemark-nobody"))
 
 

@@ -90,7 +90,7 @@ def brokers(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Brokers]
         yield started
 
 
-def test_one_of_two_brokers_gone_is_no_reason_to_refuse(brokers: Brokers, tmp_path: Path) -> None:
+def test_the_api_accepts_events_with_one_of_two_brokers_gone(brokers: Brokers, tmp_path: Path) -> None:
     kafka = Kafka(bootstrap_servers=brokers.bootstrap_servers, replication_factor=2)
     asyncio.run(provision.create_topics(kafka))
     settings = with_api(Settings(kafka=kafka), port=0, publish_timeout_s=WAIT_S)

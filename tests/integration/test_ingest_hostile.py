@@ -253,7 +253,7 @@ def test_odd_bytes_in_headers_are_no_crash(api: Running) -> None:
     assert "Traceback" not in api.log
 
 
-def test_a_batch_is_taken_without_the_event_that_is_no_json(api: Running) -> None:
+def test_a_batch_is_taken_without_the_event_that_is_not_json(api: Running) -> None:
     good = b'{"event":"signup","user_id":"u"}'
     for bad, field in (
         (b'{"event":"m","user_id":"\\ud83d"}', "user_id: "),

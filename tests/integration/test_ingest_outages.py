@@ -266,7 +266,7 @@ async def _tasks_over_outages(stack: LocalStack, settings: Settings, outages: in
     return more
 
 
-def test_a_kafka_that_is_gone_is_told_at_once_and_found_again(
+def test_a_kafka_that_is_gone_is_reported_at_once_and_found_again(
     stack: LocalStack, mine: Settings, tmp_path: Path
 ) -> None:
     """Not after the time that an acknowledgement may take, which is longer than this test waits."""
@@ -326,9 +326,7 @@ def test_connections_with_a_request_in_hand_give_way_to_none(stack: LocalStack, 
         assert {read_answer(wire).status for wire in wires} == {200}
 
 
-def test_a_batch_for_which_there_is_no_room_is_not_even_decoded(
-    stack: LocalStack, mine: Settings, tmp_path: Path
-) -> None:
+def test_a_batch_without_room_is_not_decoded(stack: LocalStack, mine: Settings, tmp_path: Path) -> None:
     bounded = with_api(mine, max_batch_events=50, max_in_flight_events=50, room_timeout_s=0.2, publish_timeout_s=WAIT_S)
     no_json = b"[" + b"x" * 10_000 + b"]"
     with running(bounded, tmp_path) as api:

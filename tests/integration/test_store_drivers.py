@@ -175,7 +175,7 @@ async def test_control_writes_show_that_the_server_takes_writes_and_leave_nothin
     assert [each.count_documents({}) for each in (collection, collection.database["tidemark_control"])] == [0, 0]
 
 
-async def test_view_takes_no_events_and_that_is_nothing_of_theirs(
+async def test_a_view_takes_no_events_and_they_are_not_to_blame(
     store: Store, collection: Collection[dict[str, Any]]
 ) -> None:
     collection.drop()

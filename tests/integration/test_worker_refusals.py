@@ -81,7 +81,7 @@ def test_event_that_is_refused_alone_and_at_rest_is_a_dead_letter(
     assert [letter.headers["reason"] for letter in kafka.dead_letters(1)] == ["refused"]
 
 
-def test_event_that_is_stored_already_is_no_dead_letter_though_it_would_be_refused_now(
+def test_an_event_that_is_stored_already_is_not_a_dead_letter_even_if_refused_now(
     settings: Settings, kafka: Any, collection: Documents, start_worker: Start, wait_until: Wait
 ) -> None:
     start_worker(settings)

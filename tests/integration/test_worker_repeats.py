@@ -36,7 +36,7 @@ async def _send(settings: Settings, topic: str, *records: dict[str, Any]) -> Non
     await producer.stop()
 
 
-def test_same_content_in_another_order_of_names_is_no_conflict(
+def test_same_content_with_names_in_another_order_is_not_a_conflict(
     settings: Settings, kafka: Any, collection: Documents, start_worker: Start, wait_until: Wait
 ) -> None:
     start_worker(settings)

@@ -178,7 +178,7 @@ def test_the_expected_document_is_that_of_the_seed() -> None:
     assert document["_id"] == ObjectId((1_700_000_000).to_bytes(4, "big") + low.to_bytes(8, "big"))
 
 
-def test_what_a_ledger_that_is_not_whole_does_not_have_is_no_finding(tmp_path: Path) -> None:
+def test_events_missing_from_an_incomplete_ledger_are_not_findings(tmp_path: Path) -> None:
     """The generator was killed: its last events are stored, and nothing says that they were sent."""
     write_ledger(tmp_path, [(0, 4, Outcome.ACCEPTED)], closed=False)
     write_deliveries(tmp_path / "worker-1.log", [0, 1, 2, 3])

@@ -59,7 +59,7 @@ def test_attempts_at_one_repeat_stay_side_by_side(held: bundle.Bundle) -> None:
     assert sorted(path.name for path in (held.path / "cells" / "drain-p1-c1").iterdir()) == ["1", "1.2", "1.3"]
 
 
-def test_a_void_attempt_is_replaced_whatever_was_seen_in_it() -> None:
+def test_a_void_attempt_is_replaced_even_if_it_saw_something() -> None:
     void = result(1, 1, valid=False, reasons=["late"], findings=["1,721 events rejected of 5,000 offered"])
     assert not is_finished([void])
     assert is_finished([void, void, void])
@@ -132,6 +132,6 @@ def test_a_folder_with_hardly_any_room_left_takes_no_repeat(
         storage.expect_room(held.path)
 
 
-def test_what_is_no_matter_of_the_folder_stays_what_it_is(held: bundle.Bundle) -> None:
+def test_an_error_that_is_not_about_the_folder_stays_as_it_is(held: bundle.Bundle) -> None:
     storage.expect_room(held.path, ConnectionRefusedError(111, "refused"))
     storage.expect_room(held.path, PermissionError(13, "denied", "/usr/bin/java"))

@@ -162,7 +162,7 @@ def run_of_one_drain(folder: Path, monkeypatch: pytest.MonkeyPatch, asked: Busy,
     return run
 
 
-def test_what_was_made_ready_before_a_wait_is_let_go(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_repeat_prepared_before_a_wait_is_dropped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     here = Machine(monkeypatch, LOUD, QUIET)
     dropped: list[int] = []
 

@@ -107,7 +107,7 @@ def test_no_cohort_is_told_around_a_percentile_that_may_not_be() -> None:
     assert [each.name for each in told] == ["p50", "p90"]
 
 
-def test_a_cohort_is_told_around_p95() -> None:
+def test_there_is_a_cohort_around_p95() -> None:
     requests = [(1, index, index, index + 1, Outcome.ACCEPTED) for index in range(300)]
     events = [(index, index, index + 2, 2 * index + 40) for index in range(300)]
     told = durations.cohorts(of_events(offered(*requests), delivered(*events), clock(0, 0), 10**12))

@@ -62,7 +62,7 @@ def kept_up(stored_per_s: float) -> Sustained | None:
     return probe.keeping_up(WINDOW, evidence_of(stored_per_s))
 
 
-def test_one_late_batch_at_the_end_of_a_short_window_is_no_deficit() -> None:
+def test_one_late_batch_at_the_end_of_a_short_window_is_not_a_deficit() -> None:
     """Batches of 150 are stored 20 ms after their last event; the last one of a window of 6 s comes 85 ms late."""
     evidence, window = evidence_of(5_000.0), Window(2.0, 8.0)
     rows = evidence.deliveries.rows

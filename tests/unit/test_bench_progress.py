@@ -182,7 +182,7 @@ def test_a_void_repeat_that_is_begun_again_is_to_come_again() -> None:
     assert [(result.attempt, result.valid) for result in screen.display.results] == [(2, True)]
 
 
-def test_what_a_void_repeat_saw_is_no_finding() -> None:
+def test_what_a_void_repeat_saw_is_not_a_finding() -> None:
     screen = Screen(terminal=False)
     screen.display.begin(ORDER)
     screen.display.repeat_finished(ORDER[0], result_of(ORDER[0], findings=("lost: 3 events",), valid=False))

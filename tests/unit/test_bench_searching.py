@@ -119,7 +119,7 @@ def test_a_search_ends_with_what_it_has_when_the_time_for_searching_is_used_up(r
     assert "the 100 s for searching were used up" in answer.ended
 
 
-def test_however_little_time_there_is_a_search_gets_three_probes(run: turns.Run) -> None:
+def test_a_search_gets_three_probes_even_without_time(run: turns.Run) -> None:
     turn = next(each for each in run.order if each.cell.id == ONE.id)
     for number in (1, 2):
         keep(run, probed(ONE, 10_000 * number, number, verdict="sustained", took_s=500.0))

@@ -99,7 +99,7 @@ def test_the_page_is_read_for_what_it_tells_of_a_repeat(tmp_path: Path) -> None:
     assert untold.of("drain-c1", 1).reasons == untold.of("drain-c1", 2).findings == ()
 
 
-def test_what_a_void_repeat_saw_is_read_from_the_page_though_it_is_no_finding_of_the_run(tmp_path: Path) -> None:
+def test_what_a_void_repeat_saw_is_on_the_page_but_not_a_finding_of_the_run(tmp_path: Path) -> None:
     drain = Cell("drain-c1", "drain", {"consumers": 1})
     run = write(tmp_path, Plan([drain], rounds=1, void={("drain-c1", 1): 1}))
     path = run / "cells/drain-c1/1/result.json"

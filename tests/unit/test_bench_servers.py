@@ -34,7 +34,7 @@ def server(tmp_path: Path):
         yield started
 
 
-def test_work_ends_when_a_server_of_the_run_dies_and_its_last_words_are_told(server: ChildProcess) -> None:
+def test_work_ends_when_a_server_of_the_run_dies_and_its_last_lines_are_shown(server: ChildProcess) -> None:
     ended: list[str] = []
 
     async def work() -> None:
@@ -58,7 +58,7 @@ def test_work_ends_when_a_server_of_the_run_dies_and_its_last_words_are_told(ser
     assert dead.value.exit_code == 2
 
 
-def test_what_broke_down_of_a_dead_server_is_not_blamed_on_the_system(server: ChildProcess) -> None:
+def test_a_failure_because_of_a_dead_server_is_not_blamed_on_the_system(server: ChildProcess) -> None:
     async def work() -> None:
         server.kill()
         raise TimeoutError
@@ -67,7 +67,7 @@ def test_what_broke_down_of_a_dead_server_is_not_blamed_on_the_system(server: Ch
         asyncio.run(Servers(Settings(), {}, {}, processes=(server,)).beside(work()))
 
 
-def test_work_beside_servers_that_live_gives_what_it_gives(server: ChildProcess) -> None:
+def test_work_beside_living_servers_returns_its_result(server: ChildProcess) -> None:
     async def work() -> str:
         await asyncio.sleep(0)
         return "done"
@@ -122,7 +122,7 @@ def test_a_mongodb_that_stays_away_before_a_repeat_is_a_missing_part_and_no_void
         asyncio.run(mark.renewed(1.0))
 
 
-def test_a_certificate_that_is_not_there_is_a_missing_part_and_no_crash(
+def test_a_missing_certificate_is_a_missing_part_and_not_a_crash(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setattr(marks, "PATIENCE_S", 0.0)

@@ -191,7 +191,7 @@ def test_a_bad_event_is_refused_by_its_place_and_the_others_are_taken(
     assert taken.rejected[0].error.startswith(error)
 
 
-def test_where_no_event_is_json_the_body_is_none() -> None:
+def test_a_body_whose_events_are_all_not_json_is_not_json() -> None:
     with pytest.raises(RefusedError) as caught:
         read(reader(), b"[event=a, event=b]")
     assert (caught.value.status, caught.value.code) == (400, "invalid_json")

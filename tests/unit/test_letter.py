@@ -50,7 +50,7 @@ BEYOND_KAFKA = (
 
 
 @pytest.mark.parametrize("value", [None, b"", b"topic", b"topic/x/1", b"topic/1", b"/1/2", b"\xff/1/-2", *BEYOND_KAFKA])
-def test_origin_that_is_none_is_passed_over(value: bytes | None) -> None:
+def test_an_origin_header_that_cannot_be_read_is_ignored(value: bytes | None) -> None:
     assert origin_of(record(headers=(("tidemark.origin", value),))) == Origin("events_signup", 2, 7)
 
 

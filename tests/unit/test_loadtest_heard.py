@@ -19,7 +19,7 @@ def test_two_processes_with_different_clocks_add_up() -> None:
     assert heard.rates(3 * S) == Rates(160, 80, 3)
 
 
-def test_what_was_before_the_load_began_is_no_part_of_the_rate() -> None:
+def test_the_time_before_the_load_does_not_count_for_the_rate() -> None:
     heard = Heard()
     for second, events in enumerate((0, 0, 0, 0, 100, 200)):
         heard.note(0, report(second, events, events), second * S)
@@ -43,6 +43,6 @@ def test_a_process_that_went_silent_has_no_rate_until_the_test_is_over() -> None
     assert heard.newest(0) == Counts(offered=50, accepted=25, requests=1)
 
 
-def test_before_any_report_there_is_none() -> None:
+def test_there_are_no_rates_before_the_first_report() -> None:
     assert Heard().rates(0) == Rates()
     assert Heard().newest(0) is None

@@ -91,7 +91,7 @@ def test_a_network_that_is_away_names_the_part_and_both_ways_out(
 
 
 @pytest.mark.usefixtures("repository")
-def test_a_cache_folder_that_cannot_be_written_is_no_matter_of_the_network(tmp_path: Path) -> None:
+def test_a_cache_folder_that_cannot_be_written_is_not_a_network_error(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(MissingPartError, match=r"the cache folder .* cannot be written .*PIPELINE_LOCAL_CACHE_DIR"):
         kafka_jars(tmp_path / "file" / "cache", print, PINS)

@@ -113,7 +113,7 @@ class TestSteadyCells:
             "400 are allowed"
         )
 
-    def test_one_late_batch_at_the_edge_of_the_window_is_no_miss(self) -> None:
+    def test_one_late_batch_at_the_edge_of_the_window_is_not_a_miss(self) -> None:
         kept_up = with_results(steady(20_000, [85, 85]), achieved=0.975, keeping_up=reports_made.keeping_up(20_000, 0))
         assert status(advise(kept_up)) == "holds"
         of_before = with_results(steady(20_000, [85, 85]), achieved=0.975, keeping_up=None)

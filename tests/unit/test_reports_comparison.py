@@ -238,7 +238,7 @@ def test_the_page_is_made_of_cells_without_a_ratio_too(tmp_path: Path) -> None:
     json.loads(texts.to_json(found))
 
 
-def test_what_a_void_attempt_found_is_no_finding_and_the_cell_says_why_it_has_no_verdict(tmp_path: Path) -> None:
+def test_what_a_void_attempt_found_is_not_a_finding_and_the_cell_says_why_it_has_no_verdict(tmp_path: Path) -> None:
     base, new = write_pair(tmp_path, Pair(rounds=2))
     for file in new.glob("cells/*/*/result.json"):
         void = {"valid": False, "reasons": ["the repeat did not end"], "findings": ["1,721 events rejected"]}
@@ -268,7 +268,7 @@ def test_an_objective_missed_now_and_then_is_judged_by_how_many_repeats_miss_it(
     assert change.counts.startswith(f"{in_base} of 6 repeats of BASE, {in_new} of 6 repeats of NEW: p ")
 
 
-def test_an_objective_missed_in_a_cell_that_base_never_measured_is_no_regression(tmp_path: Path) -> None:
+def test_an_objective_missed_in_a_cell_that_base_never_measured_is_not_a_regression(tmp_path: Path) -> None:
     runs = write_pair(tmp_path, Pair([DRAIN], rounds=6, new_plan={"cells": [DRAIN, STEADY]}))
     found = missed(runs, 0, 6)
     assert [(each.is_new, each.counts) for each in found.findings] == [
@@ -329,7 +329,7 @@ def test_repeats_without_their_durations_are_one_note_after_the_verdict(
 @pytest.mark.parametrize(
     ("speed", "noise", "plain", "strict"), [(1.0, 0.2, 0, 4), (0.8, 0.02, 1, 1), (1.25, 0.02, 0, 0), (1.0, 0.005, 0, 0)]
 )
-def test_with_strict_a_verdict_that_cannot_be_told_has_an_exit_code_of_its_own(
+def test_with_strict_cannot_tell_has_its_own_exit_code(
     tmp_path: Path, speed: float, noise: float, plain: int, strict: int, capsys: pytest.CaptureFixture[str]
 ) -> None:
     base, new = write_pair(tmp_path, Pair(speed={DRAIN.id: speed}, noise=noise))

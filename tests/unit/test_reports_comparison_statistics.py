@@ -182,7 +182,7 @@ def test_the_smallest_change_told_is_told_by_these_rounds() -> None:
     assert power.effect_told(spreads / math.sqrt(7), 6, smallest_p=2 / 2**7, cells=4, floor=FLOOR) is None
 
 
-def test_the_smallest_change_told_is_found_in_nine_of_ten_comparisons_that_were_not_interleaved() -> None:
+def test_the_smallest_change_seen_is_found_in_nine_of_ten_comparisons_that_were_not_interleaved() -> None:
     rng = np.random.default_rng(20261130)
     rounds, found = 8, []
     for _ in range(1_000):

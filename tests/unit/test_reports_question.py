@@ -51,7 +51,7 @@ def test_rounds_are_paired_so_that_a_drift_of_the_machine_hides_nothing(tmp_path
     assert "Batch 2,000 stores" in first_line(drained(tmp_path, {500: 1.0, 2000: 1.1}, drift=0.2))
 
 
-def test_where_it_cannot_be_told_the_rounds_that_would_show_it_are_said(tmp_path: Path) -> None:
+def test_cannot_tell_names_the_rounds_that_would_decide(tmp_path: Path) -> None:
     said = asked(drained(tmp_path, {500: 1.0, 2000: 1.3}, rounds=3))
     assert said is not None
     assert said.startswith("cannot tell batch 2,000 from 500 by throughput: ratio 1.2")

@@ -1,4 +1,4 @@
-"""When a run is inconclusive, who was guilty, and what to do; every sentence holds for what was valid."""
+"""When a run is inconclusive, why, and what to do; every sentence is true for the valid repeats."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def test_a_search_that_has_not_ended_leaves_the_run_inconclusive(tmp_path: Path)
     assert judge(write(tmp_path, Plan([replace(CAP, sustainable=None)], requests=400))).level == "inconclusive"
 
 
-def test_a_search_that_was_cut_off_is_not_said_to_have_held_nothing(tmp_path: Path) -> None:
+def test_a_search_that_was_cut_off_is_not_reported_as_holding_nothing(tmp_path: Path) -> None:
     probes = (("climb", 15_000.0, True), ("climb", 30_000.0, False))
     cut_off = Plan([replace(CAP, probes=probes, sustainable=None)], status="interrupted", requests=400)
     judged = judge(write(tmp_path, cut_off))
@@ -74,7 +74,7 @@ def test_a_search_that_was_cut_off_is_not_said_to_have_held_nothing(tmp_path: Pa
     assert judged.level == "inconclusive"
 
 
-def test_a_load_that_is_left_open_below_those_not_sustained_is_no_finding(tmp_path: Path) -> None:
+def test_an_open_load_below_those_not_sustained_is_not_a_finding(tmp_path: Path) -> None:
     nothing = {"sustainable_events_per_s": None, "low_events_per_s": None, "confirmed": False}
     probes = (("climb", 30_000.0, False), ("climb", 20_000.0, "undetermined"))
     cell = replace(CAP, probes=probes, capacity=nothing | {"ended": "the 100 s for searching were used up"})
@@ -111,7 +111,7 @@ def test_findings_of_valid_repeats_fail_a_run_that_is_inconclusive_too(tmp_path:
     assert any("Not decided" in each for each in judged.undecided)
 
 
-def test_the_guilty_programs_are_named_with_their_share_and_what_to_do(tmp_path: Path) -> None:
+def test_programs_that_used_the_machine_are_named_with_their_share_and_what_to_do(tmp_path: Path) -> None:
     run = write(tmp_path, Plan(BATCHES))
     void_all(run, "drain-b500")
     judged = judge(run)
@@ -125,7 +125,7 @@ def test_the_guilty_programs_are_named_with_their_share_and_what_to_do(tmp_path:
     assert "chrome 40%" in printed
 
 
-def test_the_host_is_guilty_where_it_took_the_cpu(tmp_path: Path) -> None:
+def test_the_host_is_named_if_it_took_the_cpu(tmp_path: Path) -> None:
     run = write(tmp_path, Plan(BATCHES))
     void_all(run, "drain-b500", disturbance={"other_programs": 0.0, "stolen": 0.4})
     (said, _) = judge(run).culprits
@@ -169,7 +169,7 @@ def test_a_repeat_beside_a_busy_machine_is_not_green_though_its_window_was_too_s
 
 
 @pytest.mark.parametrize("rounds", [1, 3])
-def test_a_cell_is_not_called_apart_from_one_without_a_valid_repeat(rounds: int, tmp_path: Path) -> None:
+def test_a_cell_is_not_compared_with_one_without_a_valid_repeat(rounds: int, tmp_path: Path) -> None:
     run = write(tmp_path, Plan(BATCHES, rounds=rounds))
     void_all(run, "drain-b2000")
     text = text_of(run)
@@ -186,11 +186,11 @@ def test_a_cell_with_one_repeat_is_named_as_one_without_an_interval(tmp_path: Pa
     assert "One repeat, so no interval: 3 × 1, batch 2,000." in text
 
 
-def test_cells_that_are_valid_and_apart_are_called_so(tmp_path: Path) -> None:
+def test_valid_cells_whose_intervals_do_not_overlap_are_reported(tmp_path: Path) -> None:
     assert "does not overlap that of every other cell." in text_of(write(tmp_path, Plan(BATCHES)))
 
 
-def test_void_cells_of_the_whole_path_are_not_denied(tmp_path: Path) -> None:
+def test_void_cells_of_the_whole_path_are_not_hidden(tmp_path: Path) -> None:
     run = write(tmp_path, Plan([STEADY]))
     void_all(run, "steady-c1")
     text = text_of(run)
@@ -214,7 +214,7 @@ def test_missing_histograms_are_not_called_missing_repeats(tmp_path: Path) -> No
     assert "has a valid repeat" not in text
 
 
-def test_what_was_seen_in_a_void_attempt_is_marked_as_no_finding(tmp_path: Path) -> None:
+def test_what_was_seen_in_a_void_attempt_is_marked_as_not_a_finding(tmp_path: Path) -> None:
     run = write(tmp_path, Plan(BATCHES, void={("drain-b500", 1): 1}))
     edit(run / "cells/drain-b500/1/result.json", findings=["1,721 events rejected of 5,000 offered"])
     text = text_of(run)

@@ -54,7 +54,7 @@ def test_a_loss_that_no_finding_names_is_found_all_the_same(tmp_path: Path) -> N
     assert [(f.repeat, f.text) for f in judged.findings] == [("drain-c2 round 2", "1 accepted and then lost")]
 
 
-def test_what_a_void_attempt_lost_or_refused_is_no_finding_and_in_no_count(tmp_path: Path) -> None:
+def test_what_a_void_attempt_lost_or_refused_is_not_a_finding_and_not_counted(tmp_path: Path) -> None:
     run = write(tmp_path, Plan(DRAINS, void={("drain-c1", 1): 1}))
     path = run / "cells/drain-c1/1/result.json"
     audit = json.loads(path.read_text())["audit"]

@@ -52,7 +52,7 @@ def test_a_uri_is_shown_without_its_secrets(uri: str, shown: str) -> None:
 
 
 @pytest.mark.parametrize("uri", UNCLEAR)
-def test_a_uri_in_which_the_password_cannot_be_told_is_refused_with_how_to_write_it(uri: str) -> None:
+def test_a_uri_with_an_unclear_password_is_refused_with_how_to_write_it(uri: str) -> None:
     with pytest.raises(SettingError, match="percent-encode each of") as caught:
         load({"PIPELINE_MONGO_URI": uri})
     assert not holds_the_secret(str(caught.value))
@@ -103,7 +103,7 @@ def test_a_misplaced_secret_is_not_repeated(environment: dict[str, str]) -> None
     assert not holds_the_secret(str(caught.value))
 
 
-def test_a_table_of_a_file_that_is_none_of_ours_is_not_repeated(tmp_path: Path) -> None:
+def test_an_unknown_table_of_a_file_is_not_repeated(tmp_path: Path) -> None:
     path = tmp_path / "s.toml"
     path.write_text(f'[kafka.sasl]\npassword = "{SECRET}"\n[credentials]\npassword = "{SECRET}"\n', encoding="utf-8")
     with pytest.raises(SettingError) as caught:
@@ -120,7 +120,7 @@ def test_a_bundle_names_servers_without_secrets() -> None:
     "given",
     [f"PIPELINE_MONGO_URI=mongodb://me:{SECRET}@h", f"PIPELINE_API_WRITE_KEYS={SECRET}", f"MONGO_PASSWORD={SECRET}"],
 )
-def test_a_secret_is_no_side_of_a_comparison_and_not_repeated(given: str) -> None:
+def test_a_secret_cannot_be_a_side_of_a_comparison_and_is_not_repeated(given: str) -> None:
     with pytest.raises(UsageError) as caught:
         variants.read("base", given)
     assert not holds_the_secret(str(caught.value))

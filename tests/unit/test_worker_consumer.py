@@ -128,7 +128,7 @@ async def test_a_consumer_that_gets_no_answers_is_made_anew(monkeypatch: pytest.
     assert kafka.made == kafka.stopped == ill + 1
 
 
-async def test_a_consumer_that_fetches_nothing_though_there_is_something_is_made_anew(
+async def test_a_consumer_that_fetches_nothing_although_there_is_something_is_replaced(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     kafka = _Kafka(1, unread=hangs)

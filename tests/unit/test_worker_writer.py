@@ -103,7 +103,7 @@ async def test_documents_that_are_refused_are_dead_letters_and_the_others_are_st
 
 @pytest.mark.parametrize("how", ["document", "command"])
 @pytest.mark.parametrize("answers", range(1, 9))
-async def test_trouble_of_the_server_is_no_dead_letter_however_long_it_lasts(how: str, answers: int) -> None:
+async def test_a_problem_of_the_server_is_not_a_dead_letter_however_long_it_lasts(how: str, answers: int) -> None:
     mongo = FakeMongo(how, answers)
     assert await written(mongo, batch(5, [])) == []
     assert len(mongo.stored) == 5
