@@ -26,7 +26,7 @@ class Problem(NamedTuple):
 
 
 class MatrixError(UsageError):
-    """A matrix cannot be run. The message has one line a problem: ``source:line: what, and how to mend it``."""
+    """A matrix cannot be run. The message has one line a problem: ``source:line: what, and how to fix it``."""
 
     def __init__(self, source: str, problems: tuple[Problem, ...]) -> None:
         """``source``: the file as the user named it; ``problems``: at least one."""

@@ -111,7 +111,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _with_falling_order(arguments: Sequence[str]) -> list[str]:
-    """Join ``--sort -timestamp`` to one argument: argparse takes a value with a minus for an option."""
+    """Join ``--sort -timestamp`` into one argument: argparse reads a value that begins with - as an option."""
     joined: list[str] = []
     for each in arguments:
         if joined and joined[-1] == "--sort" and each.startswith("-"):

@@ -1,7 +1,7 @@
 """Every error that this package raises on purpose, as one tree.
 
 TidemarkError
-├── UsageError              the caller can mend it: bad setting, bad argument (exit 2)
+├── UsageError              the caller can fix it: bad setting, bad argument (exit 2)
 │   └── SettingError        names the setting, the value and the remedy
 ├── MissingPartError        a server, a binary or a file is not there (exit 2)
 ├── ProvisionError          a server answers, and refuses a topic or an index (exit 2)
@@ -19,7 +19,7 @@ class TidemarkError(Exception):
 
 
 class UsageError(TidemarkError):
-    """What the user asked for is not possible; the message says how to mend it."""
+    """What the user asked for is not possible; the message says how to fix it."""
 
     exit_code = 2
 
