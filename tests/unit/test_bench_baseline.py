@@ -93,7 +93,7 @@ def test_a_baseline_without_a_valid_repeat_of_a_cell_is_refused_by_name(earlier:
 @pytest.mark.parametrize(
     ("damage", "says"),
     [
-        (lambda run: (run / "manifest.json").unlink(), "there is no .*manifest.json, nor one under"),
+        (lambda run: (run / "manifest.json").unlink(), "there is no .*manifest.json, nor one in"),
         (lambda run: (run / "manifest.json").write_text("{"), "manifest.json is damaged"),
         (lambda run: rewrite(run / "manifest.json", lambda m: m.update(schema_version=1)), "has schema version 1"),
     ],
