@@ -14,6 +14,8 @@ rounds = 2
 kind = "drain"
 axes = { partitions = [1], consumers = [1] }
 events = 12_000
+[bounds]
+drain_window_s = 0
 """
 
 
