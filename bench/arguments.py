@@ -48,7 +48,7 @@ examples:
     "run": """
 examples:
   ./tidemark bench smoke                   does everything work? under a minute
-  ./tidemark bench quick                   partitions x consumers, under ten minutes on two cores
+  ./tidemark bench quick                   what does the whole path hold? eight minutes on two cores
   ./tidemark bench my-matrix.toml --out /data/runs
   ./tidemark bench quick --baseline runs/20261122-101500-quick      offer that run's loads, to compare both afterwards
   PIPELINE_KAFKA_BOOTSTRAP_SERVERS=kafka:9092 PIPELINE_MONGO_URI=mongodb://db/?replicaSet=rs0 \\
