@@ -75,7 +75,7 @@ class Api(Struct, frozen=True, forbid_unknown_fields=True):
     max_in_flight_events: Positive = 20_000
     max_in_flight_bytes: Positive = 64 * 1024 * 1024
     request_timeout_s: Seconds = 10.0
-    room_timeout_s: Seconds = 0.7
+    room_timeout_s: Seconds = 0.6
     publish_timeout_s: Seconds = 10.0
     shutdown_timeout_s: Seconds = 15.0
     acks: Literal["all", "1", "0"] = "all"

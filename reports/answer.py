@@ -18,6 +18,7 @@ from reports.schema import Audit, Capacity
 from reports.statistics import Interval
 
 MOST_WORDS = 29  # of the sentence: the outcome comes before it
+SAME_ANSWER = 0.1  # a search looks no closer than 7 to 15%
 DRAIN = "drain"
 _OBJECTIVE_MISSED = "objective missed"
 
@@ -65,13 +66,25 @@ def with_account(said: str, audit: Audit) -> str:
 
 
 def best(cells: Sequence[Cell]) -> Cell | None:
-    """Return the capacity cell with the highest answer, confirmed ones first; None if no search found a load."""
+    """Return the capacity cell with the highest answer, confirmed ones first; None if no search found a load.
+
+    Answers within ``SAME_ANSWER`` of the highest are as good as it: of these, a cell whose limit is bounded from above
+    shows more, because what breaks there was seen.
+    """
     found = [
         (cell.capacity.confirmed, cell.capacity.sustainable_events_per_s, cell)
         for cell in cells
         if cell.capacity and cell.capacity.sustainable_events_per_s
     ]
-    return max(found, key=lambda each: each[:2])[2] if found else None
+    if not found:
+        return None
+    confirmed, most, _ = max(found, key=lambda each: each[:2])
+    alike = [(load, cell) for sure, load, cell in found if sure == confirmed and load >= (1 - SAME_ANSWER) * most]
+    return max(alike, key=lambda each: (_is_bounded(each[1]), each[0]))[1]
+
+
+def _is_bounded(cell: Cell) -> bool:
+    return cell.capacity is not None and cell.capacity.high_events_per_s is not None
 
 
 def fastest(cells: Sequence[Cell]) -> Cell | None:

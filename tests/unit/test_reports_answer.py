@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from reports import bundle, cells, ending, verdict
+from reports import answer, bundle, cells, ending, verdict
 from reports.answer import Row, held
 from reports.schema import Sustained
 from reports.verdict import Verdict
@@ -187,3 +187,10 @@ def test_a_steady_cell_of_an_old_bundle_without_deficit_is_not_determined() -> N
     assert held(old) is None
     kept = Sustained(1.0, 0.0, 2.0, 20.0, "sustained", holds=True)
     assert held(reports_made.cell("steady", [reports_made.result("steady", keeping_up=kept)])) is True
+
+
+def test_of_answers_that_are_alike_one_with_a_bounded_limit_is_shown() -> None:
+    open_above = reports_made.capacity((36_200.0, 35_000.0, None))
+    bounded = reports_made.capacity((36_000.0, 35_700.0, 58_600.0), consumers=2)
+    assert answer.best([open_above, bounded]) is bounded
+    assert answer.best([open_above, reports_made.capacity((20_000.0, 19_000.0, 24_000.0), consumers=2)]) is open_above
