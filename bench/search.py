@@ -4,8 +4,9 @@ It climbs from a first load, with growing steps, until a load is not sustained. 
 sustained load and the lowest that was not, until that is small. Then it repeats probes until the answer was sustained
 often enough, at its own load or at a higher one. Each probe also hints at the limit, by the rate that it stored or the
 CPU that it left, and the search goes there at once, by at most the largest step. Further probes close to the threshold
-narrow its interval. A load is sustained only if no probe of it says otherwise, an undetermined one
-included. Because nothing but the probes is remembered, a run that was interrupted goes on where it was.
+narrow its interval. A load is sustained only if no probe at it or below it says otherwise; an
+undetermined probe says so unless as many at its load or above it are sustained.
+Because nothing but the probes is remembered, a run that was interrupted goes on where it was.
 """
 
 from __future__ import annotations
@@ -113,7 +114,8 @@ def answer(settings: SearchSettings, probes: Sequence[ProbeOutcome], ended: str)
 class _Seen:
     """What the probes say so far, load by load.
 
-    ``sustained``: the loads of probes that were; ``failed``: the lowest load that a valid probe did not show to be.
+    ``sustained``: the loads of probes that were; ``failed``: the lowest load that a valid probe did not sustain, or that
+    was undetermined more often than it was sustained, itself or a higher one.
     ``barrier``: the lowest void load, if nothing valid was probed at it or above. ``disturbed``: how many probes were
     void below a load that was valid: that was not the generator's limit, and says nothing.
     """
@@ -168,12 +170,16 @@ def _see(settings: SearchSettings, probes: Sequence[ProbeOutcome]) -> _Seen:
     valid = tuple(probe for probe in probes if probe.verdict != "void")
     highest_valid = max((probe.load_events_per_s for probe in valid), default=0.0)
     voids = [probe.load_events_per_s for probe in probes if probe.verdict == "void"]
+    sustained = tuple(probe.load_events_per_s for probe in valid if probe.verdict == "sustained")
+    undetermined = [probe.load_events_per_s for probe in valid if probe.verdict == "undetermined"]
+    failed = [probe.load_events_per_s for probe in valid if probe.verdict == "not sustained"]
+    failed += [load for load in undetermined if undetermined.count(load) > sum(other >= load for other in sustained)]
     return _Seen(
         settings=settings,
         probes=tuple(probes),
         valid=valid,
-        sustained=tuple(probe.load_events_per_s for probe in valid if probe.verdict == "sustained"),
-        failed=min((probe.load_events_per_s for probe in valid if probe.verdict != "sustained"), default=math.inf),
+        sustained=sustained,
+        failed=min(failed, default=math.inf),
         barrier=min((load for load in voids if load > highest_valid), default=math.inf),
         disturbed=sum(load <= highest_valid for load in voids),
     )

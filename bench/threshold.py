@@ -4,8 +4,9 @@ Between repeats a machine is now faster, now slower, so near the threshold a loa
 adaptive psychometric methods (Kontsevich and Tyler, 1999, and those before), the share of repeats that hold a load is
 taken as Phi((ln threshold - ln load) / spread), and threshold and spread get a posterior distribution on a grid.
 The prior is broad: even over the logarithm of the threshold, from well below the lowest load tried to well above the
-highest, and log-normal over the spread, from a third to three times of what was found on a small shared machine. A
-dozen probes say little of the spread, so on a quiet machine the interval is wider than it had to be.
+highest (to a fifth beyond it on a side that no probe bounds), and log-normal over the spread, from a third to three
+times of what was found on a small shared machine. A dozen probes say little of the spread, so on a quiet machine the
+interval is wider than it had to be.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from scipy import special
 SPREAD = 0.1  # of ln capacity between repeats: what the two shared cores of tests/unit/data/noise.json showed
 _LN_SPREAD_SPREAD = 0.6
 _MARGIN_LN = 1.0
+_OPEN_LN = 0.2  # on a side that no probe bounds: the farther the prior goes there, the more it alone decides
 _THRESHOLDS = 301
 _SPREADS = 9
 
@@ -37,7 +39,8 @@ class Interval(Struct, frozen=True):
 def interval(loads: Sequence[float], held: Sequence[bool], confidence: float) -> Interval:
     """Give the interval for the threshold (events/s) from loads tried, one or more, and whether each was held."""
     ln_loads = np.log(np.asarray(loads, dtype=np.float64))
-    ln_thresholds = np.linspace(ln_loads.min() - _MARGIN_LN, ln_loads.max() + _MARGIN_LN, _THRESHOLDS)
+    below_ln, above_ln = (_MARGIN_LN if bounded else _OPEN_LN for bounded in (any(held), not all(held)))
+    ln_thresholds = np.linspace(ln_loads.min() - below_ln, ln_loads.max() + above_ln, _THRESHOLDS)
     deviations = np.linspace(-2, 2, _SPREADS)
     spreads = SPREAD * np.exp(_LN_SPREAD_SPREAD * deviations)
     signs = np.where(np.asarray(held), 1.0, -1.0)

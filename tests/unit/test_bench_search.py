@@ -132,8 +132,8 @@ def test_a_failed_confirmation_steps_down():
     climbed.append(ProbeOutcome(15_000, "not sustained", holds=False, step="confirmation"))
     assert next_step(SETTINGS, climbed) == NextProbe(14_000, "confirmation")
     climbed.append(ProbeOutcome(14_000, "undetermined", holds=True, step="confirmation"))
-    assert next_step(SETTINGS, climbed) == NextProbe(12_200, "confirmation")
-    climbed.append(ProbeOutcome(12_200, "not sustained", holds=False, step="confirmation"))
+    assert next_step(SETTINGS, climbed) == NextProbe(13_100, "confirmation")
+    climbed.append(ProbeOutcome(13_100, "not sustained", holds=False, step="confirmation"))
     assert next_step(SETTINGS, climbed) == NextProbe(10_000, "confirmation")
 
 
@@ -184,3 +184,17 @@ def test_a_step_down_goes_where_the_probe_points_within_its_bounds(hint, load):
 def test_a_climb_goes_where_the_probe_points_within_its_step(hint, load):
     first = ProbeOutcome(10_000, "sustained", holds=True, step="climb", hint_events_per_s=hint)
     assert next_step(SETTINGS, [first]) == NextProbe(load, "climb")
+
+
+def test_an_undetermined_probe_refutes_a_load_only_if_it_was_not_sustained_as_often():
+    settings = SearchSettings(start_events_per_s=37_000, confirmations=1, resolution=0.15)
+    probes = [
+        ProbeOutcome(37_000, "sustained", holds=True, step="climb"),
+        ProbeOutcome(39_700, "not sustained", holds=False, step="climb"),
+        ProbeOutcome(37_000, "undetermined", holds=True, step="confirmation"),
+    ]
+    assert next_step(settings, probes) == NextProbe(37_000, "confirmation")
+    probes.append(ProbeOutcome(37_000, "sustained", holds=True, step="confirmation"))
+    assert answer(settings, probes, "time is up").confirmed
+    probes[-1] = ProbeOutcome(37_000, "undetermined", holds=True, step="confirmation")
+    assert answer(settings, probes, "time is up").sustainable_events_per_s is None
