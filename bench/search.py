@@ -114,8 +114,8 @@ def answer(settings: SearchSettings, probes: Sequence[ProbeOutcome], ended: str)
 class _Seen:
     """What the probes say so far, load by load.
 
-    ``sustained``: the loads of probes that were; ``failed``: the lowest load that a valid probe did not sustain, or that
-    was undetermined more often than it was sustained, itself or a higher one.
+    ``sustained``: the loads of probes that were; ``failed``: the lowest load that a valid probe did not sustain, or
+    that was undetermined more often than it or a higher one was sustained.
     ``barrier``: the lowest void load, if nothing valid was probed at it or above. ``disturbed``: how many probes were
     void below a load that was valid: that was not the generator's limit, and says nothing.
     """
