@@ -52,7 +52,7 @@ def test_the_start_form_begins_with_the_load_and_keeps_rare_options_folded(brows
     assert seen == ["offered_load", "host", "duration", "scenario"]
     assert not {"user_count", "spawn_rate"} & set(names)
     assert {"senders", "seed", "event_mix", "ledger"} <= set(names)
-    assert "a fixed pool of senders (Locust's users)" in re.sub(r"\s+", " ", browser.text())
+    assert "A fixed pool of senders (Locust's users)" in re.sub(r"\s+", " ", browser.text())
 
 
 def test_a_wrong_value_starts_nothing_and_the_form_says_why(browser: chromium.Browser, target: Target) -> None:
