@@ -75,7 +75,7 @@ examples
   ./tidemark find '{"user_id": "123"}'
   ./tidemark find '{"event_type": "page_view", "props.url": "/home"}' --limit 5
   ./tidemark find '{"timestamp": {"$gte": {"$date": "2026-01-01T00:00:00Z"}}}' --sort timestamp
-  ./tidemark find --sort -props.price,user_id
+  ./tidemark find --sort=-props.price,user_id
 """,
     "dead-letters": """\
 examples
