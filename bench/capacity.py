@@ -52,11 +52,11 @@ def next_step(asked: Asked, results: Iterable[Result]) -> NextProbe | Answer:
         if not _is_settled(attempts):  # void, and to be tried again
             last = attempts[-1]
             return NextProbe(number, last.offered_load_events_per_s or 0.0, _step_of(last))
-    told = _outcomes(asked, probes)
+    outcomes = _outcomes(asked, probes)
     left = max(0, asked.cell.max_probes - len(probes))
-    if not told and not left:
+    if not outcomes and not left:
         return _nothing("no probe could be measured")
-    step = search.next_step(_settings(asked, len(told) + left), told)
+    step = search.next_step(_settings(asked, len(outcomes) + left), outcomes)
     if isinstance(step, Answer):
         return step
     return NextProbe(len(probes) + 1, step.load_events_per_s, step.step)
@@ -64,8 +64,8 @@ def next_step(asked: Asked, results: Iterable[Result]) -> NextProbe | Answer:
 
 def cut_short(asked: Asked, results: Iterable[Result], why: str) -> Answer:
     """Return the answer that the probes so far allow, if there is no time for more."""
-    told = _outcomes(asked, _by_number(results))
-    return search.answer(_settings(asked, len(told)), told, why) if told else _nothing(why)
+    outcomes = _outcomes(asked, _by_number(results))
+    return search.answer(_settings(asked, len(outcomes)), outcomes, why) if outcomes else _nothing(why)
 
 
 def seeming_limit(asked: Asked, results: Iterable[Result]) -> float | None:
@@ -73,11 +73,11 @@ def seeming_limit(asked: Asked, results: Iterable[Result]) -> float | None:
 
     That is the throughput of the lowest load that was not sustained or, without one, the highest sustained load.
     """
-    told = _outcomes(asked, _by_number(results))
-    missed = [each for each in told if each.verdict == "not sustained" and each.hint_events_per_s]
+    outcomes = _outcomes(asked, _by_number(results))
+    missed = [each for each in outcomes if each.verdict == "not sustained" and each.hint_events_per_s]
     if missed:
         return min(missed, key=lambda each: each.load_events_per_s).hint_events_per_s
-    return max((each.load_events_per_s for each in told if each.verdict == "sustained"), default=None)
+    return max((each.load_events_per_s for each in outcomes if each.verdict == "sustained"), default=None)
 
 
 def _settings(asked: Asked, max_probes: int) -> SearchSettings:
