@@ -108,7 +108,7 @@ _MOST_KNOWN, _LONGEST_KNOWN = 10_000, 40
 _known_timestamps: set[str] = set()  # that can be read; the events of one moment share theirs
 
 
-def read_event(data: bytes | memoryview) -> Event:
+def read_event(data: bytes | memoryview | msgspec.Raw) -> Event:
     """Give the event in ``data``, one JSON object.
 
     Raises:

@@ -11,7 +11,7 @@ from pipeline.errors import InvalidEventError
 from pipeline.events import Event, complete, message_of, read_event, usual_event, usual_events
 from pipeline.ingest.admission import SHARE, Hold
 from pipeline.ingest.answers import RefusedError, Rejected
-from pipeline.ingest.batches import BatchReader
+from pipeline.ingest.batches import BatchReader, Unread
 from pipeline.ingest.submission import Records
 from pipeline.ingest.turns import Work
 from pipeline.settings import Settings
@@ -141,12 +141,12 @@ class _Reading:
         self.places: list[int] = []
         self.rejected: list[Rejected] = []
 
-    def add(self, data: memoryview) -> int:
+    def add(self, data: Unread) -> int:
         """Read the next event from ``data``; return the size of its message, 0 if it is refused."""
         place = self._number
         self._number += 1
         try:
-            if len(data) > self._max_event_bytes:
+            if len(memoryview(data)) > self._max_event_bytes:
                 raise _too_large(self._max_event_bytes)
             event = read_event(data)
             complete(event, self._received_ms)

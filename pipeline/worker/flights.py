@@ -52,8 +52,9 @@ class Flights:
     async def settle_oldest(self) -> None:
         """Wait for the oldest write and set its offsets free. Hold ``lock``; raises what the write raised."""
         batch, task = self._flying[0]
-        # Whoever waits here may be cancelled; the write goes on, and is settled later.
-        await asyncio.wait({task})
+        if not task.done():  # waiting for a finished task too takes a turn of the loop
+            # Whoever waits here may be cancelled; the write goes on, and is settled later.
+            await asyncio.wait({task})
         result_of(task)
         self._flying.popleft()
         if batch.epoch == self.epoch:

@@ -6,6 +6,7 @@ import asyncio
 import json
 import time
 import tracemalloc
+from collections.abc import Iterator
 from typing import Any
 
 import msgspec
@@ -17,6 +18,7 @@ from pipeline.errors import InvalidEventError, UnavailableError
 from pipeline.events import Event, message_of, read_event, usual_event, usual_events
 from pipeline.ingest.admission import Admission
 from pipeline.ingest.answers import RefusedError
+from pipeline.ingest.batches import BatchReader, Unread
 from pipeline.ingest.reading import EventReader, Taken
 from pipeline.ingest.turns import Turns
 from pipeline.settings import Api, Settings
@@ -249,3 +251,33 @@ def test_no_slice_of_a_large_body_is_long() -> None:
 
     cpu_s = asyncio.run(both())
     assert turns_of_the_loop > cpu_s / 0.05
+
+
+_blanks = st.text(" \t\n\r", max_size=2)
+_items = st.one_of(_values.map(json.dumps), st.sampled_from(['{"events":[]}', '"]"', '"\\\\"', "{", "1 2", ""]))
+_heads = st.sampled_from(
+    ["", '{"events":', '{ "events" :', '{"eventz":', '{"events":[],"events":', '{"events":{"events":']
+)
+_tails = st.sampled_from(["", "}", "]", "}}", ',"a":1}', "x"])
+
+
+@given(_heads, st.lists(st.tuples(_blanks, _items, _blanks), max_size=5), _tails, _blanks)
+def test_a_batch_is_split_at_once_as_it_is_by_the_scan(
+    head: str, items: list[tuple[str, str, str]], tail: str, blanks: str
+) -> None:
+    body = f"{blanks}{head}{blanks}[{','.join(map(''.join, items))}]{blanks}{tail}{blanks}".encode()
+    reader = BatchReader(4)
+    assert _split(reader.split(body)) == _split(reader._scan(body))
+
+
+def test_a_batch_with_one_unusual_event_is_split_at_once() -> None:
+    items = [USUAL] * 999 + [{"event": 1}]
+    assert BatchReader(1_000)._at_once(json.dumps({"events": items}).encode()) is not None
+    assert BatchReader(1_000)._at_once(json.dumps(items).encode()) is not None
+
+
+def _split(found: Iterator[Unread | None]) -> list[bytes] | str:
+    try:
+        return [bytes(each).strip() for each in found if each is not None]
+    except RefusedError as error:
+        return str(error)
