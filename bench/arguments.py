@@ -137,7 +137,8 @@ def parser(functions: Mapping[str, Command]) -> argparse.ArgumentParser:
     planning.set_defaults(function=functions["plan"])
 
     running = _described(commands.add_parser, "run", "Run a matrix into a new folder; Ctrl-C ends it, resumably.")
-    running.add_argument("matrix", metavar="MATRIX", help=_MATRIX_HELP.format(names=names))
+    asked = f"{_MATRIX_HELP.format(names=names)}; quick by default"
+    running.add_argument("matrix", metavar="MATRIX", nargs="?", default="quick", help=asked)
     _add_max_minutes(running)
     _add_common(running, "the folder that gets the run's folder (default: runs)")
     running.add_argument(

@@ -143,7 +143,7 @@ class Page:
             name=action.dest,
             label=f"{label} ({unit})" if unit else label,
             help=action.help or "",
-            value=f"{value:g}" if isinstance(value, float) else str(value),
+            value=f"{value:.15g}" if isinstance(value, float) else str(value),
             choices=tuple(action.choices or ()),
             number=action.type in (int, float),
             secret=secret,

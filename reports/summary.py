@@ -51,7 +51,7 @@ def to_json(bundle: Bundle, cells: Sequence[Cell], judged: Verdict) -> str:
         "advice": msgspec.to_builtins(advice.for_report(bundle, cells)),
         "ceilings": _ceilings(bundle, cells),
     }
-    return json.dumps(content, indent=1, ensure_ascii=False) + "\n"
+    return json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
 
 
 def _ceilings(bundle: Bundle, cells: Sequence[Cell]) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from http import HTTPStatus
 
@@ -29,6 +30,7 @@ def build(parts: Parts) -> App:
     api = parts.settings.api
     errors = _JsonErrors(parts)
     app: App = Sanic("tidemark_api", config=_config(api), error_handler=errors, configure_logging=False)
+    app.ctx.pipelined = asyncio.Lock()  # one pipelined request a turn of the event loop, so that the others run too
     for path, handler in (("/track", routes.track(parts)), ("/track/batch", routes.track_batch(parts))):
         name = path.strip("/").replace("/", "_")
         app.add_route(handler, path, methods=["POST"], name=name, stream=True)

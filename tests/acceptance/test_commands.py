@@ -90,11 +90,10 @@ class TestBench:
     @pytest.mark.parametrize(
         ("given", "expected"),
         [
-            ([], ["run", "--report", "quick"]),
+            ([], ["run", "--report"]),
             (["smoke"], ["run", "--report", "smoke"]),
-            (["--", "--out", "x y"], ["run", "--report", "quick", "--out", "x y"]),
-            (["my.toml", "--", "--out", "x y"], ["run", "--report", "my.toml", "--out", "x y"]),
-            (["--out", "x y"], ["run", "--report", "quick", "--out", "x y"]),
+            (["run", "smoke"], ["run", "--report", "smoke"]),
+            (["--out", "x y", "my.toml"], ["run", "--report", "--out", "x y", "my.toml"]),
             (["resume", "runs/a b", "--plain"], ["resume", "--report", "runs/a b", "--plain"]),
             (["plan", "full"], ["plan", "full"]),
         ],

@@ -37,6 +37,13 @@ def bench(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]
     )
 
 
+@pytest.mark.parametrize(
+    ("given", "asked"), [([], "quick"), (["--plain"], "quick"), (["--plain", "smoke"], "smoke"), (["smoke"], "smoke")]
+)
+def test_the_matrix_is_quick_unless_one_is_named_anywhere(given: list[str], asked: str) -> None:
+    assert command._parser().parse_args(["run", "--report", *given]).matrix == asked
+
+
 @pytest.mark.parametrize("of", [(), ("plan",), ("run",), ("resume",), ("advise",), ("perf",), ("ceilings",)])
 def test_help_has_examples_and_exit_codes(of: tuple[str, ...]) -> None:
     done = bench(*of, "--help")
