@@ -5,8 +5,8 @@ adaptive psychometric methods (Kontsevich and Tyler, 1999, and those before), th
 taken as Phi((ln threshold - ln load) / spread), and threshold and spread get a posterior distribution on a grid.
 The prior is broad: even over the logarithm of the threshold, from well below the lowest load tried to well above the
 highest (to a fifth beyond it on a side that no probe bounds), and log-normal over the spread, from a third to three
-times of what was found on a small shared machine. A dozen probes say little of the spread, so on a quiet machine the
-interval is wider than it had to be.
+times of what was found on small shared machines, from one run to the next too. A dozen probes say little of the spread,
+so on a quiet machine the interval is wider than it had to be.
 """
 
 from __future__ import annotations
@@ -17,7 +17,9 @@ import numpy as np
 from msgspec import Struct
 from scipy import special
 
-SPREAD = 0.1  # of ln capacity between repeats: what the two shared cores of tests/unit/data/noise.json showed
+# Of ln capacity. Between repeats of one run the two shared cores of tests/unit/data/noise.json showed 0.1; the probes of
+# six runs of `quick` together, 0.125.
+SPREAD = 0.125
 _LN_SPREAD_SPREAD = 0.6
 _MARGIN_LN = 1.0
 _OPEN_LN = 0.2  # on a side that no probe bounds: the farther the prior goes there, the more it alone decides

@@ -146,12 +146,14 @@ def offer(planned: PlannedRepeat, runs: Sequence[Run]) -> Offer:
 def backlog_events(cell: CellSpec, runs: Sequence[Run]) -> int:
     """Return how many events a drain preloads: at least those of its cell, and as many as its window needs.
 
-    The number follows from the windows of round 1 and from those that were too short. It is the same for all drains, so
-    that their cells can be compared.
+    The number follows from what this machine's MongoDB takes, where the ceilings are known, from the windows of round 1
+    and from those that were too short. It is the same for all drains, so that their cells can be compared.
     """
     needed = [float(cell.events)]
     for run in runs:
         least_s = run.matrix.bounds.drain_window_s
+        if (ceilings := run.bundle.read_ceilings()) is not None:
+            needed.append(ceilings.inserts_per_s * least_s * _WINDOW_MARGIN)
         for each in run.bundle.results():
             length_s = each.window.length_s if each.kind == "drain" and each.window else 0.0
             if length_s > 0 and (each.round == 1 or length_s < least_s):

@@ -112,3 +112,8 @@ class Ceilings(Struct, frozen=True, kw_only=True):
     loops: list[BareLoop]
     parts: list[BareLoop] = []
     held: list[Held] = []
+
+    @property
+    def inserts_per_s(self) -> float:
+        """The highest rate of the bare inserts, in events/s; 0 if they were not measured."""
+        return max((each.events_per_s.mean for each in self.loops if each.name.startswith("insert-")), default=0.0)

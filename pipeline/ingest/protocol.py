@@ -1,8 +1,9 @@
 """Sanic's HTTP protocol with more bounds: connections per process, time for a head, time for an unwanted body.
 
 A process takes as many connections as it may open files, minus some for itself. At that bound, a new connection
-replaces those that have waited longest for their clients: to send a request, to send the rest of one, or to read an
-answer. So slow or idle clients never keep another one out. Only running requests do, and those end.
+replaces those that have waited longest: for their clients to send a request, to send the rest of one, or to read an
+answer, or for the turn of a pipelined request. So slow or idle clients never keep another one out. Only running requests
+do, and those end.
 """
 
 from __future__ import annotations
@@ -67,8 +68,10 @@ class _Http(Http):
         if arrival.waited:
             arrival.waited = False
         else:  # this came in one piece with the request before, as thousands may on each of a thousand connections
+            arrival.is_queued = True
             async with self.protocol.app.ctx.pipelined:
                 await asyncio.sleep(0)
+            arrival.is_queued = False
         buffer = self.recv_buffer
         end = buffer.find(b"\r\n\r\n", 0, _LONGEST_HEAD + 4)
         raw = bytes(buffer[:end]) if end > 0 else b""
@@ -187,7 +190,7 @@ class _Http(Http):
 class _Arrival:
     """What Sanic asks of an ``asyncio.Event`` while one task waits for data, at a third of what that costs."""
 
-    __slots__ = ("_is_set", "_loop", "_waiter", "waited")
+    __slots__ = ("_is_set", "_loop", "_waiter", "is_queued", "waited")
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
@@ -195,6 +198,8 @@ class _Arrival:
         self._waiter: asyncio.Future[None] | None = None
         self.waited = True
         """Whether the event loop ran other work since this was last set to False, or since the connection was made."""
+        self.is_queued = False
+        """Whether the next request, pipelined, waits for its turn."""
 
     @property
     def is_waited_for(self) -> bool:
@@ -251,9 +256,9 @@ class BoundedHttpProtocol(HttpProtocol):
 
     @property
     def waits_for_client(self) -> bool:
-        """Whether nothing goes on here until the client sends something, or reads its answer."""
+        """Whether nothing goes on here until the client sends something or reads its answer, or it only pipelines."""
         arrival: Any = self._data_received
-        return bool(arrival.is_waited_for) or not self._can_write.is_set()
+        return bool(arrival.is_waited_for or arrival.is_queued) or not self._can_write.is_set()
 
     def shed(self) -> None:
         """Close this connection, which waits for its client; answer first if a request has begun."""

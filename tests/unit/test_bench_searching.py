@@ -8,6 +8,7 @@ import pytest
 from msgspec import structs
 
 from bench import bundle, capacity, environment, manifest, matrix, plan, searching, turns
+from bench.ceilings.result import BareLoop, Ceilings, Conditions, Interval
 from bench.progress import Display
 from bench.result import Audit, Probe, Result, Window
 from bench.search import Answer
@@ -39,6 +40,33 @@ def run(tmp_path: Path) -> turns.Run:
         wanted, order, run_id="mine", environment=here, servers="local", command="", started_at=bundle.now()
     )
     return turns.Run(into, told, wanted, order, Display(plain=True), Settings(), local=True)
+
+
+def ceilings_with(inserts_per_s: float) -> Ceilings:
+    rates = {"consume-decoded": 350_000, "insert-1": inserts_per_s / 2, "insert-2": inserts_per_s}
+    return Ceilings(
+        fingerprint="",
+        measured_at="",
+        took_s=1.0,
+        rounds=1,
+        seed=1,
+        servers="local",
+        conditions=Conditions(
+            payload_bytes=0,
+            visitor_share=0.1,
+            partitions=4,
+            write_concern="majority",
+            journal=True,
+            driver="motor",
+            acks="all",
+            compression="none",
+        ),
+        disturbance=None,
+        loops=[
+            BareLoop(name=name, words="", events_per_s=Interval(1, rate), cpu_s_per_100k_events={}, repeats=[])
+            for name, rate in rates.items()
+        ],
+    )
 
 
 def keep(run: turns.Run, result: Result) -> None:
@@ -168,6 +196,14 @@ def test_the_backlog_of_all_drains_follows_from_the_shortest_window_of_round_1(
     for cell, window_s in zip((DRAIN_1, DRAIN_2), windows_s, strict=False):
         keep(run, drained(cell, 50_000, window_s=window_s))
     assert [turns.backlog_events(cell, [run]) for cell in (DRAIN_1, DRAIN_2)] == [events, events]
+
+
+@pytest.mark.parametrize(("inserts_per_s", "events"), [(20_000, 300_000), (80_000, 480_000)])
+def test_before_the_first_drain_the_backlog_follows_from_the_bare_inserts(
+    run: turns.Run, inserts_per_s: float, events: int
+) -> None:
+    run.bundle.write_ceilings(ceilings_with(inserts_per_s))
+    assert turns.backlog_events(DRAIN_1, [run]) == events
 
 
 def test_after_round_1_only_a_window_that_is_too_short_changes_the_backlog(run: turns.Run) -> None:
