@@ -17,8 +17,8 @@ import numpy as np
 from msgspec import Struct
 from scipy import special
 
-# Of ln capacity. Between repeats of one run the two shared cores of tests/unit/data/noise.json showed 0.1; the probes of
-# six runs of `quick` together, 0.125.
+# Of ln capacity. The repeats of one run on two shared cores (tests/unit/data/noise.json) showed 0.1, the probes of six
+# runs of `quick` together 0.125.
 SPREAD = 0.125
 _LN_SPREAD_SPREAD = 0.6
 _MARGIN_LN = 1.0

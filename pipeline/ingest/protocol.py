@@ -2,8 +2,8 @@
 
 A process takes as many connections as it may open files, minus some for itself. At that bound, a new connection
 replaces those that have waited longest: for their clients to send a request, to send the rest of one, or to read an
-answer, or for the turn of a pipelined request. So slow or idle clients never keep another one out. Only running requests
-do, and those end.
+answer, or for the turn of a pipelined request. So slow or idle clients never keep another one out. Only running
+requests do, and those end.
 """
 
 from __future__ import annotations
