@@ -13,6 +13,7 @@ name = "pair"
 rounds = 2
 [bounds]
 disturbed_share = 1.0
+drain_window_s = 0
 [[cells]]
 kind = "drain"
 fixed = { partitions = 1, consumers = 1 }
