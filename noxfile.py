@@ -34,6 +34,7 @@ def test(session: nox.Session) -> None:
       ./tidemark test
       ./tidemark test -k worker
       ./tidemark test --long
+      ./tidemark test --brokers 3 --mongo-members 3 -k worker
     """
     chosen = list(session.posargs)
     marked = [] if "--long" in chosen else ["-m", "not slow"]

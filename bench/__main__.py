@@ -21,6 +21,8 @@ from bench.arguments import KAFKA, MONGO
 from bench.progress import Display
 from pipeline import settings
 from pipeline.errors import TidemarkError, UsageError
+from pipeline.local import stackspec
+from pipeline.local.stackspec import StackSpec
 from pipeline.settings import Settings
 
 if TYPE_CHECKING:
@@ -54,7 +56,7 @@ def _complain(text: str) -> None:
 
 def _plan(chosen: argparse.Namespace) -> int:
     base, local = _settings(chosen)
-    wanted = matrix.load(chosen.matrix, api=base.api, nodes=1 if local else None)
+    wanted = matrix.load(chosen.matrix, api=base.api, stack=_stack(base, local=local))
     plan.refuse_above(wanted, chosen.max_minutes)
     Console(highlight=False).print(plan.describe(wanted))
     return EXIT_DONE
@@ -65,12 +67,14 @@ def _run(chosen: argparse.Namespace) -> int:
     from bench import baseline, run, servers  # noqa: PLC0415
 
     base, local = _settings(chosen)
-    wanted = matrix.load(chosen.matrix, api=base.api, nodes=servers.nodes(base, local=local))
+    stack = _stack(base, local=local)
+    wanted = matrix.load(chosen.matrix, api=base.api, nodes=servers.nodes(base, local=local), stack=stack)
     loads = baseline.read(baseline.find(chosen.baseline, Path(chosen.out)), wanted) if chosen.baseline else None
     plan.refuse_above(wanted, chosen.max_minutes)
     command = ["./tidemark", "bench", chosen.matrix, *(["--keep-data"] if chosen.keep_data else [])]
     command += [] if chosen.ceilings == "auto" else ["--ceilings", chosen.ceilings]
     command += ["--baseline", chosen.baseline] if chosen.baseline else []
+    command += _server_options(chosen)
     with _display(chosen) as display:
         outcome = run.execute(
             wanted,
@@ -151,8 +155,9 @@ def _interleave(chosen: argparse.Namespace) -> tuple[int, str, str]:
     from bench import interleaved, servers  # noqa: PLC0415 - as above
 
     base, local = _settings(chosen)
-    asked = interleaved.Asked(chosen.ab, chosen.base, chosen.new, chosen.rounds)
-    sides = interleaved.sides_of(asked, os.environ, base, servers.nodes(base, local=local))
+    asked = interleaved.Asked(chosen.ab, chosen.base, chosen.new, chosen.rounds, tuple(_server_options(chosen)))
+    nodes = servers.nodes(base, local=local)
+    sides = interleaved.sides_of(asked, os.environ, base, nodes, stack=_stack(base, local=local))
     plan.refuse_above(sides[0].matrix, chosen.max_minutes, times=len(sides))
     with _display(chosen) as display:
         pair = interleaved.execute(
@@ -253,9 +258,36 @@ def _settings(chosen: argparse.Namespace) -> tuple[Settings, bool]:
     if kafka != mongo:
         given, missing = (KAFKA, MONGO) if kafka else (MONGO, KAFKA)
         raise UsageError(f"{given} is set and {missing} is not: set both, or neither to have servers started here")
+    own: dict[str, object] = {
+        name: value for name in arguments.STACK if (value := getattr(chosen, name, None)) is not None
+    }
+    if own and kafka:
+        options = ", ".join(_option(name) for name in own)
+        raise UsageError(f"{options} can be chosen only for servers that are started here: unset {KAFKA} and {MONGO}")
     if getattr(chosen, "keep_data", False):
-        base = structs.replace(base, local=structs.replace(base.local, keep_data=True))
-    return base, not kafka
+        own["keep_data"] = True
+    return structs.replace(base, local=structs.replace(base.local, **own)), not kafka
+
+
+def _stack(base: Settings, *, local: bool) -> StackSpec | None:
+    """Return the servers that are started where a matrix does not say others; None if they are the user's own."""
+    if not local:
+        return None
+    found = stackspec.of(base.local)
+    wrong = list(stackspec.problems(found))
+    if wrong:
+        raise UsageError("the servers cannot be started so: " + "; ".join(wrong))
+    return found
+
+
+def _server_options(chosen: argparse.Namespace) -> list[str]:
+    """Return the options that say which servers are started, as they were given."""
+    given = [(name, getattr(chosen, name, None)) for name in arguments.STACK]
+    return [text for name, value in given if value is not None for text in (_option(name), str(value))]
+
+
+def _option(name: str) -> str:
+    return "--" + name.replace("_", "-")
 
 
 def _parser() -> argparse.ArgumentParser:

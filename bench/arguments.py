@@ -9,11 +9,14 @@ from pathlib import Path
 
 from bench import matrix
 from pipeline import settings
+from pipeline.local.stackspec import MOST_SERVERS
 
 _MAX_MINUTES = "refuse a matrix that is expected to take longer"
 _VARIANT = "a git revision, NAME=VALUE, . for the working tree, or fresh: new servers for every repeat"
 Command = Callable[[argparse.Namespace], int]
 _MOST_ROUNDS = 100
+STACK = ("brokers", "coordination", "mongo_members")
+"""Options that say which servers are started; settings of ``[local]`` have the same names."""
 KAFKA, MONGO = settings.PREFIX + "KAFKA_BOOTSTRAP_SERVERS", settings.PREFIX + "MONGO_URI"
 _MATRIX_HELP = "a TOML file, or the name of one that comes with Tidemark: {names}"
 _EXIT_CODES = f"""
@@ -50,6 +53,7 @@ examples:
   ./tidemark bench smoke                   does everything work? under a minute
   ./tidemark bench quick                   what does the whole path hold? eight minutes on two cores
   ./tidemark bench my-matrix.toml --out /data/runs
+  ./tidemark bench quick --brokers 3 --mongo-members 3     on three brokers and a replica set of three
   ./tidemark bench quick --baseline runs/20261122-101500-quick      offer that run's loads, to compare both afterwards
   PIPELINE_KAFKA_BOOTSTRAP_SERVERS=kafka:9092 PIPELINE_MONGO_URI=mongodb://db/?replicaSet=rs0 \\
     ./tidemark bench full
@@ -134,12 +138,14 @@ def parser(functions: Mapping[str, Command]) -> argparse.ArgumentParser:
     )
     planning.add_argument("matrix", metavar="MATRIX", help=_MATRIX_HELP.format(names=names))
     _add_max_minutes(planning)
+    _add_stack(planning)
     planning.set_defaults(function=functions["plan"])
 
     running = _described(commands.add_parser, "run", "Run a matrix into a new folder; Ctrl-C ends it, resumably.")
     asked = f"{_MATRIX_HELP.format(names=names)}; quick by default"
     running.add_argument("matrix", metavar="MATRIX", nargs="?", default="quick", help=asked)
     _add_max_minutes(running)
+    _add_stack(running)
     _add_common(running, "the folder that gets the run's folder (default: runs)")
     running.add_argument(
         "--ceilings",
@@ -176,6 +182,23 @@ def _add_max_minutes(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--max-minutes", metavar="N", type=_finite, help=_MAX_MINUTES)
 
 
+def _add_stack(parser: argparse._ActionsContainer) -> None:
+    """Add the options that say which servers are started; a matrix that varies them decides for its cells."""
+    brokers = "start so many Kafka brokers (default: PIPELINE_LOCAL_BROKERS, 1); of three each event has three copies"
+    parser.add_argument("--brokers", metavar="N", type=_servers, help=brokers)
+    coordination = "what coordinates the brokers: themselves, or ZooKeeper with Kafka 3.9 (default: kraft)"
+    parser.add_argument("--coordination", choices=("kraft", "zookeeper"), help=coordination)
+    members = "start so many members of MongoDB's replica set (default: PIPELINE_LOCAL_MONGO_MEMBERS, 1)"
+    parser.add_argument("--mongo-members", metavar="N", type=_servers, help=members)
+
+
+def _servers(text: str) -> int:
+    """Read a number of servers."""
+    if text.isdecimal() and 1 <= int(text) <= MOST_SERVERS:
+        return int(text)
+    raise argparse.ArgumentTypeError(f"{text!r} cannot be used: write a whole number from 1 to {MOST_SERVERS}")
+
+
 def _add_compare(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> argparse.ArgumentParser:
     comparing = _described(commands.add_parser, "compare", "Compare two runs cell by cell, and say what can be told.")
     for side, purpose in (("base", "the run to compare with"), ("new", "the run that is judged")):
@@ -198,6 +221,7 @@ def _add_compare(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
     )
     measuring.add_argument("--rounds", metavar="N", type=int, help="so many rounds, whatever the matrix says")
     measuring.add_argument("--max-minutes", metavar="N", type=_finite, help=_MAX_MINUTES)
+    _add_stack(measuring)
     _add_plain_and_keep_data(measuring)
     return comparing
 
@@ -263,6 +287,7 @@ def _add_ceilings(commands: argparse._SubParsersAction[argparse.ArgumentParser])
     only = "these loops and parts alone, by name, separated by commas"
     measuring.add_argument("--only", metavar="NAMES", type=_names, default=(), help=only)
     measuring.add_argument("--json", metavar="FILE", type=Path, help="write everything as JSON to FILE")
+    _add_stack(measuring)
     _add_when_busy(measuring)
     measuring.set_defaults(keep_data=False)
     return measuring

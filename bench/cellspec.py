@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from typing import Annotated, Any, Literal, NamedTuple
 
 import msgspec
 from msgspec import Meta, Struct
 
 from loadtest._spec import Traffic
+from pipeline.local.stackspec import MOST_SERVERS, Coordination, Given, StackSpec, as_text
 from pipeline.settings import Api, Name, Worker
 
 Kind = Literal["drain", "steady", "capacity"]
@@ -29,7 +31,9 @@ DEFAULT_DRAIN_EVENTS = 300_000
 # What a search asks for where neither matrix nor cell does.
 DEFAULT_OBJECTIVE_MS = 1_000.0
 
-_LONGEST_MIX = 40  # characters of an id that an event mix may take; a longer one becomes a checksum
+# Characters of an id that an event mix or a setting of a server may take; a longer one becomes a checksum.
+_LONGEST_MIX = 40
+_LONGEST_SETTING = 60
 
 
 class OfferedLoad(Struct, frozen=True, forbid_unknown_fields=True):
@@ -72,6 +76,7 @@ class CellSpec(Struct, frozen=True):
     ``confirmations``: how closely it looks, and how many further probes have to sustain its answer
     (:class:`bench.search.SearchSettings`);
     ``objective``: what a probe has to meet, where it is not the matrix's.
+    ``brokers`` to ``mongod``: the servers that are started for it, and how they are set; None: they are the user's own.
     """
 
     id: str
@@ -99,6 +104,25 @@ class CellSpec(Struct, frozen=True):
     resolution: float = 0.07
     confirmations: int = 2
     objective: Objective | None = None
+    brokers: int | None = 1
+    replication: int | None = 1
+    coordination: Coordination | None = "kraft"
+    mongo_members: int | None = 1
+    kafka: Given = ()
+    mongod: Given = ()
+
+    @property
+    def stack(self) -> StackSpec | None:
+        """The servers that it runs on; None where they are the user's own."""
+        if self.brokers is None or self.coordination is None or self.mongo_members is None:
+            return None
+        return StackSpec(self.brokers, self.coordination, self.mongo_members, self.kafka, self.mongod)
+
+    @property
+    def server_settings(self) -> dict[str, Any]:
+        """What ``[servers]`` sets, by names that begin with the server's: ``kafka.num.io.threads``."""
+        kafka = {f"kafka.{name}": value for name, value in self.kafka}
+        return kafka | {f"mongod.{name}": value for name, value in self.mongod}
 
     @property
     def through_http(self) -> bool:
@@ -106,8 +130,9 @@ class CellSpec(Struct, frozen=True):
         return self.kind != "drain"
 
     def axes(self) -> dict[str, Any]:
-        """Give every axis and its value as plain JSON values; None for one that means nothing to this kind."""
-        return {name: _plain(getattr(self, name)) if self.kind in axis.kinds else None for name, axis in AXES.items()}
+        """Give every axis and its value as plain JSON values; None for one that means nothing to this kind or here."""
+        plain = {name: _plain(getattr(self, name)) if self.kind in axis.kinds else None for name, axis in AXES.items()}
+        return plain | self.server_settings
 
 
 class Axis(NamedTuple):
@@ -120,6 +145,7 @@ class Axis(NamedTuple):
 
 
 _ALL = ("drain", "steady", "capacity")
+_OfServers = Annotated[int, Meta(ge=1, le=MOST_SERVERS)]
 _THROUGH_HTTP = ("steady", "capacity")
 
 AXES: dict[str, Axis] = {
@@ -150,7 +176,14 @@ AXES: dict[str, Axis] = {
         "events/s above 0, or { share_of_drain = 0.5, at_least = 1000 } with a share above 0 and up to 2",
     ),
     "generator_processes": Axis("gen", _THROUGH_HTTP, Annotated[int, Meta(ge=1, le=64)], "a whole number, 1 to 64"),
+    "brokers": Axis("b", _ALL, _OfServers, f"a whole number, 1 to {MOST_SERVERS}"),
+    "replication": Axis("rf", _ALL, _OfServers, f"a whole number of copies, 1 to {MOST_SERVERS}"),
+    "coordination": Axis("", _ALL, Coordination, "'kraft' or 'zookeeper'"),
+    "mongo_members": Axis("m", _ALL, _OfServers, f"a whole number, 1 to {MOST_SERVERS}"),
 }
+
+STACK_AXES = ("brokers", "replication", "coordination", "mongo_members")
+"""Axes of the servers themselves: only those that the bench starts can be so."""
 
 
 def cell_id(cell: CellSpec) -> str:
@@ -162,8 +195,11 @@ def cell_id(cell: CellSpec) -> str:
     parts = [cell.kind, f"p{cell.partitions}", f"c{cell.consumers}"]
     for name, axis in AXES.items():
         value = getattr(cell, name)
+        if value is None and name in STACK_AXES:
+            continue  # the user's own servers
         if name not in ("partitions", "consumers") and cell.kind in axis.kinds and value != getattr(default, name):
             parts.append(axis.short + _in_words(value))
+    parts += [_short(f"{name}{as_text(value)}") for name, value in cell.server_settings.items()]
     return "-".join(parts)
 
 
@@ -174,8 +210,14 @@ def _in_words(value: Any) -> str:
         return f"{100 * value.share_of_drain:.10g}pct{least}"
     if isinstance(value, tuple):
         mix = ".".join(f"{event_type}{weight:.10g}" for event_type, weight in value)
-        return mix if len(mix) <= _LONGEST_MIX else hashlib.blake2b(mix.encode(), digest_size=6).hexdigest()
+        return _short(mix, _LONGEST_MIX)
     return f"{value:.10g}" if isinstance(value, float) else str(value)
+
+
+def _short(text: str, most: int = _LONGEST_SETTING) -> str:
+    """Give ``text``, or a checksum of it where it is too long or cannot be a part of a file name."""
+    fits = len(text) <= most and re.fullmatch(r"[A-Za-z0-9._+-]+", text)
+    return text if fits else hashlib.blake2b(text.encode(), digest_size=6).hexdigest()
 
 
 def _plain(value: Any) -> Any:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -35,13 +35,13 @@ class Counters:
 
 
 class CounterWatch:
-    """Asks both servers once a second, from :meth:`start` to :meth:`stop`."""
+    """Asks all servers once a second, from :meth:`start` to :meth:`stop`."""
 
-    def __init__(self, kafka_url: str, mongo: Mongo) -> None:
-        """``kafka_url``: where Kafka tells its counters; empty: it does not."""
-        readers: dict[str, KafkaReader | MongoReader] = {"MongoDB": MongoReader(mongo)}
-        if kafka_url:
-            readers["Kafka"] = KafkaReader(kafka_url)
+    def __init__(self, kafka_urls: Sequence[str], mongo: Mongo, mongo_uris: Sequence[str] = ()) -> None:
+        """``kafka_urls``: where the brokers tell their counters; empty: they do not. ``mongo_uris``: of each mongod."""
+        readers: dict[str, KafkaReader | MongoReader] = {"MongoDB": MongoReader(mongo, mongo_uris)}
+        if kafka_urls:
+            readers["Kafka"] = KafkaReader(*kafka_urls)
         self._readers = readers
         self._pollers = {name: Poller(name, reader.read) for name, reader in readers.items()}
 

@@ -9,10 +9,13 @@ from typing import Annotated, Any, NamedTuple, get_args
 import msgspec
 from msgspec import Meta
 
-from bench.cellspec import AXES, CellSpec, Compression, Kind, Objective, OfferedLoad, Rate, cell_id
+from bench import stackaxes
+from bench.cellspec import AXES, STACK_AXES, CellSpec, Compression, Kind, Objective, OfferedLoad, Rate, cell_id
 from bench.problems import Problems
+from bench.stackaxes import ServerSettings
 from bench.tomllines import Path
 from loadtest._spec import Traffic
+from pipeline.local.stackspec import StackSpec
 from pipeline.settings import Api
 
 MAX_CELLS = 1_000
@@ -37,7 +40,7 @@ _SIZES: dict[str, tuple[tuple[Kind, ...], Any, str]] = {
 _BLOCK_KEYS = ("kind", "axes", "fixed", *_SIZES, "offered_load")
 LEAST_PROBE_S = 8.0  # four blocks of two seconds: fewer do not show how a rate varies
 _SIZES_OF_A_PROBE: dict[str, Any] = {"duration_s": 14.0, "start_load": OfferedLoad(share_of_drain=0.4)}
-_DURABILITY = ("acks", "write_concern")
+_DURABILITY = ("acks", "write_concern", "replication", "mongo_members")
 
 
 class _Block(NamedTuple):
@@ -50,6 +53,14 @@ class _Block(NamedTuple):
     sizes: dict[str, Any]
 
 
+class _Base(NamedTuple):
+    """What fills the cells of every block: the traffic, the servers, and each combination of their settings."""
+
+    traffic: Traffic
+    stack: StackSpec | None
+    servers: tuple[ServerSettings, ...]
+
+
 class _Placed(NamedTuple):
     """A cell, and the block it comes from."""
 
@@ -58,12 +69,20 @@ class _Placed(NamedTuple):
 
 
 def expand(
-    problems: Problems, blocks: Any, traffic: Traffic, api: Api, nodes: int | None = None
+    problems: Problems,
+    blocks: Any,
+    traffic: Traffic,
+    api: Api,
+    nodes: int | None = None,
+    *,
+    stack: StackSpec | None,
+    server_table: Any = None,
 ) -> tuple[CellSpec, ...]:
     """Give every cell of ``blocks`` in order; what is wrong goes into ``problems``, and the rest is looked at still.
 
-    ``traffic`` fills what a cell leaves open; ``api`` has the limits that payloads keep to; ``nodes``: how many hold
-    data in the MongoDB that is written to, None: not known.
+    ``traffic`` and ``stack`` (None: the user's own servers) fill what a cell leaves open; ``api`` has the limits that
+    payloads keep to; ``nodes``: how many hold data in the MongoDB of the user's own, None: not known;
+    ``server_table``: the matrix's ``[servers]``.
     """
     if not isinstance(blocks, list) or not blocks or not all(isinstance(block, Mapping) for block in blocks):
         problems.add(
@@ -72,27 +91,30 @@ def expand(
         return ()
     before = len(problems)
     placed: list[_Placed] = []
+    base = _Base(traffic, stack, stackaxes.read(problems, server_table, stack))
     for number, given in enumerate(blocks):
-        block = _read(problems, ("cells", number), given)
+        block = _read(problems, ("cells", number), given, yours=stack is None)
         if block is None:
             continue
-        count = len(placed) + _size(block)
+        count = len(placed) + _size(block) * len(base.servers)
         if count > MAX_CELLS:
             problems.add(block.path, f"with these there are {count} cells, more than {MAX_CELLS}: leave values out")
             break
-        placed.extend(_Placed(cell, block) for cell in _combinations(block, traffic))
+        placed.extend(_Placed(cell, block) for cell in _combinations(block, base))
     if len(problems) > before:  # what is wrong between cells may be but a consequence
         return tuple(cell for cell, _ in placed)
     _refuse_duplicates(problems, placed)
     _refuse_unequal_durability(problems, placed)
     for each in placed:
         _refuse_impossible(problems, each, traffic, api)
-        _refuse_absent_nodes(problems, each, nodes)
+        _refuse_impossible_servers(problems, each)
+        _refuse_absent_nodes(problems, each, nodes if stack is None else each.cell.mongo_members)
     _refuse_shares_of_nothing(problems, placed)
     return tuple(cell for cell, _ in placed)
 
 
-def _read(problems: Problems, path: Path, given: Mapping[str, Any]) -> _Block | None:
+def _read(problems: Problems, path: Path, given: Mapping[str, Any], *, yours: bool) -> _Block | None:
+    """Read one ``[[cells]]``; ``yours``: the servers are the user's own."""
     kind = given.get("kind")
     if kind not in _KINDS:
         wrong = f"kind = {kind!r} is none" if "kind" in given else "kind is missing"
@@ -111,15 +133,28 @@ def _read(problems: Problems, path: Path, given: Mapping[str, Any]) -> _Block | 
             problems.unknown((*path, name), name, _BLOCK_KEYS)
     varied = _read_table(problems, path, "axes", kind, given, values)
     _read_table(problems, path, "fixed", kind, given, values)
+    if yours:
+        _refuse_stack_axes(problems, path, varied, values)
     if kind == "steady" and "offered_load" not in values:
         problems.add(path, "a steady cell needs offered_load: events/s, or { share_of_drain = 0.5, at_least = 1000 }")
         return None
     if kind == "capacity":
-        sizes = _SIZES_OF_A_PROBE | sizes
-        if sizes["duration_s"] < LEAST_PROBE_S:
-            text = f"duration_s = {sizes['duration_s']:g} is too short for a probe: at least {LEAST_PROBE_S:g}"
-            problems.add((*path, "duration_s"), text)
+        sizes = _sizes_of_a_probe(problems, path, sizes)
     return _Block(path, kind, values, varied, sizes)
+
+
+def _sizes_of_a_probe(problems: Problems, path: Path, given: dict[str, Any]) -> dict[str, Any]:
+    sizes = _SIZES_OF_A_PROBE | given
+    if sizes["duration_s"] < LEAST_PROBE_S:
+        text = f"duration_s = {sizes['duration_s']:g} is too short for a probe: at least {LEAST_PROBE_S:g}"
+        problems.add((*path, "duration_s"), text)
+    return sizes
+
+
+def _refuse_stack_axes(problems: Problems, path: Path, varied: frozenset[str], values: Mapping[str, Any]) -> None:
+    for name in STACK_AXES:
+        if name in values:
+            stackaxes.refuse_yours(problems, (*path, "axes" if name in varied else "fixed", name), name)
 
 
 def _read_size(problems: Problems, path: Path, kind: str, value: Any, sizes: dict[str, Any]) -> None:
@@ -190,19 +225,26 @@ def _size(block: _Block) -> int:
     return size
 
 
-def _combinations(block: _Block, traffic: Traffic) -> Iterator[CellSpec]:
-    """Every combination, the last axis of the list of axes changing fastest."""
+def _combinations(block: _Block, filling: _Base) -> Iterator[CellSpec]:
+    """Every combination, the last axis of the list of axes changing fastest, and what [servers] varies last."""
+    traffic, stack = filling.traffic, filling.stack
     base = CellSpec(
         id="",
         kind=block.kind,
         key_skew=traffic.key_skew,
         payload_bytes=traffic.payload_bytes,
         visitor_share=traffic.visitor_share,
+        brokers=stack.brokers if stack else None,
+        replication=stack.replication if stack else None,
+        coordination=stack.coordination if stack else None,
+        mongo_members=stack.mongo_members if stack else None,
         **block.sizes,
     )
     names = [name for name in AXES if name in block.values]
-    for combination in itertools.product(*(block.values[name] for name in names)):
-        cell = msgspec.structs.replace(base, **dict(zip(names, combination, strict=True)))
+    combinations = itertools.product(*(block.values[name] for name in names))
+    for combination, servers in itertools.product(combinations, filling.servers):
+        cell = msgspec.structs.replace(base, **dict(zip(names, combination, strict=True)), **servers._asdict())
+        cell = stackaxes.filled(cell, replication_is_given="replication" in block.values)
         yield msgspec.structs.replace(cell, id=cell_id(cell))
 
 
@@ -220,13 +262,20 @@ def _refuse_duplicates(problems: Problems, placed: Sequence[_Placed]) -> None:
 def _refuse_unequal_durability(problems: Problems, placed: Sequence[_Placed]) -> None:
     """Refuse what would compare cells of different durability unawares (method.md, rule 8)."""
     for name in _DURABILITY:
-        plain = [each for each in placed if each.cell.kind in AXES[name].kinds and name not in each.block.varied]
+        plain = [each for each in placed if each.cell.kind in AXES[name].kinds and not _is_varied(name, each.block)]
         for cell, block in plain:
             value, other = getattr(cell, name), getattr(plain[0].cell, name)
             if value != other:
-                path = (*block.path, "fixed", name)
+                given = "brokers" if name == "replication" and name not in block.values else name
+                path = (*block.path, "fixed", given)
                 text = f"{name} is {value!r} here and {other!r} from line {problems.line_of(plain[0].block.path)} on"
                 problems.add(path, f"{text}: durability is equal in all cells, unless it is under axes")
+
+
+def _is_varied(name: str, block: _Block) -> bool:
+    """Whether a block varies an axis, or what it follows from."""
+    follows = name == "replication" and name not in block.values and "brokers" in block.varied
+    return name in block.varied or follows
 
 
 def _is_installed(compression: Compression) -> bool:
@@ -259,6 +308,13 @@ def _refuse_impossible(problems: Problems, placed: _Placed, traffic: Traffic, ap
         text = f"payload_bytes = {cell.payload_bytes} is too large for requests of {traffic.batch_max_events} events"
         fitting = max(1, api.max_body_bytes // (cell.payload_bytes + _ENVELOPE_BYTES))
         problems.add(path, f"{text} (the API takes {api.max_body_bytes} bytes): [traffic] batch_max_events = {fitting}")
+
+
+def _refuse_impossible_servers(problems: Problems, placed: _Placed) -> None:
+    cell, block = placed
+    for name, text in stackaxes.wrong(cell):
+        in_block = (*block.path, "axes" if name in block.varied else "fixed", name)
+        problems.add((name,) if name == stackaxes.SERVERS else in_block, text)
 
 
 def _refuse_absent_nodes(problems: Problems, placed: _Placed, nodes: int | None) -> None:

@@ -29,6 +29,7 @@ from bench.progress import Display
 from bench.run import Outcome
 from bench.turns import Run, Turn
 from pipeline.errors import UsageError
+from pipeline.local.stackspec import StackSpec
 from pipeline.settings import Settings
 
 SIDES = ("base", "new")
@@ -36,17 +37,22 @@ SIDES = ("base", "new")
 
 @dataclass(frozen=True)
 class Asked:
-    """What is to be compared: the matrix, and both sides as the user gave them. ``rounds`` None: the matrix's."""
+    """What is to be compared: the matrix, and both sides as the user gave them. ``rounds`` None: the matrix's.
+
+    ``servers``: the options that say which servers are started.
+    """
 
     matrix: str
     base: str
     new: str
     rounds: int | None = None
+    servers: tuple[str, ...] = ()
 
     def command(self) -> str:
         """Give the command that runs it again."""
         rounds = [] if self.rounds is None else ["--rounds", str(self.rounds)]
-        return shlex.join(["./tidemark", "bench", "compare", "--ab", self.matrix, self.base, self.new, *rounds])
+        sides = [self.matrix, self.base, self.new]
+        return shlex.join(["./tidemark", "bench", "compare", "--ab", *sides, *rounds, *self.servers])
 
 
 @dataclass(frozen=True)
@@ -59,16 +65,22 @@ class Side:
 
 
 def sides_of(
-    asked: Asked, environment: Mapping[str, str], base: Settings, nodes: int | None = None
+    asked: Asked,
+    environment: Mapping[str, str],
+    base: Settings,
+    nodes: int | None = None,
+    *,
+    stack: StackSpec | None = matrix.LOCAL,
 ) -> tuple[Side, Side]:
     """Read both sides.
 
-    ``base``: the settings without a variant; both sides use its servers. ``nodes``: as in :func:`matrix.load`.
+    ``base``: the settings without a variant; both sides use its servers. ``nodes``, ``stack``: as in
+    :func:`matrix.load`.
 
     Raises:
         UsageError, MatrixError, SettingError, MissingPartError: a side cannot be run; the message says why.
     """
-    wanted = matrix.load(asked.matrix, api=base.api, nodes=nodes)
+    wanted = matrix.load(asked.matrix, api=base.api, nodes=nodes, stack=stack)
     if asked.rounds is not None:
         wanted = variants.with_rounds(wanted, asked.rounds)
     read = [variants.read(side, given) for side, given in zip(SIDES, (asked.base, asked.new), strict=True)]
@@ -159,6 +171,7 @@ def resume(
         here = environment.describe()
         for told in manifests:
             manifest.expect_the_same(told, here)
+            manifest.expect_the_same_servers(told, local=local)
         sides = [_side_again(manifest, base) for manifest in manifests]
         checkouts = [stack.enter_context(checkout.checked_out(side.variant.git_revision)) for side in sides]
         order = order_of([side.matrix for side in sides])
@@ -189,7 +202,7 @@ def _side_again(told: Manifest, base: Settings) -> Side:
     """Read a side from its manifest."""
     if told.variant is None:
         raise BundleError(f"{told.run_id} does not say which variant it measured: measure the pair again")
-    wanted = matrix.parse(told.matrix["text"], f"the matrix of {told.run_id}")
+    wanted = matrix.parse(told.matrix["text"], f"the matrix of {told.run_id}", stack=manifest.base_stack(told))
     wanted = variants.with_rounds(wanted, told.matrix["rounds"])
     return _side(told.variant, wanted, os.environ, base)
 

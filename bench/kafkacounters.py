@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+from collections.abc import Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -30,10 +31,43 @@ _REQUEST = msgspec.json.encode(
 
 
 class KafkaReader:
-    """Asks the agent at one address."""
+    """Asks the agents of all brokers."""
+
+    def __init__(self, *urls: str) -> None:
+        """``urls``: of the agents; nothing is connected yet."""
+        self._agents = [_Agent(url) for url in urls]
+
+    def read(self) -> Figures | None:
+        """Give the figures of now, of all brokers together; None where one does not answer."""
+        told = []
+        for agent in self._agents:
+            figures = agent.read()
+            if figures is None:
+                return None  # a sum without it would show a fall that there was not
+            told.append(figures)
+        return together(told)
+
+    def close(self) -> None:
+        """Leave."""
+        for agent in self._agents:
+            agent.close()
+
+
+def together(told: Sequence[Figures]) -> Figures:
+    """Add up what several brokers told: of a handler's idle time the mean of the brokers, of a queue the longest."""
+    if len(told) == 1:
+        return told[0]
+    names = set.intersection(*(set(each) for each in told))
+    found = {name: sum(each[name] for each in told) for name in names & _COUNTERS.keys()}
+    if "handlers_idle_ns" in found:
+        found["handlers_idle_ns"] /= len(told)
+    return found | {name: max(each[name] for each in told) for name in names & _LEVELS.keys()}
+
+
+class _Agent:
+    """The agent at one address."""
 
     def __init__(self, url: str) -> None:
-        """``url``: of the agent; nothing is connected yet."""
         parts = urlsplit(url)
         self._path = parts.path
         self._connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=TIMEOUT_S)

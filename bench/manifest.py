@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import msgspec
-from msgspec import Struct
+from msgspec import Struct, structs
 
-from bench import matrix
+from bench import matrix, stackaxes
 from bench.errors import BundleError
 from bench.matrix import Matrix
 from bench.plan import PlannedRepeat
 from bench.result import SCHEMA_VERSION, Disturbance
+from pipeline.local import stackspec
+from pipeline.local.stackspec import Coordination, StackSpec, Value
 from pipeline.settings import Settings
 
 if TYPE_CHECKING:
@@ -49,11 +51,24 @@ class Baseline(Struct, frozen=True):
     loads: dict[str, float]
 
 
+class Stack(Struct, frozen=True):
+    """Servers that the run starts: what they are made of, the cells that run on them, and the versions once known."""
+
+    brokers: int
+    coordination: str
+    mongo_members: int
+    kafka: dict[str, Value]
+    mongod: dict[str, Value]
+    cells: list[str]
+    versions: dict[str, str] = {}
+
+
 class Manifest(Struct, frozen=True, kw_only=True):
     """The content of ``manifest.json``.
 
     ``stopped``: why the run ended early, in words. ``busy``: when others used the machine. ``tokens``: those in the
-    names on the servers, one for each session.
+    names on the servers, one for each time that servers were started, or a session began on the user's own.
+    ``stacks``: the servers that are started, first those of cells that do not say which; empty on the user's own.
     """
 
     schema_version: int = SCHEMA_VERSION
@@ -76,6 +91,7 @@ class Manifest(Struct, frozen=True, kw_only=True):
     hardware: dict[str, Any]
     kernel: str
     servers: str  # "local", or where they are
+    stacks: list[Stack] = []
     interleaved_with: str | None = None  # the other run of the pair
     variant: Variant | None = None
     baseline: Baseline | None = None
@@ -114,12 +130,59 @@ def of(
         hardware=msgspec.to_builtins(environment.hardware),
         kernel=environment.kernel,
         servers=servers,
+        stacks=_stacks(wanted),
     )
+
+
+def _stacks(wanted: Matrix) -> list[Stack]:
+    """Give the servers that a matrix needs, those of its own default first, even if no cell runs on them."""
+    needed = dict.fromkeys((wanted.stack, *stackaxes.stacks_of(wanted.cells)))
+    return [
+        Stack(
+            brokers=spec.brokers,
+            coordination=spec.coordination,
+            mongo_members=spec.mongo_members,
+            kafka=dict(spec.kafka),
+            mongod=dict(spec.mongod),
+            cells=[cell.id for cell in wanted.cells if cell.stack == spec],
+        )
+        for spec in needed
+        if spec is not None
+    ]
+
+
+def base_stack(told: Manifest) -> StackSpec | None:
+    """Give the servers of the cells that do not say which; None where they are the user's own."""
+    return _spec(told.stacks[0]) if told.stacks else None
+
+
+def with_stack(told: Manifest, spec: StackSpec | None, versions: Mapping[str, str]) -> dict[str, Any]:
+    """Give the fields of ``told`` that change when servers with these versions have been started."""
+    stacks = [structs.replace(each, versions=dict(versions)) if _spec(each) == spec else each for each in told.stacks]
+    joined = dict(told.versions)
+    for name, version in versions.items():
+        known = [each.versions[name] for each in stacks if name in each.versions] or [version]
+        joined[name] = " and ".join(dict.fromkeys(known))
+    return {"stacks": stacks, "versions": joined}
+
+
+def _spec(told: Stack) -> StackSpec:
+    coordination = msgspec.convert(told.coordination, Coordination)
+    kafka, mongod = stackspec.given(told.kafka), stackspec.given(told.mongod)
+    return StackSpec(told.brokers, coordination, told.mongo_members, kafka, mongod)
 
 
 def where(settings: Settings) -> str:
     """Say where servers are that the run did not start."""
     return f"{settings.kafka.bootstrap_servers} and {settings.mongo.shown_uri}"
+
+
+def expect_the_same_servers(began: Manifest, *, local: bool) -> None:
+    """Refuse to go on with a run of started servers on the user's own, or the other way round; raises BundleError."""
+    if local == bool(began.stacks):
+        return
+    then, now = ("servers that it started", "yours") if began.stacks else (began.servers, "servers that it starts")
+    raise BundleError(f"{began.run_id} began on {then}, and would go on on {now}: name the servers that it began on")
 
 
 def expect_the_same(began: Manifest, here: Environment) -> None:

@@ -22,12 +22,14 @@ from bench.expansion import expand
 from bench.problems import Problems
 from loadtest._spec import Traffic
 from pipeline.errors import UsageError
+from pipeline.local.stackspec import StackSpec
 from pipeline.settings import Api
 
 __all__ = ["Bounds", "CellSpec", "Matrix", "Objective", "OfferedLoad", "changed", "load", "parse", "repeats", "shipped"]
 
 SHIPPED_DIR = Path(__file__).parent / "matrices"
 MAX_REPEATS = 5_000  # three attempts of each have run numbers of their own, and those have 14 bits
+LOCAL = StackSpec()
 _NotNegative = Annotated[float, Meta(ge=0)]
 
 
@@ -59,6 +61,7 @@ class Matrix(Struct, frozen=True):
     """A matrix that can be run. ``text``: the file as given; ``cells``: in the order of the file.
 
     ``search_s``: how long all searches for capacity may take together; None: as long as they need.
+    ``stack``: the servers of the cells that do not say which; None: the user's own.
     """
 
     name: str
@@ -70,6 +73,7 @@ class Matrix(Struct, frozen=True):
     cells: tuple[CellSpec, ...]
     text: str
     search_s: float | None = None
+    stack: StackSpec | None = LOCAL
 
     def objective_of(self, cell: CellSpec) -> Objective:
         """Give what ``cell`` has to reach; a search for capacity always has a bound to search for."""
@@ -106,11 +110,14 @@ def shipped() -> tuple[str, ...]:
     return tuple(sorted(path.stem for path in SHIPPED_DIR.glob("*.toml")))
 
 
-def load(path_or_name: str | Path, *, api: Api | None = None, nodes: int | None = None) -> Matrix:
+def load(
+    path_or_name: str | Path, *, api: Api | None = None, nodes: int | None = None, stack: StackSpec | None = LOCAL
+) -> Matrix:
     """Read a matrix from a TOML file, or one of those shipped by its name.
 
-    ``api``: the API's settings, whose limits the payloads have to keep to (default: the defaults). ``nodes``: how many
-    hold data in MongoDB, which is as many as a write can wait for; None: not known.
+    ``api``: the API's settings, whose limits the payloads have to keep to (default: the defaults). ``stack``: the
+    servers that are started where the matrix does not say others; None: they are the user's own. ``nodes``: how many of
+    those hold data in MongoDB, which is as many as a write can wait for; None: not known.
 
     Raises:
         MatrixError: it cannot be run; the message lists every problem with its line.
@@ -127,10 +134,12 @@ def load(path_or_name: str | Path, *, api: Api | None = None, nodes: int | None 
         raise UsageError(f"there is no matrix {str(path_or_name)!r} ({error.strerror}): {hint}") from error
     except UnicodeDecodeError as error:
         raise UsageError(f"{path} is not a TOML file: {error}") from error
-    return parse(text, str(path_or_name), api=api, nodes=nodes)
+    return parse(text, str(path_or_name), api=api, nodes=nodes, stack=stack)
 
 
-def parse(text: str, source: str, *, api: Api | None = None, nodes: int | None = None) -> Matrix:
+def parse(
+    text: str, source: str, *, api: Api | None = None, nodes: int | None = None, stack: StackSpec | None = LOCAL
+) -> Matrix:
     """Read a matrix from the text of a TOML file; ``source`` names it in errors, the rest is as in :func:`load`.
 
     Raises:
@@ -146,18 +155,26 @@ def parse(text: str, source: str, *, api: Api | None = None, nodes: int | None =
     problems = Problems(source, text)
     problems.expect_finite((), content)
     problems.raise_any()  # no rule below has to think of it
-    tables = ("bounds", "objective", "traffic", "cells")
+    tables = ("bounds", "objective", "traffic", "servers", "cells")
     head = _struct(problems, {key: value for key, value in content.items() if key not in tables}, _Head, (), tables)
     bounds = _struct(problems, content.get("bounds", {}), Bounds, ("bounds",))
     objective = _struct(problems, content.get("objective", {}), Objective, ("objective",))
     traffic = _struct(problems, content.get("traffic", {}), Traffic, ("traffic",))
-    cells = expand(problems, content.get("cells", []), traffic or Traffic(), api or Api(), nodes)
+    cells = expand(
+        problems,
+        content.get("cells", []),
+        traffic or Traffic(),
+        api or Api(),
+        nodes,
+        stack=stack,
+        server_table=content.get("servers"),
+    )
     if head and repeats(cells, head.rounds) > MAX_REPEATS:
         problems.add(("rounds",), f"{head.rounds} rounds of {len(cells)} cells are more than {MAX_REPEATS} repeats")
     problems.raise_any()
     if not (head and bounds and objective and traffic):  # a problem was added for each that is missing
         raise AssertionError("a part of the matrix was refused without a word")
-    return Matrix(head.name, head.seed, head.rounds, bounds, objective, traffic, cells, text, head.search_s)
+    return Matrix(head.name, head.seed, head.rounds, bounds, objective, traffic, cells, text, head.search_s, stack)
 
 
 _Table = TypeVar("_Table", bound=Struct)

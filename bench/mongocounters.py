@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -39,12 +39,51 @@ _COMMAND = {"serverStatus": 1, **dict.fromkeys(_WANTED, 1), "maxTimeMS": _TIMEOU
 
 
 class MongoReader:
-    """Asks one server; of the user's own too, where the user may run the command (role ``clusterMonitor``)."""
+    """Asks one server, or all members of a replica set.
 
-    def __init__(self, mongo: Mongo) -> None:
-        """``mongo``: where it is; nothing is connected yet."""
+    Of the user's own too, where the user may run the command (role ``clusterMonitor``).
+    """
+
+    def __init__(self, mongo: Mongo, member_uris: Sequence[str] = ()) -> None:
+        """``mongo``: where it is, unless ``member_uris`` name every member; nothing is connected yet."""
+        self._members = [_Member(uri) for uri in member_uris or (mongo.uri,)]
+
+    def read(self) -> Figures | None:
+        """Give the figures of now, of all members together; None where one does not answer, or will not."""
+        told = []
+        for member in self._members:
+            figures = member.read()
+            if figures is None:
+                return None  # a sum without it would show a fall that there was not
+            told.append(figures)
+        return together(told)
+
+    def close(self) -> None:
+        """Leave; what it raises does not matter any more."""
+        for member in self._members:
+            member.close()
+
+
+def together(told: Sequence[Figures]) -> Figures:
+    """Add up what several members told: of the time that a journal was synced their mean, of a level the highest.
+
+    What a secondary copies counts as no insert there, so that the sum is what clients inserted, whoever is primary.
+    """
+    if len(told) == 1:
+        return told[0]
+    names = set.intersection(*(set(each) for each in told))
+    found = {name: sum(each[name] for each in told) for name in names & _COUNTERS.keys()}
+    if "journal_sync_us" in found:
+        found["journal_sync_us"] /= len(told)
+    return found | {name: max(each[name] for each in told) for name in names & _LEVELS.keys()}
+
+
+class _Member:
+    """One server."""
+
+    def __init__(self, uri: str) -> None:
         self._client: MongoClient[dict[str, Any]] = MongoClient(
-            mongo.uri,
+            uri,
             connect=False,
             appname="tidemark-counters",
             maxPoolSize=1,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import random
 from collections import Counter
@@ -13,9 +14,11 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from bench.cellspec import AXES, CellSpec, OfferedLoad
+from bench import stackaxes
+from bench.cellspec import AXES, STACK_AXES, CellSpec, OfferedLoad
 from bench.matrix import Matrix, changed
 from pipeline.errors import UsageError
+from pipeline.local.stackspec import StackSpec
 
 # What a repeat takes before anything is known, on two cores with all parts on them: topics, processes and
 # group at the start, processes and files at the end, and by event what is written, drained and audited.
@@ -25,6 +28,7 @@ _DRAIN_S_PER_EVENT = 30e-6
 _STEADY_BASE_S = 5.0
 _PROBES_SHARE = 0.8  # of a search's most probes, what it takes
 SERVERS_START_AND_STOP_S = 12.0
+_ANOTHER_SERVER_S = 4.0  # a further broker, two mongods, or ZooKeeper
 
 
 class PlannedRepeat(NamedTuple):
@@ -39,15 +43,47 @@ def order(matrix: Matrix) -> tuple[PlannedRepeat, ...]:
 
     In round 1 the cells that wait for a drain's throughput come last: the drains have to have been run by then.
     After them come the searches for capacity, once in a run: each repeats its own answer.
+
+    Cells that run on other servers come together, so that those are not started for each cell anew. Which servers come
+    first is shuffled too, but a round begins with those that the round before it ended with.
     """
     repeats: list[PlannedRepeat] = []
+    last: StackSpec | None = None
     for number in range(1, matrix.rounds + 1):
         cells = [cell for cell in matrix.cells if number == 1 or cell.kind != "capacity"]
-        random.Random(f"{matrix.seed}/{number}").shuffle(cells)  # noqa: S311 - an order, and no secret
+        shuffled = random.Random(f"{matrix.seed}/{number}")  # noqa: S311 - an order, and no secret
+        shuffled.shuffle(cells)
         if number == 1:
             cells.sort(key=_waits)  # stable: shuffled within the parts
-        repeats.extend(PlannedRepeat(cell, number) for cell in cells)
+        parts = [list(part) for _, part in itertools.groupby(cells, _waits)] if number == 1 else [cells]
+        for part in parts:
+            together = _by_stack(part, shuffled, last)
+            last = together[-1].stack
+            repeats.extend(PlannedRepeat(cell, number) for cell in together)
     return tuple(repeats)
+
+
+def _by_stack(cells: Sequence[CellSpec], shuffled: random.Random, first: StackSpec | None) -> list[CellSpec]:
+    """Give ``cells`` with those of one stack together, the stacks shuffled but for ``first``."""
+    stacks = list(stackaxes.stacks_of(sorted(cells, key=lambda cell: cell.id)))
+    shuffled.shuffle(stacks)
+    stacks.sort(key=lambda stack: stack != first)  # stable
+    return sorted(cells, key=lambda cell: stacks.index(cell.stack))
+
+
+def starts_s(repeats: Iterable[PlannedRepeat], *, first: bool = True) -> float:
+    """Give what it takes to start and stop the servers of ``repeats`` in their order, in seconds.
+
+    ``first``: those of the first repeat too, else only those that take their place.
+    """
+    stacks = [stack for stack, _ in itertools.groupby(repeat.cell.stack for repeat in repeats)]
+    return sum(_start_s(stack) for stack in (stacks if first else stacks[1:]))
+
+
+def _start_s(stack: StackSpec | None) -> float:
+    """Give what it takes to start and stop these servers."""
+    more = 0 if stack is None else (stack.brokers - 1) + (stack.mongo_members - 1) / 2 + int(stack.zookeeper)
+    return SERVERS_START_AND_STOP_S + more * _ANOTHER_SERVER_S
 
 
 def _waits(cell: CellSpec) -> int:
@@ -73,19 +109,21 @@ def expected_s(
     probed: Mapping[str, int] | None = None,
     search_s: float | None = None,
 ) -> float:
-    """Give what ``repeats`` will take together, in seconds, without the start of the servers.
+    """Give what ``repeats`` will take together, in seconds, without the start of the first servers.
 
     ``measured``: what repeats took so far, in seconds, each with its cell. A cell that is not among them is
     estimated, in proportion to how far the estimates were off for the cells of its kind that are.
     ``probed``: how many probes each search, by its cell's name, has behind it; another is always to come.
     ``search_s``: how long all searches together may still take; None: as long as they need.
     """
+    repeats = list(repeats)
     of_cell: dict[str, list[float]] = {}
     of_kind: dict[str, list[float]] = {}
     for cell, took_s in measured:
         of_cell.setdefault(cell.id, []).append(took_s)
         of_kind.setdefault(cell.kind, []).append(took_s / estimate_s(cell))
-    total_s = searches_s = 0.0
+    total_s = starts_s(repeats, first=False)
+    searches_s = 0.0
     for cell, _ in repeats:
         if cell.id in of_cell:
             total_s += fmean(of_cell[cell.id])
@@ -103,7 +141,8 @@ def expected_s(
 
 def whole_s(matrix: Matrix) -> float:
     """Give what a run of ``matrix`` takes in all, in seconds, from nothing but its size."""
-    return SERVERS_START_AND_STOP_S + expected_s(order(matrix), search_s=matrix.search_s)
+    repeats = order(matrix)
+    return _start_s(repeats[0].cell.stack) + expected_s(repeats, search_s=matrix.search_s)
 
 
 def refuse_above(matrix: Matrix, max_minutes: float | None, *, times: int = 1) -> None:
@@ -145,6 +184,10 @@ def describe(matrix: Matrix) -> RenderableType:
         parts += [*_cells(kind, [cell for cell in matrix.cells if cell.kind == kind]), ""]
     if matrix.search_s is not None:
         parts += [Text(f"all searches together: at most {duration(matrix.search_s)}"), ""]
+    stacks = [stack for stack, _ in itertools.groupby(repeat.cell.stack for repeat in repeats)]
+    if len(stacks) > 1:
+        kinds = f"{len(set(stacks))} kinds of servers, started {len(stacks)} times"
+        parts += [Text(f"{kinds}: about {duration(starts_s(repeats))} of the time"), ""]
     parts.append(Text(f"order, shuffled by the seed {matrix.seed} within each round:"))
     rounds = Table.grid(padding=(0, 1))
     for number in range(1, matrix.rounds + 1):
@@ -177,7 +220,10 @@ def duration(seconds: float) -> str:
 def _cells(kind: str, cells: Sequence[CellSpec]) -> tuple[RenderableType, RenderableType]:
     """The cells of one kind, a row each with what differs between them, and below it the values that most have."""
     names = [name for name, axis in AXES.items() if kind in axis.kinds]
+    names = [name for name in names if name not in STACK_AXES or any(cell.stack for cell in cells)]
     shown = {name: [_shown(cell, name) for cell in cells] for name in names}
+    for name in dict.fromkeys(name for cell in cells for name in cell.server_settings):
+        shown[name] = [str(cell.server_settings.get(name, "the server's default")) for cell in cells]
     shown["a repeat"] = [f"{size(cell)}, about {duration(estimate_s(cell))}" for cell in cells]
     usual = {name: Counter(values).most_common(1)[0][0] for name, values in shown.items()}
     varied = [name for name in _ALWAYS if len(set(shown[name])) > 1]

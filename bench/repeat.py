@@ -106,7 +106,8 @@ async def measure(
     ready = ready or await prepare(repeat, folder, Course(display))
     course, system, group = ready.course, ready.system, ready.group
     generator, witness = ready.generator, ready.witness
-    observers = Observers(Sampler(ready.pids), CounterWatch(repeat.kafka_counters_url, repeat.settings.mongo))
+    counters = CounterWatch(repeat.kafka_counters_urls, repeat.settings.mongo, repeat.mongo_member_uris)
+    observers = Observers(Sampler(ready.pids), counters)
     until = repeat.probe_watch()
     async with contextlib.AsyncExitStack() as stack:
         stack.push_async_callback(ready.end)

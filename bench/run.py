@@ -1,10 +1,10 @@
-"""A whole run: the matrix's repeats in their order, each into the bundle, on servers that stay up."""
+"""A whole run: the matrix's repeats in their order, each into the bundle, on the servers that its cell needs."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -16,16 +16,16 @@ from bench import (
     environment,
     machine,
     manifest,
-    marks,
     matrix,
     plan,
     searching,
-    servers,
     session,
+    stackaxes,
     storage,
 )
 from bench.bundle import Bundle
 from bench.busy import Busy, WhenBusy
+from bench.cellspec import STACK_AXES
 from bench.environment import Environment
 from bench.errors import BundleError, BusyError, StopError
 from bench.machine import Choice
@@ -36,7 +36,9 @@ from bench.progress import Display
 from bench.ready import Ahead
 from bench.result import Disturbance
 from bench.servers import Servers
+from bench.stacks import Stacks
 from bench.turns import Next, Run, Turn, attempt, is_done, offer, on_servers
+from pipeline.errors import UsageError
 from pipeline.settings import Settings
 
 
@@ -71,7 +73,11 @@ def execute(  # noqa: PLR0913 - each is one thing that is asked for of a run
         BundleError, StorageError: the bundle cannot be created, or no longer be written.
         DeadServerError: a server has ended.
         MissingPartError: Kafka or MongoDB cannot be had.
+        UsageError: ceilings are asked for, and the cells run on several kinds of servers.
     """
+    if ceilings in ("always", "parts") and len(stackaxes.stacks_of(wanted.cells)) > 1:
+        text = f"--ceilings {ceilings} cannot be used with {wanted.name!r}: its cells run on several kinds of servers"
+        raise UsageError(f"{text}, and ceilings are of one; leave it out, or fix {', '.join(STACK_AXES)} and [servers]")
     with storage.explained(out_dir):
         into = bundle.create(out_dir, bundle.new_run_id(wanted.name))
     asked = baseline.applied(wanted, loads)
@@ -107,7 +113,9 @@ def resume(
     try:
         told = into.read_manifest()
         manifest.expect_the_same(told, environment.describe())
-        wanted = matrix.parse(told.matrix["text"], f"the matrix in {run_dir / 'manifest.json'}")
+        source = f"the matrix in {run_dir / 'manifest.json'}"
+        wanted = matrix.parse(told.matrix["text"], source, stack=manifest.base_stack(told))
+        manifest.expect_the_same_servers(told, local=local)
         wanted = baseline.applied(wanted, told.baseline)
     except BaseException:
         into.close()
@@ -172,33 +180,50 @@ def _session(runs: Sequence[Run], order: Sequence[Turn], when_busy: WhenBusy) ->
         stack.enter_context(alone(str(first.bundle.path), busy))
         for run in runs:
             run.busy = busy
-        started = stack.enter_context(servers.at_hand(first.settings, logs, display.note, local=first.local))
-        for run in runs:
-            run.write(versions={**run.manifest.versions, **started.versions})
-        asyncio.run(_all(runs, order, started))
+        asyncio.run(_all(runs, order, logs))
 
 
-async def _all(runs: Sequence[Run], order: Sequence[Turn], started: Servers) -> None:
-    """Run whatever is not finished, in the planned order; the searches together, where the first of them stands."""
-    searches = [turn for turn in order if turn[1].cell.kind == "capacity"]
+async def _all(runs: Sequence[Run], order: Sequence[Turn], logs: Path) -> None:
+    """Run whatever is not finished, in the planned order, each repeat on the servers of its cell."""
     ahead = Ahead()
-    async with contextlib.AsyncExitStack() as stack:
-        for run in runs:
-            own = replace(started, settings=on_servers(started.settings, run.settings))
-            run.take(await stack.enter_async_context(marks.marked(own.settings, str(run.bundle.path), _on_left(run))))
-            await machine.tell(
-                run.bundle, run.matrix, own, local=run.local, ceilings=run.ceilings, on_progress=run.display.note
-            )
-        stack.push_async_callback(ahead.drop)
+    stacks = Stacks(runs, logs, ahead)
+    try:
         for place, (run, planned) in enumerate(order):
+            if is_done(run, planned):
+                continue
+            started = await stacks.at(planned.cell.stack)
+            await _tell_machine(runs, started)
             if planned.cell.kind == "capacity":
-                await searching.search(runs, searches, started, ahead)
+                await _search(runs, order, started, ahead)
                 continue
             then = Next(runs, order[place + 1 :], started, ahead)
             while not is_done(run, planned):
                 await attempt(run, planned, offer(planned, runs), started, then)
+    finally:
+        await stacks.leave()
 
 
-def _on_left(run: Run) -> Callable[[str], None]:
-    """Return what to call if something is left on the servers: nothing if they end with the run."""
-    return (lambda _: None) if run.local else run.display.note
+async def _tell_machine(runs: Sequence[Run], started: Servers) -> None:
+    """Let each bundle hold what can be known of the machine before the first repeat; once in a session.
+
+    Of several stacks none has ceilings: those of one would be held against the cells of the others.
+    """
+    several = len(stackaxes.stacks_of(cell for run in runs for cell in run.matrix.cells)) > 1
+    for run in runs:
+        if not run.knows_machine:
+            choice: Choice = "never" if several else run.ceilings
+            own = replace(started, settings=on_servers(started, run.settings))
+            await machine.tell(
+                run.bundle, run.matrix, own, local=run.local, ceilings=choice, on_progress=run.display.note
+            )
+            run.knows_machine = True
+
+
+async def _search(runs: Sequence[Run], order: Sequence[Turn], started: Servers, ahead: Ahead) -> None:
+    """Run the searches that run on the servers that are there, together; those on others have their own time."""
+    searches = [turn for turn in order if turn[1].cell.kind == "capacity"]
+    here = [turn for turn in searches if turn[1].cell.stack == started.spec]
+    behind = [turn for turn in searches if turn not in here and is_done(*turn)]
+    for run in runs:
+        run.search_share = len(behind + here) / len(searches)
+    await searching.search(runs, here, started, ahead)

@@ -112,7 +112,7 @@ def step_of(turn: Turn, runs: Sequence[Run], under_way_s: float = 0.0) -> NextPr
         return step
     most_s = run.matrix.search_s
     needed_s = spent_s(runs) + under_way_s + capacity.probe_s(planned.cell, results)
-    if most_s is None or needed_s <= most_s * len(runs):
+    if most_s is None or needed_s <= most_s * len(runs) * run.search_share:
         return step
     return capacity.cut_short(asked, results, f"the {most_s:g} s for searching were used up")
 
@@ -158,7 +158,7 @@ def _drains(results: Iterable[Result], cells: Mapping[str, CellSpec]) -> dict[_D
 
 
 def _drained(cell: CellSpec) -> _Drained:
-    return tuple(getattr(cell, name) for name, axis in AXES.items() if "drain" in axis.kinds)
+    return (*(getattr(cell, name) for name, axis in AXES.items() if "drain" in axis.kinds), cell.kafka, cell.mongod)
 
 
 def _seeming_limit(cell: CellSpec, results: Iterable[Result], cores: int) -> float | None:

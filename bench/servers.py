@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import hashlib
 from collections.abc import Callable, Coroutine, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,8 +17,10 @@ from pymongo.errors import PyMongoError
 
 from bench.errors import DeadServerError
 from bench.system import NICENESS
+from pipeline.local import stackspec
 from pipeline.local.process import ChildProcess
 from pipeline.local.stack import LocalStack
+from pipeline.local.stackspec import StackSpec
 from pipeline.settings import Settings
 
 # A group forms only once all of its workers are there: no consumer gets a head start. They are let in together
@@ -34,13 +37,16 @@ _Given = TypeVar("_Given")
 class Servers:
     """Kafka and MongoDB as the run uses them; ``pids`` by role and ``versions``, empty where they are not ours.
 
-    ``kafka_counters_url``: where Kafka's own counters are; empty where it is not ours. ``processes``: ours.
+    ``kafka_counters_urls``: where the brokers' own counters are; empty where they are not ours. ``mongo_member_uris``:
+    of each member; empty likewise. ``processes``: ours. ``spec``: what they are made of; None: the user's own.
     """
 
     settings: Settings
     pids: Mapping[str, list[int]]
     versions: Mapping[str, str]
-    kafka_counters_url: str = ""
+    kafka_counters_urls: tuple[str, ...] = ()
+    mongo_member_uris: tuple[str, ...] = ()
+    spec: StackSpec | None = None
     processes: tuple[ChildProcess, ...] = ()
 
     def expect_running(self) -> None:
@@ -75,12 +81,19 @@ class Servers:
 
 @contextlib.contextmanager
 def at_hand(
-    settings: Settings, logs_dir: Path, on_progress: Callable[[str], None], *, local: bool
+    settings: Settings,
+    logs_dir: Path,
+    on_progress: Callable[[str], None],
+    *,
+    local: bool,
+    spec: StackSpec | None = None,
 ) -> Iterator[Servers]:
     """Give the servers that ``settings`` name or, if ``local``, some started on this machine for the block.
 
+    ``spec``: what is started; None: what the settings say.
+
     Raises:
-        MissingPartError, ProcessFailedError: they cannot be had, or did not come up.
+        MissingPartError, UsageError, ProcessFailedError: they cannot be had, or did not come up.
     """
     if not local:
         yield Servers(settings, {}, {})
@@ -88,6 +101,7 @@ def at_hand(
     stack = LocalStack(
         settings.local,
         logs_dir=logs_dir,
+        spec=spec,
         group_initial_rebalance_delay_ms=_REBALANCE_DELAY_MS,
         niceness=NICENESS,
         kafka_counters=True,
@@ -96,20 +110,38 @@ def at_hand(
         stack.start(on_progress)
         started = structs.replace(
             settings,
-            kafka=structs.replace(settings.kafka, bootstrap_servers=stack.kafka_bootstrap_servers),
+            kafka=structs.replace(
+                settings.kafka, bootstrap_servers=stack.kafka_bootstrap_servers, **stackspec.copies_of(stack.spec)
+            ),
             mongo=structs.replace(settings.mongo, uri=stack.mongo_uri),
         )
-        pids = {"kafka": [stack.kafka.pid], "mongodb": [stack.mongod.pid]}
-        versions = msgspec.to_builtins(stack.versions)
-        yield Servers(started, pids, versions, stack.kafka_counters_url, (stack.kafka, stack.mongod))
+        yield Servers(
+            settings=started,
+            pids=stack.pids,
+            versions=msgspec.to_builtins(stack.versions),
+            kafka_counters_urls=stack.kafka_counters_urls,
+            mongo_member_uris=stack.mongo_member_uris,
+            spec=stack.spec,
+            processes=stack.processes,
+        )
     finally:
         stack.stop()
 
 
+def folder_of(spec: StackSpec) -> str:
+    """Name a folder for what the servers of ``spec`` print."""
+    given = [f"{name}={stackspec.as_text(value)}" for name, value in (*spec.kafka, *spec.mongod)]
+    shape = f"{spec.coordination}-{spec.brokers}-mongod-{spec.mongo_members}"
+    return shape + (f"-{hashlib.blake2b(' '.join(given).encode(), digest_size=4).hexdigest()}" if given else "")
+
+
 def nodes(settings: Settings, *, local: bool) -> int | None:
-    """Return how many MongoDB nodes hold data and can acknowledge a write; None if it is not known."""
+    """Return how many nodes of the user's own MongoDB hold data and can acknowledge a write; None if it is not known.
+
+    Of servers that are started the cell says how many there are.
+    """
     if local:
-        return 1
+        return None
     mongo = settings.mongo
     try:
         with MongoClient[dict[str, Any]](

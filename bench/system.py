@@ -15,7 +15,7 @@ from urllib.request import urlopen
 from msgspec import structs
 from pymongo import MongoClient
 
-from bench import deliveries, marks
+from bench import deliveries, marks, stackaxes
 from bench.checkout import Checkout
 from bench.errors import RepeatError
 from bench.matrix import CellSpec
@@ -24,6 +24,7 @@ from pipeline import provision
 from pipeline.addresses import url
 from pipeline.local.ports import free_port
 from pipeline.local.process import ChildProcess
+from pipeline.local.stackspec import StackSpec
 from pipeline.settings import Settings
 from pipeline.supervision import child_environment
 from pipeline.topics import event_topics
@@ -33,6 +34,8 @@ from pipeline.topics import event_topics
 NICENESS = 10
 # What the harness has recorded where the code can: an older revision is measured without.
 _ONLY_RECORDED = ("PIPELINE_API_LOOP_LAG_PATH", "PIPELINE_WORKER_LOOP_LAG_PATH")
+# What makes servers and topics, which API and workers do neither: an older revision does not know all of it.
+_OF_SERVERS = ("PIPELINE_KAFKA_MIN_INSYNC_REPLICAS", "PIPELINE_LOCAL_")
 _JOIN_WHEN = "PIPELINE_WORKER_JOIN_WHEN_PATH"  # older workers cannot wait, and are started when they may join
 _READY_TIMEOUT_S = 60.0
 _STOP_TIMEOUT_S = 30.0
@@ -48,6 +51,7 @@ def settings_for(base: Settings, cell: CellSpec, name: str) -> Settings:
         topic_prefix=f"{name}.",
         dead_letter_topic=f"{name}-dead-letters",
         partitions=cell.partitions,
+        **_copies(cell),
     )
     mongo = structs.replace(
         base.mongo,
@@ -67,6 +71,13 @@ def settings_for(base: Settings, cell: CellSpec, name: str) -> Settings:
     )
     worker = structs.replace(base.worker, group_id=name, batch_max_events=cell.batch_max_events, metrics_port=0)
     return structs.replace(base, kafka=kafka, mongo=mongo, api=api, worker=worker)
+
+
+def _copies(cell: CellSpec) -> dict[str, int]:
+    """Give the settings for the copies of the cell's topics; on the user's own servers none."""
+    if cell.replication is None or cell.stack == StackSpec():
+        return {}
+    return {"replication_factor": cell.replication, "min_insync_replicas": stackaxes.least_in_sync(cell)}
 
 
 class System:
@@ -230,6 +241,7 @@ class System:
     def _environment(self, of_process: Settings) -> dict[str, str]:
         """The settings as variables, and first among the paths the checkout that is run."""
         environment = child_environment(of_process)
+        environment = {name: text for name, text in environment.items() if not name.startswith(_OF_SERVERS)}
         if self._code is None:
             return environment
         for name in (*_ONLY_RECORDED, _JOIN_WHEN):

@@ -14,7 +14,7 @@ from typing import NamedTuple, Protocol, TypeVar
 import msgspec
 from msgspec import structs
 
-from bench import bundle, derive, memory, repeat, servers, storage
+from bench import bundle, derive, manifest, memory, repeat, servers, storage
 from bench.bundle import Bundle
 from bench.busy import Busy
 from bench.cellspec import CellSpec, OfferedLoad
@@ -31,6 +31,7 @@ from bench.repeatspec import Repeat
 from bench.result import MAX_ATTEMPTS, Capacity, Disturbance, Result, is_finished
 from bench.servers import Servers
 from pipeline.errors import MissingPartError
+from pipeline.local import stackspec
 from pipeline.settings import Settings
 
 MOST_BACKLOG_EVENTS = 100_000_000
@@ -49,6 +50,8 @@ class Run:
     ``side``: what it is called where another run is made beside it, nothing else. ``ceilings``: where they come from.
     ``fresh``: nothing is made ready ahead, and every repeat has Kafka and MongoDB started for it alone.
     ``busy``: what to do if others use the machine; None: nothing. ``mark``: that of this session on the servers.
+    ``search_share``: of the time for all searches, what those may take that are run until now.
+    ``knows_machine``: whether this session has looked at the machine for it.
     """
 
     bundle: Bundle
@@ -64,6 +67,8 @@ class Run:
     fresh: bool = False
     busy: Busy | None = None
     mark: Mark | None = None
+    search_share: float = 1.0
+    knows_machine: bool = False
 
     def note_busy(self, found: Disturbance, then: str) -> None:
         """Record that others used the machine, and what was done about it."""
@@ -73,6 +78,10 @@ class Run:
         """Begin a session with names that no other session has."""
         self.mark = mark
         self.write(tokens=[*self.manifest.tokens, mark.token])
+
+    def note_stack(self, started: Servers) -> None:
+        """Record which versions run on the stack that was started."""
+        self.write(**manifest.with_stack(self.manifest, started.spec, started.versions))
 
     def attempts(self, planned: PlannedRepeat) -> list[Result]:
         """Give the finished attempts at one repeat."""
@@ -112,6 +121,8 @@ class Next:
         run, planned = next((turn for turn in self.turns if not is_done(*turn)), (None, None))
         if run is None or planned is None or planned.cell.kind == "capacity" or run.fresh:
             return
+        if planned.cell.stack != self.started.spec:
+            return  # its servers are not there yet
         of_drain = before.identity.cell.kind == "drain" and before.identity.round == 1
         if of_drain and isinstance(planned.cell.offered_load, OfferedLoad):
             return  # its load is a share of what is to be judged first
@@ -228,13 +239,14 @@ def _to_run(run: Run, planned: PlannedRepeat, offered: Offer, started: Servers) 
     return Repeat(
         identity=identity,
         name=f"{run.mark.prefix if run.mark else 'tidemark-'}{identity.run_number}",
-        settings=on_servers(started.settings, run.settings),
+        settings=on_servers(started, run.settings),
         server_pids=started.pids,
         traffic=run.matrix.traffic,
         seed=run.matrix.seed * 1_000 + planned.round,
         bounds=run.matrix.bounds,
         objective=run.matrix.objective_of(planned.cell),
-        kafka_counters_url=started.kafka_counters_url,
+        kafka_counters_urls=started.kafka_counters_urls,
+        mongo_member_uris=started.mongo_member_uris,
         code=run.code,
     )
 
@@ -253,16 +265,19 @@ def _servers(run: Run, started: Servers) -> Iterator[Servers]:
         return
     # A folder of their own: a data folder that the settings name is that of the servers that stay up.
     settings = structs.replace(run.settings, local=structs.replace(run.settings.local, data_dir=""))
-    with servers.at_hand(settings, run.bundle.path / "logs" / "fresh", lambda _: None, local=True) as own:
+    logs = run.bundle.path / "logs" / "fresh"
+    with servers.at_hand(settings, logs, lambda _: None, local=True, spec=started.spec) as own:
         yield own
 
 
-def on_servers(started: Settings, settings: Settings) -> Settings:
+def on_servers(started: Servers, settings: Settings) -> Settings:
     """Give a run's own settings on the servers that are there."""
+    there = started.settings
+    copies = stackspec.copies_of(started.spec) if started.spec else {}
     return structs.replace(
         settings,
-        kafka=structs.replace(settings.kafka, bootstrap_servers=started.kafka.bootstrap_servers),
-        mongo=structs.replace(settings.mongo, uri=started.mongo.uri),
+        kafka=structs.replace(settings.kafka, bootstrap_servers=there.kafka.bootstrap_servers, **copies),
+        mongo=structs.replace(settings.mongo, uri=there.mongo.uri),
     )
 
 

@@ -125,7 +125,15 @@ def _varied(wanted: Matrix, axis: str, text: str, api: Api, nodes: int | None) -
     problems = Problems(f"{wanted.name} with {axis}={text}", wanted.text)
     problems.expect_finite(("cells",), content["cells"])
     problems.raise_any()
-    cells = expand(problems, content["cells"], wanted.traffic, api, nodes)
+    cells = expand(
+        problems,
+        content["cells"],
+        wanted.traffic,
+        api,
+        nodes,
+        stack=wanted.stack,
+        server_table=content.get("servers"),
+    )
     problems.raise_any()
     named = [structs.replace(cell, id=old.id) for cell, old in zip(cells, wanted.cells, strict=True)]
     return structs.replace(wanted, cells=tuple(named))

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from msgspec import structs
 
 from pipeline import settings as pipeline_settings
-from pipeline.errors import TidemarkError
+from pipeline.errors import TidemarkError, UsageError
 from pipeline.folders import unusable
 from pipeline.settings import Settings
 
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 INTERRUPTED = 130
 CRASHED = 3
 _MOST_FOUND = 10_000
+_MOST_SERVERS = 7
+_STACK = ("brokers", "coordination", "mongo_members")
 _OTHER_FOLDERS = "choose others with PIPELINE_LOCAL_CACHE_DIR, PIPELINE_LOCAL_DATA_DIR or --logs, then start again"
 
 _EPILOG = """\
@@ -44,6 +46,8 @@ _EXAMPLES = {
 examples
   ./tidemark up                                 everything, on ports 8000, 9092 and 27017
   ./tidemark up --workers 3 --api-processes 2
+  ./tidemark up --brokers 3 --mongo-members 3                   every event in three copies, elections included
+  ./tidemark up --coordination zookeeper                        Kafka 3.9 with ZooKeeper on port 2181
   ./tidemark up --api-port 0 --kafka-port 0 --mongo-port 0      on any free ports
   PIPELINE_LOCAL_DATA_DIR=~/tidemark PIPELINE_LOCAL_KEEP_DATA=true ./tidemark up
   PIPELINE_KAFKA_BOOTSTRAP_SERVERS=kafka:9092 PIPELINE_MONGO_URI=mongodb://db:27017 \\
@@ -152,9 +156,13 @@ def _up(options: argparse.Namespace, settings: Settings, environment: Mapping[st
         api = structs.replace(api, port=options.api_port)
     if options.api_processes is not None:
         api = structs.replace(api, processes=options.api_processes)
-    local = structs.replace(settings.local, keep_data=settings.local.keep_data or options.keep_data)
+    given = {name: value for name in _STACK if (value := getattr(options, name)) is not None}
+    if given and up.names_own_servers(settings, environment):
+        chosen = ", ".join("--" + name.replace("_", "-") for name in given)
+        raise UsageError(f"{chosen} can be chosen only for servers that are started here, and yours are named")
+    local = structs.replace(settings.local, keep_data=settings.local.keep_data or options.keep_data, **given)
     logs_dir = Path(options.logs).expanduser().resolve() if options.logs else None
-    asked = up.Options(options.workers, options.kafka_port, options.mongo_port, logs_dir)
+    asked = up.Options(options.workers, options.kafka_port, options.mongo_port, options.zookeeper_port, logs_dir)
     return up.run(structs.replace(settings, api=api, local=local), asked, environment)
 
 
@@ -267,6 +275,15 @@ def _parser() -> argparse.ArgumentParser:
     up.add_argument("--api-port", type=_port, help="port of the API (default: PIPELINE_API_PORT, 8000)")
     up.add_argument("--kafka-port", type=_port, default=9092, help="port of Kafka, 0 for a free one (default: 9092)")
     up.add_argument("--mongo-port", type=_port, default=27017, help="port of MongoDB, 0 likewise (default: 27017)")
+    up.add_argument("--zookeeper-port", type=_port, default=2181, help="port of ZooKeeper, likewise (default: 2181)")
+    brokers = "Kafka brokers, on ports from --kafka-port on (default: PIPELINE_LOCAL_BROKERS, 1)"
+    up.add_argument("--brokers", type=_servers, metavar="N", help=brokers)
+    coordination = "what coordinates the brokers: themselves, or ZooKeeper with Kafka 3.9 (default: kraft)"
+    up.add_argument("--coordination", choices=("kraft", "zookeeper"), help=coordination)
+    members = (
+        "members of MongoDB's replica set, on ports from --mongo-port on (default: PIPELINE_LOCAL_MONGO_MEMBERS, 1)"
+    )
+    up.add_argument("--mongo-members", type=_servers, metavar="N", help=members)
     up.add_argument("--keep-data", action="store_true", help="leave the servers' data where they are")
     up.add_argument("--logs", metavar="DIR", help="where the logs go (default: in the cache folder)")
     command("api", "the HTTP side, until SIGTERM")
@@ -298,6 +315,12 @@ def _parser() -> argparse.ArgumentParser:
 def _count(text: str) -> int:
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 1 on")
+    return int(text)
+
+
+def _servers(text: str) -> int:
+    if not text.isdecimal() or not 1 <= int(text) <= _MOST_SERVERS:
+        raise argparse.ArgumentTypeError(f"{text!r} cannot be used: write a whole number from 1 to {_MOST_SERVERS}")
     return int(text)
 
 

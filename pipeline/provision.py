@@ -157,6 +157,8 @@ async def partition_counts(client: AIOKafkaAdminClient) -> dict[str, int]:
 
 async def _create(client: AIOKafkaAdminClient, missing: Mapping[str, int], kafka: Kafka) -> None:
     configs = {"retention.ms": str(kafka.retention_ms)}
+    if kafka.min_insync_replicas:
+        configs["min.insync.replicas"] = str(kafka.min_insync_replicas)
     response = await client.create_topics(
         [
             NewTopic(name, partitions, kafka.replication_factor, topic_configs=configs)

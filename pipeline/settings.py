@@ -23,6 +23,7 @@ Positive = Annotated[int, Meta(ge=1)]
 Port = Annotated[int, Meta(ge=0, le=65_535)]
 Seconds = Annotated[float, Meta(gt=0, le=24 * 3600)]  # bounded: infinity is a float too
 Linger = Annotated[int, Meta(ge=0, le=10_000)]
+Servers = Annotated[int, Meta(ge=1, le=7)]  # of one kind on this machine: odd numbers survive more failures
 Name = Annotated[str, Meta(min_length=1, max_length=200, pattern=r"^[A-Za-z0-9._-]+$")]
 
 PREFIX = "PIPELINE_"
@@ -41,6 +42,7 @@ class Kafka(Struct, frozen=True, forbid_unknown_fields=True):
     dead_letter_topic: Name = "dead_letters"
     partitions: Positive = 3
     replication_factor: Positive = 1
+    min_insync_replicas: Annotated[int, Meta(ge=0)] = 0  # 0: what the brokers have as their default
     retention_ms: Annotated[int, Meta(ge=-1)] = 7 * 24 * 3600 * 1000
     request_timeout_ms: Positive = 10_000
 
@@ -115,6 +117,9 @@ class Local(Struct, frozen=True, forbid_unknown_fields=True):
     cache_dir: str = ""  # empty: where this platform keeps caches
     data_dir: str = ""  # empty: a temporary folder
     keep_data: bool = False
+    brokers: Servers = 1
+    coordination: Literal["kraft", "zookeeper"] = "kraft"
+    mongo_members: Servers = 1
 
 
 class Settings(Struct, frozen=True, forbid_unknown_fields=True):
@@ -145,6 +150,12 @@ def load(environment: Mapping[str, str]) -> Settings:
     if kafka.dead_letter_topic in {kafka.topic_prefix + each for each in (*kafka.event_types, kafka.generic_type)}:
         remedy = "it is a topic of events too, and workers would read their own dead letters: choose another"
         raise SettingError("PIPELINE_KAFKA_DEAD_LETTER_TOPIC", kafka.dead_letter_topic, remedy)
+    if kafka.min_insync_replicas > kafka.replication_factor:
+        remedy = (
+            f"a partition has only PIPELINE_KAFKA_REPLICATION_FACTOR={kafka.replication_factor} copies, and Kafka "
+            "would accept no event: write that many or fewer"
+        )
+        raise SettingError("PIPELINE_KAFKA_MIN_INSYNC_REPLICAS", kafka.min_insync_replicas, remedy)
     if "@" in kafka.bootstrap_servers:
         remedy = "write HOST:PORT,HOST:PORT; Kafka takes no user and password there"
         raise SettingError("PIPELINE_KAFKA_BOOTSTRAP_SERVERS", secrecy.HIDDEN, remedy)

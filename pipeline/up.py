@@ -7,7 +7,7 @@ import contextlib
 import os
 import shlex
 import signal
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import FrameType, TracebackType
 from typing import Any, NamedTuple, Self
@@ -18,9 +18,10 @@ from pipeline import provision
 from pipeline.addresses import url
 from pipeline.display import Display, Place
 from pipeline.errors import ProcessFailedError, UsageError
-from pipeline.local import mongodb
+from pipeline.local import mongodb, stackspec
 from pipeline.local.jars import cache_folder
-from pipeline.local.ports import claim
+from pipeline.local.ports import HOST, claim
+from pipeline.local.process import ChildProcess
 from pipeline.local.stack import LocalStack
 from pipeline.progress import Progress, open_meter
 from pipeline.settings import Api, Kafka, Mongo, Settings
@@ -36,6 +37,7 @@ class Options(Struct, frozen=True):
     workers: int = 1
     kafka_port: int = 9092
     mongo_port: int = 27017
+    zookeeper_port: int = 2181
     logs_dir: Path | None = None
 
 
@@ -57,11 +59,15 @@ def run(settings: Settings, options: Options, environment: Mapping[str, str]) ->
         stack = None
         if not own_servers:
             stack = LocalStack(
-                settings.local, logs_dir=logs_dir, kafka_port=options.kafka_port, mongo_port=options.mongo_port
+                settings.local,
+                logs_dir=logs_dir,
+                kafka_port=options.kafka_port,
+                mongo_port=options.mongo_port,
+                zookeeper_port=options.zookeeper_port,
             )
             cleanup.callback(_end_stack, stack, display)
             stack.start(display.step)
-            settings = _on(stack, settings)
+            settings = _on(stack, settings, environment)
         display.step("making topics and indexes")
         start = asyncio.run(_provision(settings, display))
         roles = Roles(settings, workers=options.workers, logs_dir=logs_dir)
@@ -72,7 +78,7 @@ def run(settings: Settings, options: Options, environment: Mapping[str, str]) ->
         display.table(places(settings, options, logs_dir, stack))
         display.note(f"try it:  {example(settings.api)}")
         display.note(f"look at it:  {find_command(settings.mongo, local=stack is not None)}")
-        asyncio.run(_until_stopped(settings, _Watched(roles, stack, start), display, signals))
+        asyncio.run(_until_stopped(settings, _Watched(roles, stack, start, set()), display, signals))
         display.note("ending; Ctrl-C once more ends everything at once")
     display.note("everything has ended")
     return 0
@@ -105,10 +111,19 @@ def places(settings: Settings, options: Options, logs_dir: Path, stack: LocalSta
             url(api.host, api.port),
             f"{api.processes} {_plural(api.processes, 'process')}, /docs describes its requests",
         ),
+        *_zookeeper_place(stack),
         Place("Kafka", kafka.bootstrap_servers, f"{versions[0]}topics {', '.join(provision.wanted_topics(kafka))}"),
         Place("MongoDB", mongo.shown_uri, f"{versions[1]}events in {mongo.database}.{mongo.collection}"),
         Place("Workers", settings.worker.group_id, f"{options.workers} in this consumer group"),
         Place("Logs", str(logs_dir)),
+    )
+
+
+def _zookeeper_place(stack: LocalStack | None) -> tuple[Place, ...]:
+    if stack is None or stack.zookeeper is None:
+        return ()
+    return (
+        Place("ZooKeeper", f"{HOST}:{stack.zookeeper_port}", f"{stack.versions.zookeeper}, coordinates the brokers"),
     )
 
 
@@ -128,10 +143,21 @@ def find_command(mongo: Mongo, *, local: bool) -> str:
     return found + """./tidemark find '{"user_id": "123"}'"""
 
 
-def _on(stack: LocalStack, settings: Settings) -> Settings:
+def _on(stack: LocalStack, settings: Settings, environment: Mapping[str, str]) -> Settings:
+    """Give the settings on these servers; topics have as many copies as these are made for, unless the user says."""
+    copies = stackspec.copies_of(stack.spec)
+    said = {name for name in copies if f"PIPELINE_KAFKA_{name}".upper() in environment}
+    said |= {name for name in copies if getattr(settings.kafka, name) != getattr(Kafka(), name)}
+    if "replication_factor" in said and "min_insync_replicas" not in said:
+        replication = settings.kafka.replication_factor
+        wrong = stackspec.copies_problem(replication, stack.spec.brokers)
+        if wrong:
+            raise UsageError(f"PIPELINE_KAFKA_REPLICATION_FACTOR={replication} cannot be used: {wrong}")
+        copies["min_insync_replicas"] = stackspec.least_in_sync(replication)
+    own = {name: value for name, value in copies.items() if name not in said}
     return structs.replace(
         settings,
-        kafka=structs.replace(settings.kafka, bootstrap_servers=stack.kafka_bootstrap_servers),
+        kafka=structs.replace(settings.kafka, bootstrap_servers=stack.kafka_bootstrap_servers, **own),
         mongo=structs.replace(settings.mongo, uri=stack.mongo_uri),
     )
 
@@ -150,11 +176,12 @@ async def _provision(settings: Settings, display: Display) -> Progress:
 
 
 class _Watched(NamedTuple):
-    """What is looked after while all is up, and the counts that it began with."""
+    """What is looked after while all is up, the counts that it began with, and the servers whose death was told."""
 
     roles: Roles
     stack: LocalStack | None
     start: Progress
+    told: set[str]
 
 
 async def _until_stopped(settings: Settings, watched: _Watched, display: Display, signals: _Signals) -> None:
@@ -174,12 +201,27 @@ async def _until_stopped(settings: Settings, watched: _Watched, display: Display
 
 
 def _look_after(watched: _Watched, display: Display) -> None:
-    """Start roles again that died; a server that died is the end, as its data may be."""
-    for server in (watched.stack.kafka, watched.stack.mongod) if watched.stack else ():
-        if not server.running():
-            message = f"{server.name} died (exit code {server.returncode}); {server.last_words()}"
-            raise ProcessFailedError(message)
+    """Start roles again that died; a server that died is told, and is the end where the others cannot do without."""
+    if watched.stack is not None:
+        for group in watched.stack.groups:
+            _look_at(group, watched.told, display)
     watched.roles.revive(display.note)
+
+
+def _look_at(group: Sequence[ChildProcess], told: set[str], display: Display) -> None:
+    """Tell which servers of ``group`` have died.
+
+    Raises:
+        ProcessFailedError: no majority of them is left.
+    """
+    dead = [each for each in group if not each.running()]
+    for server in dead:
+        died = f"{server.name} died (exit code {server.returncode})"
+        if 2 * len(dead) >= len(group):
+            raise ProcessFailedError(f"{died}; {server.last_words()}")
+        if server.name not in told:
+            told.add(server.name)
+            display.note(f"{died}; the {len(group) - len(dead)} others go on; see {server.log_path}")
 
 
 def _end_stack(stack: LocalStack, display: Display) -> None:

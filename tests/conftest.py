@@ -14,26 +14,45 @@ from pipeline import provision
 from pipeline.errors import MissingPartError
 from pipeline.settings import Kafka, Mongo, Settings, Worker, load
 
+_STACK_OPTIONS = ("--brokers", "--coordination", "--mongo-members")
+
 
 class Servers(Struct, frozen=True):
     """Where the Kafka and the MongoDB of this test session are; the rest only where they were started for it."""
 
     kafka_bootstrap_servers: str
     mongo_uri: str
-    kafka_counters_url: str = ""
+    kafka_counters_urls: tuple[str, ...] = ()
+    mongo_member_uris: tuple[str, ...] = ()
     pids: dict[str, list[int]] = {}
+    copies: dict[str, int] = {}
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Choose the servers that are started, as for ``up`` and ``bench``."""
+    servers = parser.getgroup("servers that are started for the tests")
+    for option in _STACK_OPTIONS:
+        servers.addoption(option, default=None)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Let the commands that tests run see the choice too."""
+    for option in _STACK_OPTIONS:
+        chosen = config.getoption(option)
+        if chosen is not None:
+            os.environ[f"PIPELINE_LOCAL_{option.lstrip('-').replace('-', '_')}".upper()] = chosen
 
 
 @pytest.fixture(scope="session")
 def parts_are_there() -> None:
     """Skip what starts servers of its own where a part of them cannot be had; in CI that is a failure."""
-    from pipeline.local import jars, parts  # noqa: PLC0415  only where it is needed
+    from pipeline.local import jars, parts, stackspec  # noqa: PLC0415  only where it is needed
 
     local = load(os.environ).local
     try:
         parts.find_java(local)
         parts.find_mongod(local)
-        jars.kafka_jars(jars.cache_folder(local.cache_dir), print)
+        jars.kafka_jars(jars.cache_folder(local.cache_dir), print, version=stackspec.of(local).kafka_version)
     except MissingPartError as error:
         if os.environ.get("CI"):
             raise
@@ -47,12 +66,19 @@ def servers(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
     if "PIPELINE_KAFKA_BOOTSTRAP_SERVERS" in os.environ and "PIPELINE_MONGO_URI" in os.environ:
         yield Servers(given.kafka.bootstrap_servers, given.mongo.uri)
         return
-    from pipeline.local.stack import LocalStack  # noqa: PLC0415  only where it is needed
+    from pipeline.local import stackspec  # noqa: PLC0415  only where it is needed
+    from pipeline.local.stack import LocalStack  # noqa: PLC0415  likewise
 
     request.getfixturevalue("parts_are_there")
     with LocalStack(given.local, logs_dir=tmp_path_factory.mktemp("servers"), kafka_counters=True) as stack:
-        pids = {"kafka": [stack.kafka.pid], "mongodb": [stack.mongod.pid]}
-        yield Servers(stack.kafka_bootstrap_servers, stack.mongo_uri, stack.kafka_counters_url, pids)
+        yield Servers(
+            stack.kafka_bootstrap_servers,
+            stack.mongo_uri,
+            stack.kafka_counters_urls,
+            stack.mongo_member_uris,
+            stack.pids,
+            stackspec.copies_of(stack.spec),
+        )
 
 
 @pytest.fixture
@@ -68,7 +94,8 @@ def settings(servers: Servers) -> Iterator[Settings]:
         mongo=Mongo(uri=servers.mongo_uri, database=f"tidemark_{unique}"),
         worker=Worker(group_id=f"{unique}_workers", shutdown_timeout_s=10.0, retry_pause_s=0.2),
     )
-    mine = structs.replace(mine, api=structs.replace(mine.api, port=0))
+    kafka = structs.replace(mine.kafka, **servers.copies)
+    mine = structs.replace(mine, kafka=kafka, api=structs.replace(mine.api, port=0))
     asyncio.run(_prepare(mine))
     yield mine
     asyncio.run(_clear(mine))

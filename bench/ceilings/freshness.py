@@ -20,6 +20,7 @@ from bench.errors import RepeatError
 from bench.matrix import Bounds
 from bench.servers import Servers
 from loadtest._spec import Traffic
+from pipeline.local.stackspec import StackSpec
 from pipeline.settings import Settings
 
 FRESH_S = 24 * 3_600.0
@@ -79,6 +80,8 @@ def fingerprint(place: Place) -> str:
             worker.max_partition_fetch_bytes,
         ],
     }
+    if place.servers.spec not in (None, StackSpec()):
+        told["stack"] = place.servers.spec
     return keeping.fingerprint(place.here, _PACKAGES, _ROOT, _CODE, told)
 
 

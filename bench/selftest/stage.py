@@ -172,7 +172,8 @@ class Stage:
             bounds=BOUNDS,
             objective=case.objective,
             arrivals="constant",
-            kafka_counters_url=self._servers.kafka_counters_url,
+            kafka_counters_urls=self._servers.kafka_counters_urls,
+            mongo_member_uris=self._servers.mongo_member_uris,
         )
 
     @staticmethod

@@ -18,8 +18,8 @@ from pathlib import Path
 from msgspec import Struct
 
 from pipeline.errors import MissingPartError
+from pipeline.local.kafkasettings import VERSION as KAFKA_VERSION
 
-KAFKA_VERSION = "4.3.1"
 AGENT_VERSION = "2.6.0"
 PINS_PATH = Path(__file__).with_name(f"kafka-{KAFKA_VERSION}.sha256")
 AGENT_PINS_PATH = Path(__file__).with_name(f"jolokia-{AGENT_VERSION}.sha256")
@@ -75,13 +75,18 @@ def unusable(cache: Path, error: OSError) -> MissingPartError:
     return MissingPartError(f"the cache folder {cache} cannot be written ({error.strerror}): {remedy}")
 
 
-def kafka_jars(cache: Path, on_progress: Callable[[str], None], pins: tuple[Pin, ...] = ()) -> tuple[Path, ...]:
-    """Give the broker's jars, each one verified; fetch them if one is missing or is not what it was.
+def kafka_jars(
+    cache: Path, on_progress: Callable[[str], None], pins: tuple[Pin, ...] = (), *, version: str = KAFKA_VERSION
+) -> tuple[Path, ...]:
+    """Give the jars of a broker of ``version``, each one verified; fetch them if one is missing or is not what it was.
+
+    Those of the version that has ZooKeeper are ZooKeeper's too.
 
     Raises:
         MissingPartError: they cannot be fetched, or what came is not what is pinned.
     """
-    return _jars(cache / f"kafka-{KAFKA_VERSION}", f"Kafka {KAFKA_VERSION}", pins or read_pins(), on_progress)
+    pinned = pins or read_pins(Path(__file__).with_name(f"kafka-{version}.sha256"))
+    return _jars(cache / f"kafka-{version}", f"Kafka {version}", pinned, on_progress)
 
 
 def agent_jar(cache: Path, on_progress: Callable[[str], None], pins: tuple[Pin, ...] = ()) -> Path:

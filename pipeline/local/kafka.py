@@ -1,82 +1,69 @@
-"""One Kafka broker in KRaft mode, its own controller, as a child process."""
+"""Kafka brokers as child processes: each its own controller (KRaft), or coordinated by ZooKeeper."""
 
 from __future__ import annotations
 
 import asyncio
 import base64
 import contextlib
-import os
+import re
 import subprocess
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import KafkaError
 
-from pipeline.errors import ProcessFailedError
-from pipeline.local.ports import HOST
+from pipeline.errors import ProcessFailedError, UsageError
+from pipeline.local import brokerconfig, java
+from pipeline.local.brokerconfig import LOG, OFFSETS_PARTITIONS, Cluster, Node
 from pipeline.local.process import ChildProcess
 
 READY_TIMEOUT_S = 60.0
-# Long enough for all workers of a cell to join in one rebalance, short enough for a person.
-GROUP_INITIAL_REBALANCE_DELAY_MS = 500
 
 _HEAP = ("-Xms256m", "-Xmx512m")
-# What Kafka's own start script gives the JVM.
-_COLLECTOR = (
-    "-server",
-    "-XX:+UseG1GC",
-    "-XX:MaxGCPauseMillis=20",
-    "-XX:InitiatingHeapOccupancyPercent=35",
-    "-XX:+ExplicitGCInvokesConcurrent",
-    "-Djava.awt.headless=true",
-    # A broker that lives for minutes: what the second compiler costs on a few cores it never earns back,
-    # and its threads would compete with what is measured.
-    "-XX:TieredStopAtLevel=1",
-)
 _FORMAT_TIMEOUT_S = 60.0
 _WARM_UP_TIMEOUT_S = 30.0
 _WARM_UP = "tidemark_warm_up"
-_OFFSETS_PARTITIONS = 4
 _POLL_S = 0.05
 _STARTED = "Kafka Server started"
+_STARTED_WITH_ZOOKEEPER = "[KafkaServer id={}] started"
 # In the data folder, which is where the broker runs: Java and Kafka see no path of the user's.
-_CONFIGURATION, _LOG, _JARS = "server.properties", "log", "jars"
-_BLANK, _DELETE = 0x20, 0x7F  # printable ASCII is between the two
+_CONFIGURATION, _META = "server.properties", "meta.properties"
 
 
-def prepare(  # noqa: PLR0913 - keywords only: each is named where it is given
+def prepare(
+    cluster: Cluster,
+    node: Node,
     *,
-    java: Path,
+    java_path: Path,
     jars: Sequence[Path],
-    port: int,
-    controller_port: int,
-    data_dir: Path,
     log_path: Path,
     scratch: Path | None = None,
-    group_initial_rebalance_delay_ms: int = GROUP_INITIAL_REBALANCE_DELAY_MS,
     niceness: int = 0,
     jvm_options: Sequence[str] = (),
 ) -> ChildProcess:
-    """Write the broker's configuration, format ``data_dir`` if it is new, and give the process to start.
+    """Write a broker's configuration, format its data folder if it is new, and give the process to start.
 
     Raises:
+        UsageError: Kafka does not take a setting's value; says which.
         ProcessFailedError: the folder could not be formatted; says why.
     """
+    data_dir = node.data_dir
     data_dir.mkdir(parents=True, exist_ok=True)
-    configuration = data_dir / _CONFIGURATION
-    properties = _properties(port, controller_port, group_initial_rebalance_delay_ms)
-    configuration.write_text(as_properties(properties), encoding="ascii")
-    class_path = _class_path(jars, data_dir)
-    logging = f"-Dlog4j2.configurationFile={Path(__file__).with_name('log4j2.properties').as_uri()}"
-    if not (data_dir / _LOG / "meta.properties").exists():
-        _format(java, class_path, data_dir)
+    properties = brokerconfig.properties(cluster, node)
+    (data_dir / _CONFIGURATION).write_text(java.as_properties(properties), encoding="ascii")
+    class_path = java.class_path(jars, data_dir)
+    zookeeper = cluster.spec.zookeeper
+    if not zookeeper and not (data_dir / LOG / _META).exists():
+        _format(java_path, class_path, cluster.id, data_dir)
+    logging = java.reload4j() if zookeeper else java.log4j2()
+    options = [*_HEAP, *java.OPTIONS, *jvm_options, *logging, "-cp", class_path]
     return ChildProcess(
-        "Kafka",
-        [java, *_HEAP, *_COLLECTOR, *jvm_options, logging, "-cp", class_path, "kafka.Kafka", _CONFIGURATION],
-        env=_environment(),
+        name_of(cluster, node),
+        [java_path, *options, "kafka.Kafka", _CONFIGURATION],
+        env=java.environment(),
         log_path=log_path,
         cwd=data_dir,
         scratch=scratch,
@@ -84,43 +71,85 @@ def prepare(  # noqa: PLR0913 - keywords only: each is named where it is given
     )
 
 
-def wait_until_ready(kafka: ChildProcess, timeout_s: float = READY_TIMEOUT_S) -> None:
-    """Wait until the broker, just started, serves.
+def name_of(cluster: Cluster, node: Node) -> str:
+    """Give what a broker is called in messages: by its number where there are several."""
+    return "Kafka" if cluster.spec.brokers == 1 else f"Kafka broker {node.id}"
+
+
+def wait_until_ready(kafka: ChildProcess, cluster: Cluster, node: Node, timeout_s: float = READY_TIMEOUT_S) -> None:
+    """Wait until a broker, just started, serves.
 
     Raises:
+        UsageError: it does not take a setting's value; says which.
         ProcessFailedError: it ended, or did not get so far in time; shows the end of its log.
     """
-    kafka.wait_for_line(_STARTED, timeout_s)
+    line = _STARTED_WITH_ZOOKEEPER.format(node.id) if cluster.spec.zookeeper else _STARTED
+    try:
+        kafka.wait_for_line(line, timeout_s)
+    except ProcessFailedError:
+        _expect_taken(kafka.output())
+        raise
 
 
-def warm_up(bootstrap_servers: str) -> None:
-    """Let a fresh broker make its own topics and load its coordinators, which the first clients wait for.
+def _expect_taken(said: str) -> None:
+    """Raise UsageError if what Kafka said when it did not start is that it does not take a setting's value."""
+    found = re.findall(r"ConfigException: (.*)", said)
+    if found:
+        raise UsageError(f"Kafka refuses a setting: {found[-1].strip()}. Write another value for it, or leave it out")
+
+
+def warm_up(bootstrap_servers: str, brokers: int = 1) -> None:
+    """Let fresh brokers find each other, make their own topics and load their coordinators.
+
+    The first clients would wait for that.
 
     Raises:
-        ProcessFailedError: the broker does not serve a producer and a group within the time-out.
+        ProcessFailedError: they do not serve a producer and a group within the time-out.
     """
     try:
-        asyncio.run(asyncio.wait_for(_warm_up(bootstrap_servers), _WARM_UP_TIMEOUT_S))
+        asyncio.run(asyncio.wait_for(_until_warm(bootstrap_servers, brokers), _WARM_UP_TIMEOUT_S))
     except (TimeoutError, KafkaError) as error:
         message = f"Kafka at {bootstrap_servers} started, but does not serve: {error or 'timed out'}"
         raise ProcessFailedError(message) from error
 
 
-async def _warm_up(bootstrap_servers: str) -> None:
+async def _until_warm(bootstrap_servers: str, brokers: int) -> None:
+    """Warm up; again while brokers that have just started do not know each other yet. The caller bounds the time."""
+    while True:
+        try:
+            return await _warm_up(bootstrap_servers, brokers)
+        except KafkaError as error:
+            if not error.retriable:
+                raise
+        await asyncio.sleep(_POLL_S)
+
+
+async def _warm_up(bootstrap_servers: str, brokers: int) -> None:
     async with contextlib.AsyncExitStack() as cleanup:
         admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap_servers)
         await admin.start()
         cleanup.push_async_callback(admin.close)
+        if brokers > 1:
+            await _until_all_are_there(admin, brokers)
         # The first question for a group's coordinator makes the broker create the topic of offsets.
         # Names that differ in their last digit have hashes one apart: one name for each partition of it.
-        for number in range(_OFFSETS_PARTITIONS):
+        for number in range(OFFSETS_PARTITIONS):
             await _until_coordinator_answers(admin, f"{_WARM_UP}_{number}")
-        await admin.create_topics([NewTopic(_WARM_UP, 1, 1)])
+        await admin.create_topics([NewTopic(_WARM_UP, 1, 1, topic_configs={"min.insync.replicas": "1"})])
         cleanup.push_async_callback(admin.delete_topics, [_WARM_UP])
         producer = AIOKafkaProducer(bootstrap_servers=bootstrap_servers, acks="all", enable_idempotence=True)
         await producer.start()
         cleanup.push_async_callback(producer.stop)
         await producer.send_and_wait(_WARM_UP, b"warm-up")
+
+
+async def _until_all_are_there(admin: AIOKafkaAdminClient, brokers: int) -> None:
+    """Wait until so many brokers are in the cluster; the caller bounds the time."""
+    while True:
+        described = await admin.describe_cluster()
+        if len(described["brokers"]) >= brokers:
+            return
+        await asyncio.sleep(_POLL_S)
 
 
 async def _until_coordinator_answers(admin: AIOKafkaAdminClient, group: str) -> None:
@@ -137,6 +166,16 @@ async def _until_coordinator_answers(admin: AIOKafkaAdminClient, group: str) -> 
         await asyncio.sleep(_POLL_S)
 
 
+def cluster_id(data_dirs: Sequence[Path]) -> str:
+    """Give the id of the cluster whose data are there; a new one if there are none yet."""
+    for data_dir in data_dirs:
+        meta = data_dir / LOG / _META
+        found = re.search(r"^cluster\.id=(.+)$", meta.read_text(), re.MULTILINE) if meta.exists() else None
+        if found:
+            return found[1].strip()
+    return new_cluster_id()
+
+
 def new_cluster_id() -> str:
     """Give 16 random bytes as Kafka writes them, never beginning with the dash of an option."""
     random = bytearray(uuid.uuid4().bytes)
@@ -144,20 +183,13 @@ def new_cluster_id() -> str:
     return base64.urlsafe_b64encode(random).decode().rstrip("=")
 
 
-def _format(java: Path, class_path: str, data_dir: Path) -> None:
-    command: list[str | Path] = [
-        java,
-        "-XX:TieredStopAtLevel=1",
-        "-cp",
-        class_path,
-        "kafka.tools.StorageTool",
-        "format",
-    ]
+def _format(java_path: Path, class_path: str, cluster: str, data_dir: Path) -> None:
+    options = ["-XX:TieredStopAtLevel=1", "-cp", class_path, "kafka.tools.StorageTool", "format"]
     try:
         ran = subprocess.run(
-            [*command, "-t", new_cluster_id(), "-c", _CONFIGURATION],
+            [java_path, *options, "-t", cluster, "-c", _CONFIGURATION],
             capture_output=True,
-            env=_environment(),
+            env=java.environment(),
             cwd=data_dir,
             timeout=_FORMAT_TIMEOUT_S,
             check=False,
@@ -166,59 +198,5 @@ def _format(java: Path, class_path: str, data_dir: Path) -> None:
         raise ProcessFailedError(f"Kafka's data folder could not be formatted: {error}") from error
     if ran.returncode:
         said = (ran.stdout + ran.stderr).decode(errors="replace").strip()
+        _expect_taken(said)
         raise ProcessFailedError(f"Kafka's data folder could not be formatted: {said}")
-
-
-def _class_path(jars: Sequence[Path], data_dir: Path) -> str:
-    """Link the jars' folder into ``data_dir`` and use that path: a class path cannot hold a folder with a colon."""
-    link = data_dir / _JARS
-    link.unlink(missing_ok=True)
-    link.symlink_to(jars[0].parent.resolve(), target_is_directory=True)
-    return os.pathsep.join(f"{_JARS}/{jar.name}" for jar in jars)
-
-
-def _environment() -> dict[str, str]:
-    """Make Java read and write file names as UTF-8 in every locale."""
-    return {**os.environ, "LC_ALL": "C.UTF-8"}
-
-
-def as_properties(values: Mapping[str, str]) -> str:
-    """Return ``values`` as a Java properties file, in ASCII, with every value escaped; our names need no escape."""
-    return "".join(f"{name}={_escaped(value)}\n" for name, value in values.items())
-
-
-def _escaped(value: str) -> str:
-    units = value.encode("utf-16-be", "surrogatepass")
-    codes = [int.from_bytes(units[at : at + 2]) for at in range(0, len(units), 2)]
-    # Blanks too: those at the beginning would be lost. Other characters are written as UTF-16 codes.
-    return "".join(
-        "\\" + chr(code) if chr(code) in "\\ " else chr(code) if _BLANK < code < _DELETE else f"\\u{code:04x}"
-        for code in codes
-    )
-
-
-def _properties(port: int, controller_port: int, rebalance_delay_ms: int) -> dict[str, str]:
-    return {
-        "process.roles": "broker,controller",
-        "node.id": "1",
-        "controller.quorum.voters": f"1@{HOST}:{controller_port}",
-        "listeners": f"PLAINTEXT://{HOST}:{port},CONTROLLER://{HOST}:{controller_port}",
-        "advertised.listeners": f"PLAINTEXT://{HOST}:{port}",
-        "controller.listener.names": "CONTROLLER",
-        # In the folder that the broker starts in: a path with a comma would be two folders.
-        "log.dirs": _LOG,
-        # A misspelt topic shall be an error, not a new topic.
-        "auto.create.topics.enable": "false",
-        # One broker: what Kafka keeps for itself has one replica, and few partitions make it start fast.
-        "offsets.topic.replication.factor": "1",
-        "offsets.topic.num.partitions": str(_OFFSETS_PARTITIONS),
-        "transaction.state.log.replication.factor": "1",
-        "transaction.state.log.min.isr": "1",
-        "transaction.state.log.num.partitions": "4",
-        "share.coordinator.state.topic.replication.factor": "1",
-        "share.coordinator.state.topic.min.isr": "1",
-        # A broker that was killed may register again only when its last session has run out.
-        "broker.session.timeout.ms": "4000",
-        "broker.heartbeat.interval.ms": "1000",
-        "group.initial.rebalance.delay.ms": str(rebalance_delay_ms),
-    }

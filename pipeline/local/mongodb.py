@@ -1,18 +1,21 @@
-"""One mongod as a replica set of its own, as a child process."""
+"""The members of one MongoDB replica set as child processes: a single one, or several with elections."""
 
 from __future__ import annotations
 
+import re
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from msgspec import Struct
 from pymongo import MongoClient
 from pymongo.errors import OperationFailure, PyMongoError
 
-from pipeline.errors import ProcessFailedError
+from pipeline.errors import ProcessFailedError, UsageError
 from pipeline.local.ports import HOST
 from pipeline.local.process import ChildProcess
+from pipeline.local.stackspec import Given, as_text
 
 READY_TIMEOUT_S = 60.0
 
@@ -20,64 +23,143 @@ _REPLICA_SET = "rs0"
 _CACHE_GB = 1
 _OPLOG_MB = 1024
 _NOT_YET_INITIALIZED = 94
+_SERVING = ("PRIMARY", "SECONDARY")
 _POLL_S = 0.05
+_PARAMETERS: Given = (
+    # On a signal there is nobody to hand over to, or all members end together: no need to wait for that.
+    ("shutdownTimeoutMillisForSignaledShutdown", 100),
+    # Its own diagnostics would write to the disk that is measured.
+    ("diagnosticDataCollectionEnabled", False),
+)
+_Client = MongoClient[Mapping[str, Any]]
 
 
-def uri(port: int) -> str:
-    """Give the URI of the local mongod."""
-    return f"mongodb://{HOST}:{port}/?directConnection=true"
+class Member(Struct, frozen=True):
+    """One member of the set: its number from 1, and where it listens."""
+
+    number: int
+    port: int
+    data_dir: Path
+
+    @property
+    def address(self) -> str:
+        """Where the others find it."""
+        return f"{HOST}:{self.port}"
+
+
+def uri(*ports: int) -> str:
+    """Give the URI of the replica set whose members listen on ``ports``: of a single one without a search."""
+    if len(ports) == 1:
+        return f"mongodb://{HOST}:{ports[0]}/?directConnection=true"
+    return f"mongodb://{','.join(f'{HOST}:{port}' for port in ports)}/?replicaSet={_REPLICA_SET}"
 
 
 def prepare(
-    *, mongod: Path, port: int, data_dir: Path, log_path: Path, scratch: Path | None = None, niceness: int = 0
+    *,
+    mongod: Path,
+    member: Member,
+    name: str,
+    log_path: Path,
+    scratch: Path | None = None,
+    niceness: int = 0,
+    parameters: Given = (),
 ) -> ChildProcess:
-    """Give the process to start; ``data_dir`` is made if it is not there."""
+    """Give the process to start; the member's data folder is made if it is not there."""
+    data_dir = member.data_dir
     data_dir.mkdir(parents=True, exist_ok=True)
-    command = [mongod, "--port", port, "--bind_ip", HOST, "--dbpath", data_dir, "--replSet", _REPLICA_SET]
-    bounds = ["--wiredTigerCacheSizeGB", _CACHE_GB, "--oplogSize", _OPLOG_MB]
-    # Its one member has nobody to hand over to when it ends: no need to wait for that.
-    quick = ["--nounixsocket", "--setParameter", "shutdownTimeoutMillisForSignaledShutdown=100"]
-    # Its own diagnostics would write to the disk that is measured.
-    quiet = ["--setParameter", "diagnosticDataCollectionEnabled=false"]
-    argv = [str(each) for each in (*command, *bounds, *quick, *quiet)]
-    return ChildProcess("mongod", argv, log_path=log_path, cwd=data_dir, scratch=scratch, niceness=niceness)
+    command = [mongod, "--port", member.port, "--bind_ip", HOST, "--dbpath", data_dir, "--replSet", _REPLICA_SET]
+    bounds = ["--wiredTigerCacheSizeGB", _CACHE_GB, "--oplogSize", _OPLOG_MB, "--nounixsocket"]
+    set_to = {**dict(_PARAMETERS), **dict(parameters)}
+    set_options = [text for key, value in set_to.items() for text in ("--setParameter", f"{key}={as_text(value)}")]
+    argv = [str(each) for each in (*command, *bounds, *set_options)]
+    return ChildProcess(name, argv, log_path=log_path, cwd=data_dir, scratch=scratch, niceness=niceness)
 
 
-def wait_until_ready(mongod: ChildProcess, port: int, timeout_s: float = READY_TIMEOUT_S) -> None:
-    """Wait until mongod, just started, takes writes; make it a replica set of one if it is none yet.
+def wait_until_ready(
+    processes: Sequence[ChildProcess], members: Sequence[Member], timeout_s: float = READY_TIMEOUT_S
+) -> None:
+    """Wait until the members, just started, take writes; make them a replica set if they are none yet.
+
+    Raises:
+        UsageError: mongod does not take a parameter; says which.
+        ProcessFailedError: one ended, or they did not get so far in time; shows the end of its log.
+    """
+    deadline = time.monotonic() + timeout_s
+    last: Exception | None = None
+    first = uri(members[0].port)
+    with _Client(first, serverSelectionTimeoutMS=500, connectTimeoutMS=500) as client:
+        while True:
+            for process in processes:
+                _expect_running(process)
+            try:
+                if _all_serve(client, members):
+                    return
+            except PyMongoError as error:
+                last = error
+            if time.monotonic() > deadline:
+                message = f"mongod does not take writes after {timeout_s:g} s ({last}); {processes[0].last_words()}"
+                raise ProcessFailedError(message)
+            time.sleep(_POLL_S)
+
+
+def wait_until_serving(process: ChildProcess, member: Member, timeout_s: float = READY_TIMEOUT_S) -> None:
+    """Wait until one member, started again, is primary or has caught up as a secondary.
 
     Raises:
         ProcessFailedError: it ended, or did not get so far in time; shows the end of its log.
     """
     deadline = time.monotonic() + timeout_s
-    last: Exception | None = None
-    with MongoClient[Mapping[str, Any]](uri(port), serverSelectionTimeoutMS=500, connectTimeoutMS=500) as client:
+    with _Client(uri(member.port), serverSelectionTimeoutMS=500, connectTimeoutMS=500) as client:
         while True:
+            _expect_running(process)
             try:
-                if _is_primary(client, port):
+                hello = client.admin.command("hello")
+                if hello.get("isWritablePrimary") or hello.get("secondary"):
                     return
             except PyMongoError as error:
-                last = error
-            if not mongod.running():
-                raise ProcessFailedError(f"mongod ended with exit code {mongod.returncode}; {mongod.last_words()}")
+                if time.monotonic() > deadline:
+                    message = f"{process.name} does not serve after {timeout_s:g} s; {process.last_words()}"
+                    raise ProcessFailedError(message) from error
             if time.monotonic() > deadline:
-                message = f"mongod does not take writes after {timeout_s:g} s ({last}); {mongod.last_words()}"
-                raise ProcessFailedError(message)
+                raise ProcessFailedError(f"{process.name} is no member again after {timeout_s:g} s")
             time.sleep(_POLL_S)
 
 
-def _is_primary(client: MongoClient[Mapping[str, Any]], port: int) -> bool:
-    member = {"_id": 0, "host": f"{HOST}:{port}"}
+def _expect_running(process: ChildProcess) -> None:
+    """Raise UsageError if it ended because of a parameter, ProcessFailedError if because of anything else."""
+    if process.running():
+        return
+    words = process.last_words()
+    refused = re.findall(r"(?:\"errmsg\":\"|BadValue: )(.*(?:--setParameter|for parameter)[^}\n]*)", words)
+    if refused:
+        said = refused[-1].rstrip('"').rstrip(".")
+        raise UsageError(f"mongod refuses a parameter: {said}. Write another one, or leave it out")
+    raise ProcessFailedError(f"{process.name} ended with exit code {process.returncode}; {words}")
+
+
+def _all_serve(client: _Client, members: Sequence[Member]) -> bool:
+    """Whether the first member is primary and the others follow it; do what is missing for that."""
     try:
         found = client.admin.command("replSetGetConfig")["config"]
     except OperationFailure as error:
         if error.code != _NOT_YET_INITIALIZED:
             raise
-        client.admin.command("replSetInitiate", {"_id": _REPLICA_SET, "members": [member]})
+        client.admin.command("replSetInitiate", {"_id": _REPLICA_SET, "members": _configured(members)})
         return False
-    if [each["host"] for each in found["members"]] != [member["host"]]:
-        # Data that was kept, on another port than the last time.
-        changed = {**found, "members": [member], "version": found["version"] + 1}
+    if [each["host"] for each in found["members"]] != [each.address for each in members]:
+        # Data that were kept, on other ports than the last time.
+        changed = {**found, "members": _configured(members), "version": found["version"] + 1}
         client.admin.command("replSetReconfig", changed, force=True)
         return False
-    return bool(client.admin.command("hello").get("isWritablePrimary"))
+    if len(members) == 1:
+        return bool(client.admin.command("hello").get("isWritablePrimary"))
+    states = [each["stateStr"] for each in client.admin.command("replSetGetStatus")["members"]]
+    if states.count("PRIMARY") == 1:
+        return all(state in _SERVING for state in states)
+    # Nobody is elected yet, and after a start that takes a member ten seconds to try.
+    client.admin.command("replSetStepUp")
+    return False
+
+
+def _configured(members: Sequence[Member]) -> list[dict[str, Any]]:
+    return [{"_id": member.number - 1, "host": member.address} for member in members]

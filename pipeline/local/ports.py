@@ -53,3 +53,23 @@ def claim(port: int, what: str, remedy: str, host: str = HOST) -> int:
     if not is_free(port, host):
         raise UsageError(f"port {port} for {what} is taken by another program: end that one, or {remedy}")
     return port
+
+
+class Claims:
+    """Ports for several servers that start together: none is given twice."""
+
+    def __init__(self) -> None:
+        self._given: set[int] = set()
+
+    def claim(self, port: int, what: str, remedy: str) -> int:
+        """Give ``port`` if it is free, or a free one for 0, as :func:`claim`; raises UsageError."""
+        found = claim(port, what, remedy)
+        while not port and found in self._given:
+            found = free_port()
+        self._given.add(found)
+        return found
+
+    def several(self, first: int, count: int, what: str, remedy: str) -> tuple[int, ...]:
+        """Give ``count`` ports from ``first`` on, or as many free ones for 0; raises UsageError."""
+        names = [what if count == 1 else f"{what} {number + 1} of {count}" for number in range(count)]
+        return tuple(self.claim(first and first + at, name, remedy) for at, name in enumerate(names))

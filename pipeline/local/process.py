@@ -119,7 +119,7 @@ class ChildProcess:
         deadline = time.monotonic() + timeout_s
         while True:
             alive = self.running()  # asked first: what it wrote before it ended is seen below
-            for line in self._output().splitlines(keepends=True):
+            for line in self.output().splitlines(keepends=True):
                 if text in line and line.endswith("\n"):
                     return line.rstrip("\n")
             if not alive:
@@ -155,8 +155,14 @@ class ChildProcess:
 
     def last_words(self) -> str:
         """Give the last lines of its output and where the rest of it is, for messages."""
-        lines = self._output().splitlines()[-_TAIL_LINES:]
+        lines = self.output().splitlines()[-_TAIL_LINES:]
         return "\n".join([f"see {self.log_path}" + (", which ends with" if lines else ""), *lines])
+
+    def output(self) -> str:
+        """Give what it printed since it was last started."""
+        with self.log_path.open("rb") as log:
+            log.seek(self._log_start)
+            return log.read().decode(errors="replace")
 
     def __enter__(self) -> Self:
         return self
@@ -240,8 +246,3 @@ class ChildProcess:
                 self._guard.kill()
                 self._guard.wait()
             self._guard = None
-
-    def _output(self) -> str:
-        with self.log_path.open("rb") as log:
-            log.seek(self._log_start)
-            return log.read().decode(errors="replace")

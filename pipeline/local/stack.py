@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import shutil
-import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import TracebackType
@@ -12,83 +10,97 @@ from typing import Self
 
 from msgspec import Struct
 
-from pipeline.errors import MissingPartError, ProcessFailedError
-from pipeline.local import agent, mongodb
+from pipeline.errors import MissingPartError, ProcessFailedError, UsageError
+from pipeline.local import agent, brokerconfig, mongodb, stackports, stackspec, zookeeper
 from pipeline.local import kafka as broker
-from pipeline.local.jars import KAFKA_VERSION, agent_jar, cache_folder, kafka_jars, unusable
+from pipeline.local.brokerconfig import Cluster, Node
+from pipeline.local.datafolders import DataFolders
+from pipeline.local.jars import agent_jar, cache_folder, kafka_jars
+from pipeline.local.kafkacluster import KafkaCluster
+from pipeline.local.launch import Launch, numbered
+from pipeline.local.mongodb import Member
 from pipeline.local.parts import Program, find_java, find_mongod
-from pipeline.local.ports import HOST, claim, free_port
 from pipeline.local.process import ChildProcess
+from pipeline.local.replicaset import ReplicaSet
+from pipeline.local.stackports import FirstPorts, StackPorts
+from pipeline.local.stackspec import StackSpec
 from pipeline.settings import Local
 
 _STOP_GRACE_S = 20.0
 
 
-class Versions(Struct, frozen=True):
-    """What runs, as each part tells it."""
+class Versions(Struct, frozen=True, omit_defaults=True):
+    """What runs, as each part tells it; ``zookeeper`` empty where there is none."""
 
     kafka: str
     mongod: str
     java: str
+    zookeeper: str = ""
 
 
 class LocalStack:
-    """A Kafka broker and a mongod on the loopback address of this machine.
+    """Kafka brokers and mongods on the loopback address of this machine.
 
-    ``start`` blocks until both serve, ``stop`` until both are gone; both may be called from any
+    ``start`` blocks until all serve, ``stop`` until all are gone; both may be called from any
     thread, and from within a running event loop. Where this process dies, its guards stop the
     servers and remove their data.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - keywords only: each is named where it is given
         self,
         local: Local,
         *,
         logs_dir: Path,
+        spec: StackSpec | None = None,
         kafka_port: int = 0,
         mongo_port: int = 0,
-        group_initial_rebalance_delay_ms: int = broker.GROUP_INITIAL_REBALANCE_DELAY_MS,
+        zookeeper_port: int = 0,
+        group_initial_rebalance_delay_ms: int = brokerconfig.GROUP_INITIAL_REBALANCE_DELAY_MS,
         niceness: int = 0,
         kafka_counters: bool = False,
     ) -> None:
-        """A port of 0 is chosen at the start; logs are ``kafka.log`` and ``mongod.log`` in ``logs_dir``.
+        """A port of 0 is chosen at the start; of several servers the others listen on the ports behind it.
 
-        ``niceness``: above 0 both servers let other processes go first. ``kafka_counters``: let the
-        broker tell its own counters, where what it takes can be had.
+        ``spec``: what is started; None: what ``local`` says. Logs are ``kafka.log`` and ``mongod.log`` in ``logs_dir``,
+        with a number where there are several (``kafka-1.log``), and ``zookeeper.log``. ``niceness``: above 0 all
+        servers let other processes go first. ``kafka_counters``: let every broker tell its own counters, where what it
+        takes can be had.
         """
+        self.spec = spec or stackspec.of(local)
         self._local = local
-        self._logs_dir = logs_dir
-        self._kafka_port = kafka_port
-        self._mongo_port = mongo_port
-        self._niceness = niceness
-        self._kafka_counters = kafka_counters
-        self._agent_port = 0
-        self._jvm_options: tuple[str, ...] = ()
+        self._first_ports = FirstPorts(kafka_port, mongo_port, zookeeper_port)
         self._rebalance_delay_ms = group_initial_rebalance_delay_ms
-        self._made: list[Path] = []
-        self._kafka: ChildProcess | None = None
-        self._mongod: ChildProcess | None = None
+        self._folders = DataFolders(local)
+        self._launch = Launch(logs_dir, niceness, self._folders.scratch)
+        self._kafka_counters = kafka_counters
+        self._agent_ports: dict[int, int] = {}
+        self._kafka: KafkaCluster | None = None
+        self._mongo: ReplicaSet | None = None
         self._versions: Versions | None = None
 
     def start(self, on_progress: Callable[[str], None] = lambda _: None) -> Self:
-        """Start both servers and wait until they serve; ``on_progress`` gets lines for a person.
+        """Start all servers and wait until they serve; ``on_progress`` gets lines for a person.
 
         Raises:
             MissingPartError: a part cannot be had on this machine; nothing was started.
-            UsageError: a port that was asked for is taken.
+            UsageError: such a stack cannot be, or a port that was asked for is taken.
             ProcessFailedError: a server did not come up; shows the end of its log.
         """
+        wrong = list(stackspec.problems(self.spec))
+        if wrong:
+            raise UsageError("the servers cannot be started so: " + "; ".join(wrong))
         java, mongod = find_java(self._local), find_mongod(self._local)
-        self._kafka_port = claim(self._kafka_port, "Kafka", "choose another with --kafka-port")
-        self._mongo_port = claim(self._mongo_port, "MongoDB", "choose another with --mongo-port")
+        ports = stackports.claim(self.spec, self._first_ports)
         cache = cache_folder(self._local.cache_dir)
-        jars = kafka_jars(cache, on_progress)
-        if self._kafka_counters:
-            self._add_agent(cache, on_progress)
-        self._versions = Versions(KAFKA_VERSION, mongod.version, java.version)
-        on_progress(f"starting Kafka {KAFKA_VERSION} and MongoDB {mongod.version}")
+        jars = kafka_jars(cache, on_progress, version=self.spec.kafka_version)
+        agent_options = self._agent_options(ports, cache, on_progress) if self._kafka_counters else {}
+        coordinator = zookeeper.VERSION if self.spec.zookeeper else ""
+        self._versions = Versions(self.spec.kafka_version, mongod.version, java.version, coordinator)
+        on_progress(f"starting {self._named()}")
         try:
-            self._start_both(java, jars, mongod, cache)
+            self._kafka = self._cluster(ports, java, jars, agent_options)
+            self._mongo = self._replica_set(ports, mongod)
+            self._start_both(self._kafka, self._mongo)
         except BaseException:
             self.stop()
             raise
@@ -96,43 +108,80 @@ class LocalStack:
         return self
 
     def stop(self) -> None:
-        """Stop both servers and remove their data, unless the settings keep it. May be called twice."""
+        """Stop all servers and remove their data, unless the settings keep it. May be called twice."""
         try:
             self._end_servers()
         finally:
-            if not self._local.keep_data:
-                for folder in self._made:
-                    shutil.rmtree(folder, ignore_errors=True)
-                self._made.clear()
+            self._folders.remove()
 
     @property
     def kafka_bootstrap_servers(self) -> str:
-        """Where clients find Kafka; with its true port once it was started."""
-        return f"{HOST}:{self._kafka_port}"
+        """Where clients find Kafka."""
+        return self._started_kafka.cluster.bootstrap_servers
 
     @property
-    def kafka_counters_url(self) -> str:
-        """Where the broker tells its counters (:mod:`pipeline.local.agent`); empty where it does not."""
-        return agent.url(self._agent_port) if self._agent_port else ""
+    def kafka_counters_urls(self) -> tuple[str, ...]:
+        """Where the brokers tell their counters (:mod:`pipeline.local.agent`); empty where they do not."""
+        return tuple(agent.url(port) for port in self._agent_ports.values())
 
     @property
     def mongo_uri(self) -> str:
-        """Where clients find MongoDB; with its true port once it was started."""
-        return mongodb.uri(self._mongo_port)
+        """Where clients find MongoDB."""
+        return mongodb.uri(*(member.port for member in self._started_mongo.members))
+
+    @property
+    def mongo_member_uris(self) -> tuple[str, ...]:
+        """Where each member is found, whatever it is at that time."""
+        return tuple(mongodb.uri(member.port) for member in self._started_mongo.members)
+
+    @property
+    def zookeeper_port(self) -> int:
+        """Where ZooKeeper listens; 0 where there is none."""
+        return self._started_kafka.cluster.zookeeper_port
 
     @property
     def kafka(self) -> ChildProcess:
-        """The broker's process; after a ``kill`` and a ``start`` of it, call :meth:`wait_for_kafka`."""
-        if self._kafka is None:
-            raise ProcessFailedError("the local stack's Kafka was not started")
-        return self._kafka
+        """The first broker's process; after a ``kill`` and a ``start`` of it, call :meth:`wait_for_kafka`."""
+        return self._started_kafka.brokers[0]
+
+    @property
+    def brokers(self) -> tuple[ChildProcess, ...]:
+        """Every broker's process."""
+        return self._started_kafka.brokers
 
     @property
     def mongod(self) -> ChildProcess:
-        """Mongod's process; after a ``kill`` and a ``start`` of it, call :meth:`wait_for_mongod`."""
-        if self._mongod is None:
-            raise ProcessFailedError("the local stack's mongod was not started")
-        return self._mongod
+        """The first mongod's process; after a ``kill`` and a ``start`` of it, call :meth:`wait_for_mongod`."""
+        return self._started_mongo.processes[0]
+
+    @property
+    def members(self) -> tuple[ChildProcess, ...]:
+        """Every mongod's process."""
+        return self._started_mongo.processes
+
+    @property
+    def zookeeper(self) -> ChildProcess | None:
+        """ZooKeeper's process, where there is one."""
+        return self._started_kafka.zookeeper
+
+    @property
+    def pids(self) -> dict[str, list[int]]:
+        """The process ids by role; ZooKeeper's is Kafka's, whose brokers otherwise do its work themselves."""
+        return {
+            "kafka": [each.pid for each in self._started_kafka.processes],
+            "mongodb": [each.pid for each in self._started_mongo.processes],
+        }
+
+    @property
+    def groups(self) -> tuple[tuple[ChildProcess, ...], ...]:
+        """All servers, those together of which one can do without the other: a majority goes on."""
+        coordinator = [(self.zookeeper,)] if self.zookeeper else []
+        return (self.brokers, self.members, *coordinator)
+
+    @property
+    def processes(self) -> tuple[ChildProcess, ...]:
+        """All servers."""
+        return tuple(process for group in self.groups for process in group)
 
     @property
     def versions(self) -> Versions:
@@ -142,12 +191,20 @@ class LocalStack:
         return self._versions
 
     def wait_for_kafka(self, timeout_s: float = broker.READY_TIMEOUT_S) -> None:
-        """Wait until the broker serves; raises ProcessFailedError if it does not."""
-        broker.wait_until_ready(self.kafka, timeout_s)
+        """Wait until every broker serves; raises ProcessFailedError if one does not."""
+        self._started_kafka.wait_until_ready(timeout_s)
 
     def wait_for_mongod(self, timeout_s: float = mongodb.READY_TIMEOUT_S) -> None:
-        """Wait until mongod takes writes; raises ProcessFailedError if it does not."""
-        mongodb.wait_until_ready(self.mongod, self._mongo_port, timeout_s)
+        """Wait until MongoDB takes writes; raises ProcessFailedError if it does not."""
+        self._started_mongo.wait_until_ready(timeout_s)
+
+    def start_broker_again(self, number: int) -> None:
+        """Start a broker (from 1) that has ended, and wait until it serves; raises ProcessFailedError."""
+        self._started_kafka.start_again(number)
+
+    def start_member_again(self, number: int) -> None:
+        """Start a mongod (from 1) that has ended, and wait until it serves; raises ProcessFailedError."""
+        self._started_mongo.start_again(number)
 
     def __enter__(self) -> Self:
         return self if self._kafka is not None else self.start()
@@ -157,81 +214,102 @@ class LocalStack:
     ) -> None:
         self.stop()
 
-    def _add_agent(self, cache: Path, on_progress: Callable[[str], None]) -> None:
-        """Give the broker its agent; where there is none, it goes without: it is as good a broker."""
+    @property
+    def _started_kafka(self) -> KafkaCluster:
+        if self._kafka is None:
+            raise ProcessFailedError("the local stack's Kafka was not started")
+        return self._kafka
+
+    @property
+    def _started_mongo(self) -> ReplicaSet:
+        if self._mongo is None:
+            raise ProcessFailedError("the local stack's mongod was not started")
+        return self._mongo
+
+    def _named(self) -> str:
+        """Name what is started, with versions."""
+        versions, spec = self.versions, self.spec
+        coordinated = f" with ZooKeeper {versions.zookeeper}" if versions.zookeeper else ""
+        brokers = f", {spec.brokers} brokers" if spec.brokers > 1 else ""
+        members = f", {spec.mongo_members} members" if spec.mongo_members > 1 else ""
+        return f"Kafka {versions.kafka}{coordinated}{brokers} and MongoDB {versions.mongod}{members}"
+
+    def _agent_options(
+        self, ports: StackPorts, cache: Path, on_progress: Callable[[str], None]
+    ) -> dict[int, tuple[str, ...]]:
+        """Give each broker (by number) its agent; where there is none, they go without: they are as good brokers."""
         try:
-            port = free_port()
-            self._jvm_options = agent.jvm_options(agent_jar(cache, on_progress), port)
+            jar = agent_jar(cache, on_progress)
+            chosen = {number + 1: ports.claims.claim(0, "an agent", "") for number in range(self.spec.brokers)}
+            options = {number: agent.jvm_options(jar, port) for number, port in chosen.items()}
         except MissingPartError as error:
             on_progress(f"Kafka will tell nothing of itself: {error}")
-            return
-        self._agent_port = port
+            return {}
+        self._agent_ports = chosen
+        return options
 
-    def _start_both(self, java: Program, jars: tuple[Path, ...], mongod: Program, cache: Path) -> None:
-        kafka_data, mongod_data = self._data_folder(cache, "kafka"), self._data_folder(cache, "mongodb")
+    def _cluster(
+        self,
+        ports: StackPorts,
+        java: Program,
+        jars: Sequence[Path],
+        agent_options: dict[int, tuple[str, ...]],
+    ) -> KafkaCluster:
+        spec = self.spec
+        folder = "" if spec.brokers == 1 and not spec.zookeeper else f"{spec.coordination}-{spec.brokers}"
+        nodes = tuple(
+            Node(
+                id=number,
+                port=port,
+                controller_port=0 if spec.zookeeper else ports.claims.claim(0, "a controller", ""),
+                data_dir=self._folders.make(numbered("kafka", number, spec.brokers), folder),
+            )
+            for number, port in enumerate(ports.brokers, start=1)
+        )
+        cluster = Cluster(
+            spec=spec,
+            id=broker.cluster_id([node.data_dir for node in nodes]),
+            nodes=nodes,
+            zookeeper_port=ports.zookeeper,
+            rebalance_delay_ms=self._rebalance_delay_ms,
+        )
+        return KafkaCluster(
+            cluster,
+            self._launch,
+            java=java.path,
+            jars=jars,
+            zookeeper_dir=self._folders.make("zookeeper", folder) if spec.zookeeper else None,
+            jvm_options=lambda node: agent_options.get(node.id, ()),
+        )
+
+    def _replica_set(self, ports: StackPorts, mongod: Program) -> ReplicaSet:
+        count = self.spec.mongo_members
+        folder = "" if count == 1 else f"mongodb-of-{count}"
+        members = [
+            Member(number, port, self._folders.make(numbered("mongodb", number, count), folder))
+            for number, port in enumerate(ports.members, start=1)
+        ]
+        return ReplicaSet(members, self._launch, mongod=mongod.path, parameters=self.spec.mongod)
+
+    def _start_both(self, kafka: KafkaCluster, mongo: ReplicaSet) -> None:
         with ThreadPoolExecutor(1) as pool:
-            mongod_ready = pool.submit(self._start_mongod, mongod, mongod_data)
+            mongod_ready = pool.submit(mongo.start)
             try:
-                self._start_kafka(java, jars, kafka_data)
+                kafka.start()
                 mongod_ready.result()
             except BaseException:
                 # The pool waits for its thread, and the thread for mongod: let neither wait long.
                 self._end_servers()
                 raise
 
-    def _start_kafka(self, java: Program, jars: tuple[Path, ...], data_dir: Path) -> None:
-        self._kafka = broker.prepare(
-            java=java.path,
-            jars=jars,
-            port=self._kafka_port,
-            controller_port=free_port(),
-            data_dir=data_dir,
-            log_path=self._logs_dir / "kafka.log",
-            scratch=self._scratch(data_dir),
-            group_initial_rebalance_delay_ms=self._rebalance_delay_ms,
-            niceness=self._niceness,
-            jvm_options=self._jvm_options,
-        )
-        self._kafka.start()
-        self.wait_for_kafka()
-        # In a thread of its own: an event loop may be running in this one.
-        with ThreadPoolExecutor(1) as pool:
-            pool.submit(broker.warm_up, self.kafka_bootstrap_servers).result()
-
-    def _start_mongod(self, mongod: Program, data_dir: Path) -> None:
-        self._mongod = mongodb.prepare(
-            mongod=mongod.path,
-            port=self._mongo_port,
-            data_dir=data_dir,
-            log_path=self._logs_dir / "mongod.log",
-            scratch=self._scratch(data_dir),
-            niceness=self._niceness,
-        )
-        self._mongod.start()
-        self.wait_for_mongod()
-
-    def _data_folder(self, cache: Path, server: str) -> Path:
-        """Make one server's folder; one that is there already is used, and is not ours to remove."""
-        if self._local.data_dir:
-            folder = Path(self._local.data_dir).expanduser().resolve() / server
-            if folder.exists():
-                return folder
-            folder.mkdir(parents=True)
-        else:
-            # Beside the cache and not among the system's temporary files, which many systems keep in
-            # memory: a journal there would cost nothing, and no measurement would mean anything.
-            try:
-                cache.mkdir(parents=True, exist_ok=True)
-                folder = Path(tempfile.mkdtemp(prefix=f"{server}-data-", dir=cache))
-            except OSError as error:
-                raise unusable(cache, error) from error
-        self._made.append(folder)
-        return folder
-
-    def _scratch(self, folder: Path) -> Path | None:
-        return folder if folder in self._made and not self._local.keep_data else None
-
     def _end_servers(self) -> None:
-        running = [each for each in (self._kafka, self._mongod) if each is not None]
-        with ThreadPoolExecutor(2) as pool:
-            list(pool.map(lambda each: each.stop(_STOP_GRACE_S), running))
+        """End brokers and mongods at once; ZooKeeper last, as brokers take their leave of it."""
+        brokers = self._kafka.brokers if self._kafka else ()
+        members = self._mongo.processes if self._mongo else ()
+        coordinator = self._kafka.zookeeper if self._kafka else None
+        running = (*brokers, *members)
+        if running:
+            with ThreadPoolExecutor(len(running)) as pool:
+                list(pool.map(lambda each: each.stop(_STOP_GRACE_S), running))
+        if coordinator is not None:
+            coordinator.stop(_STOP_GRACE_S)

@@ -37,7 +37,9 @@ def wanted(servers) -> Repeat:
     settings = Settings()
     settings = msgspec.structs.replace(
         settings,
-        kafka=msgspec.structs.replace(settings.kafka, bootstrap_servers=servers.kafka_bootstrap_servers),
+        kafka=msgspec.structs.replace(
+            settings.kafka, bootstrap_servers=servers.kafka_bootstrap_servers, **servers.copies
+        ),
         mongo=msgspec.structs.replace(settings.mongo, uri=servers.mongo_uri),
     )
     return Repeat(
@@ -49,7 +51,8 @@ def wanted(servers) -> Repeat:
         seed=1,
         bounds=Bounds(),
         objective=Objective(),
-        kafka_counters_url=servers.kafka_counters_url,
+        kafka_counters_urls=servers.kafka_counters_urls,
+        mongo_member_uris=servers.mongo_member_uris,
     )
 
 
@@ -68,7 +71,7 @@ def bytes_sent(wanted: Repeat, offered: Offered) -> int:
 
 def test_every_part_tells_what_it_did(wanted: Repeat, servers, tmp_path: Path) -> None:
     """Its verdict may be any: a busy machine makes it void, and its counters are there all the same."""
-    if not servers.kafka_counters_url:
+    if not servers.kafka_counters_urls:
         pytest.skip("Kafka is the user's own: it tells nothing of itself")
     with Display(plain=True) as display:
         measured: Measured = asyncio.run(repeat.measure(wanted, tmp_path, display))
@@ -112,21 +115,21 @@ def test_every_part_tells_what_it_did(wanted: Repeat, servers, tmp_path: Path) -
 
 
 def test_the_agent_answers_to_reads_alone(servers) -> None:
-    if not servers.kafka_counters_url:
+    if not servers.kafka_counters_urls:
         pytest.skip("Kafka is the user's own: it has no agent of ours")
-    assert KafkaReader(servers.kafka_counters_url).read() is not None
+    assert KafkaReader(*servers.kafka_counters_urls).read() is not None
     headers = {"Origin": "http://127.0.0.1", "Content-Type": "application/json"}
     for asked in (
         {"type": "exec", "mbean": "java.lang:type=Memory", "operation": "gc"},
         {"type": "write", "mbean": "java.lang:type=Memory", "attribute": "Verbose", "value": True},
         {"type": "list"},
     ):
-        answer = _post(servers.kafka_counters_url, asked, headers)
+        answer = _post(servers.kafka_counters_urls[0], asked, headers)
         assert answer["status"] == 403, answer
     page = {**headers, "Origin": "http://example.org"}
     read = {"type": "read", "mbean": "java.lang:type=Memory", "attribute": "Verbose"}
-    assert _post(servers.kafka_counters_url, read, headers)["status"] == 200
-    assert _post(servers.kafka_counters_url, read, page)["status"] == 403
+    assert _post(servers.kafka_counters_urls[0], read, headers)["status"] == 200
+    assert _post(servers.kafka_counters_urls[0], read, page)["status"] == 403
 
 
 def _post(url: str, asked: dict[str, object], headers: dict[str, str]) -> dict[str, object]:

@@ -56,7 +56,7 @@ def test_help_has_examples_and_exit_codes(of: tuple[str, ...]) -> None:
 
 def test_run_and_plan_name_the_matrices_that_there_are() -> None:
     for of in ("run", "plan"):
-        assert "full, noise, perf, quick, scaling, smoke" in " ".join(bench(of, "--help").stdout.split())
+        assert "full, noise, perf, quick, replication, scaling, smoke" in " ".join(bench(of, "--help").stdout.split())
 
 
 def test_plan_prints_the_plan_and_starts_nothing() -> None:

@@ -151,7 +151,7 @@ def test_a_search_has_an_objective_of_its_own_the_matrix_s_or_the_default() -> N
 def test_a_name_that_is_near_a_shipped_one_is_asked_for() -> None:
     with pytest.raises(UsageError, match="did you mean 'quick'"):
         matrix.load("quikc")
-    with pytest.raises(UsageError, match="axes, full, noise, perf, quick, scaling, smoke"):
+    with pytest.raises(UsageError, match="axes, full, noise, perf, quick, replication, scaling, smoke"):
         matrix.load("/nowhere/at-all")
 
 
@@ -317,7 +317,7 @@ def test_a_name_that_makes_no_folder_is_refused_with_its_line(name: str) -> None
 def test_a_write_concern_of_more_nodes_than_there_are_is_refused_with_its_line(nodes: int | None, taken: bool) -> None:  # noqa: FBT001 - pytest's way
     text = 'name = "mine"\n[[cells]]\nkind = "drain"\naxes = { write_concern = ["1", "3"] }'
     if taken:
-        assert len(matrix.parse(text, "mine.toml", nodes=nodes).cells) == 2
+        assert len(matrix.parse(text, "mine.toml", nodes=nodes, stack=None).cells) == 2
         return
     with pytest.raises(MatrixError, match=r"mine.toml:4: write_concern = '3' waits for 3 nodes"):
-        matrix.parse(text, "mine.toml", nodes=nodes)
+        matrix.parse(text, "mine.toml", nodes=nodes, stack=None)

@@ -13,8 +13,8 @@ import pytest
 from jgo.maven import _core
 
 from pipeline.errors import MissingPartError
+from pipeline.local.datafolders import DataFolders
 from pipeline.local.jars import AGENT_PINS_PATH, AGENT_VERSION, Pin, agent_jar, kafka_jars, read_pins
-from pipeline.local.stack import LocalStack
 from pipeline.settings import Local
 
 JARS = {"alpha": b"one" * 1_000, "beta": b"two" * 2_000}
@@ -99,9 +99,9 @@ def test_a_cache_folder_that_cannot_be_written_is_not_a_network_error(tmp_path: 
 
 def test_servers_whose_data_cannot_be_written_name_the_folder(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
-    stack = LocalStack(Local(), logs_dir=tmp_path)
+    folders = DataFolders(Local(cache_dir=str(tmp_path / "file" / "cache")))
     with pytest.raises(MissingPartError, match=r"the cache folder .* cannot be written"):
-        stack._data_folder(tmp_path / "file" / "cache", "kafka")
+        folders.make("kafka")
 
 
 def test_every_jar_of_the_broker_is_pinned_once() -> None:

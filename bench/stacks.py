@@ -1,0 +1,70 @@
+"""The servers of a session: one stack at a time, and another in its place where a repeat needs it."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from bench import marks, servers, session, stackaxes
+from bench.ready import Ahead
+from bench.servers import Servers
+from bench.turns import Run, on_servers
+from pipeline.local.stackspec import StackSpec
+
+
+class Stacks:
+    """Starts what a cell runs on, and ends what the cell before it ran on. Leave it by :meth:`leave` in any case."""
+
+    def __init__(self, runs: Sequence[Run], logs: Path, ahead: Ahead) -> None:
+        """``runs`` share the servers; ``ahead``: what is made ready on them, and goes before they do."""
+        self._runs = runs
+        self._logs = logs
+        self._ahead = ahead
+        self._several = len(stackaxes.stacks_of(cell for run in runs for cell in run.matrix.cells)) > 1
+        self._held: contextlib.AsyncExitStack | None = None
+        self._servers: Servers | None = None
+
+    async def at(self, spec: StackSpec | None) -> Servers:
+        """Give the servers of ``spec`` (None: the user's own); start them if others, or none, are there.
+
+        Raises:
+            MissingPartError, UsageError, ProcessFailedError: they cannot be had, or did not come up.
+        """
+        if self._servers is not None and self._servers.spec == spec:
+            return self._servers
+        await self.leave()
+        first = self._runs[0]
+        async with contextlib.AsyncExitStack() as held:
+            # It blocks: nothing else goes on meanwhile, and a Ctrl-C is to reach it.
+            with session.interruptible():
+                started = held.enter_context(
+                    servers.at_hand(
+                        first.settings, self._logs_of(spec), first.display.note, local=first.local, spec=spec
+                    )
+                )
+            for run in self._runs:
+                own = replace(started, settings=on_servers(started, run.settings))
+                name = str(run.bundle.path)
+                run.take(await held.enter_async_context(marks.marked(own.settings, name, _on_left(run))))
+                run.note_stack(started)
+            held.push_async_callback(self._ahead.drop)
+            self._held = held.pop_all()
+        self._servers = started
+        return started
+
+    async def leave(self) -> None:
+        """End what was started. May be called twice."""
+        held, self._held, self._servers = self._held, None, None
+        if held is not None:
+            await held.aclose()
+
+    def _logs_of(self, spec: StackSpec | None) -> Path:
+        """Give each of several stacks a folder of its own: their servers have the same names."""
+        return self._logs / servers.folder_of(spec) if self._several and spec is not None else self._logs
+
+
+def _on_left(run: Run) -> Callable[[str], None]:
+    """Return what to call if something is left on the servers: nothing if they end with the run."""
+    return (lambda _: None) if run.local else run.display.note

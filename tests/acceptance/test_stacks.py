@@ -1,0 +1,247 @@
+"""The whole pipeline on each kind of servers: the seed's own example, and what several servers are for."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import itertools
+import json
+import re
+import signal
+import subprocess
+import threading
+import time
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Self
+from urllib.error import URLError
+
+import psutil
+import pytest
+from bson import ObjectId
+from pymongo import MongoClient
+from pymongo.errors import AutoReconnect
+
+from pipeline import provision
+from pipeline.local import jars, kafkasettings, parts, zookeeper
+from pipeline.local.stack import LocalStack
+from pipeline.local.stackspec import StackSpec
+from pipeline.settings import Kafka, Local, Settings
+from pipeline.supervision import child_environment
+from tests.integration.test_up import FREE_PORTS, SEED_EVENT, Up, post, running, wait_until
+
+pytestmark = pytest.mark.usefixtures("parts_are_there")
+BATCH = 50
+
+
+@contextlib.contextmanager
+def up_on(folder: Path, *arguments: str) -> Iterator[Up]:
+    """A running ``up`` on free ports, everything started."""
+    options = [*FREE_PORTS, "--zookeeper-port", "0", *arguments]
+    with running(Up(folder, child_environment(Settings()), *options)) as up:
+        up.wait_until_up()
+        yield up
+
+
+def place(up: Up, name: str) -> str:
+    """Where a part is, as ``up`` says."""
+    found = re.search(rf"^{name} +((?:http|mongodb|127)\S+)", up.printed(), re.MULTILINE)
+    assert found, up.printed()
+    return found[1]
+
+
+def expect_the_seed_s_example(up: Up) -> None:
+    assert post(place(up, "API"), SEED_EVENT) == b'{"status":"ok"}'
+    with MongoClient(place(up, "MongoDB")) as client:
+        events = client["analytics"]["analytics_events"]
+        wait_until(lambda: events.count_documents({}) == 1, "stored")
+        stored = events.find_one() or {}
+    assert set(stored) == {"_id", "event_type", "user_id", "props", "timestamp"}
+    assert isinstance(stored["_id"], ObjectId)
+    assert (stored["event_type"], stored["user_id"]) == ("page_view", "123")
+    assert stored["props"] == {"url": "/home", "referrer": "google"}
+
+
+def end(up: Up) -> None:
+    """Ctrl-C; everything ends in order."""
+    started = up.descendants()
+    up.process.send_signal(signal.SIGINT)
+    assert up.process.wait(60) == 0, up.printed()
+    assert not psutil.wait_procs(started, timeout=5)[1]
+
+
+def topics_of(servers: str) -> dict[str, list[dict[str, Any]]]:
+    """The partitions of every topic of events: leader, replicas and those in sync."""
+
+    async def describe() -> dict[str, list[dict[str, Any]]]:
+        async with provision.admin_client(Kafka(bootstrap_servers=servers)) as client:
+            described = await client.describe_topics()
+        return {each["topic"]: each["partitions"] for each in described if each["topic"].startswith("events_")}
+
+    return asyncio.run(describe())
+
+
+def in_zookeeper(address: str, *command: str) -> str:
+    """What ZooKeeper's own shell prints of its data."""
+    found = jars.kafka_jars(jars.cache_folder(""), print, version=kafkasettings.VERSION_WITH_ZOOKEEPER)
+    java = parts.find_java(Local()).path
+    shell = [java, "-cp", f"{found[0].parent}/*", "org.apache.zookeeper.ZooKeeperMain", "-server", address, *command]
+    return subprocess.run(shell, capture_output=True, text=True, timeout=60, check=True).stdout
+
+
+def test_the_seed_s_example_with_zookeeper_which_knows_the_broker_and_the_controller(tmp_path: Path) -> None:
+    with up_on(tmp_path, "--coordination", "zookeeper") as up:
+        expect_the_seed_s_example(up)
+        address = place(up, "ZooKeeper")
+        assert "[1]" in in_zookeeper(address, "ls", "/brokers/ids").splitlines()
+        controller = next(line for line in in_zookeeper(address, "get", "/controller").splitlines() if line[:1] == "{")
+        assert json.loads(controller)["brokerid"] == 1
+        assert "3.9.2, topics events_page_view" in up.printed()
+        assert {path.name for path in up.logs.iterdir()} >= {"zookeeper.log", "kafka.log", "mongod.log"}
+        end(up)
+
+
+class Load:
+    """Batches of numbered events, sent one after the other until told to stop; which were accepted is known."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self.accepted: set[int] = set()
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._send)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._ended.set()
+        self._thread.join()
+
+    def grows(self, by: int) -> None:
+        """Wait until so many more were accepted."""
+        wanted = len(self.accepted) + by
+        wait_until(lambda: len(self.accepted) >= wanted, f"{by} more events were accepted")
+
+    def _send(self) -> None:
+        for first in itertools.count(step=BATCH):
+            if self._ended.is_set():
+                return
+            batch = range(first, first + BATCH)
+            time.sleep(0.01)
+            events = [{"event": "page_view", "user_id": str(each % 97), "props": {"n": each}} for each in batch]
+            try:
+                answer = json.loads(self._post(events))
+            except (URLError, OSError):
+                continue  # refused, or in doubt: nobody was told that it is safe
+            rejected = {each["index"] for each in answer.get("rejected", [])}
+            self.accepted |= {each for place, each in enumerate(batch) if place not in rejected}
+
+    def _post(self, events: list[dict[str, Any]]) -> bytes:
+        headers = {"Content-Type": "application/json"}
+        request = urllib.request.Request(f"{self._url}/track/batch", json.dumps(events).encode(), headers)  # noqa: S310  loopback
+        with urllib.request.urlopen(request, timeout=60) as response:  # noqa: S310  likewise
+            return bytes(response.read())
+
+
+def kill_the_leader(up: Up) -> int:
+    """Kill the broker that leads the first partition; give its number."""
+    leader = int(topics_of(place(up, "Kafka"))["events_page_view"][0]["leader"])
+    (process,) = [each for each in up.descendants() if f"kafka-{leader}-data-" in each.cwd() and each.name() == "java"]
+    process.kill()
+    return leader
+
+
+def kill_the_primary(up: Up, client: MongoClient[Any]) -> tuple[str, int]:
+    """Kill the member that is primary; give its address."""
+    found = client.primary
+    assert found
+    (process,) = [each for each in up.descendants() if each.name() == "mongod" and str(found[1]) in each.cmdline()]
+    process.kill()
+    return found
+
+
+def test_on_three_brokers_and_three_members_nothing_accepted_is_lost_when_leader_and_primary_go(
+    tmp_path: Path,
+) -> None:
+    """The seed's example first; then a broker is killed, the primary steps down, and the next one is killed."""
+    with up_on(tmp_path, "--brokers", "3", "--mongo-members", "3") as up:
+        expect_the_seed_s_example(up)
+        for partitions in topics_of(place(up, "Kafka")).values():
+            assert [len(each["replicas"]) for each in partitions] == [3, 3, 3]
+        with MongoClient(place(up, "MongoDB")) as client, Load(place(up, "API")) as load:
+            load.grows(500)
+            leader = kill_the_leader(up)
+            load.grows(500)
+
+            first = client.primary
+            with contextlib.suppress(AutoReconnect):  # some versions close the connection in place of an answer
+                client.admin.command("replSetStepDown", 60, secondaryCatchUpPeriodSecs=20)
+            wait_until(lambda: primary(client) not in (first, None), "a new primary")
+            load.grows(500)
+
+            killed = kill_the_primary(up, client)
+            load.grows(500)
+            wait_until(lambda: primary(client) not in (killed, None), "another primary")
+            load.grows(500)
+        with MongoClient(place(up, "MongoDB")) as client:
+            events = client["analytics"]["analytics_events"]
+            ours = {"props.n": {"$exists": True}}
+            wait_until(lambda: load.accepted <= {each["props"]["n"] for each in events.find(ours)}, "all are stored")
+            numbers = [each["props"]["n"] for each in events.find(ours)]
+            assert len(numbers) == len(set(numbers)), "an event was stored twice"
+        assert f"Kafka broker {leader} died (exit code -9); the 2 others go on" in up.printed()
+        assert re.search(r"mongod-\d died \(exit code -9\); the 2 others go on", up.printed())
+        end(up)
+
+
+def primary(client: MongoClient[Any]) -> tuple[str, int] | None:
+    """The member that is primary now, as far as the client can know."""
+    try:
+        client.admin.command("ping")
+    except AutoReconnect:
+        return None
+    return client.primary
+
+
+@pytest.mark.slow
+def test_a_broker_that_was_killed_comes_back_to_zookeeper_under_its_number(tmp_path: Path) -> None:
+    spec = StackSpec(brokers=3, coordination="zookeeper")
+    with LocalStack(Local(), logs_dir=tmp_path, spec=spec) as stack:
+        assert zookeeper.registered_brokers(stack.zookeeper_port) == {1, 2, 3}
+        stack.brokers[1].kill()
+        stack.start_broker_again(2)
+        assert zookeeper.registered_brokers(stack.zookeeper_port) == {1, 2, 3}
+        address = f"127.0.0.1:{stack.zookeeper_port}"
+        assert "[1, 2, 3]" in in_zookeeper(address, "ls", "/brokers/ids").splitlines()
+        assert {path.name for path in tmp_path.iterdir()} == {
+            *(f"kafka-{number}.log" for number in (1, 2, 3)),
+            "zookeeper.log",
+            "mongod.log",
+        }
+
+
+@pytest.mark.slow
+def test_the_seed_s_example_on_three_brokers_with_zookeeper_and_three_members(tmp_path: Path) -> None:
+    with up_on(tmp_path, "--brokers", "3", "--coordination", "zookeeper", "--mongo-members", "3") as up:
+        expect_the_seed_s_example(up)
+        for partitions in topics_of(place(up, "Kafka")).values():
+            assert [len(each["isr"]) for each in partitions] == [3, 3, 3]
+        end(up)
+
+
+@pytest.mark.slow
+def test_a_member_that_was_killed_is_a_member_again_with_all_that_was_written(tmp_path: Path) -> None:
+    with (
+        LocalStack(Local(), logs_dir=tmp_path, spec=StackSpec(mongo_members=3)) as stack,
+        MongoClient(stack.mongo_uri, w="majority", journal=True) as client,
+    ):
+        client["kept"]["things"].insert_one({"_id": 1})
+        _, port = client.primary or ("", 0)
+        number = 1 + [uri.endswith(f":{port}/?directConnection=true") for uri in stack.mongo_member_uris].index(True)
+        stack.members[number - 1].kill()
+        client["kept"]["things"].insert_one({"_id": 2})
+        stack.start_member_again(number)
+        with MongoClient(stack.mongo_member_uris[number - 1]) as member:
+            wait_until(lambda: member["kept"]["things"].count_documents({}) == 2, "it has caught up")
