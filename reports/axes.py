@@ -21,6 +21,8 @@ _TITLES = {
     "visitor_share": "share of single events",
     "offered_load": "offered load, events/s",
     "generator_processes": "generator processes",
+    "replication": "copies in Kafka",
+    "mongo_members": "MongoDB's members",
 }
 _WORDS = {
     "api_processes": "{} API",
@@ -36,6 +38,13 @@ _WORDS = {
     "driver": "{}",
     "compression": "compression {}",
 }
+# One of it, and several.
+_COUNTED = {
+    "brokers": ("broker", "brokers"),
+    "replication": ("copy", "copies"),
+    "mongo_members": ("member", "members"),
+}
+_NAMES = {"kraft": "KRaft", "zookeeper": "ZooKeeper"}
 
 
 @dataclass(frozen=True)
@@ -73,6 +82,10 @@ def title(name: str) -> str:
 
 def words(name: str, given: Any) -> str:
     """Name one value of an axis so that it stands alone: ``batch 500``."""
+    if name in _COUNTED and isinstance(given, int):
+        return f"{given} {_COUNTED[name][given != 1]}"
+    if name == "coordination" and given in _NAMES:
+        return _NAMES[given]
     pattern = _WORDS.get(name, name.replace("_", " ") + " {}")
     return pattern.format(formats.value(given))
 

@@ -15,6 +15,7 @@ from reports.objective import Objective
 
 RUN_IT = "save it as next.toml, then: ./tidemark bench next.toml"
 _SEARCHED_PERCENTILE = "p99"  # the percentile that a matrix can name in an objective
+_OF_SERVERS = ("kafka.", "mongod.")  # what a matrix sets under [servers]
 _ROUNDS = 5
 _DURATION_S = 20
 
@@ -62,14 +63,24 @@ def breaks_first(one: Configuration | None, cells: Sequence[Cell], cores_there: 
 
 def toml(chosen: Mapping[str, object], target: float, asked: Objective, *, searched: bool = True) -> str:
     """Write a matrix that would answer: a search, or steady repeats if a search cannot have this objective."""
-    fixed = ", ".join(f"{name} = {_value(value)}" for name, value in chosen.items())
-    lines = ['name = "next"', f"rounds = {_ROUNDS}", "[[cells]]"]
+    of_servers = [name for name in chosen if name.startswith(_OF_SERVERS)]
+    fixed = ", ".join(f"{name} = {_value(value)}" for name, value in chosen.items() if name not in of_servers)
+    lines = ['name = "next"', f"rounds = {_ROUNDS}"]
+    if of_servers:
+        lines += ["[servers]", *(f"{_quoted(name)} = {_value(chosen[name])}" for name in of_servers)]
+    lines.append("[[cells]]")
     if searched and asked.percentile == _SEARCHED_PERCENTILE:
         limit = f"{asked.measure}_{asked.percentile}_ms = {asked.limit_ms:g}"
         lines += ['kind = "capacity"', f"start_load = {target:g}", f"objective = {{ {limit} }}"]
     else:
         lines += ['kind = "steady"', f"offered_load = {target:g}", f"duration_s = {_DURATION_S}"]
     return "\n".join([*lines, f"fixed = {{ {fixed} }}"])
+
+
+def _quoted(name: str) -> str:
+    """Write the name of a server's setting: the part behind the server's is one word to TOML."""
+    server, _, setting = name.partition(".")
+    return f"{server}.{json.dumps(setting)}"
 
 
 def _beyond(

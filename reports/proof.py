@@ -21,7 +21,16 @@ from reports.cells import Cell
 from reports.objective import Objective
 from reports.schema import Capacity, Result, Sustained
 
-WORKLOAD = ("payload_bytes", "key_skew", "visitor_share", "event_mix", "acks", "write_concern")
+WORKLOAD = (
+    "payload_bytes",
+    "key_skew",
+    "visitor_share",
+    "event_mix",
+    "acks",
+    "write_concern",
+    "replication",
+    "mongo_members",
+)
 """What is offered and how durable it is: what is proven under one of these is not proven under another."""
 NOT_A_CHOICE = (*WORKLOAD, "offered_load", "generator_processes")
 PROBES_ENOUGH = 2
