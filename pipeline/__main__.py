@@ -154,7 +154,9 @@ def _up(options: argparse.Namespace, settings: Settings, environment: Mapping[st
         api = structs.replace(api, processes=options.api_processes)
     local = structs.replace(settings.local, keep_data=settings.local.keep_data or options.keep_data)
     logs_dir = Path(options.logs).expanduser().resolve() if options.logs else None
-    asked = up.Options(options.workers, options.kafka_port, options.mongo_port, logs_dir)
+    asked = up.Options(
+        options.workers, options.kafka_port, options.mongo_port, logs_dir=logs_dir, demo=not options.no_demo
+    )
     return up.run(structs.replace(settings, api=api, local=local), asked, environment)
 
 
@@ -267,6 +269,7 @@ def _parser() -> argparse.ArgumentParser:
     up.add_argument("--api-port", type=_port, help="port of the API (default: PIPELINE_API_PORT, 8000)")
     up.add_argument("--kafka-port", type=_port, default=9092, help="port of Kafka, 0 for a free one (default: 9092)")
     up.add_argument("--mongo-port", type=_port, default=27017, help="port of MongoDB, 0 likewise (default: 27017)")
+    up.add_argument("--no-demo", action="store_true", help="leave the demonstration shop at /demo out")
     up.add_argument("--keep-data", action="store_true", help="leave the servers' data where they are")
     up.add_argument("--logs", metavar="DIR", help="where the logs go (default: in the cache folder)")
     command("api", "the HTTP side, until SIGTERM")
