@@ -46,6 +46,7 @@ def test(session: nox.Session) -> None:
         "unit": lambda: _pytest(session, "tests/unit", *pytest_arguments),
         "integration": lambda: _pytest(session, "tests/integration", *pytest_arguments),
         "acceptance": lambda: _pytest(session, "tests/acceptance", *pytest_arguments),
+        "browser": lambda: _pytest(session, "tests/browser", *pytest_arguments),
         "selftest": lambda: _selftest(session, *([] if "--long" in chosen else ["--short"])),
     }
     lines, failed = [], []
@@ -100,6 +101,17 @@ def micro(session: nox.Session) -> None:
     named = [str(folder / each) for each in session.posargs if (folder / each).is_file()]
     others = [each for each in session.posargs if not (folder / each).is_file()]
     _pytest(session, *(named or [str(folder)]), "--benchmark-autosave", *compare, *others)
+
+
+@nox.session
+def screenshots(session: nox.Session) -> None:
+    """Take a picture of every page, in both themes, on a desk and on a phone; needs Chromium.
+
+    examples:
+      ./tidemark screenshots
+      ./tidemark screenshots /tmp/pictures
+    """
+    session.run(PYTHON, "-m", "tests.browser.screenshots", *(session.posargs or ["screenshots"]))
 
 
 @nox.session

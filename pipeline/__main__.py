@@ -162,7 +162,14 @@ def _up(options: argparse.Namespace, settings: Settings, environment: Mapping[st
         raise UsageError(f"{chosen} can be chosen only for servers that are started here, and yours are named")
     local = structs.replace(settings.local, keep_data=settings.local.keep_data or options.keep_data, **given)
     logs_dir = Path(options.logs).expanduser().resolve() if options.logs else None
-    asked = up.Options(options.workers, options.kafka_port, options.mongo_port, options.zookeeper_port, logs_dir)
+    asked = up.Options(
+        options.workers,
+        options.kafka_port,
+        options.mongo_port,
+        options.zookeeper_port,
+        logs_dir=logs_dir,
+        demo=not options.no_demo,
+    )
     return up.run(structs.replace(settings, api=api, local=local), asked, environment)
 
 
@@ -284,6 +291,7 @@ def _parser() -> argparse.ArgumentParser:
         "members of MongoDB's replica set, on ports from --mongo-port on (default: PIPELINE_LOCAL_MONGO_MEMBERS, 1)"
     )
     up.add_argument("--mongo-members", type=_servers, metavar="N", help=members)
+    up.add_argument("--no-demo", action="store_true", help="leave the demonstration shop at /demo out")
     up.add_argument("--keep-data", action="store_true", help="leave the servers' data where they are")
     up.add_argument("--logs", metavar="DIR", help="where the logs go (default: in the cache folder)")
     command("api", "the HTTP side, until SIGTERM")

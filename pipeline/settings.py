@@ -85,6 +85,7 @@ class Api(Struct, frozen=True, forbid_unknown_fields=True):
     compression: Literal["none", "gzip", "snappy", "lz4", "zstd"] = "none"
     cors_origins: tuple[str, ...] = ()
     write_keys: tuple[str, ...] = ()
+    demo: bool = False  # `up` switches it on
     loop_lag_path: str = ""  # empty: nothing is recorded
 
 

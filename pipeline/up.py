@@ -39,6 +39,7 @@ class Options(Struct, frozen=True):
     mongo_port: int = 27017
     zookeeper_port: int = 2181
     logs_dir: Path | None = None
+    demo: bool = True
 
 
 def run(settings: Settings, options: Options, environment: Mapping[str, str]) -> int:
@@ -51,7 +52,8 @@ def run(settings: Settings, options: Options, environment: Mapping[str, str]) ->
     """
     own_servers = names_own_servers(settings, environment)
     api_port = claim(settings.api.port, "the API", "choose another with --api-port", settings.api.host)
-    settings = structs.replace(settings, api=structs.replace(settings.api, port=api_port))
+    api = structs.replace(settings.api, port=api_port, demo=settings.api.demo or options.demo)
+    settings = structs.replace(settings, api=api)
     logs_dir = options.logs_dir or cache_folder(settings.local.cache_dir) / "logs" / f"up-{api_port}"
     display = Display()
     with _Signals() as signals, contextlib.ExitStack() as cleanup:
@@ -77,6 +79,8 @@ def run(settings: Settings, options: Options, environment: Mapping[str, str]) ->
         signals.up = True
         display.table(places(settings, options, logs_dir, stack))
         display.note(f"try it:  {example(settings.api)}")
+        if settings.api.demo:
+            display.note(f"or in a browser:  {demo_url(settings.api)}")
         display.note(f"look at it:  {find_command(settings.mongo, local=stack is not None)}")
         asyncio.run(_until_stopped(settings, _Watched(roles, stack, start, set()), display, signals))
         display.note("ending; Ctrl-C once more ends everything at once")
@@ -131,6 +135,11 @@ def example(api: Api) -> str:
     """Give a command that sends one event."""
     event = '{"event":"page_view","user_id":"123","props":{"url":"/home","ref":"google"}}'
     return f"curl -X POST {url(api.host, api.port)}/track -H 'Content-Type: application/json' -d '{event}'"
+
+
+def demo_url(api: Api) -> str:
+    """Give the address of the demonstration shop; where the API asks for a write key, with a place for one."""
+    return url(api.host, api.port) + ("/demo?write_key=YOUR_KEY" if api.write_keys else "/demo")
 
 
 def find_command(mongo: Mongo, *, local: bool) -> str:

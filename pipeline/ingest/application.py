@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from http import HTTPStatus
+from typing import TYPE_CHECKING
 
 from sanic import HTTPResponse, Request, Sanic
 from sanic.config import Config
@@ -17,13 +18,17 @@ from pipeline.ingest.answers import App, RefusedError
 from pipeline.ingest.routes import Parts
 from pipeline.metrics import CONTENT_TYPE
 from pipeline.settings import Api
+from pipeline.web import tracker
+
+if TYPE_CHECKING:
+    from pipeline.web.stored import StoredEvents
 
 _SPARE_S = 5.0
 _log = logging.getLogger(__name__)
 
 
-def build(parts: Parts) -> App:
-    """Return the application with all routes of the API.
+def build(parts: Parts, stored: StoredEvents | None) -> App:
+    """Return the application with all routes of the API; those of the demonstration shop only with ``stored``.
 
     Each route is a stream: its handler reads the body itself, within bounds of size and time, or not at all.
     """
@@ -37,6 +42,11 @@ def build(parts: Parts) -> App:
         app.add_route(_preflight(parts), path, methods=["OPTIONS"], name=f"{name}_preflight", stream=True)
     _add_health(app, parts)
     documentation.add(app, api)
+    tracker.add(app)
+    if stored is not None:
+        from pipeline.web import demo  # noqa: PLC0415  with MongoDB's driver, which nothing else here needs
+
+        demo.add(app, stored)
     return app
 
 

@@ -9,6 +9,7 @@ import os
 import signal
 import socket
 from collections.abc import AsyncIterator, Callable
+from typing import TYPE_CHECKING
 
 import uvloop
 from sanic.application.state import ApplicationServerInfo
@@ -27,7 +28,10 @@ from pipeline.ingest.publisher import Publisher
 from pipeline.ingest.routes import Parts
 from pipeline.ingest.turns import Turns
 from pipeline.metrics import SharedMetrics
-from pipeline.settings import Settings
+from pipeline.settings import Mongo, Settings
+
+if TYPE_CHECKING:
+    from pipeline.web.stored import StoredEvents
 
 _FIRST_ATTEMPT_S = 3.0
 _OBSERVE_S = 0.5
@@ -68,7 +72,8 @@ async def _serve(
         metrics=IngestMetrics(shared),
         turns=Turns(api.room_timeout_s),
     )
-    app = build(parts)
+    stored = _stored_events(settings.mongo) if api.demo else None
+    app = build(parts, stored)
     # Sanic looks here for the protocols that it should offer to switch to: there is one, and no header is needed.
     app.state.server_info.append(ApplicationServerInfo(settings={"version": HTTP.VERSION_1}))
     os.environ["SANIC_IGNORE_PRODUCTION_WARNING"] = "1"  # a hint of Sanic's on a terminal, to be had no other way
@@ -103,8 +108,16 @@ async def _serve(
         publishing.cancel()
         await asyncio.wait((publishing,))
         await parts.publisher.close(max(0.1, deadline - asyncio.get_running_loop().time()))
+    if stored is not None:
+        await stored.close()
     if not publishing.cancelled():
         publishing.result()  # raises: it ends by itself only where something is wrong that nobody foresaw
+
+
+def _stored_events(mongo: Mongo) -> StoredEvents:
+    from pipeline.web.stored import StoredEvents  # noqa: PLC0415  only the demonstration shop needs MongoDB's driver
+
+    return StoredEvents(mongo)
 
 
 def _stop_event(lifeline: int | None) -> asyncio.Event:

@@ -57,7 +57,7 @@ COMMANDS = (
     "worker",
     "dead-letters",
 )
-DEVELOPERS = ("shell", "test", "lint", "types", "format", "micro", "lock")
+DEVELOPERS = ("shell", "test", "lint", "types", "format", "micro", "screenshots", "lock")
 OF_BENCH = ("plan", "run", "resume", "compare", "advise", "ceilings", "clean", "perf")
 PRINTED = [(where, words) for where, words in printed() if words and words[0] != "%s"]
 

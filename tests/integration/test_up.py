@@ -11,6 +11,7 @@ import socket
 import subprocess
 import sys
 import time
+import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -142,6 +143,20 @@ def test_on_servers_of_the_users_own_nothing_but_api_and_workers_is_started(sett
         up.process.terminate()
         assert up.process.wait(WAIT_S) == 0
         assert not psutil.wait_procs(started, timeout=5)[1]
+
+
+@pytest.mark.parametrize(("options", "status"), [((), 200), pytest.param(("--no-demo",), 404, marks=pytest.mark.slow)])
+def test_the_shop_is_there_unless_it_is_left_out(
+    settings: Settings, tmp_path: Path, options: tuple[str, ...], status: int
+) -> None:
+    with running(Up(tmp_path, on(settings), "--api-port", "0", *options)) as up:
+        shop = f"{up.wait_until_up()}/demo"
+        try:
+            found = urllib.request.urlopen(shop, timeout=WAIT_S).status  # noqa: S310  likewise
+        except urllib.error.HTTPError as error:
+            found = error.code
+        assert found == status
+        assert (f"in a browser:  {shop}" in up.printed()) is (status == 200)
 
 
 async def test_a_message_of_another_producer_is_stored_too(settings: Settings, tmp_path: Path) -> None:

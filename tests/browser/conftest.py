@@ -1,0 +1,189 @@
+"""A real browser, the whole pipeline behind it, and what MongoDB holds in the end."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import secrets
+import shutil
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from msgspec import Struct
+from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from pymongo import MongoClient
+
+from pipeline import provision
+from pipeline.local.ports import free_port
+from pipeline.local.process import ChildProcess
+from pipeline.settings import Kafka, Mongo, Settings, Worker, to_environment
+from tests.browser.site import Site
+from tests.conftest import Servers
+from tests.integration import ingest_api
+from tests.integration.ingest_api import WAIT_S, Running, wait_until
+
+BINARY = next(
+    (found for name in ("chromium", "chromium-browser", "google-chrome") if (found := shutil.which(name))), ""
+)
+ROOT = Path(__file__).parents[2]
+
+
+class Pipeline(Struct, frozen=True):
+    """An API and a worker, and the collection that they fill."""
+
+    api: Running
+    settings: Settings
+    collection: Any
+
+    def documents(self, user: str) -> list[dict[str, Any]]:
+        """What is stored of ``user``, once all of it is: an event sent now cannot overtake those before it."""
+        for each in ("page_view", "click"):
+            sentinel = {"event": each, "user_id": user, "props": {"sentinel": secrets.token_hex(8)}}
+            assert ingest_api.post(self.api, "/track", sentinel).status == 200
+            wait_until(lambda sent=sentinel: self.collection.count_documents({"props": sent["props"]}), "it is stored")
+        return list(self.collection.find({"user_id": user, "props.sentinel": None}))
+
+    def assert_stored_once(self, user: str, count: int) -> None:
+        """Each of the clicks 0 to ``count`` - 1 is there, and none is there twice."""
+        wait_until(lambda: self.collection.count_documents({"user_id": user}) >= count, f"{count} events are stored")
+        clicks = Counter(each["props"]["n"] for each in self.documents(user) if each["event_type"] == "click")
+        assert clicks == Counter(range(count))
+
+
+@pytest.fixture(scope="session")
+def chromium() -> str:
+    """The path of Chromium; without one, tests are skipped with a reason, and fail in CI."""
+    if not BINARY:
+        reason = "Chromium is not installed: apt-get install chromium"
+        if os.environ.get("CI"):
+            pytest.fail(reason)
+        pytest.skip(reason)
+    return BINARY
+
+
+@pytest.fixture(scope="session")
+def base_settings(chromium: str, servers: Servers) -> Iterator[Settings]:  # noqa: ARG001  no servers for nothing
+    """Topics, group and database of this session's browser tests."""
+    unique = f"b{secrets.token_hex(6)}"
+    mine = Settings(
+        kafka=Kafka(
+            bootstrap_servers=servers.kafka_bootstrap_servers,
+            topic_prefix=f"{unique}_events_",
+            dead_letter_topic=f"{unique}_dead_letters",
+        ),
+        mongo=Mongo(uri=servers.mongo_uri, database=f"tidemark_{unique}"),
+        worker=Worker(group_id=f"{unique}_workers", shutdown_timeout_s=10.0, retry_pause_s=0.2),
+    )
+    mine = ingest_api.with_api(mine, port=free_port(), demo=True, cors_origins=("*",))
+    asyncio.run(_prepare(mine))
+    yield mine
+    asyncio.run(_clear(mine))
+
+
+@pytest.fixture(scope="session")
+def pipeline(base_settings: Settings, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pipeline]:
+    """An API and a worker of this session."""
+    logs = tmp_path_factory.mktemp("browser")
+    environment = {name: text for name, text in os.environ.items() if not name.startswith("PIPELINE_")}
+    worker = ChildProcess(
+        "worker",
+        [sys.executable, "-m", "pipeline", "worker"],
+        log_path=logs / "worker.log",
+        env={**environment, **to_environment(base_settings)},
+        cwd=ROOT,
+    ).start()
+    try:
+        worker.wait_for_line("worker ready", WAIT_S)
+        with ingest_api.running(base_settings, logs) as api, MongoClient(base_settings.mongo.uri) as client:
+            mongo = base_settings.mongo
+            yield Pipeline(api, base_settings, client[mongo.database][mongo.collection])
+    finally:
+        worker.kill()
+
+
+@pytest.fixture(scope="session")
+def browser(chromium: str, pipeline: Pipeline) -> Iterator[Browser]:  # noqa: ARG001  see below
+    """One Chromium for all tests. After the pipeline: while Playwright runs, asyncio.run() cannot in this thread."""
+    with sync_playwright() as playwright:
+        started = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        yield started
+        started.close()
+
+
+@pytest.fixture
+def context(browser: Browser) -> Iterator[BrowserContext]:
+    """A visitor's browser, with storage of its own; an error in a page fails the test, except its own mistake."""
+    errors: list[str] = []
+    made = browser.new_context()
+    made.set_default_timeout(WAIT_S * 1000)
+    made.on("weberror", lambda error: errors.append(str(error.error)))
+    yield made
+    made.close()
+    assert [each for each in errors if "own mistake" not in each] == []
+
+
+@pytest.fixture
+def page(context: BrowserContext) -> Page:
+    return context.new_page()
+
+
+@pytest.fixture
+def user() -> str:
+    """Whose events a test sends: nobody else's."""
+    return f"user-{secrets.token_hex(6)}"
+
+
+@pytest.fixture
+def site(pipeline: Pipeline) -> Iterator[Site]:
+    """A site of another origin than the API; its tracker starts at once and tracks no page views unless told to."""
+    with Site(pipeline.api.url) as made:
+        made.use({"interval": 50, "page-views": "false"})
+        yield made
+
+
+@pytest.fixture
+def clicks() -> Callable[..., None]:
+    """Track clicks ``first`` to ``last`` - 1 of ``user`` in ``page``."""
+
+    def track(page: Page, user: str, last: int, first: int = 0) -> None:
+        page.evaluate(
+            """([user, first, last]) => {
+                 tidemark.identify(user);
+                 for (let n = first; n < last; n++) tidemark.track("click", { n });
+               }""",
+            [user, first, last],
+        )
+
+    return track
+
+
+def stats(page: Page) -> dict[str, int]:
+    """What the tracker of ``page`` counts."""
+    found: dict[str, int] = page.evaluate("tidemark.stats()")
+    return found
+
+
+def wait_for(page: Page, expression: str) -> None:
+    """Wait until ``expression`` is true in ``page``; Playwright's own wait needs eval(), which our pages forbid."""
+    deadline_s = time.monotonic() + WAIT_S
+    while not page.evaluate(expression):
+        assert time.monotonic() < deadline_s, f"not within {WAIT_S:g} s: {expression}; {stats(page)}"
+        page.wait_for_timeout(20)
+
+
+def wait_for_empty_queue(page: Page) -> None:
+    """Wait until no event of this origin waits."""
+    wait_for(page, "tidemark.stats().queued === 0")
+
+
+async def _prepare(settings: Settings) -> None:
+    await asyncio.gather(provision.create_topics(settings.kafka), provision.create_indexes(settings.mongo))
+
+
+async def _clear(settings: Settings) -> None:
+    await asyncio.gather(provision.delete_topics(settings.kafka), provision.drop_database(settings.mongo))
