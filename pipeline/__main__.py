@@ -42,9 +42,9 @@ exit codes
 _EXAMPLES = {
     "up": """\
 examples
-  ./tidemark up                                 everything, on ports 8000, 9092 and 27017
+  ./tidemark up                                 everything, on ports 8000, 8010, 9092 and 27017
   ./tidemark up --workers 3 --api-processes 2
-  ./tidemark up --api-port 0 --kafka-port 0 --mongo-port 0      on any free ports
+  ./tidemark up --api-port 0 --dashboard-port 0 --kafka-port 0 --mongo-port 0      on any free ports
   PIPELINE_LOCAL_DATA_DIR=~/tidemark PIPELINE_LOCAL_KEEP_DATA=true ./tidemark up
   PIPELINE_KAFKA_BOOTSTRAP_SERVERS=kafka:9092 PIPELINE_MONGO_URI=mongodb://db:27017 \\
       ./tidemark up                             API and workers alone, on servers of your own
@@ -58,6 +58,12 @@ examples
 examples
   ./tidemark worker
   PIPELINE_WORKER_GROUP_ID=second_group ./tidemark worker       reads every event again
+""",
+    "dashboard": """\
+examples
+  ./tidemark dashboard                          prints a link with a token of its own
+  PIPELINE_DASHBOARD_TOKEN=... ./tidemark dashboard
+  PIPELINE_DASHBOARD_AGGREGATE=false ./tidemark dashboard       shows what another one counts
 """,
     "init": """\
 examples
@@ -123,7 +129,7 @@ def _with_falling_order(arguments: Sequence[str]) -> list[str]:
 
 def _run(options: argparse.Namespace, settings: Settings, environment: Mapping[str, str]) -> int:
     # Each command brings in what it needs: `check` starts without Sanic, a worker without rich.
-    if options.command not in ("api", "worker"):
+    if options.command not in ("api", "worker", "dashboard"):
         # Our own messages say what the client library would print on stderr.
         logging.getLogger("aiokafka").addHandler(logging.NullHandler())
     match options.command:
@@ -139,6 +145,10 @@ def _run(options: argparse.Namespace, settings: Settings, environment: Mapping[s
 
             _log_to_stderr()
             return run(settings)
+        case "dashboard":
+            from pipeline import dashboard  # noqa: PLC0415  see above
+
+            return dashboard.run(settings)
         case command:
             plain = {"init": _init, "check": _check, "find": _find, "dead-letters": _dead_letters}
             return plain[command](options, settings)
@@ -152,10 +162,13 @@ def _up(options: argparse.Namespace, settings: Settings, environment: Mapping[st
         api = structs.replace(api, port=options.api_port)
     if options.api_processes is not None:
         api = structs.replace(api, processes=options.api_processes)
+    dashboard = settings.dashboard
+    if options.dashboard_port is not None:
+        dashboard = structs.replace(dashboard, port=options.dashboard_port)
     local = structs.replace(settings.local, keep_data=settings.local.keep_data or options.keep_data)
     logs_dir = Path(options.logs).expanduser().resolve() if options.logs else None
-    asked = up.Options(options.workers, options.kafka_port, options.mongo_port, logs_dir)
-    return up.run(structs.replace(settings, api=api, local=local), asked, environment)
+    asked = up.Options(options.workers, options.kafka_port, options.mongo_port, not options.no_dashboard, logs_dir)
+    return up.run(structs.replace(settings, api=api, dashboard=dashboard, local=local), asked, environment)
 
 
 def _init(options: argparse.Namespace, settings: Settings) -> int:
@@ -267,10 +280,14 @@ def _parser() -> argparse.ArgumentParser:
     up.add_argument("--api-port", type=_port, help="port of the API (default: PIPELINE_API_PORT, 8000)")
     up.add_argument("--kafka-port", type=_port, default=9092, help="port of Kafka, 0 for a free one (default: 9092)")
     up.add_argument("--mongo-port", type=_port, default=27017, help="port of MongoDB, 0 likewise (default: 27017)")
+    port = "port of the dashboard, 0 for a free one (default: PIPELINE_DASHBOARD_PORT, 8010)"
+    up.add_argument("--dashboard-port", type=_port, help=port)
+    up.add_argument("--no-dashboard", action="store_true", help="start no dashboard")
     up.add_argument("--keep-data", action="store_true", help="leave the servers' data where they are")
     up.add_argument("--logs", metavar="DIR", help="where the logs go (default: in the cache folder)")
     command("api", "the HTTP side, until SIGTERM")
     command("worker", "one consumer, until SIGTERM")
+    command("dashboard", "a page with what is stored and how the pipeline does, until SIGTERM")
     init = command("init", "make the topics and the indexes that are missing")
     init.add_argument("--grow", action="store_true", help="add partitions to topics that have fewer than wanted")
     check = command("check", "tell, part by part, what is reachable")

@@ -16,6 +16,7 @@ from msgspec import Struct, structs
 
 from pipeline import provision
 from pipeline.addresses import url
+from pipeline.dashboard.access import new_token
 from pipeline.display import Display, Place
 from pipeline.errors import ProcessFailedError, UsageError
 from pipeline.local import mongodb
@@ -23,7 +24,7 @@ from pipeline.local.jars import cache_folder
 from pipeline.local.ports import claim
 from pipeline.local.stack import LocalStack
 from pipeline.progress import Progress, open_meter
-from pipeline.settings import Api, Kafka, Mongo, Settings
+from pipeline.settings import Api, Dashboard, Kafka, Mongo, Settings
 from pipeline.supervision import Roles
 
 _LOOK_EVERY_S = 1.0
@@ -36,6 +37,7 @@ class Options(Struct, frozen=True):
     workers: int = 1
     kafka_port: int = 9092
     mongo_port: int = 27017
+    dashboard: bool = True
     logs_dir: Path | None = None
 
 
@@ -50,6 +52,9 @@ def run(settings: Settings, options: Options, environment: Mapping[str, str]) ->
     own_servers = names_own_servers(settings, environment)
     api_port = claim(settings.api.port, "the API", "choose another with --api-port", settings.api.host)
     settings = structs.replace(settings, api=structs.replace(settings.api, port=api_port))
+    given_token = settings.dashboard.token
+    if options.dashboard:
+        settings = _with_dashboard(settings)
     logs_dir = options.logs_dir or cache_folder(settings.local.cache_dir) / "logs" / f"up-{api_port}"
     display = Display()
     with _Signals() as signals, contextlib.ExitStack() as cleanup:
@@ -64,12 +69,15 @@ def run(settings: Settings, options: Options, environment: Mapping[str, str]) ->
             settings = _on(stack, settings)
         display.step("making topics and indexes")
         start = asyncio.run(_provision(settings, display))
-        roles = Roles(settings, workers=options.workers, logs_dir=logs_dir)
+        roles = Roles(settings, workers=options.workers, logs_dir=logs_dir, dashboard=options.dashboard)
         cleanup.callback(roles.stop, display.step)
-        display.step(f"starting the API and {options.workers} {_plural(options.workers, 'worker')}")
+        beside = " and the dashboard" if options.dashboard else ""
+        display.step(f"starting the API, {options.workers} {_plural(options.workers, 'worker')}{beside}")
         roles.start()
         signals.up = True
         display.table(places(settings, options, logs_dir, stack))
+        if options.dashboard:
+            display.note(f"watch it:  {dashboard_link(settings.dashboard, shows_token=not given_token)}")
         display.note(f"try it:  {example(settings.api)}")
         display.note(f"look at it:  {find_command(settings.mongo, local=stack is not None)}")
         asyncio.run(_until_stopped(settings, _Watched(roles, stack, start), display, signals))
@@ -112,6 +120,12 @@ def places(settings: Settings, options: Options, logs_dir: Path, stack: LocalSta
     )
 
 
+def dashboard_link(dashboard: Dashboard, *, shows_token: bool) -> str:
+    """Give the dashboard's address; with the token if that was made here, and is known to nobody else."""
+    address = url(dashboard.host, dashboard.port)
+    return f"{address}/?token={dashboard.token}" if shows_token else f"{address}, with PIPELINE_DASHBOARD_TOKEN"
+
+
 def example(api: Api) -> str:
     """Give a command that sends one event."""
     event = '{"event":"page_view","user_id":"123","props":{"url":"/home","ref":"google"}}'
@@ -126,6 +140,14 @@ def find_command(mongo: Mongo, *, local: bool) -> str:
         else ""
     )
     return found + """./tidemark find '{"user_id": "123"}'"""
+
+
+def _with_dashboard(settings: Settings) -> Settings:
+    """Give the settings with a port and a token of the dashboard."""
+    dashboard = settings.dashboard
+    port = claim(dashboard.port, "the dashboard", "choose another with --dashboard-port", dashboard.host)
+    token = dashboard.token or new_token()
+    return structs.replace(settings, dashboard=structs.replace(dashboard, port=port, token=token))
 
 
 def _on(stack: LocalStack, settings: Settings) -> Settings:
