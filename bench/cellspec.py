@@ -96,6 +96,7 @@ class CellSpec(Struct, frozen=True):
     event_mix: EventMix | None = None
     offered_load: float | OfferedLoad | None = None
     generator_processes: int = 1
+    dashboards: int = 0
     events: int = DEFAULT_DRAIN_EVENTS
     warmup_s: float = 3.0
     duration_s: float = 8.0
@@ -175,6 +176,7 @@ AXES: dict[str, Axis] = {
         Rate | OfferedLoad,
         "events/s above 0, or { share_of_drain = 0.5, at_least = 1000 } with a share above 0 and up to 2",
     ),
+    "dashboards": Axis("dash", _ALL, Annotated[int, Meta(ge=0, le=8)], "a whole number, 0 to 8"),
     "generator_processes": Axis("gen", _THROUGH_HTTP, Annotated[int, Meta(ge=1, le=64)], "a whole number, 1 to 64"),
     "brokers": Axis("b", _ALL, _OfServers, f"a whole number, 1 to {MOST_SERVERS}"),
     "replication": Axis("rf", _ALL, _OfServers, f"a whole number of copies, 1 to {MOST_SERVERS}"),

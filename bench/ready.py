@@ -55,7 +55,13 @@ async def prepare(repeat: Repeat, folder: Path, course: Course) -> Ready:
         TidemarkError, KafkaError, PyMongoError, OSError: it cannot be made ready; nothing of it is left.
     """
     cell = repeat.identity.cell
-    system = System(settings_for(repeat.settings, cell, repeat.name), cell.consumers, folder, repeat.code)
+    system = System(
+        settings_for(repeat.settings, cell, repeat.name),
+        cell.consumers,
+        folder,
+        repeat.code,
+        dashboards=cell.dashboards,
+    )
     generator = generator_process(repeat.load_spec, system.url, cell.generator_processes, folder)
     witness = witness_process(system.settings, system.url, folder)
     async with contextlib.AsyncExitStack() as stack:
@@ -134,3 +140,6 @@ async def _drop(system: System, course: Course) -> None:
             await provision.delete_topics(kafka)
         with contextlib.suppress(*passing):
             await marks.delete_group(kafka, system.settings.worker.group_id)
+        if system.dashboards:
+            with contextlib.suppress(*passing):
+                await marks.delete_group(kafka, system.settings.dashboard.group_id)

@@ -16,7 +16,7 @@ from bench.processes import Followed, Usage, total
 from bench.programs import Programs
 
 PERIOD_S = 1.0
-ROLES = ("generator", "api", "kafka", "worker", "mongodb", "harness", "witness")
+ROLES = ("generator", "api", "kafka", "worker", "mongodb", "dashboard", "harness", "witness")
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import secrets
 import signal
 import sys
 import time
@@ -20,6 +21,7 @@ from bench.checkout import Checkout
 from bench.errors import RepeatError
 from bench.matrix import CellSpec
 from bench.patience import answered
+from bench.watching import WatchedDashboard
 from pipeline import provision
 from pipeline.addresses import url
 from pipeline.local.ports import free_port
@@ -37,6 +39,8 @@ _ONLY_RECORDED = ("PIPELINE_API_LOOP_LAG_PATH", "PIPELINE_WORKER_LOOP_LAG_PATH")
 # What makes servers and topics, which API and workers do neither: an older revision does not know all of it.
 _OF_SERVERS = ("PIPELINE_KAFKA_MIN_INSYNC_REPLICAS", "PIPELINE_LOCAL_")
 _JOIN_WHEN = "PIPELINE_WORKER_JOIN_WHEN_PATH"  # older workers cannot wait, and are started when they may join
+_DASHBOARD = "PIPELINE_DASHBOARD_PORT"
+_BESIDE = ("_minutes", "_days", "_latencies")  # the dashboard's collections
 _READY_TIMEOUT_S = 60.0
 _STOP_TIMEOUT_S = 30.0
 _PROVISION_S = 30.0
@@ -70,7 +74,8 @@ def settings_for(base: Settings, cell: CellSpec, name: str) -> Settings:
         compression=cell.compression,
     )
     worker = structs.replace(base.worker, group_id=name, batch_max_events=cell.batch_max_events, metrics_port=0)
-    return structs.replace(base, kafka=kafka, mongo=mongo, api=api, worker=worker)
+    dashboard = structs.replace(base.dashboard, group_id=f"{name}-dashboard", host="127.0.0.1")
+    return structs.replace(base, kafka=kafka, mongo=mongo, api=api, worker=worker, dashboard=dashboard)
 
 
 def _copies(cell: CellSpec) -> dict[str, int]:
@@ -91,6 +96,7 @@ class System:
         code: Checkout | None = None,
         *,
         recorded: bool = True,
+        dashboards: int = 0,
     ) -> None:
         """``folder``: where logs and deliveries logs go. ``code``: the checkout that is run, None for this one.
 
@@ -107,6 +113,7 @@ class System:
         self.api: ChildProcess | None = None
         self.assignments: list[deliveries.Assignment | None] = []
         self.workers = [self._worker(number) for number in range(1, consumers + 1)]
+        self.dashboards = [self._dashboard(number) for number in range(1, dashboards + 1)]
 
     @property
     def url(self) -> str:
@@ -121,7 +128,11 @@ class System:
     def pids(self) -> Mapping[str, list[int]]:
         """Give the processes that run, by role."""
         api = [self.api.pid] if self.api and self.api.running() else []
-        return {"api": api, "worker": [each.pid for each in self.workers if each.running()]}
+        return {
+            "api": api,
+            "worker": [each.pid for each in self.workers if each.running()],
+            "dashboard": [each.process.pid for each in self.dashboards if each.process.running()],
+        }
 
     def is_working(self) -> bool:
         """Whether there is a worker that runs."""
@@ -143,7 +154,8 @@ class System:
         with MongoClient[dict[str, object]](
             mongo.uri, serverSelectionTimeoutMS=bound_ms, socketTimeoutMS=bound_ms
         ) as client:
-            client[mongo.database].drop_collection(mongo.collection)
+            for suffix in ("", *_BESIDE):
+                client[mongo.database].drop_collection(mongo.collection + suffix)
 
     async def start(self, *, with_api: bool) -> None:
         """Start API and workers all at once; wait until the API takes events and the workers could join their group."""
@@ -153,6 +165,8 @@ class System:
             for_api = structs.replace(self.settings, api=api)
             self.api = self._process("api", ["-m", "pipeline", "api"], for_api)
             self.api.start()
+        for dashboard in self.dashboards:
+            dashboard.process.start()
         waiting = self.workers if self._workers_wait else []
         for worker in waiting:
             worker.start()
@@ -161,6 +175,8 @@ class System:
         while self.api is not None and not await asyncio.to_thread(_is_ready, self.url):
             self._expect_running(self.api, deadline, "take events")
             await asyncio.sleep(_POLL_S)
+        for dashboard in self.dashboards:
+            await asyncio.to_thread(dashboard.watch, max(0.0, deadline - time.monotonic()))
 
     async def let_workers_join(self) -> None:
         """Let all workers join their group now; wait until each has, and every partition is assigned."""
@@ -187,7 +203,10 @@ class System:
     def stop(self) -> list[str]:
         """Stop API, then workers; tell of every process that had ended by itself, or badly."""
         self.assignments = [deliveries.assignment(path) for path in self.deliveries_logs]
-        crashes = self._end([self.api] if self.api else [])
+        for dashboard in self.dashboards:
+            dashboard.stop_watching()
+        crashes = self._end([each.process for each in self.dashboards if each.process.pid])
+        crashes += self._end([self.api] if self.api else [])
         return crashes + self._end([each for each in self.workers if each.pid])
 
     def _end(self, processes: list[ChildProcess]) -> list[str]:
@@ -222,6 +241,15 @@ class System:
         for_worker = structs.replace(self.settings, worker=worker)
         return self._process(f"worker-{number}", ["-m", "pipeline", "worker"], for_worker)
 
+    def _dashboard(self, number: int) -> WatchedDashboard:
+        if self._code is not None and _DASHBOARD not in self._code.settings:
+            raise RepeatError(f"there is no dashboard in {self._code.folder}: compare revisions that have one")
+        port, token = free_port(), secrets.token_urlsafe(24)
+        dashboard = structs.replace(self.settings.dashboard, port=port, token=token)
+        for_dashboard = structs.replace(self.settings, dashboard=dashboard)
+        process = self._process(f"dashboard-{number}", ["-m", "pipeline", "dashboard"], for_dashboard)
+        return WatchedDashboard(process, url(dashboard.host, port), token)
+
     def _record(self, name: str) -> str:
         return str(self._folder / name) if self._recorded else ""
 
@@ -244,8 +272,10 @@ class System:
         environment = {name: text for name, text in environment.items() if not name.startswith(_OF_SERVERS)}
         if self._code is None:
             return environment
-        for name in (*_ONLY_RECORDED, _JOIN_WHEN):
-            if name not in self._code.settings:
+        known = self._code.settings
+        others = {name for name in environment if name.startswith("PIPELINE_DASHBOARD_")}
+        for name in (*_ONLY_RECORDED, _JOIN_WHEN, *others):
+            if name not in known:
                 environment.pop(name, None)
         return environment | {"PYTHONPATH": f"{self._code.folder}{os.pathsep}{environment['PYTHONPATH']}"}
 

@@ -44,11 +44,11 @@ exit codes
 _EXAMPLES = {
     "up": """\
 examples
-  ./tidemark up                                 everything, on ports 8000, 9092 and 27017
+  ./tidemark up                                 everything, on ports 8000, 8010, 9092 and 27017
   ./tidemark up --workers 3 --api-processes 2
   ./tidemark up --brokers 3 --mongo-members 3                   every event in three copies, elections included
   ./tidemark up --coordination zookeeper                        Kafka 3.9 with ZooKeeper on port 2181
-  ./tidemark up --api-port 0 --kafka-port 0 --mongo-port 0      on any free ports
+  ./tidemark up --api-port 0 --dashboard-port 0 --kafka-port 0 --mongo-port 0      on any free ports
   PIPELINE_LOCAL_DATA_DIR=~/tidemark PIPELINE_LOCAL_KEEP_DATA=true ./tidemark up
   PIPELINE_KAFKA_BOOTSTRAP_SERVERS=kafka:9092 PIPELINE_MONGO_URI=mongodb://db:27017 \\
       ./tidemark up                             API and workers alone, on servers of your own
@@ -62,6 +62,12 @@ examples
 examples
   ./tidemark worker
   PIPELINE_WORKER_GROUP_ID=second_group ./tidemark worker       reads every event again
+""",
+    "dashboard": """\
+examples
+  ./tidemark dashboard                          prints a link with a token of its own
+  PIPELINE_DASHBOARD_TOKEN=... ./tidemark dashboard
+  PIPELINE_DASHBOARD_AGGREGATE=false ./tidemark dashboard       shows what another one counts
 """,
     "init": """\
 examples
@@ -127,7 +133,7 @@ def _with_falling_order(arguments: Sequence[str]) -> list[str]:
 
 def _run(options: argparse.Namespace, settings: Settings, environment: Mapping[str, str]) -> int:
     # Each command brings in what it needs: `check` starts without Sanic, a worker without rich.
-    if options.command not in ("api", "worker"):
+    if options.command not in ("api", "worker", "dashboard"):
         # Our own messages say what the client library would print on stderr.
         logging.getLogger("aiokafka").addHandler(logging.NullHandler())
     match options.command:
@@ -143,6 +149,10 @@ def _run(options: argparse.Namespace, settings: Settings, environment: Mapping[s
 
             _log_to_stderr()
             return run(settings)
+        case "dashboard":
+            from pipeline import dashboard  # noqa: PLC0415  see above
+
+            return dashboard.run(settings)
         case command:
             plain = {"init": _init, "check": _check, "find": _find, "dead-letters": _dead_letters}
             return plain[command](options, settings)
@@ -156,6 +166,9 @@ def _up(options: argparse.Namespace, settings: Settings, environment: Mapping[st
         api = structs.replace(api, port=options.api_port)
     if options.api_processes is not None:
         api = structs.replace(api, processes=options.api_processes)
+    dashboard = settings.dashboard
+    if options.dashboard_port is not None:
+        dashboard = structs.replace(dashboard, port=options.dashboard_port)
     given = {name: value for name in _STACK if (value := getattr(options, name)) is not None}
     if given and up.names_own_servers(settings, environment):
         chosen = ", ".join("--" + name.replace("_", "-") for name in given)
@@ -169,8 +182,9 @@ def _up(options: argparse.Namespace, settings: Settings, environment: Mapping[st
         options.zookeeper_port,
         logs_dir=logs_dir,
         demo=not options.no_demo,
+        dashboard=not options.no_dashboard,
     )
-    return up.run(structs.replace(settings, api=api, local=local), asked, environment)
+    return up.run(structs.replace(settings, api=api, dashboard=dashboard, local=local), asked, environment)
 
 
 def _init(options: argparse.Namespace, settings: Settings) -> int:
@@ -292,10 +306,14 @@ def _parser() -> argparse.ArgumentParser:
     )
     up.add_argument("--mongo-members", type=_servers, metavar="N", help=members)
     up.add_argument("--no-demo", action="store_true", help="leave the demonstration shop at /demo out")
+    port = "port of the dashboard, 0 for a free one (default: PIPELINE_DASHBOARD_PORT, 8010)"
+    up.add_argument("--dashboard-port", type=_port, help=port)
+    up.add_argument("--no-dashboard", action="store_true", help="start no dashboard")
     up.add_argument("--keep-data", action="store_true", help="leave the servers' data where they are")
     up.add_argument("--logs", metavar="DIR", help="where the logs go (default: in the cache folder)")
     command("api", "the HTTP side, until SIGTERM")
     command("worker", "one consumer, until SIGTERM")
+    command("dashboard", "a page with what is stored and how the pipeline does, until SIGTERM")
     init = command("init", "make the topics and the indexes that are missing")
     init.add_argument("--grow", action="store_true", help="add partitions to topics that have fewer than wanted")
     check = command("check", "tell, part by part, what is reachable")

@@ -25,10 +25,12 @@ Seconds = Annotated[float, Meta(gt=0, le=24 * 3600)]  # bounded: infinity is a f
 Linger = Annotated[int, Meta(ge=0, le=10_000)]
 Servers = Annotated[int, Meta(ge=1, le=7)]  # of one kind on this machine: odd numbers survive more failures
 Name = Annotated[str, Meta(min_length=1, max_length=200, pattern=r"^[A-Za-z0-9._-]+$")]
+FunnelStep = Annotated[str, Meta(min_length=1, max_length=200, pattern=r"^[^,:]+(:[^,]+)?$")]
 
+MOST_FUNNEL_STEPS = 8
 PREFIX = "PIPELINE_"
 SETTINGS_FILE = PREFIX + "SETTINGS_FILE"
-_SECRET = {("mongo", "uri"), ("api", "write_keys"), ("kafka", "bootstrap_servers")}
+_SECRET = {("mongo", "uri"), ("api", "write_keys"), ("kafka", "bootstrap_servers"), ("dashboard", "token")}
 SECRET_VARIABLES = frozenset(f"{PREFIX}{section}_{field}".upper() for section, field in _SECRET)
 
 
@@ -110,6 +112,25 @@ class Worker(Struct, frozen=True, forbid_unknown_fields=True):
     join_when_path: str = ""  # empty: at once
 
 
+class Dashboard(Struct, frozen=True, forbid_unknown_fields=True):
+    """The live view: its address, its consumer group, what it keeps, and its bounds."""
+
+    host: str = "127.0.0.1"
+    port: Port = 8010
+    # Empty: one is made at the start and printed. At least 16 characters, so that it cannot be guessed.
+    token: Annotated[str, Meta(pattern=r"^([!-~]{16,200})?$")] = ""
+    group_id: Name = "analytics_dashboard"
+    aggregate: bool = True
+    # Each step is an event type, and with a colon a part of the page's URL.
+    funnel: tuple[FunnelStep, ...] = ("page_view", "page_view:/sign-up", "signup")
+    refresh_s: Annotated[float, Meta(ge=0.2, le=60)] = 2.0
+    max_viewers: Annotated[int, Meta(ge=1, le=10_000)] = 50
+    samples_per_s: Annotated[float, Meta(ge=0, le=20)] = 2.0  # 0: delivery latency is not measured
+    minutes_kept_h: Annotated[int, Meta(ge=2, le=24 * 366)] = 48
+    days_kept: Annotated[int, Meta(ge=2, le=3_660)] = 90
+    shutdown_timeout_s: Seconds = 10.0
+
+
 class Local(Struct, frozen=True, forbid_unknown_fields=True):
     """The servers that ``up`` and the harness start on this machine, without Docker."""
 
@@ -130,6 +151,7 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
     mongo: Mongo = msgspec.field(default_factory=Mongo)
     api: Api = msgspec.field(default_factory=Api)
     worker: Worker = msgspec.field(default_factory=Worker)
+    dashboard: Dashboard = msgspec.field(default_factory=Dashboard)
     local: Local = msgspec.field(default_factory=Local)
 
 
@@ -157,6 +179,12 @@ def load(environment: Mapping[str, str]) -> Settings:
             "would accept no event: write that many or fewer"
         )
         raise SettingError("PIPELINE_KAFKA_MIN_INSYNC_REPLICAS", kafka.min_insync_replicas, remedy)
+    if settings.dashboard.group_id == settings.worker.group_id:
+        remedy = "the workers have this group, and each would read a part of the events only: choose another"
+        raise SettingError("PIPELINE_DASHBOARD_GROUP_ID", settings.dashboard.group_id, remedy)
+    if len(settings.dashboard.funnel) > MOST_FUNNEL_STEPS:
+        remedy = f"a funnel has at most {MOST_FUNNEL_STEPS} steps"
+        raise SettingError("PIPELINE_DASHBOARD_FUNNEL", settings.dashboard.funnel, remedy)
     if "@" in kafka.bootstrap_servers:
         remedy = "write HOST:PORT,HOST:PORT; Kafka takes no user and password there"
         raise SettingError("PIPELINE_KAFKA_BOOTSTRAP_SERVERS", secrecy.HIDDEN, remedy)

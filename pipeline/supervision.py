@@ -1,4 +1,4 @@
-"""API and workers as child processes of ``up``: started, watched, started again, ended in order."""
+"""API, workers and dashboard as child processes of ``up``: started, watched, started again, ended in order."""
 
 from __future__ import annotations
 
@@ -20,15 +20,17 @@ _GRACE_MARGIN_S = 5.0
 
 
 class Roles:
-    """The API's process and the workers'. Not thread-safe."""
+    """The API's process, the workers' and, if wanted, the dashboard's. Not thread-safe."""
 
-    def __init__(self, settings: Settings, *, workers: int, logs_dir: Path) -> None:
+    def __init__(self, settings: Settings, *, workers: int, logs_dir: Path, dashboard: bool = False) -> None:
         """``settings`` as the children shall have them; each child logs to a file of its name."""
         environment = child_environment(settings)
         self._api_grace_s = settings.api.shutdown_timeout_s + _GRACE_MARGIN_S
         self._worker_grace_s = settings.worker.shutdown_timeout_s + _GRACE_MARGIN_S
         self._api = _role("api", environment, logs_dir, "api")
         self._workers = [_role("worker", environment, logs_dir, f"worker-{each + 1}") for each in range(workers)]
+        self._beside = [_role("dashboard", environment, logs_dir, "dashboard")] if dashboard else []
+        self._beside_grace_s = settings.dashboard.shutdown_timeout_s + _GRACE_MARGIN_S
         self._restarts: dict[str, int] = {}
         self._given_up: set[str] = set()
 
@@ -38,11 +40,13 @@ class Roles:
         Raises:
             ProcessFailedError: one ended, or was not ready in time; shows the end of its log.
         """
-        for each in (self._api, *self._workers):
+        for each in (self._api, *self._workers, *self._beside):
             each.start()
         self._api.wait_for_line("api ready on", READY_TIMEOUT_S)
         for worker in self._workers:
             worker.wait_for_line("worker ready", READY_TIMEOUT_S)
+        for dashboard in self._beside:
+            dashboard.wait_for_line("dashboard ready on", READY_TIMEOUT_S)
 
     def revive(self, report: Callable[[str], None]) -> None:
         """Start again what has died, at most :data:`RESTARTS` times each, and tell ``report`` of it.
@@ -50,7 +54,7 @@ class Roles:
         Raises:
             ProcessFailedError: the API, or the last of the workers, has died more often than that.
         """
-        for each in (self._api, *self._workers):
+        for each in (self._api, *self._workers, *self._beside):
             if each.running() or each.name in self._given_up:
                 continue
             died = f"{each.name} died (exit code {each.returncode}; see {each.log_path})"
@@ -62,11 +66,13 @@ class Roles:
                 continue
             self._given_up.add(each.name)
             report(f"{died}: not started again, it has died {RESTARTS + 1} times")
-            if each is self._api or self._given_up.issuperset(worker.name for worker in self._workers):
+            gone = self._given_up.issuperset(worker.name for worker in self._workers)
+            if each is self._api or (each in self._workers and gone):
                 raise ProcessFailedError(f"{each.name} does not stay up; {each.last_words()}")
 
     def stop(self, report: Callable[[str], None]) -> None:
         """Let the API drain, then the workers finish what they have in hand."""
+        _stop_all(self._beside, self._beside_grace_s)
         report("the API drains")
         self._api.stop(self._api_grace_s)
         report("the workers finish")

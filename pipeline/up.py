@@ -16,6 +16,7 @@ from msgspec import Struct, structs
 
 from pipeline import provision
 from pipeline.addresses import url
+from pipeline.dashboard.access import new_token
 from pipeline.display import Display, Place
 from pipeline.errors import ProcessFailedError, UsageError
 from pipeline.local import mongodb, stackspec
@@ -24,7 +25,7 @@ from pipeline.local.ports import HOST, claim
 from pipeline.local.process import ChildProcess
 from pipeline.local.stack import LocalStack
 from pipeline.progress import Progress, open_meter
-from pipeline.settings import Api, Kafka, Mongo, Settings
+from pipeline.settings import Api, Dashboard, Kafka, Mongo, Settings
 from pipeline.supervision import Roles
 
 _LOOK_EVERY_S = 1.0
@@ -40,6 +41,7 @@ class Options(Struct, frozen=True):
     zookeeper_port: int = 2181
     logs_dir: Path | None = None
     demo: bool = True
+    dashboard: bool = True
 
 
 def run(settings: Settings, options: Options, environment: Mapping[str, str]) -> int:
@@ -54,6 +56,9 @@ def run(settings: Settings, options: Options, environment: Mapping[str, str]) ->
     api_port = claim(settings.api.port, "the API", "choose another with --api-port", settings.api.host)
     api = structs.replace(settings.api, port=api_port, demo=settings.api.demo or options.demo)
     settings = structs.replace(settings, api=api)
+    given_token = settings.dashboard.token
+    if options.dashboard:
+        settings = _with_dashboard(settings)
     logs_dir = options.logs_dir or cache_folder(settings.local.cache_dir) / "logs" / f"up-{api_port}"
     display = Display()
     with _Signals() as signals, contextlib.ExitStack() as cleanup:
@@ -72,12 +77,15 @@ def run(settings: Settings, options: Options, environment: Mapping[str, str]) ->
             settings = _on(stack, settings, environment)
         display.step("making topics and indexes")
         start = asyncio.run(_provision(settings, display))
-        roles = Roles(settings, workers=options.workers, logs_dir=logs_dir)
+        roles = Roles(settings, workers=options.workers, logs_dir=logs_dir, dashboard=options.dashboard)
         cleanup.callback(roles.stop, display.step)
-        display.step(f"starting the API and {options.workers} {_plural(options.workers, 'worker')}")
+        beside = " and the dashboard" if options.dashboard else ""
+        display.step(f"starting the API, {options.workers} {_plural(options.workers, 'worker')}{beside}")
         roles.start()
         signals.up = True
         display.table(places(settings, options, logs_dir, stack))
+        if options.dashboard:
+            display.note(f"watch it:  {dashboard_link(settings.dashboard, shows_token=not given_token)}")
         display.note(f"try it:  {example(settings.api)}")
         if settings.api.demo:
             display.note(f"or in a browser:  {demo_url(settings.api)}")
@@ -131,6 +139,12 @@ def _zookeeper_place(stack: LocalStack | None) -> tuple[Place, ...]:
     )
 
 
+def dashboard_link(dashboard: Dashboard, *, shows_token: bool) -> str:
+    """Give the dashboard's address; with the token if that was made here, and is known to nobody else."""
+    address = url(dashboard.host, dashboard.port)
+    return f"{address}/?token={dashboard.token}" if shows_token else f"{address}, with PIPELINE_DASHBOARD_TOKEN"
+
+
 def example(api: Api) -> str:
     """Give a command that sends one event."""
     event = '{"event":"page_view","user_id":"123","props":{"url":"/home","ref":"google"}}'
@@ -150,6 +164,14 @@ def find_command(mongo: Mongo, *, local: bool) -> str:
         else ""
     )
     return found + """./tidemark find '{"user_id": "123"}'"""
+
+
+def _with_dashboard(settings: Settings) -> Settings:
+    """Give the settings with a port and a token of the dashboard."""
+    dashboard = settings.dashboard
+    port = claim(dashboard.port, "the dashboard", "choose another with --dashboard-port", dashboard.host)
+    token = dashboard.token or new_token()
+    return structs.replace(settings, dashboard=structs.replace(dashboard, port=port, token=token))
 
 
 def _on(stack: LocalStack, settings: Settings, environment: Mapping[str, str]) -> Settings:

@@ -19,7 +19,7 @@ STAGES = ("schedule_delay", "http_and_api", "kafka_and_backlog", "write")
 NOT_SUSTAINED = "not sustained"
 _SAME_LOAD = 1e-3
 MEASURES = ("delivery_latency", "response_time", "service_time")
-ROLES = ("generator", "api", "kafka", "worker", "mongodb", "harness", "witness")
+ROLES = ("generator", "api", "kafka", "worker", "mongodb", "dashboard", "harness", "witness")
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ ROLE_NAMES = {
     "kafka": "Kafka",
     "worker": "worker",
     "mongodb": "MongoDB",
+    "dashboard": "dashboard",
     "harness": "harness",
     "witness": "witness",
 }

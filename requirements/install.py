@@ -43,6 +43,10 @@ NEVER_USED = (
     *("pyarrow/include", "pyarrow/src", "pyarrow/_pyarrow_cpp_tests*"),
     *("pyarrow/*arrow_flight*", "pyarrow/*python_flight*", "pyarrow/_flight*"),
     *("pyarrow/*arrow_s3*", "pyarrow/_s3fs*"),
+    # Of plotly the dashboard serves plotly.min.js; nothing imports the rest, or what the rest imports.
+    *("plotly/graph_objs", "plotly/validators", "plotly/labextension", "plotly/matplotlylib", "plotly/express"),
+    *("plotly/figure_factory", "plotly/package_data/widgetbundle.js", "plotly/package_data/datasets", "narwhals"),
+    "../../../share/jupyter/labextensions/jupyterlab-plotly",
 )
 
 

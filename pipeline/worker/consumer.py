@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
-from typing import Any, NamedTuple, TypeVar
+from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener
 from aiokafka.errors import (
@@ -24,14 +24,13 @@ from pipeline.pace import Pace
 from pipeline.settings import Settings
 from pipeline.topics import event_topics
 from pipeline.worker.batches import batches_of
-from pipeline.worker.flights import Flights
+from pipeline.worker.flights import Flights, Flyable
 from pipeline.worker.mapping import Record
 from pipeline.worker.membership import REBALANCE_TIMEOUT_MS, end, is_member, new_consumer
 from pipeline.worker.metrics import WorkerMetrics
 from pipeline.worker.positions import Positions
 from pipeline.worker.waiting import Waiting
 from pipeline.worker.watch import Watch
-from pipeline.worker.writer import BatchWriter
 
 log = logging.getLogger(__name__)
 
@@ -53,24 +52,53 @@ class _Fetched(NamedTuple):
     gather_s: float  # from then on, before the next poll
 
 
+class BatchMaker(Protocol):
+    """Cuts what was fetched into batches, as :func:`pipeline.worker.batches.batches_of` does."""
+
+    def __call__(
+        self,
+        fetched: Mapping[TopicPartition, Sequence[Record]],
+        *,
+        fetched_ns: int,
+        epoch: int,
+        max_events: int,
+        max_bytes: int,
+    ) -> Iterator[Flyable]:
+        """Give the batches, each when asked for."""
+        ...
+
+
+class Use(NamedTuple):
+    """What a group makes of the events: the worker's stores them, the dashboard's counts them.
+
+    ``write`` returns when what the batch stands for is durable; ``loss`` ends the sentence "records were deleted".
+    """
+
+    write: Callable[[Any], Awaitable[None]]
+    batches_of: BatchMaker = batches_of
+    client_id: str = "tidemark-worker"
+    loss: str = "they are not stored"
+
+
 class EventConsumer(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ships no types
     """One member of the group, from its first join until it is told to stop."""
 
     def __init__(
         self,
         settings: Settings,
-        writer: BatchWriter,
+        use: Use,
         metrics: WorkerMetrics,
         *,
         on_assigned: Callable[[Mapping[str, Sequence[int]]], None],
     ) -> None:
         """``on_assigned`` is called at every assignment with the partitions by topic, maybe none."""
         self._settings = settings
+        self._use = use
         self._metrics = metrics
         self._on_assigned = on_assigned
         self._topics = event_topics(settings.kafka)
-        self._flights = Flights(writer.write, settings.worker.writes_in_flight)
-        self._positions = Positions(metrics, self._move)
+        self._flights = Flights[Flyable](use.write, settings.worker.writes_in_flight)
+        self._positions = Positions(metrics, self._move, use.loss)
         self._pace = Pace(settings.worker.linger_ms / 1000, settings.worker.batch_max_events)
         self._waiting = Waiting(f"Kafka at {settings.kafka.bootstrap_servers}", settings.worker.retry_pause_s)
         self._watch = Watch(self._flights, self._positions, metrics, self._waiting)
@@ -93,6 +121,10 @@ class EventConsumer(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafk
         """Whether :meth:`stop` was called."""
         return self._stop.is_set()
 
+    def topic_id(self, partition: TopicPartition) -> str:
+        """Return the id of the topic that ``partition`` belongs to, empty where the broker has none."""
+        return self._positions.topic_id(partition)
+
     def stop(self) -> None:
         """Finish what is in hand, commit, leave the group; :meth:`run` then returns."""
         if not self._stop.is_set():
@@ -107,7 +139,7 @@ class EventConsumer(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafk
         unsettled = 0
         self._stopped = asyncio.ensure_future(self._stop.wait())
         while not self._stop.is_set():
-            self._consumer = new_consumer(self._settings, self)
+            self._consumer = new_consumer(self._settings, self, self._use.client_id)
             self._failure = None
             try:
                 await self._unless_stopped(self._consumer.start())
@@ -167,7 +199,7 @@ class EventConsumer(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafk
                 if fetched is None or not fetched.records:
                     await self._settle_and_commit(at_rest=fetched is not None)
                     continue
-                batches = batches_of(
+                batches = self._use.batches_of(
                     fetched.records,
                     fetched_ns=fetched.fetched_ns,
                     epoch=fetched.epoch,

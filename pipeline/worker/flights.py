@@ -5,14 +5,29 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable
+from typing import Generic, Protocol, TypeVar
 
 from aiokafka.structs import TopicPartition
 
 from pipeline.bounded import result_of
-from pipeline.worker.batches import Batch
 
 
-class Flights:
+class Flyable(Protocol):
+    """What a batch must know of itself, whatever it holds: how many events, since when, and up to where."""
+
+    epoch: int
+    offsets: dict[TopicPartition, int]
+
+    @property
+    def events(self) -> int:
+        """How many records it holds."""
+        ...
+
+
+B = TypeVar("B", bound=Flyable)
+
+
+class Flights(Generic[B]):
     """At most ``limit`` writes at once, settled oldest first.
 
     Settling is what both the consumer loop and a rebalance do, so each of them holds ``lock``.
@@ -20,13 +35,13 @@ class Flights:
     a rebalance another worker may own the partition, and be further on.
     """
 
-    def __init__(self, write: Callable[[Batch], Awaitable[None]], limit: int) -> None:
+    def __init__(self, write: Callable[[B], Awaitable[None]], limit: int) -> None:
         """``write`` returns when its batch is stored; ``limit`` is at least 1."""
         self.lock = asyncio.Lock()
         self.epoch = 0
         self._write = write
         self._limit = limit
-        self._flying: deque[tuple[Batch, asyncio.Task[None]]] = deque()
+        self._flying: deque[tuple[B, asyncio.Task[None]]] = deque()
         self._settled: dict[TopicPartition, int] = {}
 
     @property
@@ -44,7 +59,7 @@ class Flights:
         """Whether settling the oldest write would not wait."""
         return bool(self._flying) and self._flying[0][1].done()
 
-    async def start(self, batch: Batch) -> None:
+    async def start(self, batch: B) -> None:
         """Start writing ``batch``."""
         self._flying.append((batch, asyncio.ensure_future(self._write(batch))))
         await asyncio.sleep(0)  # puts the write on the wire before the next batch is mapped

@@ -19,13 +19,13 @@ _MAX_POLL_INTERVAL_MS = 24 * 3600 * 1000
 _METADATA_MAX_AGE_MS = 5_000  # how long a new topic or partition may go unnoticed
 
 
-def new_consumer(settings: Settings, listener: ConsumerRebalanceListener) -> AIOKafkaConsumer:
-    """Return a consumer of the event topics that is not started yet."""
+def new_consumer(settings: Settings, listener: ConsumerRebalanceListener, client_id: str) -> AIOKafkaConsumer:
+    """Return a consumer of the event topics that is not started yet; Kafka shows its ``client_id``."""
     kafka, worker = settings.kafka, settings.worker
     consumer = AIOKafkaConsumer(
         bootstrap_servers=kafka.bootstrap_servers,
         group_id=worker.group_id,
-        client_id="tidemark-worker",
+        client_id=client_id,
         enable_auto_commit=False,
         auto_offset_reset="none",  # Positions decides where to begin, and logs a jump over deleted records
         isolation_level="read_committed",  # an aborted record was never sent

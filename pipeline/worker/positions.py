@@ -30,10 +30,16 @@ Moves = dict[TopicPartition, int]  # where partitions are to be read from now on
 class Positions:
     """The positions of this worker's partitions. Its notes go with each commit, so that the next owner has them."""
 
-    def __init__(self, metrics: WorkerMetrics, move: Callable[[Moves], None]) -> None:
-        """``move`` makes the consumer read from other places; what it fetched before must not be committed."""
+    def __init__(
+        self, metrics: WorkerMetrics, move: Callable[[Moves], None], loss: str = "they are not stored"
+    ) -> None:
+        """``move`` makes the consumer read from other places; what it fetched before must not be committed.
+
+        ``loss``: what it means that records are missing, for a log line.
+        """
         self._metrics = metrics
         self._move = move
+        self._loss = loss
         self._notes: dict[TopicPartition, Note] = {}
         self._committed: dict[TopicPartition, int] = {}
 
@@ -119,6 +125,10 @@ class Positions:
         """Whether ``position`` is beyond what is committed of ``partition``."""
         return partition in self._notes and position > max(self._committed.get(partition, 0), 0)
 
+    def topic_id(self, partition: TopicPartition) -> str:
+        """Return the id of the partition's topic, empty where the broker has none or the partition is not ours."""
+        return self._notes[partition].topic_id if partition in self._notes else ""
+
     def to_commit(self, offsets: Mapping[TopicPartition, int]) -> dict[TopicPartition, OffsetAndMetadata]:
         """Return ``offsets`` with their notes, without partitions that are not ours (yet)."""
         return {
@@ -134,12 +144,13 @@ class Positions:
     def _skip(self, partition: TopicPartition, wanted: int, first: int) -> int:
         skipped, note = first - wanted, self._notes[partition]
         log.error(
-            "%d records of %s were deleted before a worker read them (offsets %d to %d): they are not stored. Kafka "
+            "%d records of %s were deleted before a worker read them (offsets %d to %d): %s. Kafka "
             "keeps records for PIPELINE_KAFKA_RETENTION_MS; workers must not be away for longer",
             skipped,
             _name(partition),
             wanted,
             first - 1,
+            self._loss,
         )
         self._metrics.skipped.inc(skipped)
         at_ms = time.time_ns() // 1_000_000

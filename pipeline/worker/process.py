@@ -19,7 +19,7 @@ from pipeline.errors import TidemarkError, UsageError
 from pipeline.settings import Settings
 from pipeline.store import open_store
 from pipeline.topics import event_topics
-from pipeline.worker.consumer import EventConsumer
+from pipeline.worker.consumer import EventConsumer, Use
 from pipeline.worker.dead_letters import DeadLetters
 from pipeline.worker.deliveries import DeliveriesLog
 from pipeline.worker.metrics import WorkerMetrics
@@ -66,7 +66,7 @@ async def _work(settings: Settings) -> int:
         store_name=f"MongoDB at {settings.mongo.shown_uri}",
         retry_pause_s=worker.retry_pause_s,
     )
-    consumer = EventConsumer(settings, writer, metrics, on_assigned=_Announcer(settings, deliveries))
+    consumer = EventConsumer(settings, Use(writer.write), metrics, on_assigned=_Announcer(settings, deliveries))
     loop = asyncio.get_running_loop()
     for each in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(each, consumer.stop)

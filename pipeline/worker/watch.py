@@ -9,7 +9,7 @@ from aiokafka.errors import IllegalStateError, KafkaTimeoutError
 from aiokafka.structs import TopicPartition
 
 from pipeline.bounded import bounded
-from pipeline.worker.flights import Flights
+from pipeline.worker.flights import Flights, Flyable
 from pipeline.worker.metrics import WorkerMetrics
 from pipeline.worker.positions import Positions
 from pipeline.worker.waiting import Waiting
@@ -27,7 +27,9 @@ class Watch:
     something. A new consumer works.
     """
 
-    def __init__(self, flights: Flights, positions: Positions, metrics: WorkerMetrics, waiting: Waiting) -> None:
+    def __init__(
+        self, flights: Flights[Flyable], positions: Positions, metrics: WorkerMetrics, waiting: Waiting
+    ) -> None:
         self._flights = flights
         self._positions = positions
         self._metrics = metrics

@@ -79,7 +79,7 @@ def test_every_part_tells_what_it_did(wanted: Repeat, servers, tmp_path: Path) -
     repeat.keep(wanted, measured, result, tmp_path)
     assert result.audit.stored_accepted >= 1_500
 
-    roles = {"generator", "api", "kafka", "worker", "mongodb", "harness", "witness"}
+    roles = {"generator", "api", "kafka", "worker", "mongodb", "dashboard", "harness", "witness"}
     for name, cores in result.cpu_cores_per_role.items():
         parts = result.cpu_user_cores_per_role[name] + result.cpu_system_cores_per_role[name]
         assert cores == pytest.approx(parts)

@@ -29,7 +29,7 @@ from pipeline.settings import Settings
 from pipeline.supervision import child_environment
 
 WAIT_S = 60.0
-FREE_PORTS = ["--api-port", "0", "--kafka-port", "0", "--mongo-port", "0"]
+FREE_PORTS = ["--api-port", "0", "--dashboard-port", "0", "--kafka-port", "0", "--mongo-port", "0"]
 SEED_EVENT = {"event": "page_view", "user_id": "123", "props": {"url": "/home", "ref": "google"}}
 
 
@@ -85,6 +85,13 @@ def post(url: str, event: object) -> bytes:
         return bytes(response.read())
 
 
+def counted_on(dashboard_url: str, token: str) -> int:
+    """How many events the dashboard says that today has."""
+    request = urllib.request.Request(f"{dashboard_url}snapshot", headers={"Authorization": f"Bearer {token}"})  # noqa: S310  loopback
+    with urllib.request.urlopen(request, timeout=WAIT_S) as response:  # noqa: S310  likewise
+        return int(json.load(response)["activity"]["today"]["events"])
+
+
 def on(settings: Settings) -> dict[str, str]:
     """An environment in which ``up`` uses the servers and names of this test."""
     environment = child_environment(settings)
@@ -111,8 +118,11 @@ def test_everything_comes_up_works_as_the_seed_says_and_ends_in_order(tmp_path: 
                 (("timestamp", -1),),
             }
         wait_until(lambda: re.search("accepted 1 +stored 1 +backlog 0", up.printed()) is not None, "it was shown")
+        link = re.search(r"watch it:  (http://127\.0\.0\.1:\d+/)\?token=(\S+)", up.printed())
+        assert link
+        wait_until(lambda: counted_on(*link.groups()) == 1, "the dashboard counted it")
         started = up.descendants()
-        assert len(started) >= 10  # five parts, a guard for each
+        assert len(started) >= 12  # six parts, a guard for each
 
         up.process.send_signal(signal.SIGINT)
         assert up.process.wait(WAIT_S) == 0
@@ -132,8 +142,8 @@ def test_ctrl_c_while_it_starts_ends_what_was_started(tmp_path: Path) -> None:
     assert "Traceback" not in up.printed()
 
 
-def test_on_servers_of_the_users_own_nothing_but_api_and_workers_is_started(settings: Settings, tmp_path: Path) -> None:
-    with running(Up(tmp_path, on(settings), "--api-port", "0")) as up:
+def test_on_servers_of_the_users_own_nothing_but_our_own_parts_is_started(settings: Settings, tmp_path: Path) -> None:
+    with running(Up(tmp_path, on(settings), "--dashboard-port", "0", "--api-port", "0")) as up:
         post(up.wait_until_up(), SEED_EVENT)
         with MongoClient(settings.mongo.uri) as client:
             events = client[settings.mongo.database][settings.mongo.collection]
@@ -160,7 +170,7 @@ def test_the_shop_is_there_unless_it_is_left_out(
 
 
 async def test_a_message_of_another_producer_is_stored_too(settings: Settings, tmp_path: Path) -> None:
-    with running(Up(tmp_path, on(settings), "--api-port", "0")) as up:
+    with running(Up(tmp_path, on(settings), "--dashboard-port", "0", "--api-port", "0")) as up:
         up.wait_until_up()
         producer = AIOKafkaProducer(bootstrap_servers=settings.kafka.bootstrap_servers)
         await producer.start()
@@ -174,7 +184,7 @@ async def test_a_message_of_another_producer_is_stored_too(settings: Settings, t
 
 @pytest.mark.slow
 def test_a_worker_that_dies_is_reported_and_started_again(settings: Settings, tmp_path: Path) -> None:
-    with running(Up(tmp_path, on(settings), "--api-port", "0")) as up:
+    with running(Up(tmp_path, on(settings), "--dashboard-port", "0", "--api-port", "0")) as up:
         url = up.wait_until_up()
         up.child("worker").kill()
         wait_until(lambda: "worker-1 died (exit code -9" in up.printed(), "it was reported")
@@ -185,7 +195,7 @@ def test_a_worker_that_dies_is_reported_and_started_again(settings: Settings, tm
 
 
 def test_nothing_outlives_an_up_that_was_killed(settings: Settings, tmp_path: Path) -> None:
-    with running(Up(tmp_path, on(settings), "--api-port", "0", "--workers", "2")) as up:
+    with running(Up(tmp_path, on(settings), "--dashboard-port", "0", "--api-port", "0", "--workers", "2")) as up:
         up.wait_until_up()
         started = up.descendants()
         up.process.kill()
@@ -195,7 +205,9 @@ def test_nothing_outlives_an_up_that_was_killed(settings: Settings, tmp_path: Pa
 def test_a_taken_port_is_named_with_its_option_before_anything_starts(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = other.getsockname()[1]
-        with running(Up(tmp_path, child_environment(Settings()), "--api-port", str(port))) as up:
+        with running(
+            Up(tmp_path, child_environment(Settings()), "--dashboard-port", "0", "--api-port", str(port))
+        ) as up:
             assert up.process.wait(WAIT_S) == 2
     assert f"port {port} for the API is taken" in up.printed()
     assert "--api-port" in up.printed()
@@ -204,7 +216,7 @@ def test_a_taken_port_is_named_with_its_option_before_anything_starts(tmp_path: 
 
 def test_one_server_of_the_users_own_is_not_enough(tmp_path: Path) -> None:
     environment = {**child_environment(Settings()), "PIPELINE_MONGO_URI": "mongodb://127.0.0.1:1/"}
-    with running(Up(tmp_path, environment, "--api-port", "0")) as up:
+    with running(Up(tmp_path, environment, "--dashboard-port", "0", "--api-port", "0")) as up:
         assert up.process.wait(WAIT_S) == 2
     assert "PIPELINE_KAFKA_BOOTSTRAP_SERVERS" in up.printed()
 
@@ -256,3 +268,18 @@ def test_a_child_has_the_settings_and_nothing_of_a_settings_file(monkeypatch: py
     environment = child_environment(wanted)
     assert pipeline_settings.load(environment) == wanted
     assert environment["PATH"] == os.environ["PATH"]
+
+
+def test_with_a_token_of_the_users_own_none_is_printed_and_without_a_dashboard_none_runs(
+    settings: Settings, tmp_path: Path
+) -> None:
+    environment = {**on(settings), "PIPELINE_DASHBOARD_TOKEN": "sixteen-characters"}
+    with running(Up(tmp_path, environment, "--dashboard-port", "0", "--api-port", "0")) as up:
+        up.wait_until_up()
+        assert "watch it:" in up.printed()
+        assert "sixteen-characters" not in up.printed()
+        assert up.child("dashboard").is_running()
+    with running(Up(tmp_path, on(settings), "--no-dashboard", "--api-port", "0")) as up:
+        up.wait_until_up()
+        assert "watch it:" not in up.printed()
+        assert not [each for each in up.descendants() if "dashboard" in each.cmdline()]

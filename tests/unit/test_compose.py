@@ -16,7 +16,7 @@ from pipeline import settings as pipeline_settings
 ROOT = Path(__file__).resolve().parents[2]
 KRAFT = ROOT / "docker-compose.yml"
 ZOOKEEPER = ROOT / "docker-compose.zookeeper.yml"
-PIPELINE_SERVICES = ("init", "api", "worker")
+PIPELINE_SERVICES = ("init", "api", "worker", "dashboard")
 
 
 def read(path: Path) -> dict[str, Any]:
@@ -96,6 +96,11 @@ class TestBothForms:
         assert int(last) - int(first) >= 3
         assert "ports" not in files["services"]["worker"]
 
+    def test_give_the_dashboard_a_port_that_no_api_takes(self, files: dict[str, Any]) -> None:
+        port = pipeline_settings.Dashboard().port
+        assert files["services"]["dashboard"]["ports"] == [f"127.0.0.1:{port}:{port}"]
+        assert port > 8_009
+
     def test_open_ports_on_the_loopback_address_alone(self, files: dict[str, Any]) -> None:
         ports = [port for service in files["services"].values() for port in service.get("ports", [])]
         assert len(ports) >= 3
@@ -118,7 +123,7 @@ class TestBothForms:
         init = files["services"]["init"]
         assert init["command"] == ["init"]
         assert init["depends_on"] == {each: {"condition": "service_healthy"} for each in ("kafka", "mongodb")}
-        for name in ("api", "worker"):
+        for name in ("api", "worker", "dashboard"):
             assert files["services"][name]["depends_on"] == {"init": {"condition": "service_completed_successfully"}}
 
     def test_let_no_client_create_a_topic(self, files: dict[str, Any]) -> None:
@@ -134,7 +139,11 @@ class TestBothForms:
 
     def test_settings_of_the_pipeline_are_ones_it_knows(self, files: dict[str, Any]) -> None:
         for name in PIPELINE_SERVICES:
-            found = pipeline_settings.load(files["services"][name]["environment"])
+            # As Compose does where the variable is not set.
+            environment = files["services"][name]["environment"]
+            found = pipeline_settings.load(
+                {each: text.removesuffix(f"${{{each}:-}}") for each, text in environment.items()}
+            )
             assert found.kafka.bootstrap_servers == "kafka:19092"
             assert found.mongo.uri.startswith("mongodb://mongodb:27017/")
 

@@ -100,3 +100,23 @@ def test_workers_must_not_read_their_own_dead_letters() -> None:
         load({"PIPELINE_KAFKA_DEAD_LETTER_TOPIC": "events_generic"})
     with pytest.raises(SettingError, match="DEAD_LETTER_TOPIC"):
         load({"PIPELINE_KAFKA_TOPIC_PREFIX": "dead_", "PIPELINE_KAFKA_EVENT_TYPES": "letters"})
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("PIPELINE_DASHBOARD_GROUP_ID", "analytics_workers"),
+        ("PIPELINE_DASHBOARD_TOKEN", "short"),
+        ("PIPELINE_DASHBOARD_TOKEN", "sixteen characters"),
+        ("PIPELINE_DASHBOARD_FUNNEL", "page_view,:/signup"),
+        ("PIPELINE_DASHBOARD_FUNNEL", ",".join(map(str, range(9)))),
+        ("PIPELINE_DASHBOARD_REFRESH_S", "0"),
+        ("PIPELINE_DASHBOARD_MAX_VIEWERS", "0"),
+    ],
+)
+def test_a_setting_of_the_dashboard_that_cannot_be_is_named(name: str, value: str) -> None:
+    with pytest.raises(SettingError) as raised:
+        load({name: value})
+    assert raised.value.setting == name
+    if "TOKEN" in name:
+        assert value not in str(raised.value)

@@ -1,0 +1,163 @@
+"""One snapshot for all viewers, made only while someone looks, and handed to each as fast as it reads."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
+
+import msgspec
+from aiokafka.errors import KafkaError
+from msgspec import Struct
+from pymongo.errors import PyMongoError
+
+from pipeline.bounded import give_up
+from pipeline.dashboard.view import Activity, Health, Snapshot, Source, Stored
+from pipeline.errors import UnavailableError
+
+log = logging.getLogger(__name__)
+
+HEARTBEAT_S = 10.0
+"""After so long without news a viewer is told that the connection lives."""
+
+_RETRY_AFTER_S = 10
+_READ_S = 4.0  # a part that takes longer does not answer
+_encode = msgspec.json.Encoder().encode
+
+
+class Readers(Struct, frozen=True):
+    """What a snapshot is made of. Each may fail by itself: the others' figures go on."""
+
+    activity: Callable[[], Awaitable[Activity]]
+    stored: Callable[[], Awaitable[int | None]]
+    health: Callable[[], Awaitable[Health]]
+
+
+class Part:
+    """The newest figures of one part, and since when it does not answer."""
+
+    def __init__(self, name: str) -> None:
+        """``name`` with its address, as a person would name it."""
+        self._name = name
+        self.source = Source(0)
+        self.value: Any = None
+
+    async def renew(self, reading: Awaitable[Any]) -> None:
+        """Take what ``reading`` gives; if it fails, keep what there is and say so."""
+        try:
+            async with asyncio.timeout(_READ_S):
+                self.value = await reading
+        except (PyMongoError, KafkaError, TimeoutError, OSError, KeyError) as error:
+            now_ms = time.time_ns() // 1_000_000
+            if not self.source.error:
+                log.warning("%s does not answer: %s", self._name, str(error)[:500] or type(error).__name__)
+            since_ms = self.source.since_ms or now_ms
+            # No words of the library's: they may hold addresses of other hosts, or worse.
+            words = "lacks a topic (run `./tidemark init`)" if isinstance(error, KeyError) else "does not answer"
+            self.source = Source(self.source.at_ms, f"{self._name} {words}", since_ms)
+        else:
+            if self.source.error:
+                log.info("%s is back", self._name)
+            self.source = Source(time.time_ns() // 1_000_000)
+
+
+class Hub:
+    """Makes snapshots while there are viewers; bounded in viewers, and in what waits for each: the newest one."""
+
+    def __init__(self, readers: Readers, *, mongo: str, kafka: str, refresh_s: float, most: int, counts: bool) -> None:
+        """``mongo``, ``kafka``: their names for people; ``most``: viewers; ``counts``: whether this process counts."""
+        self._readers = readers
+        self._mongo, self._kafka = Part(mongo), Part(kafka)
+        self._refresh_s = refresh_s
+        self._most = most
+        self._counts = counts
+        self._making = asyncio.Lock()
+        self._made_s = -1e9
+        self._newest = b""
+        self._news = asyncio.Event()
+        self._watched = asyncio.Event()
+        self._closed = False
+        self.viewers = 0
+
+    async def run(self) -> None:
+        """Make snapshots as long as someone looks, until cancelled."""
+        while True:
+            await self._watched.wait()
+            try:
+                await self._make()
+            except Exception:  # the viewers see that the figures grow old
+                log.exception("a snapshot could not be made")
+            await asyncio.sleep(self._refresh_s)
+
+    async def snapshot(self) -> bytes:
+        """Give a snapshot as JSON, not older than the time between two of them."""
+        if time.monotonic() - self._made_s > self._refresh_s:
+            await self._make()
+        return self._newest
+
+    async def follow(self) -> AsyncIterator[bytes]:
+        """Give each snapshot as JSON, the newest one first; empty where nothing came for a while.
+
+        Raises:
+            UnavailableError: there are as many viewers as may be.
+        """
+        if self.viewers >= self._most:
+            message = f"{self._most} pages look at this dashboard already (PIPELINE_DASHBOARD_MAX_VIEWERS)"
+            raise UnavailableError(message, _RETRY_AFTER_S)
+        self.viewers += 1
+        self._watched.set()
+        try:
+            if time.monotonic() - self._made_s <= 2 * self._refresh_s:
+                yield self._newest
+            while not self._closed:
+                news = asyncio.ensure_future(self._news.wait())
+                done, _ = await asyncio.wait({news}, timeout=HEARTBEAT_S)
+                if done:
+                    yield self._newest
+                else:
+                    await give_up(news)
+                    yield b""
+        finally:
+            self.viewers -= 1
+            if not self.viewers:
+                self._watched.clear()
+
+    def close(self) -> None:
+        """Let all viewers go."""
+        self._closed = True
+        self._announce()
+
+    async def _make(self) -> None:
+        began_s = time.monotonic()
+        async with self._making:
+            if self._made_s >= began_s:
+                return  # another one made it while we waited
+            await asyncio.gather(
+                self._mongo.renew(_both(self._readers.activity(), self._readers.stored())),
+                self._kafka.renew(self._readers.health()),
+            )
+            activity, stored = self._mongo.value or (None, None)
+            snapshot = Snapshot(
+                at_ms=time.time_ns() // 1_000_000,
+                refresh_s=self._refresh_s,
+                counts=self._counts,
+                mongo=self._mongo.source,
+                kafka=self._kafka.source,
+                activity=activity,
+                stored=stored,
+                health=self._kafka.value,
+            )
+            self._newest = _encode(snapshot)
+            self._made_s = time.monotonic()
+            self._announce()
+
+    def _announce(self) -> None:
+        news, self._news = self._news, asyncio.Event()
+        news.set()
+
+
+async def _both(activity: Awaitable[Activity], stored: Awaitable[int | None]) -> tuple[Activity, Stored]:
+    found, events = await asyncio.gather(activity, stored)
+    return found, Stored(events)

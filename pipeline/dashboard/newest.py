@@ -1,0 +1,81 @@
+"""The newest events with a filter: a walk along the index of timestamps, over a fixed number of events at most."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from bson import json_util
+from msgspec import Struct
+
+from pipeline.dashboard.aggregate import at
+from pipeline.dashboard.database import Database
+from pipeline.dashboard.view import Event, Newest
+
+SEARCHED = 10_000
+"""So many of the newest events are looked at, whatever the filter."""
+
+_SHOWN = 50
+_MOST_PROPS = 500
+_AHEAD_MS = 5 * 60_000  # a client whose clock is wrong by more would stay on top for ever
+_LONGEST_MS = 2_000
+
+
+class Filter(Struct, frozen=True):
+    """What the events must have; empty for anything. ``url``: a part of the page's URL."""
+
+    event_type: str = ""
+    user_id: str = ""
+    url: str = ""
+
+
+def pipeline_of(wanted: Filter, now_ms: int) -> list[dict[str, Any]]:
+    """Give the aggregation: the newest events by the index ``timestamp: -1``, then what fits of them."""
+    fitting: dict[str, Any] = {}
+    if wanted.event_type:
+        fitting["event_type"] = wanted.event_type
+    if wanted.user_id:
+        fitting["user_id"] = wanted.user_id
+    if wanted.url:
+        fitting["props.url"] = {"$regex": re.escape(wanted.url)}
+    return [
+        {"$match": {"timestamp": {"$lte": at(now_ms + _AHEAD_MS)}}},
+        {"$sort": {"timestamp": -1}},
+        {"$limit": SEARCHED},
+        {"$match": fitting},
+        {"$limit": _SHOWN},
+    ]
+
+
+async def newest(database: Database, wanted: Filter) -> Newest:
+    """Read the newest events.
+
+    Raises:
+        PyMongoError: MongoDB did not answer in time.
+    """
+    now_ms = time.time_ns() // 1_000_000
+    found = await database.events.aggregate(pipeline_of(wanted, now_ms), maxTimeMS=_LONGEST_MS)
+    return Newest(now_ms, SEARCHED, [_shown(each) async for each in found])
+
+
+def _shown(document: Mapping[str, Any]) -> Event:
+    """Give the event as text, whatever another program has put into the collection."""
+    props = json_util.dumps(document.get("props", {}), json_options=json_util.RELAXED_JSON_OPTIONS, ensure_ascii=False)
+    if len(props) > _MOST_PROPS:
+        props = props[:_MOST_PROPS] + "..."
+    return Event(
+        str(document["_id"]),
+        str(document.get("event_type", "")),
+        str(document.get("user_id", "")),
+        _time(document.get("timestamp")),
+        props.encode("utf-8", "replace").decode(),
+    )
+
+
+def _time(value: Any) -> str:
+    if isinstance(value, datetime):
+        return value.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return str(value)
