@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from tests.unit import reports_evidence
 
-ROLES = ("generator", "api", "kafka", "worker", "mongodb", "dashboard", "harness", "witness")
+ROLES = ("generator", "api", "kafka", "worker", "mongodb", "harness", "witness")
 STAGES = ("schedule_delay", "http_and_api", "kafka_and_backlog", "write")
 MEASURES = ("response_time", "service_time", "delivery_latency", *STAGES)
 EVENTS_PER_REQUEST = 20

@@ -179,7 +179,8 @@ async def test_one_viewer_too_many_is_told_when_to_try_again(server: tuple[str, 
         for each in open_ones:
             answer = await each.__aenter__()
             assert answer.status_code == 200
-        refused = await client.get("/live")
+        async with asyncio.timeout(20):
+            refused = await client.get("/live")
         assert (refused.status_code, refused.headers["retry-after"]) == (503, "10")
         for each in open_ones:
             await each.__aexit__(None, None, None)
