@@ -12,7 +12,7 @@ import pytest
 
 from tests.acceptance.small_checkout import ROOT, make_checkout, run, told
 
-SESSIONS = ("test", "lint", "types", "format", "micro", "lock")
+SESSIONS = ("test", "lint", "types", "format", "micro", "screenshots", "lock")
 
 
 class TestList:
@@ -20,7 +20,7 @@ class TestList:
         done = run(ROOT / "tidemark")
         assert done.returncode == 0
         listed = [line.split()[0].rstrip(",") for line in done.stdout.splitlines() if line.startswith("  ")]
-        of_the_pipeline = ["up", "load", "find", "check", "init", "dead-letters"]
+        of_the_pipeline = ["up", "load", "find", "check", "init", "dashboard", "dead-letters"]
         assert listed == [*["bench"] * 7, "report", "perf", "selftest", *of_the_pipeline, "shell", *SESSIONS]
 
     def test_the_sessions_listed_are_those_that_nox_knows(self) -> None:

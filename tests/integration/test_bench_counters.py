@@ -28,12 +28,21 @@ from loadtest._content import Content
 from loadtest._spec import Traffic
 from pipeline.settings import Mongo, Settings
 
-CELL = CellSpec(id="steady", kind="steady", partitions=2, api_processes=2, warmup_s=1, duration_s=3, offered_load=400.0)
+CELL = CellSpec(
+    id="steady",
+    kind="steady",
+    partitions=2,
+    api_processes=2,
+    dashboards=1,
+    warmup_s=1,
+    duration_s=3,
+    offered_load=400.0,
+)
 
 
 @pytest.fixture
 def wanted(servers) -> Repeat:
-    """A repeat of some 1,600 events in 4 s, on two API processes and one worker."""
+    """A repeat of some 1,600 events in 4 s, on two API processes, one worker and one dashboard."""
     settings = Settings()
     settings = msgspec.structs.replace(
         settings,

@@ -13,6 +13,7 @@ from pymongo import AsyncMongoClient
 from pipeline.errors import MissingPartError
 from pipeline.exactcount import ExactCount
 from pipeline.local import mongodb, parts
+from pipeline.local.mongodb import Member
 from pipeline.local.ports import claim
 from pipeline.local.process import ChildProcess
 from pipeline.settings import load
@@ -22,17 +23,17 @@ class Mongod:
     """One of this test's own, as it is killed."""
 
     def __init__(self, folder: Path) -> None:
-        self._port = claim(0, "mongod", "")
-        self.uri = mongodb.uri(self._port)
+        port = claim(0, "mongod", "")
+        self.uri = mongodb.uri(port)
         program = parts.find_mongod(load(os.environ).local).path
-        data_dir, log_path = folder / "data", folder / "mongod.log"
+        self._member = Member(1, port, folder / "data")
         self.process: ChildProcess = mongodb.prepare(
-            mongod=program, port=self._port, data_dir=data_dir, log_path=log_path
+            mongod=program, member=self._member, name="mongod", log_path=folder / "mongod.log"
         )
 
     def start(self) -> None:
         self.process.start()
-        mongodb.wait_until_ready(self.process, self._port)
+        mongodb.wait_until_ready([self.process], [self._member])
 
 
 @pytest.fixture
