@@ -121,6 +121,7 @@ def test_a_worker_that_is_asked_to_end_makes_the_test_not_whole(tmp_path: Path) 
     assert offered_in(printed) == sum(len(events_with(each, *Outcome)) for each in found)
 
 
+@pytest.mark.slow  # its time-outs take half a minute
 def test_a_stopped_child_does_not_keep_the_command_from_ending(tmp_path: Path) -> None:
     with (
         Target() as target,
