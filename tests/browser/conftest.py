@@ -106,9 +106,13 @@ def pipeline(base_settings: Settings, tmp_path_factory: pytest.TempPathFactory) 
         worker.kill()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser(chromium: str, pipeline: Pipeline) -> Iterator[Browser]:  # noqa: ARG001  see below
-    """One Chromium for all tests. After the pipeline: while Playwright runs, asyncio.run() cannot in this thread."""
+    """One Chromium for the tests of a module.
+
+    While Playwright runs, asyncio.run() cannot in this thread: so the pipeline is made before it, and it ends before
+    the tests of the next module.
+    """
     with sync_playwright() as playwright:
         started = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
         yield started

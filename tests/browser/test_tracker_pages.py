@@ -45,7 +45,7 @@ def test_an_application_of_one_page_has_a_view_for_each_address(
         "location.hash = '#/route'",
     ):
         page.evaluate(call)
-    page.wait_for_timeout(50)
+        page.wait_for_timeout(50)  # until the next one, by whose time they are sorted
     page.go_back()
     wait_for_empty_queue(page)
     found = views(pipeline, section, 5)
