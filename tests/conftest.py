@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import secrets
 from collections.abc import Iterator
@@ -81,10 +82,10 @@ def servers(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
         )
 
 
-@pytest.fixture
-def settings(servers: Servers) -> Iterator[Settings]:
-    """Settings with topics, group and database of this test's own: made before it, dropped after it."""
-    unique = f"t{secrets.token_hex(6)}"
+@contextlib.contextmanager
+def settings_of_its_own(servers: Servers, initial: str, **api: object) -> Iterator[Settings]:
+    """Settings with topics, group and database that nobody else has: made before, dropped after; ``api``: changes."""
+    unique = f"{initial}{secrets.token_hex(6)}"
     mine = Settings(
         kafka=Kafka(
             bootstrap_servers=servers.kafka_bootstrap_servers,
@@ -95,10 +96,17 @@ def settings(servers: Servers) -> Iterator[Settings]:
         worker=Worker(group_id=f"{unique}_workers", shutdown_timeout_s=10.0, retry_pause_s=0.2),
     )
     kafka = structs.replace(mine.kafka, **servers.copies)
-    mine = structs.replace(mine, kafka=kafka, api=structs.replace(mine.api, port=0))
+    mine = structs.replace(mine, kafka=kafka, api=structs.replace(mine.api, **api))
     asyncio.run(_prepare(mine))
     yield mine
     asyncio.run(_clear(mine))
+
+
+@pytest.fixture
+def settings(servers: Servers) -> Iterator[Settings]:
+    """Settings of this test's own."""
+    with settings_of_its_own(servers, "t", port=0) as mine:
+        yield mine
 
 
 async def _prepare(settings: Settings) -> None:

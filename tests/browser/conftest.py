@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import secrets
 import shutil
@@ -18,12 +17,11 @@ from msgspec import Struct
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 from pymongo import MongoClient
 
-from pipeline import provision
 from pipeline.local.ports import free_port
 from pipeline.local.process import ChildProcess
-from pipeline.settings import Kafka, Mongo, Settings, Worker, to_environment
+from pipeline.settings import Settings, to_environment
 from tests.browser.site import Site
-from tests.conftest import Servers
+from tests.conftest import Servers, settings_of_its_own
 from tests.integration import ingest_api
 from tests.integration.ingest_api import WAIT_S, Running, wait_until
 
@@ -69,20 +67,8 @@ def chromium() -> str:
 @pytest.fixture(scope="session")
 def base_settings(chromium: str, servers: Servers) -> Iterator[Settings]:  # noqa: ARG001  no servers for nothing
     """Topics, group and database of this session's browser tests."""
-    unique = f"b{secrets.token_hex(6)}"
-    mine = Settings(
-        kafka=Kafka(
-            bootstrap_servers=servers.kafka_bootstrap_servers,
-            topic_prefix=f"{unique}_events_",
-            dead_letter_topic=f"{unique}_dead_letters",
-        ),
-        mongo=Mongo(uri=servers.mongo_uri, database=f"tidemark_{unique}"),
-        worker=Worker(group_id=f"{unique}_workers", shutdown_timeout_s=10.0, retry_pause_s=0.2),
-    )
-    mine = ingest_api.with_api(mine, port=free_port(), demo=True, cors_origins=("*",))
-    asyncio.run(_prepare(mine))
-    yield mine
-    asyncio.run(_clear(mine))
+    with settings_of_its_own(servers, "b", port=free_port(), demo=True, cors_origins=("*",)) as mine:
+        yield mine
 
 
 @pytest.fixture(scope="session")
@@ -183,11 +169,3 @@ def wait_for(page: Page, expression: str) -> None:
 def wait_for_empty_queue(page: Page) -> None:
     """Wait until no event of this origin waits."""
     wait_for(page, "tidemark.stats().queued === 0")
-
-
-async def _prepare(settings: Settings) -> None:
-    await asyncio.gather(provision.create_topics(settings.kafka), provision.create_indexes(settings.mongo))
-
-
-async def _clear(settings: Settings) -> None:
-    await asyncio.gather(provision.delete_topics(settings.kafka), provision.drop_database(settings.mongo))
