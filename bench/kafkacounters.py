@@ -11,7 +11,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.polling import TIMEOUT_S, Figures, Series
+from bench.polling import TIMEOUT_S, Figures, Series, added, read_all
 from bench.result import KafkaUse
 
 _HEADERS = {"Content-Type": "application/json", "Origin": "http://127.0.0.1"}  # as pipeline/local/jolokia-access.xml
@@ -39,13 +39,8 @@ class KafkaReader:
 
     def read(self) -> Figures | None:
         """Give the figures of now, of all brokers together; None where one does not answer."""
-        told = []
-        for agent in self._agents:
-            figures = agent.read()
-            if figures is None:
-                return None  # a sum without it would show a fall that there was not
-            told.append(figures)
-        return together(told)
+        found = read_all(each.read for each in self._agents)
+        return together(found) if found else None
 
     def close(self) -> None:
         """Leave."""
@@ -53,15 +48,9 @@ class KafkaReader:
             agent.close()
 
 
-def together(told: Sequence[Figures]) -> Figures:
-    """Add up what several brokers told: of a handler's idle time the mean of the brokers, of a queue the longest."""
-    if len(told) == 1:
-        return told[0]
-    names = set.intersection(*(set(each) for each in told))
-    found = {name: sum(each[name] for each in told) for name in names & _COUNTERS.keys()}
-    if "handlers_idle_ns" in found:
-        found["handlers_idle_ns"] /= len(told)
-    return found | {name: max(each[name] for each in told) for name in names & _LEVELS.keys()}
+def together(found: Sequence[Figures]) -> Figures:
+    """Make one of the figures of several brokers: of a handler's idle time the mean, of a queue the longest."""
+    return added(found, _LEVELS, mean="handlers_idle_ns")
 
 
 class _Agent:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from pymongo import MongoClient
 from pymongo.errors import PyMongoError
 
-from bench.polling import TIMEOUT_S, Figures, Series
+from bench.polling import TIMEOUT_S, Figures, Series, added, read_all
 from bench.result import MongoUse
 from pipeline.settings import Mongo
 
@@ -50,13 +50,8 @@ class MongoReader:
 
     def read(self) -> Figures | None:
         """Give the figures of now, of all members together; None where one does not answer, or will not."""
-        told = []
-        for member in self._members:
-            figures = member.read()
-            if figures is None:
-                return None  # a sum without it would show a fall that there was not
-            told.append(figures)
-        return together(told)
+        found = read_all(each.read for each in self._members)
+        return together(found) if found else None
 
     def close(self) -> None:
         """Leave; what it raises does not matter any more."""
@@ -64,18 +59,12 @@ class MongoReader:
             member.close()
 
 
-def together(told: Sequence[Figures]) -> Figures:
-    """Add up what several members told: of the time that a journal was synced their mean, of a level the highest.
+def together(found: Sequence[Figures]) -> Figures:
+    """Make one of the figures of several members: of the journal's sync time the mean, of a level the highest.
 
     What a secondary copies counts as no insert there, so that the sum is what clients inserted, whoever is primary.
     """
-    if len(told) == 1:
-        return told[0]
-    names = set.intersection(*(set(each) for each in told))
-    found = {name: sum(each[name] for each in told) for name in names & _COUNTERS.keys()}
-    if "journal_sync_us" in found:
-        found["journal_sync_us"] /= len(told)
-    return found | {name: max(each[name] for each in told) for name in names & _LEVELS.keys()}
+    return added(found, _LEVELS, mean="journal_sync_us")
 
 
 class _Member:

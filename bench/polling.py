@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -18,6 +18,29 @@ _MOST_READINGS = 24 * 3600
 _NS = 1_000_000_000
 
 Figures = Mapping[str, float]
+
+
+def read_all(reads: Iterable[Callable[[], Figures | None]]) -> list[Figures] | None:
+    """Read each server; None where one does not answer: a sum without it would show a fall that there was not."""
+    found = []
+    for read in reads:
+        figures = read()
+        if figures is None:
+            return None
+        found.append(figures)
+    return found
+
+
+def added(found: Sequence[Figures], levels: Collection[str], mean: str) -> Figures:
+    """Make one of several servers' figures: of ``levels`` the highest, of ``mean`` the mean, else the sum."""
+    if len(found) == 1:
+        return found[0]
+    names = set.intersection(*(set(each) for each in found))
+    total = {name: (max if name in levels else sum)(each[name] for each in found) for name in names}
+    if mean in total:
+        total[mean] /= len(found)
+    return total
+
 
 _log = logging.getLogger(__name__)
 
