@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import secrets
-import shutil
 import sys
 import time
 from collections import Counter
@@ -23,11 +22,9 @@ from pipeline.settings import Settings, to_environment
 from tests.browser.site import Site
 from tests.conftest import Servers, settings_of_its_own
 from tests.integration import ingest_api
+from tests.integration.chromium import BINARY
 from tests.integration.ingest_api import WAIT_S, Running, wait_until
 
-BINARY = next(
-    (found for name in ("chromium", "chromium-browser", "google-chrome") if (found := shutil.which(name))), ""
-)
 ROOT = Path(__file__).parents[2]
 
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import contextlib
 import re
-import shutil
 import signal
 import subprocess
 import sys
@@ -19,18 +18,19 @@ from pathlib import Path
 
 from playwright.sync_api import Browser, Page, sync_playwright
 
+from tests.integration.chromium import BINARY
+
 SIZES = {"desk": (1440, 900), "phone": (390, 844)}
 
 
 def main(folder: Path) -> int:
     """Take all pictures; return the exit code."""
-    chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-    if chromium is None:
+    if not BINARY:
         print("error: Chromium is not installed: apt-get install chromium", file=sys.stderr)
         return 2
     folder.mkdir(parents=True, exist_ok=True)
     with _pipeline() as url, sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        browser = playwright.chromium.launch(executable_path=BINARY, args=["--no-sandbox"])
         for scheme in ("light", "dark"):
             for size in SIZES:
                 _visit(browser, url, folder, scheme, size)
