@@ -4,8 +4,9 @@
     python -m bench.dashboard --events 10000000           ten million, some minutes and 3 GB of disk
 
 Servers of its own are started and removed. The events get the pipeline's indexes and the aggregates are made by the
-dashboard's own code, of the same events, as if they had come within the last day. Measured is what a page asks for,
-with MongoDB's cache warm: a snapshot's part of MongoDB, and the newest events with the filters that are hardest.
+dashboard's own code, of the same events, as if they had come within the last day. Then a dashboard is started, and
+asked as a page asks it: for the page, for its first figures while nobody else looks, and for the newest events with the
+filters that are hardest. MongoDB's cache is warm, Kafka has no records.
 """
 # ruff: noqa: T201  a command line prints
 
@@ -13,13 +14,18 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
+import http.client
+import json
 import os
+import secrets
 import sys
 import tempfile
 import time
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -28,16 +34,14 @@ from msgspec import structs
 from pymongo import MongoClient
 
 from pipeline import provision
-from pipeline.dashboard.activity import ActivityReader
 from pipeline.dashboard.aggregate import DAY, MINUTE, Aggregate, Scale, at, start_of
-from pipeline.dashboard.database import Database
-from pipeline.dashboard.newest import Filter, newest
 from pipeline.dashboard.rows import BIN_MS, MINUTE_MS, Part, Row
-from pipeline.dashboard.sampler import Unseen
 from pipeline.dashboard.tally import Step, Tallies
-from pipeline.exactcount import ExactCount
+from pipeline.local.ports import free_port
+from pipeline.local.process import ChildProcess
 from pipeline.local.stack import LocalStack
-from pipeline.settings import Dashboard, Mongo, load
+from pipeline.settings import Dashboard, Kafka, Mongo, Settings, load
+from pipeline.supervision import child_environment
 
 _BATCH = 50_000
 _USERS = 200_000
@@ -47,11 +51,15 @@ _TYPES = ("page_view", "signup", "add_to_cart", "search", "logout")
 _WEIGHTS = (70, 4, 15, 10, 1)
 _BOUND_MS = 200.0
 _REPEATS = 60
+_REFRESH_S = 0.5
+_PAUSE_S = 3 * _REFRESH_S  # after it no snapshot is there, so that the next one is made for us
+_START_S = 30.0
+_COUNT_S = 120.0
 _FILTERS = (
-    ("newest events", Filter()),
-    ("newest, a type that never came", Filter(event_type="never")),
-    ("newest, a page that never came", Filter(url="/never/[x")),
-    ("newest, one user", Filter(user_id="7")),
+    ("newest events", ""),
+    ("newest, a type that never came", "type=never"),
+    ("newest, a page that never came", "url=/never/%5Bx"),
+    ("newest, one user", "user=7"),
 )
 
 
@@ -81,7 +89,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     ):
         mongo = Mongo(uri=stack.mongo_uri)
         _fill(mongo, options.events)
-        timed = asyncio.run(_measure(mongo))
+        timed = _measure(
+            Settings(kafka=Kafka(bootstrap_servers=stack.kafka_bootstrap_servers), mongo=mongo), Path(folder)
+        )
     print(f"of {options.events:,} events, in ms:\n  {'':<34} {'median':>8} {'p99':>8} {'max':>8}")
     for each in timed:
         print(each.line())
@@ -161,34 +171,76 @@ def _parts(rows: Sequence[Row], times_ms: Sequence[int]) -> Iterator[Part]:
             start = here
 
 
-async def _measure(mongo: Mongo) -> list[Timed]:
-    database = Database(mongo)
-    stored = ExactCount(database.events)
-    reader = ActivityReader(database, Dashboard().funnel)
+def _measure(settings: Settings, folder: Path) -> list[Timed]:
+    """Serve a dashboard of these servers, and ask it as a page does."""
+    token, port = secrets.token_urlsafe(24), free_port()
+    dashboard = structs.replace(settings.dashboard, port=port, token=token, refresh_s=_REFRESH_S)
+    settings = structs.replace(settings, dashboard=dashboard)
+    asyncio.run(provision.create_topics(settings.kafka))
+    process = ChildProcess(
+        "dashboard",
+        [sys.executable, "-m", "pipeline", "dashboard"],
+        env=child_environment(settings),
+        log_path=folder / "dashboard.log",
+    )
+    with process.start():
+        process.wait_for_line("dashboard ready on", _START_S)
+        page = _Page(dashboard.host, port, token)
+        page.wait_for_count()
+        return [
+            _timed("the page", partial(page.get, "/")),
+            _timed("its first figures", page.first_figures, _PAUSE_S),
+            *(_timed(name, partial(page.get, f"/events?{query}")) for name, query in _FILTERS),
+        ]
 
-    async def snapshot() -> None:
-        await asyncio.gather(reader.read(Unseen()), stored.now())
 
-    try:
-        while await stored.now() is None:  # noqa: ASYNC110  its one count, which no event tells of
-            await asyncio.sleep(1)
-        timed = [await _timed("snapshot", snapshot)]
-        for name, wanted in _FILTERS:
-            timed.append(await _timed(name, lambda wanted=wanted: newest(database, wanted)))  # type: ignore[misc]
-    finally:
-        await stored.close()
-        await database.close()
-    return timed
+class _Page:
+    """Asks as a page does, on a connection of its own each time."""
+
+    def __init__(self, host: str, port: int, token: str) -> None:
+        self._place = host, port
+        self._headers = {"Authorization": f"Bearer {token}"}
+
+    def get(self, path: str) -> bytes:
+        """Read one answer whole."""
+        with self._answer(path) as answer:
+            return answer.read()
+
+    def first_figures(self) -> None:
+        """Open the stream, and read the first snapshot."""
+        with self._answer("/live") as answer:
+            while not answer.readline().startswith(b"data: "):
+                pass
+
+    def wait_for_count(self) -> None:
+        """Wait for the dashboard's one count of what is stored: before, it shows none."""
+        until_s = time.monotonic() + _COUNT_S
+        while json.loads(self.get("/snapshot"))["stored"]["events"] is None:
+            if time.monotonic() > until_s:
+                raise TimeoutError(f"the dashboard has not counted what is stored within {_COUNT_S:g} s")
+            time.sleep(1)
+
+    @contextlib.contextmanager
+    def _answer(self, path: str) -> Iterator[http.client.HTTPResponse]:
+        connection = http.client.HTTPConnection(*self._place, timeout=_START_S)
+        try:
+            connection.request("GET", path, headers=self._headers)
+            answer = connection.getresponse()
+            if answer.status != http.HTTPStatus.OK:
+                raise RuntimeError(f"GET {path} was answered with {answer.status}: {answer.read(500)!r}")
+            yield answer
+        finally:
+            connection.close()
 
 
-async def _timed(name: str, call: Callable[[], Awaitable[object]]) -> Timed:
-    for _ in range(3):
-        await call()
+def _timed(name: str, call: Callable[[], object], pause_s: float = 0.0) -> Timed:
     times_ms = []
-    for _ in range(_REPEATS):
+    for repeat in range(-3, _REPEATS):
+        time.sleep(pause_s)
         began_ns = time.perf_counter_ns()
-        await call()
-        times_ms.append((time.perf_counter_ns() - began_ns) / 1e6)
+        call()
+        if repeat >= 0:
+            times_ms.append((time.perf_counter_ns() - began_ns) / 1e6)
     return Timed(name, times_ms)
 
 
