@@ -19,6 +19,7 @@ from rich.console import Console
 from bench import arguments, environment, matrix, plan
 from bench.arguments import KAFKA, MONGO
 from bench.progress import Display
+from bundle.errors import BundleError
 from pipeline import settings
 from pipeline.errors import TidemarkError, UsageError
 from pipeline.local import stackspec
@@ -38,7 +39,7 @@ def main(given: Sequence[str] | None = None) -> int:
     command: Callable[[argparse.Namespace], int] = chosen.function
     try:
         return command(chosen)
-    except TidemarkError as error:
+    except (TidemarkError, BundleError) as error:
         _complain(str(error))
         return error.exit_code
     except (KeyboardInterrupt, asyncio.CancelledError):

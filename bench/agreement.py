@@ -19,7 +19,7 @@ from bench.causality import NEVER, NONE, Stamps
 from bench.detectors import Detector, Detectors
 from bench.evidence import Evidence, Witnessed
 from bench.matrix import Bounds
-from bench.result import WitnessAgreement
+from bundle.result import WitnessAgreement
 from loadtest._identity import WITNESS_STREAM
 from loadtest._ledger import Outcome
 

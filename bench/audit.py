@@ -17,7 +17,7 @@ from bench.detectors import Detector, Detectors
 from bench.documents import Documents
 from bench.leftovers import Leftovers
 from bench.offered import Offered
-from bench.result import Audit
+from bundle.result import Audit
 from loadtest._ledger import Outcome
 
 _MAX_EXAMPLES = 5

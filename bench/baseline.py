@@ -14,9 +14,11 @@ import msgspec
 from msgspec import Struct, structs
 
 from bench.cellspec import CellSpec, OfferedLoad
-from bench.manifest import Baseline, Manifest
 from bench.matrix import Matrix
-from bench.result import SCHEMA_VERSION, Capacity, Result
+from bundle.capacity import Capacity
+from bundle.manifest import Baseline, Manifest
+from bundle.result import Result
+from bundle.version import SCHEMA_VERSION
 from pipeline.errors import UsageError
 
 _NAMED = 5

@@ -13,10 +13,10 @@ from typing import Literal
 
 from bench import usage
 from bench.errors import BusyError
-from bench.result import Disturbance, Result
 from bench.sampling import Sampler
 from bench.soundness import is_of_machine
 from bench.words import culprits
+from bundle.result import Disturbance, Result
 
 WhenBusy = Literal["ask", "wait", "go-on", "stop"]
 LOOK_S = 2.5

@@ -21,14 +21,15 @@ import psutil
 from msgspec import structs
 from numpy.typing import NDArray
 
-from bench import bundle, durations, environment, keeping, nullsink, offered, standin, usage
+from bench import durations, environment, keeping, nullsink, offered, standin, usage
 from bench.environment import Environment
 from bench.errors import RepeatError
 from bench.generator import begin, generator_process
 from bench.matrix import Bounds
 from bench.offered import Offered
-from bench.result import Calibration, Stair
 from bench.sampling import Sample, Sampler
+from bundle import writing
+from bundle.calibration import Calibration, Stair
 from loadtest._ledger import Outcome
 from loadtest._spec import LoadSpec, ProfileShape, Traffic
 from pipeline.local.process import ChildProcess
@@ -168,7 +169,7 @@ def conclude(seen: Offering, top: float, bounds: Bounds, wanted: str, took_s: fl
     best = holding[-1] if holding else None
     return Calibration(
         fingerprint=wanted,
-        measured_at=bundle.now(),
+        measured_at=writing.now(),
         took_s=took_s,
         highest_events_per_s=best.offered_load_events_per_s if best else None,
         beyond=best is not None and best == stairs[-1],
@@ -176,7 +177,7 @@ def conclude(seen: Offering, top: float, bounds: Bounds, wanted: str, took_s: fl
         schedule_delay_p99_ms=bounds.schedule_delay_p99_ms,
         generator_cpu_share=bounds.generator_cpu_share,
         disturbance=usage.disturbance(seen.samples, epoch_ns, epoch_ns + round(_STAIRS * _STAIR_S * _NS)),
-        stairs=stairs,
+        stairs=tuple(stairs),
     )
 
 

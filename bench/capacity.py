@@ -13,10 +13,12 @@ from typing import cast
 from msgspec import Struct
 
 from bench import search
+from bench.attempts import is_finished
 from bench.cellspec import CellSpec, Objective
 from bench.knee import Point, knee
-from bench.result import Capacity, Result, is_finished
 from bench.search import Answer, ProbeOutcome, SearchSettings
+from bundle.capacity import Capacity
+from bundle.result import Result
 
 # How the reasons begin (bench/soundness.py): what the generator, and what the rest of the machine, made unsound.
 _GENERATOR, _LATE, _MACHINE, _UNDRAINED = "generator: ", "generator: schedule delay", "machine: ", "drain: "

@@ -24,7 +24,7 @@ from bench.detectors import Detector, Detectors
 from bench.durations import EventDurations, RequestDurations
 from bench.evidence import Evidence, Happened
 from bench.matrix import Bounds, CellSpec, Objective
-from bench.result import ConsumerResult, Percentiles, Probe, Result, Window
+from bundle.result import Consumer, Percentiles, Probe, Result, Window
 
 WARMUP_BATCHES = 2  # a consumer has warmed up once it has settled this many batches
 DRAINED_SHARE = 0.9
@@ -113,8 +113,8 @@ def result_of(
         run_number=identity.run_number,
         started_at=identity.started_at,
         valid=not reasons,
-        reasons=reasons,
-        findings=findings,
+        reasons=tuple(reasons),
+        findings=tuple(findings),
         window=window,
         throughput_events_per_s=stored / window.length_s if window.length_s > 0 else None,
         offered_load_events_per_s=identity.offered_load_events_per_s,
@@ -125,7 +125,7 @@ def result_of(
         service_time_ms=durations.percentiles(requests.service_time) if steady else None,
         delivery_latency_ms=delivery_latency,
         stages_ms=durations.stages(events) if steady else None,
-        cohorts=durations.cohorts(events) if steady else [],
+        cohorts=tuple(durations.cohorts(events)) if steady else (),
         schedule_delay_p99_ms=delay_p99_ms,
         cpu_s_per_role=use.cpu_s,
         cpu_cores_per_role=use.cpu_cores,
@@ -143,7 +143,7 @@ def result_of(
         probe=judged,
         keeping_up=kept_up,
         witness=witness.compared,
-        consumers=consumers,
+        consumers=tuple(consumers),
         partitions_total=sum(each.partition_count for each in consumers),
         clock_drift_max_ms_per_s=evidence.clock.drift_max_ms_per_s(),
         negative_durations=clocks.counts,
@@ -164,8 +164,7 @@ def broken_down(identity: Identity, error: Exception, folder: Path) -> Result:
         run_number=identity.run_number,
         started_at=identity.started_at,
         valid=False,
-        reasons=[f"the repeat broke down before it could be measured: {told}"],
-        findings=[],
+        reasons=(f"the repeat broke down before it could be measured: {told}",),
         offered_load_events_per_s=identity.offered_load_events_per_s,
     )
 
@@ -222,9 +221,9 @@ def _p99_ms(requests: RequestDurations) -> float | None:
     return float(np.quantile(requests.schedule_delay, 0.99)) / 1e6 if len(requests.schedule_delay) else None
 
 
-def _consumers(evidence: Evidence) -> list[ConsumerResult]:
+def _consumers(evidence: Evidence) -> list[Consumer]:
     return [
-        ConsumerResult(
+        Consumer(
             name=each.name,
             partitions=each.partitions,
             partition_count=sum(len(numbers) for numbers in each.partitions.values()),

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from bench.deliveries import Deliveries
 from bench.offered import Offered
-from bench.result import Cohort, Percentiles, Stages, StageStatistics
 from bench.sampling import ClockSamples
+from bundle.result import Cohort, Percentiles, StageStatistics
 from loadtest._ledger import Outcome
 
 PERCENTILES = {"p50": 0.5, "p90": 0.9, "p95": 0.95, "p99": 0.99, "p999": 0.999}
@@ -127,11 +127,11 @@ def percentiles(values: NDArray[np.int64], requests: NDArray[np.int64] | None = 
     return Percentiles(**found, max=float(values.max()) / _MS, requests_beyond=beyond)
 
 
-def stages(events: EventDurations) -> Stages | None:
+def stages(events: EventDurations) -> dict[str, StageStatistics] | None:
     """Summarise each stage in ms; None where no event was delivered."""
     if not len(events.delivery_latency):
         return None
-    return Stages(**{name: _statistics(events.stages[name]) for name in STAGES})
+    return {name: _statistics(events.stages[name]) for name in STAGES}
 
 
 def cohorts(events: EventDurations) -> list[Cohort]:

@@ -13,6 +13,8 @@ import msgspec
 import psutil
 from msgspec import Struct
 
+from bundle.manifest import Hardware
+
 # The packages whose versions may move a result.
 PACKAGES = (
     "aiokafka",
@@ -33,14 +35,6 @@ PACKAGES = (
 _GIT_TIMEOUT_S = 10.0
 _HERE = Path(__file__).resolve().parent.parent
 _CPUINFO = Path("/proc/cpuinfo")
-
-
-class Hardware(Struct, frozen=True):
-    """The machine: ``cores`` are those that this process may use, ``memory_bytes`` all that is there."""
-
-    cpu: str
-    cores: int
-    memory_bytes: int
 
 
 class Environment(Struct, frozen=True):

@@ -3,7 +3,6 @@
 TidemarkError
 ├── UsageError
 │   └── MatrixError     a matrix that cannot be run: every problem with its line (exit 2)
-├── BundleError         a run folder that is not there, not whole, or of another schema (exit 2)
 ├── StopError           the run ends here and can be resumed
 │   ├── BusyError           others use the machine (exit 4)
 │   ├── DeadServerError     a server that the run started has ended (exit 2)
@@ -34,12 +33,6 @@ class MatrixError(UsageError):
         super().__init__("\n".join(f"{source}:{problem.line}: {problem.text}" for problem in ordered))
         self.source = source
         self.problems = tuple(ordered)
-
-
-class BundleError(TidemarkError):
-    """A run folder cannot be used; the message says which file of it and why."""
-
-    exit_code = 2
 
 
 class RepeatError(TidemarkError):

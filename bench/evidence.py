@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from bench import bundle, documents, durations, histogram, looplag, sightings, usage
+from bench import documents, durations, histogram, looplag, sightings, usage
 from bench.counters import Counters
 from bench.deliveries import Deliveries
 from bench.documents import Documents
@@ -17,6 +17,7 @@ from bench.expected import Expected
 from bench.leftovers import Leftovers
 from bench.offered import Offered
 from bench.sampling import ROLES, ClockSamples, Sample
+from bundle import writing
 from loadtest._ledger import Outcome
 from loadtest._spec import LoadSpec
 from pipeline.settings import Mongo
@@ -98,10 +99,10 @@ def read_documents(mongo: Mongo, of_offered: Offered, spec: LoadSpec, compare_sh
 def write_tables(folder: Path, evidence: Evidence, start_ns: int, end_ns: int, *, with_histograms: bool) -> None:
     """Write the bundle's files of a repeat and remove the logs that they are made of."""
     rows = evidence.audited.rows
-    bundle.write_table(folder / "ledger.parquet", {name: rows[name] for name in rows.dtype.names or ()})
+    writing.write_table(folder / "ledger.parquet", {name: rows[name] for name in rows.dtype.names or ()})
     delivered = evidence.deliveries.rows
     epoch_ns = evidence.offered.epoch_monotonic_ns
-    bundle.write_table(
+    writing.write_table(
         folder / "deliveries.parquet",
         {
             "id_low": delivered["id_low"],
@@ -111,13 +112,13 @@ def write_tables(folder: Path, evidence: Evidence, start_ns: int, end_ns: int, *
             "consumer": delivered["consumer"],
         },
     )
-    bundle.write_table(folder / "timeseries.parquet", timeseries(evidence))
+    writing.write_table(folder / "timeseries.parquet", timeseries(evidence))
     if with_histograms:
         _write_histograms(folder / "latency.hlog", evidence, start_ns, end_ns)
     if evidence.witness:
         seen = np.sort(evidence.witness.sightings, order="sequence")
         columns = {"sequence": seen["sequence"], "missed": seen["missed_ns"], "seen": seen["seen_ns"]}
-        bundle.write_table(folder / "witness.parquet", columns)
+        writing.write_table(folder / "witness.parquet", columns)
     lags = [path for role in looplag.ROLES for path in looplag.logs_of(folder, role)]
     raw_logs = (*folder.glob("ledger-*.log"), *folder.glob("worker-*.log"), *folder.glob(sightings.FILE), *lags)
     for raw in raw_logs:

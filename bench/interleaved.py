@@ -16,18 +16,19 @@ from pathlib import Path
 
 from msgspec import structs
 
-from bench import bundle, checkout, environment, manifest, matrix, plan, run, variants
-from bench.bundle import Bundle
+from bench import checkout, environment, manifest, matrix, plan, run, variants
 from bench.busy import WhenBusy
 from bench.checkout import Checkout
 from bench.environment import Environment
-from bench.errors import BundleError
-from bench.manifest import Manifest, Variant
 from bench.matrix import Matrix
 from bench.plan import PlannedRepeat
 from bench.progress import Display
 from bench.run import Outcome
 from bench.turns import Run, Turn
+from bundle import writing
+from bundle.errors import BundleError
+from bundle.manifest import Manifest, Variant
+from bundle.writing import BundleWriter
 from pipeline.errors import UsageError
 from pipeline.local.stackspec import StackSpec
 from pipeline.settings import Settings
@@ -121,7 +122,7 @@ def execute(
     """
     if not local and any(side.variant.given == variants.FRESH for side in sides):
         raise UsageError("fresh cannot be compared on servers of your own: it starts and stops some for every repeat")
-    run_id = bundle.new_run_id(sides[0].matrix.name)
+    run_id = writing.new_run_id(sides[0].matrix.name)
     servers = "local" if local else manifest.where(sides[0].settings)
     order = order_of([side.matrix for side in sides])
     with contextlib.ExitStack() as stack:
@@ -138,7 +139,7 @@ def execute(
                 environment=environment,
                 servers=servers,
                 command=asked.command(),
-                started_at=bundle.now(),
+                started_at=writing.now(),
             )
             told = structs.replace(told, interleaved_with=names[1 - place], variant=side.variant)
             runs.append(_run(into, told, side, own, display, local=local, code=checkouts[place]))
@@ -149,7 +150,7 @@ def is_pair(run_dir: Path) -> bool:
     """Say whether the run in ``run_dir`` is one of two that were made together."""
     if not (run_dir / "manifest.json").is_file():
         return False
-    with contextlib.closing(Bundle(run_dir)) as read:
+    with contextlib.closing(BundleWriter(run_dir)) as read:
         return read.read_manifest().interleaved_with is not None
 
 
@@ -202,26 +203,26 @@ def _side_again(told: Manifest, base: Settings) -> Side:
     """Read a side from its manifest."""
     if told.variant is None:
         raise BundleError(f"{told.run_id} does not say which variant it measured: measure the pair again")
-    wanted = matrix.parse(told.matrix["text"], f"the matrix of {told.run_id}", stack=manifest.base_stack(told))
-    wanted = variants.with_rounds(wanted, told.matrix["rounds"])
+    wanted = matrix.parse(told.matrix.text, f"the matrix of {told.run_id}", stack=manifest.base_stack(told))
+    wanted = variants.with_rounds(wanted, told.matrix.rounds)
     return _side(told.variant, wanted, os.environ, base)
 
 
-def _create(out_dir: Path, run_id: str) -> tuple[Bundle, Bundle]:
-    one = bundle.create(out_dir, f"{run_id}-{SIDES[0]}")
+def _create(out_dir: Path, run_id: str) -> tuple[BundleWriter, BundleWriter]:
+    one = writing.create(out_dir, f"{run_id}-{SIDES[0]}")
     try:
-        return one, bundle.create(out_dir, f"{run_id}-{SIDES[1]}")
+        return one, writing.create(out_dir, f"{run_id}-{SIDES[1]}")
     except BaseException:
         one.close()
         raise
 
 
-def _open(run_dir: Path) -> tuple[Bundle, Bundle]:
+def _open(run_dir: Path) -> tuple[BundleWriter, BundleWriter]:
     """Take hold of both bundles of a pair, base first."""
-    one = Bundle(run_dir)
+    one = BundleWriter(run_dir)
     try:
         told = one.read_manifest()
-        other = Bundle(_beside(run_dir, told))
+        other = BundleWriter(_beside(run_dir, told))
     except BaseException:
         one.close()
         raise
@@ -237,7 +238,7 @@ def _beside(run_dir: Path, told: Manifest) -> Path:
 
 
 def _run(
-    into: Bundle,
+    into: BundleWriter,
     told: Manifest,
     side: Side,
     order: tuple[PlannedRepeat, ...],

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.polling import TIMEOUT_S, Figures, Series, added, read_all
-from bench.result import KafkaUse
+from bundle.result import KafkaUse
 
 _HEADERS = {"Content-Type": "application/json", "Origin": "http://127.0.0.1"}  # as pipeline/local/jolokia-access.xml
 _MOST_BYTES = 64 * 1024  # of an answer

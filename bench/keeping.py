@@ -11,10 +11,11 @@ from typing import Protocol, TypeVar
 
 import msgspec
 
-from bench import bundle
 from bench.environment import Environment
 from bench.matrix import Bounds
-from bench.result import SCHEMA_VERSION, Disturbance
+from bundle import files
+from bundle.result import Disturbance
+from bundle.version import SCHEMA_VERSION
 
 DISTURBED_KEPT_S = 3_600.0
 """How long something counts that was measured beside other programs: runs on a busy machine need not wait each time."""
@@ -73,7 +74,7 @@ def keep(folder: Path, found: msgspec.Struct, wanted: str) -> None:
     """Keep ``found`` in ``folder`` under the fingerprint ``wanted`` for later runs, if the folder can be written."""
     with contextlib.suppress(OSError):  # this run has it anyway; later runs measure it again
         folder.mkdir(parents=True, exist_ok=True)
-        bundle.write_json(folder / f"{wanted}.json", found)
+        files.write(folder / f"{wanted}.json", found)
 
 
 def is_disturbed(seen: Disturbance | None, bounds: Bounds) -> bool:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.polling import Series
-from bench.result import LoopLag
+from bundle.result import LoopLag
 from pipeline import looplag as log
 from pipeline import recordlog
 from pipeline.errors import CorruptLogError

@@ -7,14 +7,15 @@ from pathlib import Path
 from typing import Literal
 
 from bench import calibration, plan
-from bench.bundle import Bundle
 from bench.ceilings import freshness, loops, pinning, summary, targets
 from bench.ceilings.freshness import Place
-from bench.ceilings.result import Ceilings
 from bench.ceilings.session import Asked
 from bench.environment import describe, with_servers
 from bench.matrix import Matrix
 from bench.servers import Servers
+from bundle.ceilings import Ceilings
+from bundle.errors import BundleError
+from bundle.writing import BundleWriter
 from pipeline.errors import TidemarkError
 from pipeline.local.jars import cache_folder
 
@@ -30,7 +31,7 @@ _HOW = "./tidemark bench ceilings"
 
 
 async def tell(
-    into: Bundle,
+    into: BundleWriter,
     wanted: Matrix,
     servers: Servers,
     *,
@@ -61,11 +62,11 @@ def rounds_of(run_s: float, a_round_s: float) -> int:
     return max(1, min(freshness.ROUNDS, int(SHARE_OF_A_RUN * run_s / a_round_s)))
 
 
-async def _calibrate(into: Bundle, wanted: Matrix, cache: Path, on_progress: Callable[[str], None]) -> None:
+async def _calibrate(into: BundleWriter, wanted: Matrix, cache: Path, on_progress: Callable[[str], None]) -> None:
     """Find out what the generator can do here, or take what an earlier run on the same found."""
     try:
         found = await calibration.at_hand(cache, wanted.traffic, wanted.bounds, into.path / "logs", on_progress)
-    except TidemarkError as error:  # the repeats do without: each holds its generator against the bounds
+    except (TidemarkError, BundleError) as error:  # the repeats do without: each holds its generator against the bounds
         on_progress(f"the generator could not be calibrated: {error}")
     else:
         into.write_calibration(found)
@@ -93,6 +94,6 @@ async def _ceilings(
     on_progress(f"measuring the ceilings of this machine: about {plan.duration(rounds * a_round_s)}")
     try:
         return await freshness.measure(cache, place, asked, logs, on_progress)
-    except TidemarkError as error:  # the report then shows no shares
+    except (TidemarkError, BundleError) as error:  # the report then shows no shares
         on_progress(f"the ceilings could not be measured: {error}")
         return None

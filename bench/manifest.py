@@ -1,4 +1,4 @@
-"""What a run says of itself: what was asked for, with what, on what; ``manifest.json``."""
+"""Makes the manifest of a run that begins, and reads it again when the run goes on."""
 
 from __future__ import annotations
 
@@ -6,95 +6,20 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import msgspec
-from msgspec import Struct, structs
+from msgspec import structs
 
 from bench import matrix, stackaxes
-from bench.errors import BundleError
 from bench.matrix import Matrix
 from bench.plan import PlannedRepeat
-from bench.result import SCHEMA_VERSION, Disturbance
+from bundle import manifest as schema
+from bundle.errors import BundleError
+from bundle.manifest import CellPlan, Hardware, Manifest, Stack
 from pipeline.local import stackspec
-from pipeline.local.stackspec import Coordination, StackSpec, Value
+from pipeline.local.stackspec import Coordination, StackSpec
 from pipeline.settings import Settings
 
 if TYPE_CHECKING:
     from bench.environment import Environment
-
-
-class Variant(Struct, frozen=True):
-    """What one run of an interleaved pair measures: its ``side``, base or new, and what sets it apart, as ``given``.
-
-    ``git_revision``: that of API and workers, where they are not the harness' own; ``settings``: what was set.
-    """
-
-    side: str
-    given: str
-    git_revision: str | None = None
-    settings: dict[str, str] = {}
-
-
-class Spell(Struct, frozen=True):
-    """A time at which other programs used the machine: when, which ones, and what the bench did.
-
-    ``then``: ``waited`` until it was quiet, ``went on`` all the same, or ``stopped``.
-    """
-
-    at: str
-    then: str
-    found: Disturbance
-
-
-class Baseline(Struct, frozen=True):
-    """The run whose loads this run offers, and those loads by cell: events/s; for a drain, the events preloaded."""
-
-    run_id: str
-    loads: dict[str, float]
-
-
-class Stack(Struct, frozen=True):
-    """Servers that the run starts: what they are made of, the cells that run on them, and the versions once known."""
-
-    brokers: int
-    coordination: str
-    mongo_members: int
-    kafka: dict[str, Value]
-    mongod: dict[str, Value]
-    cells: list[str]
-    versions: dict[str, str] = {}
-
-
-class Manifest(Struct, frozen=True, kw_only=True):
-    """The content of ``manifest.json``.
-
-    ``stopped``: why the run ended early, in words. ``busy``: when others used the machine. ``tokens``: those in the
-    names on the servers, one for each time that servers were started, or a session began on the user's own.
-    ``stacks``: the servers that are started, first those of cells that do not say which; empty on the user's own.
-    """
-
-    schema_version: int = SCHEMA_VERSION
-    run_id: str
-    status: str  # running, complete or interrupted
-    command: str
-    started_at: str
-    finished_at: str | None = None
-    stopped: str | None = None
-    busy: list[Spell] = []
-    tokens: list[str] = []
-    matrix: dict[str, Any]
-    bounds: dict[str, Any]
-    changed_bounds: list[str]
-    cells: list[dict[str, Any]]
-    order: list[tuple[str, int]]
-    git_revision: str | None
-    git_dirty: bool | None
-    versions: dict[str, str]
-    hardware: dict[str, Any]
-    kernel: str
-    servers: str  # "local", or where they are
-    stacks: list[Stack] = []
-    interleaved_with: str | None = None  # the other run of the pair
-    variant: Variant | None = None
-    baseline: Baseline | None = None
 
 
 def of(
@@ -113,63 +38,65 @@ def of(
         status="running",
         command=command,
         started_at=started_at,
-        matrix={
-            "name": wanted.name,
-            "text": wanted.text,
-            "rounds": wanted.rounds,
-            "seed": wanted.seed,
-            "objective": msgspec.to_builtins(wanted.objective),
-        },
+        matrix=schema.Matrix(
+            wanted.name, wanted.text, wanted.rounds, wanted.seed, msgspec.to_builtins(wanted.objective)
+        ),
         bounds=msgspec.to_builtins(wanted.bounds),
-        changed_bounds=list(matrix.changed(wanted.bounds)),
-        cells=[{"id": cell.id, "kind": cell.kind, "axes": cell.axes()} for cell in wanted.cells],
-        order=[(each.cell.id, each.round) for each in order],
+        changed_bounds=matrix.changed(wanted.bounds),
+        cells=tuple(CellPlan(cell.id, cell.kind, cell.axes()) for cell in wanted.cells),
+        order=tuple((each.cell.id, each.round) for each in order),
         git_revision=environment.git_revision,
         git_dirty=environment.git_dirty,
         versions=dict(environment.versions),
-        hardware=msgspec.to_builtins(environment.hardware),
+        hardware=environment.hardware,
         kernel=environment.kernel,
         servers=servers,
         stacks=_stacks(wanted),
     )
 
 
-def _stacks(wanted: Matrix) -> list[Stack]:
+def _stacks(wanted: Matrix) -> tuple[Stack, ...]:
     """Give the servers that a matrix needs, those of its own default first, even if no cell runs on them."""
     needed = dict.fromkeys((wanted.stack, *stackaxes.stacks_of(wanted.cells)))
-    return [
+    return tuple(
         Stack(
             brokers=spec.brokers,
             coordination=spec.coordination,
             mongo_members=spec.mongo_members,
             kafka=dict(spec.kafka),
             mongod=dict(spec.mongod),
-            cells=[cell.id for cell in wanted.cells if cell.stack == spec],
+            cells=tuple(cell.id for cell in wanted.cells if cell.stack == spec),
         )
         for spec in needed
         if spec is not None
-    ]
+    )
 
 
-def base_stack(told: Manifest) -> StackSpec | None:
+def base_stack(began: Manifest) -> StackSpec | None:
     """Give the servers of the cells that do not say which; None where they are the user's own."""
-    return _spec(told.stacks[0]) if told.stacks else None
+    return _spec(began.stacks[0]) if began.stacks else None
 
 
-def with_stack(told: Manifest, spec: StackSpec | None, versions: Mapping[str, str]) -> dict[str, Any]:
-    """Give the fields of ``told`` that change when servers with these versions have been started."""
-    stacks = [structs.replace(each, versions=dict(versions)) if _spec(each) == spec else each for each in told.stacks]
-    joined = dict(told.versions)
+def with_stack(began: Manifest, spec: StackSpec | None, versions: Mapping[str, str]) -> dict[str, Any]:
+    """Give the fields of ``began`` that change when servers with these versions have been started."""
+    stacks = tuple(
+        structs.replace(each, versions=dict(versions)) if _spec(each) == spec else each for each in began.stacks
+    )
+    joined = dict(began.versions)
     for name, version in versions.items():
         known = [each.versions[name] for each in stacks if name in each.versions] or [version]
         joined[name] = " and ".join(dict.fromkeys(known))
     return {"stacks": stacks, "versions": joined}
 
 
-def _spec(told: Stack) -> StackSpec:
-    coordination = msgspec.convert(told.coordination, Coordination)
-    kafka, mongod = stackspec.given(told.kafka), stackspec.given(told.mongod)
-    return StackSpec(told.brokers, coordination, told.mongo_members, kafka, mongod)
+def _spec(began: Stack) -> StackSpec:
+    coordination = msgspec.convert(began.coordination, Coordination)
+    kafka, mongod = stackspec.given(began.kafka), stackspec.given(began.mongod)
+    return StackSpec(began.brokers, coordination, began.mongo_members, kafka, mongod)
+
+
+def _words(hardware: Hardware) -> str:
+    return f"{hardware.cpu}, {hardware.cores} cores, {hardware.memory_bytes / 2**30:.1f} GB"
 
 
 def where(settings: Settings) -> str:
@@ -191,8 +118,10 @@ def expect_the_same(began: Manifest, here: Environment) -> None:
     Raises:
         BundleError: it began elsewhere; the message says where.
     """
-    hardware = msgspec.to_builtins(here.hardware)
-    differing = (("revision", began.git_revision, here.git_revision), ("hardware", began.hardware, hardware))
+    differing = (
+        ("revision", began.git_revision, here.git_revision),
+        ("hardware", _words(began.hardware), _words(here.hardware)),
+    )
     for what, then, now in differing:
         if then is not None and now is not None and then != now:
             text = f"{began.run_id} began with the {what} {then}, and this is {now}"

@@ -12,7 +12,7 @@ from pymongo import MongoClient
 from pymongo.errors import PyMongoError
 
 from bench.polling import TIMEOUT_S, Figures, Series, added, read_all
-from bench.result import MongoUse
+from bundle.result import MongoUse
 from pipeline.settings import Mongo
 
 _TIMEOUT_MS = round(TIMEOUT_S * 1000)

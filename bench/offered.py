@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.errors import BundleError
+from bundle.errors import BundleError
 from loadtest import _identity, _ledger
 
 ROW = np.dtype(

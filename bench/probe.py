@@ -11,8 +11,8 @@ from bench import forecast, sustained
 from bench.cellspec import CellSpec
 from bench.evidence import Evidence
 from bench.forecast import Seen
-from bench.result import Probe, Sustained, Window
 from bench.sustained import BLOCK_S, Moments
+from bundle.result import Probe, Sustained, Window
 from loadtest._ledger import Outcome
 
 # A probe that straddles is watched for up to this much longer, as a share of its duration.
@@ -95,7 +95,7 @@ def judge(
     """
     if judged is None:
         why = [*against, f"the load lasted {max(0.0, window.length_s):.1f} s after its warm-up, too short to be judged"]
-        return Probe(step, "not sustained" if against else "undetermined", False, 0.0, 0.0, 0.0, why)
+        return Probe(step, "not sustained" if against else "undetermined", False, 0.0, 0.0, 0.0, tuple(why))
     deficit = f"{judged.deficit_events_per_s:,.0f} events/s more were accepted than stored"
     bounds = f"{judged.low_events_per_s:,.0f} to {judged.bound_events_per_s:,.0f}"
     allowed = f"{judged.allowed_events_per_s:,.0f} are allowed"
@@ -113,7 +113,7 @@ def judge(
         deficit_events_per_s=judged.deficit_events_per_s,
         deficit_bound_events_per_s=judged.bound_events_per_s,
         allowed_events_per_s=judged.allowed_events_per_s,
-        why=why,
+        why=tuple(why),
         stopped_early=bool(lost),
         extended_s=max(0.0, window.length_s - cell.duration_s),
     )

@@ -18,8 +18,9 @@ from rich.text import Text
 from bench.cellspec import CellSpec
 from bench.counting import Counting
 from bench.plan import PlannedRepeat, duration, expected_s
-from bench.result import Capacity, Result
 from bench.words import answer, outcome
+from bundle.capacity import Capacity
+from bundle.result import Result
 
 PLAIN_EVERY_S = 5.0
 _REFRESH_PER_S = 4.0

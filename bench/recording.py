@@ -41,6 +41,7 @@ from bench.processes import Followed, total
 from bench.servers import Servers
 from bench.session import terminate_like_interrupt
 from bench.system import System, settings_for
+from bundle.errors import BundleError
 from loadtest import _ledger
 from loadtest._spec import LoadSpec
 from pipeline import provision, settings
@@ -114,7 +115,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         with terminate_like_interrupt():
             return _run(chosen.pairs, Console(highlight=False, soft_wrap=True))
-    except TidemarkError as error:
+    except (TidemarkError, BundleError) as error:
         sys.stderr.write(f"recording: {error}\n")
         return error.exit_code
     except KeyboardInterrupt:

@@ -23,10 +23,10 @@ from bench.preload import preload
 from bench.progress import Display
 from bench.ready import Ready, prepare
 from bench.repeatspec import Repeat
-from bench.result import Result, Window
 from bench.sampling import Sampler
 from bench.system import System
 from bench.witness import LOAD_IS_OVER
+from bundle.result import Result, Window
 from loadtest import _ledger, _schedule
 from loadtest._spec import LoadSpec
 from pipeline.local.process import ChildProcess

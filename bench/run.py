@@ -10,34 +10,24 @@ from pathlib import Path
 
 from msgspec import structs
 
-from bench import (
-    baseline,
-    bundle,
-    environment,
-    machine,
-    manifest,
-    matrix,
-    plan,
-    searching,
-    session,
-    stackaxes,
-    storage,
-)
-from bench.bundle import Bundle
+from bench import baseline, environment, machine, manifest, matrix, plan, searching, session, stackaxes, storage
 from bench.busy import Busy, WhenBusy
 from bench.cellspec import STACK_AXES
 from bench.environment import Environment
-from bench.errors import BundleError, BusyError, StopError
+from bench.errors import BusyError, StopError
 from bench.machine import Choice
-from bench.manifest import Baseline
 from bench.matrix import Matrix
 from bench.onlyone import alone
 from bench.progress import Display
 from bench.ready import Ahead
-from bench.result import Disturbance
 from bench.servers import Servers
 from bench.stacks import Stacks
 from bench.turns import Next, Run, Turn, attempt, is_done, offer, on_servers
+from bundle import writing
+from bundle.errors import BundleError
+from bundle.manifest import Baseline
+from bundle.result import Disturbance
+from bundle.writing import BundleWriter
 from pipeline.errors import UsageError
 from pipeline.settings import Settings
 
@@ -79,7 +69,7 @@ def execute(  # noqa: PLR0913 - each is one thing that is asked for of a run
         text = f"--ceilings {ceilings} cannot be used with {wanted.name!r}: its cells run on several kinds of servers"
         raise UsageError(f"{text}, and ceilings are of one; leave it out, or fix {', '.join(STACK_AXES)} and [servers]")
     with storage.explained(out_dir):
-        into = bundle.create(out_dir, bundle.new_run_id(wanted.name))
+        into = writing.create(out_dir, writing.new_run_id(wanted.name))
     asked = baseline.applied(wanted, loads)
     order = plan.order(asked)
     told = manifest.of(
@@ -89,7 +79,7 @@ def execute(  # noqa: PLR0913 - each is one thing that is asked for of a run
         environment=environment,
         servers="local" if local else manifest.where(settings),
         command=command,
-        started_at=bundle.now(),
+        started_at=writing.now(),
     )
     told = structs.replace(told, baseline=loads)
     run = Run(into, told, asked, order, display, settings, local, ceilings=ceilings)
@@ -109,12 +99,12 @@ def resume(
     if not (run_dir / "manifest.json").is_file():
         raise BundleError(f"{run_dir} holds no manifest.json: name the folder of a run, such as runs/<run id>")
     with storage.explained(run_dir):
-        into = Bundle(run_dir)
+        into = BundleWriter(run_dir)
     try:
         told = into.read_manifest()
         manifest.expect_the_same(told, environment.describe())
         source = f"the matrix in {run_dir / 'manifest.json'}"
-        wanted = matrix.parse(told.matrix["text"], source, stack=manifest.base_stack(told))
+        wanted = matrix.parse(told.matrix.text, source, stack=manifest.base_stack(told))
         manifest.expect_the_same_servers(told, local=local)
         wanted = baseline.applied(wanted, told.baseline)
     except BaseException:
@@ -159,7 +149,7 @@ def carry_out(runs: Sequence[Run], order: Sequence[Turn], when_busy: WhenBusy = 
                     raise
                 return [Outcome(run.bundle.path, error) for run in runs]
         for run in runs:
-            run.write(status="complete", finished_at=bundle.now())
+            run.write(status="complete", finished_at=writing.now())
         return [Outcome(run.bundle.path) for run in runs]
 
 

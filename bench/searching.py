@@ -13,10 +13,10 @@ from bench.cellspec import AXES, CellSpec, OfferedLoad
 from bench.plan import PlannedRepeat
 from bench.ready import Ahead
 from bench.repeatspec import Repeat
-from bench.result import Result
 from bench.search import Answer
 from bench.servers import Servers
 from bench.turns import Offer, Run, Turn, attempt, events_per_s, is_done, prepare
+from bundle.result import Result
 
 FEWEST_PROBES = 3
 """The probes that a search gets even if the time for all searches is used up: below, above, and a confirmation."""
@@ -166,4 +166,4 @@ def _seeming_limit(cell: CellSpec, results: Iterable[Result], cores: int) -> flo
 
 
 def _cores(run: Run) -> int:
-    return int(run.manifest.hardware.get("cores") or 1)
+    return run.manifest.hardware.cores or 1

@@ -12,9 +12,9 @@ from bench.detectors import Detector, Detectors
 from bench.durations import EventDurations
 from bench.evidence import Evidence, Happened
 from bench.matrix import Bounds
-from bench.result import Audit, Disturbance, Result, Window
 from bench.usage import Use
 from bench.words import culprits
+from bundle.result import Audit, Disturbance, Result, Window
 from loadtest._ledger import Outcome
 
 SHORTEST_TO_TELL_S = 1.5  # a look a second tells too little of who used the machine in a shorter window

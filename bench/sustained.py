@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import special
 
-from bench.result import Sustained, Verdict
+from bundle.result import Sustained, Verdict
 
 ALLOWED_SHARE = 0.02  # of the offered load
 CONFIDENCE = 0.95  # of each of the two one-sided bounds

@@ -14,22 +14,25 @@ from typing import NamedTuple, Protocol, TypeVar
 import msgspec
 from msgspec import structs
 
-from bench import bundle, derive, manifest, memory, repeat, servers, storage
-from bench.bundle import Bundle
+from bench import derive, manifest, memory, repeat, servers, storage
+from bench.attempts import MAX_ATTEMPTS, is_finished
 from bench.busy import Busy
 from bench.cellspec import CellSpec, OfferedLoad
 from bench.checkout import Checkout
 from bench.errors import DeadServerError, StopError
 from bench.machine import Choice
-from bench.manifest import Manifest, Spell
 from bench.marks import Mark
 from bench.matrix import Matrix
 from bench.plan import PlannedRepeat
 from bench.progress import Display
 from bench.ready import Ahead
 from bench.repeatspec import Repeat
-from bench.result import MAX_ATTEMPTS, Capacity, Disturbance, Result, is_finished
 from bench.servers import Servers
+from bundle import files, writing
+from bundle.capacity import Capacity
+from bundle.manifest import Manifest, Spell
+from bundle.result import Disturbance, Result
+from bundle.writing import BundleWriter
 from pipeline.errors import MissingPartError
 from pipeline.local import stackspec
 from pipeline.settings import Settings
@@ -54,7 +57,7 @@ class Run:
     ``knows_machine``: whether this session has looked at the machine for it.
     """
 
-    bundle: Bundle
+    bundle: BundleWriter
     manifest: Manifest
     matrix: Matrix
     order: tuple[PlannedRepeat, ...]
@@ -72,7 +75,7 @@ class Run:
 
     def note_busy(self, found: Disturbance, then: str) -> None:
         """Record that others used the machine, and what was done about it."""
-        self.write(busy=[*self.manifest.busy, Spell(bundle.now(), then, found)])
+        self.write(busy=[*self.manifest.busy, Spell(writing.now(), then, found)])
 
     def take(self, mark: Mark) -> None:
         """Begin a session with names that no other session has."""
@@ -219,7 +222,7 @@ async def _measured(run: Run, to_run: Repeat, then: Then | None) -> tuple[Path, 
     folder = ready.folder if ready else _folder(run, to_run)
     on_over = partial(then.begin, to_run) if then else None
     result = await repeat.run(to_run, folder, run.display, ready=ready, on_over=on_over)
-    bundle.encoded(result)  # a result that cannot be written breaks only this repeat
+    files.encode(result)  # a result that cannot be written breaks only this repeat
     return folder, result
 
 
@@ -232,7 +235,7 @@ def _to_run(run: Run, planned: PlannedRepeat, offered: Offer, started: Servers) 
         round=planned.round,
         attempt=number,
         run_number=_run_number(run, planned, number),
-        started_at=bundle.now(),
+        started_at=writing.now(),
         offered_load_events_per_s=offered.load_events_per_s,
         step=offered.step,
     )
@@ -310,4 +313,4 @@ def _run_number(run: Run, planned: PlannedRepeat, attempt: int) -> int:
         if each.cell.id == planned.cell.id and (search or each.round == planned.round):
             break
         place += each.cell.max_probes if each.cell.kind == "capacity" else 1
-    return (start + place * MAX_ATTEMPTS + attempt - 1) % bundle.RUN_NUMBERS
+    return (start + place * MAX_ATTEMPTS + attempt - 1) % writing.RUN_NUMBERS

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.result import Disturbance, Program
 from bench.sampling import ROLES, Sample
+from bundle.result import Disturbance, Program
 
 _NS = 1_000_000_000
 _MOST_PROGRAMS = 4
@@ -74,7 +74,7 @@ def disturbance(samples: Sequence[Sample], start_ns: int, end_ns: int) -> Distur
     names = {name for sample in samples for name in sample.others}
     shares = {name: spent_s([each.others.get(name, 0.0) for each in samples]) / there_s for name in names}
     busiest = sorted(shares, key=lambda name: (-shares[name], name))[:_MOST_PROGRAMS]
-    programs = [Program(name, shares[name]) for name in busiest if shares[name] >= _LEAST_SHARE]
+    programs = tuple(Program(name, shares[name]) for name in busiest if shares[name] >= _LEAST_SHARE)
     return Disturbance(max(0.0, busy_s - ours_s) / there_s, stolen_s / there_s, programs)
 
 

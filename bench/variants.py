@@ -13,10 +13,10 @@ from msgspec import structs
 from bench import checkout
 from bench.cellspec import AXES, CellSpec
 from bench.expansion import expand
-from bench.manifest import Variant
 from bench.matrix import MAX_REPEATS, Matrix, repeats
 from bench.problems import Problems
 from bench.system import settings_for
+from bundle.manifest import Variant
 from pipeline import settings as pipeline_settings
 from pipeline.errors import MissingPartError, UsageError
 from pipeline.settings import Api, Settings

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from bench.result import Capacity, Disturbance, Result
+from bundle.capacity import Capacity
+from bundle.result import Disturbance, Result
 
 _WORTH_NAMING = 0.03  # of the machine's CPU
 

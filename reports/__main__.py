@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from bundle.errors import BundleError
 from pipeline.errors import TidemarkError
 
 if TYPE_CHECKING:
@@ -41,16 +42,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     chosen = command_line().parse_args(arguments)
     try:
         # Only now: pandas and matplotlib take seconds to import, and --help or a mistyped option need neither.
-        from reports import bundle, ending  # noqa: PLC0415
+        from bundle import reading  # noqa: PLC0415
+        from reports import ending  # noqa: PLC0415
 
-        folder = bundle.find(chosen.run, Path(chosen.runs))
+        folder = reading.find(chosen.run, Path(chosen.runs))
         if chosen.print:
             judged = _judged(folder)
         else:
             from reports import writing  # noqa: PLC0415 - as above, for matplotlib
 
             judged = writing.write(folder, Path(chosen.latest))
-    except TidemarkError as error:
+    except (TidemarkError, BundleError) as error:
         sys.stderr.write(f"reports: {error}\n")
         return error.exit_code
     except OSError as error:
@@ -84,9 +86,10 @@ def command_line() -> argparse.ArgumentParser:
 
 
 def _judged(folder: Path) -> Verdict:
-    from reports import bundle, cells, verdict  # noqa: PLC0415 - as above
+    from bundle import reading  # noqa: PLC0415 - as above
+    from reports import cells, verdict  # noqa: PLC0415 - as above
 
-    read = bundle.load(folder)
+    read = reading.load(folder)
     return verdict.judge(read, cells.of(read))
 
 

@@ -10,8 +10,8 @@ from collections.abc import Sequence
 
 from msgspec import Struct
 
+from bundle.reading import Bundle
 from reports import configurations, extrapolation, followup, objective, proof, scaling
-from reports.bundle import Bundle
 from reports.cells import Cell
 from reports.configurations import SMALLEST, WHOLE_PATH, Configuration
 from reports.errors import NothingMeasuredError, ObjectiveError

@@ -9,13 +9,14 @@ import math
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
+from bundle.capacity import Capacity
+from bundle.interval import Interval
+from bundle.reading import CAPACITY
+from bundle.result import Audit
 from reports import breaking, formats, objective, searches, statistics
 from reports.axes import CONSUMERS, PARTITIONS
 from reports.breaking import Broke
-from reports.bundle import CAPACITY
 from reports.cells import Cell
-from reports.schema import Audit, Capacity
-from reports.statistics import Interval
 
 MOST_WORDS = 29  # of the sentence: the outcome comes before it
 SAME_ANSWER = 0.1  # a search looks no closer than 7 to 15%

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from bundle.manifest import CellPlan
 from reports import formats
-from reports.schema import CellPlan
 
 PARTITIONS, CONSUMERS = "partitions", "consumers"
 _FIRST = (PARTITIONS, CONSUMERS)

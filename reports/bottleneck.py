@@ -11,11 +11,13 @@ from typing import NamedTuple
 
 from msgspec import Struct, structs
 
+from bundle.capacity import Capacity
+from bundle.manifest import CellPlan
+from bundle.result import Result
 from reports import formats, names, saturation
 from reports.axes import CONSUMERS, PARTITIONS
 from reports.names import ROLE_NAMES, STAGE_NAMES
 from reports.saturation import Evidence, Headroom
-from reports.schema import Capacity, CellPlan, Result
 
 __all__ = ["ROLE_NAMES", "STAGE_NAMES", "Bottleneck", "judge"]
 

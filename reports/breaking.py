@@ -10,10 +10,11 @@ from collections.abc import Iterator, Sequence
 
 from msgspec import Struct
 
+from bundle.capacity import Capacity
+from bundle.reading import Repeat
+from bundle.result import Result
 from reports import bottleneck, formats, names, objective
-from reports.bundle import Repeat
 from reports.cells import Cell
-from reports.schema import Capacity, Result
 
 NOTHING_BROKE, NOT_DETERMINED = "nothing", "not determined"
 _SHORT = {
@@ -101,10 +102,10 @@ def _missed(result: Result, found: Capacity) -> Iterator[tuple[str, str]]:
     if probe is None:
         return
     yield from (("findings", text) for text in result.findings)
-    if audit and audit.lost:
+    if audit.lost:
         yield "losses", f"{audit.lost:,} accepted events lost"
-    refused = (audit.rejected + audit.in_doubt) if audit else 0
-    if refused and audit and any("rejected" in why or "in doubt" in why for why in probe.why):
+    refused = audit.rejected + audit.in_doubt
+    if refused and any("rejected" in why or "in doubt" in why for why in probe.why):
         yield "refusals", f"{refused:,} of {audit.offered:,} events refused or in doubt"
     for asked in objective.find(found.objective):
         measured = getattr(result, f"{asked.measure}_ms")

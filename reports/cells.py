@@ -6,14 +6,16 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
+from bundle.capacity import Capacity
+from bundle.errors import BundleError
+from bundle.interval import Interval
+from bundle.manifest import CellPlan
+from bundle.reading import CAPACITY, Bundle, Repeat
+from bundle.result import Audit, Cohort, Result
 from reports import bottleneck, hlog, neighbours, statistics
 from reports.axes import Naming, naming
 from reports.bottleneck import Bottleneck
-from reports.bundle import CAPACITY, Bundle, Repeat
-from reports.errors import BundleError
 from reports.hlog import Distribution
-from reports.schema import Audit, Capacity, CellPlan, Cohort, Result
-from reports.statistics import Interval
 
 STAGES = ("schedule_delay", "http_and_api", "kafka_and_backlog", "write")
 NOT_SUSTAINED = "not sustained"
@@ -131,7 +133,7 @@ def _cell(plan: CellPlan, bundle: Bundle, names: Naming) -> Cell:
         ),
         offered_load=_mean([r.offered_load_events_per_s for r in results]),
         achieved=_mean([r.achieved for r in results]),
-        audit=sum((repeat.result.audit for repeat in valid if repeat.result.audit), Audit()),
+        audit=sum((repeat.result.audit for repeat in valid), Audit()),
         requests=requests,
         largest_shares={measure: _largest_share(results, measure, requests) for measure in MEASURES},
         pooled=pooled,

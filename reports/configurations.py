@@ -7,9 +7,9 @@ from collections.abc import Sequence
 
 from msgspec import Struct
 
+from bundle.reading import CAPACITY
 from reports import axes, formats, proof
 from reports.axes import CONSUMERS, PARTITIONS
-from reports.bundle import CAPACITY
 from reports.cells import Cell
 from reports.objective import Objective
 from reports.proof import Drained, Shown

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 
 from msgspec import Struct
 
+from bundle.reading import CAPACITY
 from reports import objective, proof, scaling
-from reports.bundle import CAPACITY
 from reports.cells import Cell
 from reports.objective import Objective
 from reports.saturation import MACHINE_BUSY

@@ -22,7 +22,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from reports.errors import BundleError
+from bundle.errors import BundleError
 
 _FIELDS_AFTER_TAG = 4
 _END = re.compile(r"#\[End: (\d+) intervals\]")

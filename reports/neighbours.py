@@ -7,12 +7,12 @@ from typing import NamedTuple
 
 from msgspec import structs
 
+from bundle.interval import Interval
+from bundle.manifest import CellPlan
 from reports import axes, formats
 from reports.axes import CONSUMERS, PARTITIONS
 from reports.bottleneck import THIN, UNKNOWN, Bottleneck
 from reports.saturation import Evidence
-from reports.schema import CellPlan
-from reports.statistics import Interval
 
 PARALLELISM = "parallelism"
 _TRIED = (CONSUMERS, PARTITIONS, "batch_max_events")

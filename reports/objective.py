@@ -7,9 +7,9 @@ import re
 
 from msgspec import Struct
 
+from bundle.result import Result
 from reports import formats
 from reports.errors import ObjectiveError
-from reports.schema import Result
 from reports.statistics import CONFIDENCE, PERCENTILES
 
 _MEASURES = {"delivery latency": "delivery_latency", "response time": "response_time"}

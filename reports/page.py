@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from bundle.reading import CAPACITY, Bundle
 from reports import cells as cell_views
 from reports import formats, rendering, verdict
-from reports.bundle import CAPACITY, Bundle
 from reports.cells import Cell
 from reports.figures.panel import Panel
 from reports.sections import answers, capacity, ceilings, details, durations, limits, scaling, throughput, validity

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import msgspec
 
+from bundle import reading
 from pipeline.errors import UsageError
-from reports import advice, bundle, cells, formats, objective
+from reports import advice, cells, formats, objective
 from reports.advice import Advice
 from reports.configurations import Configuration
 from reports.proof import Shown
@@ -30,7 +31,7 @@ def tell(run: str, runs: Path, target: float, asked: str, json: Path | None) -> 
         BundleError: the run cannot be read.
     """
     wanted = objective.parse(asked)
-    read = bundle.load(bundle.find(run, runs))
+    read = reading.load(reading.find(run, runs))
     given = advice.advise(read, cells.of(read), target, wanted)
     sys.stdout.writelines(f"{line}\n" for line in lines(given))
     if json is not None:

@@ -14,12 +14,13 @@ from typing import Literal
 from msgspec import Struct
 from scipy import special
 
+from bundle.capacity import Capacity
+from bundle.reading import CAPACITY, Repeat
+from bundle.result import Result, Sustained
 from reports import formats, objective, searches, verdict
 from reports.bottleneck import KEPT_UP
-from reports.bundle import CAPACITY, Repeat
 from reports.cells import Cell
 from reports.objective import Objective
-from reports.schema import Capacity, Result, Sustained
 
 WORKLOAD = (
     "payload_bytes",

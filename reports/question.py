@@ -13,9 +13,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from bundle.reading import CAPACITY, Bundle
 from reports import axes, formats
 from reports.axes import CONSUMERS, PARTITIONS
-from reports.bundle import CAPACITY, Bundle
 from reports.cells import Cell
 from reports.comparison import inference, measures, power, searches
 from reports.comparison.inference import Estimate, Floats

@@ -10,8 +10,9 @@ from typing import NamedTuple
 
 from msgspec import Struct
 
+from bundle.manifest import CellPlan
+from bundle.result import Result
 from reports import formats, names
-from reports.schema import CellPlan, Result
 
 MACHINE_BUSY = 0.9
 """Of all cores, what is not of the run included: from here on the machine's CPU is what is short."""

@@ -9,10 +9,10 @@ from collections.abc import Iterable, Sequence
 
 from msgspec import Struct
 
+from bundle.reading import CAPACITY
 from reports import axes, formats, usl
 from reports.axes import CONSUMERS
 from reports.bottleneck import IDLE, OFFERED_LOAD, THIN, UNKNOWN
-from reports.bundle import CAPACITY
 from reports.cells import Cell
 from reports.neighbours import PARALLELISM
 from reports.usl import Data, Fit

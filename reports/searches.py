@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 
+from bundle.capacity import Capacity
+from bundle.reading import Repeat
 from reports import formats
 from reports import objective as objectives
-from reports.bundle import Repeat
-from reports.schema import Capacity
 
 SUSTAINED, NOT_SUSTAINED, UNDETERMINED, VOID = "sustained", "not sustained", "undetermined", "void"
 VERDICTS = (SUSTAINED, NOT_SUSTAINED, UNDETERMINED, VOID)

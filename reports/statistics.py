@@ -6,28 +6,14 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
-from msgspec import Struct
 from scipy import special
+
+from bundle.interval import Interval
 
 CONFIDENCE = 0.95
 REQUESTS_BEYOND = 10
 PERCENTILES = {"p50": 0.5, "p90": 0.9, "p95": 0.95, "p99": 0.99, "p999": 0.999}
 INTERVAL_LABEL = "geometric mean with its 95% t interval on log values"
-
-
-class Interval(Struct, frozen=True):
-    """A geometric mean over ``n`` repeats; the bounds are None where n < 2."""
-
-    n: int
-    mean: float
-    low: float | None = None
-    high: float | None = None
-
-    def overlaps(self, other: Interval) -> bool:
-        """Say whether the two intervals share a value; an unknown bound may be anything."""
-        low, high = (self.low or 0.0), (math.inf if self.high is None else self.high)
-        other_low, other_high = (other.low or 0.0), (math.inf if other.high is None else other.high)
-        return low <= other_high and other_low <= high
 
 
 def log_t_interval(values: Sequence[float], confidence: float = CONFIDENCE) -> Interval | None:

@@ -9,12 +9,12 @@ from typing import Any
 import msgspec
 import pandas as pd
 
+from bundle.reading import CAPACITY, Bundle, Repeat
+from bundle.result import Probe
 from reports import advice, breaking, formats, scaling, statistics, verdict
 from reports.answer import Row
-from reports.bundle import CAPACITY, Bundle, Repeat
 from reports.ceilings import shares
 from reports.cells import MEASURES, Cell
-from reports.schema import Probe
 from reports.tables import Table, account, answers, capacity, span, table
 from reports.verdict import Verdict
 
@@ -150,8 +150,7 @@ def _row(repeat: Repeat) -> dict[str, Any]:
         row |= {f"probe_{name}": value for name, value in _probe(result.probe).items()}
     if result.keeping_up:
         row |= {f"keeping_up_{name}": value for name, value in msgspec.to_builtins(result.keeping_up).items()}
-    if result.audit:
-        row |= msgspec.to_builtins(result.audit)
+    row |= msgspec.to_builtins(result.audit)
     return row | {f"cpu_cores_{role}": used for role, used in result.cpu_cores_per_role.items()}
 
 

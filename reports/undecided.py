@@ -9,10 +9,10 @@ from collections.abc import Sequence
 
 from msgspec import Struct
 
+from bundle.reading import CAPACITY, Bundle, Repeat
+from bundle.result import Disturbance, Result
 from reports import formats
-from reports.bundle import CAPACITY, Bundle, Repeat
 from reports.cells import Cell
-from reports.schema import Disturbance, Result
 
 VALID_ENOUGH = 2
 """Valid repeats that a drain or a steady cell needs; one if its matrix has only one round."""

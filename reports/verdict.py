@@ -10,11 +10,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from bundle.manifest import Manifest
+from bundle.reading import Bundle, Repeat
+from bundle.result import Audit
 from reports import answer, breaking, formats, question, undecided
 from reports.answer import Row
-from reports.bundle import Bundle, Repeat
 from reports.cells import Cell
-from reports.schema import Audit, Manifest
 
 DISTURBED = 0.05
 """Share of the machine's CPU that went to what is not of the run: from here on the reader is told."""
@@ -115,7 +116,7 @@ def alike(findings: Sequence[Finding]) -> list[Finding]:
 
 def total(repeats: Sequence[Repeat]) -> Audit:
     """Sum the audits of the repeats."""
-    return sum((repeat.result.audit for repeat in repeats if repeat.result.audit), Audit())
+    return sum((repeat.result.audit for repeat in repeats), Audit())
 
 
 def of_repeat(repeat: Repeat) -> list[Finding]:
@@ -127,15 +128,14 @@ def of_repeat(repeat: Repeat) -> list[Finding]:
         return []
     texts = list(repeat.result.findings)
     audit = repeat.result.audit
-    if audit is not None:
-        for name, words in _ANYTHING_BUT_ACCOUNTED.items():
-            number = getattr(audit, name)
-            if number and not any(_FINDING_SAYS[name] in text for text in texts):
-                texts.append(f"{number:,} {words}")
-        if not audit.offered_closes:
-            texts.append("identity 1 does not close: offered is not accepted + rejected + in doubt + unsent")
-        if not audit.accepted_closes:
-            texts.append("identity 2 does not close: accepted is not stored + dead-lettered + undrained + lost")
+    for name, words in _ANYTHING_BUT_ACCOUNTED.items():
+        number = getattr(audit, name)
+        if number and not any(_FINDING_SAYS[name] in text for text in texts):
+            texts.append(f"{number:,} {words}")
+    if not audit.offered_adds_up:
+        texts.append("identity 1 does not close: offered is not accepted + rejected + in doubt + unsent")
+    if not audit.accepted_adds_up:
+        texts.append("identity 2 does not close: accepted is not stored + dead-lettered + undrained + lost")
     return [Finding(repeat.name, text) for text in texts]
 
 

@@ -7,7 +7,8 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
-from reports import bundle, cells, page, summary, verdict
+from bundle import reading
+from reports import cells, page, summary, verdict
 from reports.figures.panel import Panel
 from reports.verdict import Verdict
 
@@ -21,7 +22,7 @@ def write(folder: Path, latest: Path) -> Verdict:
         BundleError: the bundle cannot be read.
         OSError: the folder cannot be written.
     """
-    read = bundle.load(folder)
+    read = reading.load(folder)
     views = cells.of(read)
     judged = verdict.judge(read, views)
     made = page.make(read, views, judged)

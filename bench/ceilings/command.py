@@ -14,20 +14,23 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from bench import bundle, calibration, keeping, matrix, servers
+from bench import calibration, keeping, matrix, servers
 from bench import session as surroundings
 from bench.busy import Busy, WhenBusy
 from bench.ceilings import freshness, loops, pinning, summary, targets
 from bench.ceilings.freshness import Place
 from bench.ceilings.loops import Loop
 from bench.ceilings.meter import CLIENT
-from bench.ceilings.result import BareLoop, Ceilings, Held, Interval
 from bench.ceilings.session import Asked
 from bench.environment import describe, with_servers
 from bench.matrix import Bounds
 from bench.onlyone import alone
 from bench.plan import SERVERS_START_AND_STOP_S, duration
-from bench.result import Calibration
+from bundle import files
+from bundle.calibration import Calibration
+from bundle.ceilings import BareLoop, Ceilings, Held
+from bundle.errors import BundleError
+from bundle.interval import Interval
 from loadtest._spec import Traffic
 from pipeline.errors import TidemarkError, UsageError
 from pipeline.local.jars import cache_folder
@@ -84,7 +87,7 @@ def run(wanted: Wanted, base: Settings, *, local: bool) -> None:
         found = asyncio.run(_measure(asked, place, logs, console, keep=not wanted.only))
     shutil.rmtree(logs, ignore_errors=True)  # where it failed they stay: the error names them
     if wanted.json is not None:
-        bundle.write_json(wanted.json, found)
+        files.write(wanted.json, found)
     console.print(shown(found, bounds))
     if not wanted.only:
         hours = freshness.FRESH_S / 3_600
@@ -96,7 +99,7 @@ async def _measure(asked: Asked, place: Place, logs: Path, console: Console, *, 
     calibrated: Calibration | None = None
     try:
         calibrated = await calibration.at_hand(cache, place.traffic, place.bounds, logs, console.print)
-    except TidemarkError as error:
+    except (TidemarkError, BundleError) as error:
         console.print(f"the generator could not be calibrated: {error}")
     found = await freshness.measure(cache, place, asked, logs, console.print, keep=keep)
     return summary.with_generator(found, calibrated)

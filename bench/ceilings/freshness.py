@@ -13,12 +13,12 @@ from pymongo.errors import PyMongoError
 
 from bench import keeping, marks
 from bench.ceilings import session, summary
-from bench.ceilings.result import Ceilings
 from bench.ceilings.session import Asked
 from bench.environment import Environment
 from bench.errors import RepeatError
 from bench.matrix import Bounds
 from bench.servers import Servers
+from bundle.ceilings import Ceilings
 from loadtest._spec import Traffic
 from pipeline.local.stackspec import StackSpec
 from pipeline.settings import Settings

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from scipy import special
 
-from bench.ceilings.result import Interval
+from bundle.interval import Interval
 
 
 def interval(values: Sequence[float], confidence: float = 0.95) -> Interval:

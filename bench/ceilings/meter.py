@@ -11,8 +11,8 @@ import psutil
 from msgspec import Struct
 
 from bench.errors import RepeatError
-from bench.result import Disturbance, Percentiles
 from bench.sampling import Machine, machine
+from bundle.result import Disturbance, Percentiles
 
 CLIENT = "client"
 _NS = 1_000_000_000

@@ -25,19 +25,19 @@ from pymongo import MongoClient
 from pymongo.errors import PyMongoError
 
 from bench import soundness, standin
+from bench.attempts import MAX_ATTEMPTS
 from bench.ceilings import handler, loops, material, parts
 from bench.ceilings.loops import Loop
 from bench.ceilings.meter import Measured
-from bench.ceilings.result import LoopRepeat
 from bench.ceilings.task import Task
 from bench.cellspec import CellSpec
 from bench.errors import RepeatError
 from bench.load import EVEN_MIX
 from bench.matrix import Bounds
 from bench.preload import preload
-from bench.result import MAX_ATTEMPTS
 from bench.servers import Servers
 from bench.system import NICENESS, settings_for
+from bundle.ceilings import LoopRepeat
 from loadtest._spec import LoadSpec, Traffic
 from pipeline import provision
 from pipeline.errors import TidemarkError

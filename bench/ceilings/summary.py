@@ -6,14 +6,16 @@ from collections.abc import Mapping, Sequence
 
 from msgspec import structs
 
-from bench import bundle
 from bench.ceilings import loops, targets
 from bench.ceilings.interval import interval
 from bench.ceilings.loops import Loop
-from bench.ceilings.result import BareLoop, Ceilings, Conditions, Interval, LoopRepeat
 from bench.ceilings.session import PARTITIONS, Asked
 from bench.cellspec import CellSpec
-from bench.result import Calibration, Disturbance
+from bundle import writing
+from bundle.calibration import Calibration
+from bundle.ceilings import BareLoop, Ceilings, Conditions, LoopRepeat
+from bundle.interval import Interval
+from bundle.result import Disturbance
 from pipeline.settings import Settings
 
 _GENERATOR_WORDS = "one process of the generator against a server that keeps nothing, within its bounds"
@@ -36,16 +38,16 @@ def conclude(
     names = {part.name for part in loops.parts(apart=True)}
     return Ceilings(
         fingerprint=fingerprint,
-        measured_at=bundle.now(),
+        measured_at=writing.now(),
         took_s=took_s,
         rounds=asked.rounds,
         seed=asked.seed,
         servers=where,
         conditions=conditions(asked, settings),
         disturbance=disturbance([each for of_loop in repeats.values() for each in of_loop]),
-        loops=[loop for loop in told if loop.name not in names],
-        parts=[loop for loop in told if loop.name in names],
-        held=targets.held(repeats),
+        loops=tuple(loop for loop in told if loop.name not in names),
+        parts=tuple(loop for loop in told if loop.name in names),
+        held=tuple(targets.held(repeats)),
     )
 
 
@@ -78,7 +80,7 @@ def disturbance(repeats: Sequence[LoopRepeat]) -> Disturbance | None:
 
 def with_generator(found: Ceilings, calibration: Calibration | None) -> Ceilings:
     """Add what the generator's calibration says as a loop of one repeat; nothing where it kept to no load."""
-    others = [loop for loop in found.loops if loop.name != loops.GENERATOR]
+    others = tuple(loop for loop in found.loops if loop.name != loops.GENERATOR)
     if calibration is None or calibration.highest_events_per_s is None:
         return structs.replace(found, loops=others)
     rate, cost = calibration.highest_events_per_s, calibration.cpu_s_per_100k_events
@@ -97,9 +99,9 @@ def with_generator(found: Ceilings, calibration: Calibration | None) -> Ceilings
         words=_GENERATOR_WORDS,
         events_per_s=Interval(1, rate),
         cpu_s_per_100k_events={role: Interval(1, cost) for role, cost in costs.items()},
-        repeats=[once],
+        repeats=(once,),
     )
-    return structs.replace(found, loops=[*others, generator])
+    return structs.replace(found, loops=(*others, generator))
 
 
 def _bare_loop(loop: Loop, repeats: Sequence[LoopRepeat]) -> BareLoop:
@@ -110,7 +112,7 @@ def _bare_loop(loop: Loop, repeats: Sequence[LoopRepeat]) -> BareLoop:
         words=loop.words,
         events_per_s=interval([each.events_per_s for each in valid]),
         cpu_s_per_100k_events={role: interval([each.cpu_s_per_100k_events[role] for each in valid]) for role in roles},
-        repeats=list(repeats),
+        repeats=tuple(repeats),
     )
 
 

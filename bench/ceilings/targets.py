@@ -14,7 +14,7 @@ from typing import Literal
 from msgspec import Struct
 
 from bench.ceilings.interval import interval
-from bench.ceilings.result import Held, LoopRepeat, Pair
+from bundle.ceilings import Held, LoopRepeat, Pair
 
 FEWEST_PAIRS = 10
 ROUNDS = FEWEST_PAIRS + 2
@@ -191,7 +191,7 @@ def _held(target: Target, repeats: Mapping[str, Mapping[int, LoopRepeat]]) -> He
         low=low,
         high=high,
         verdict=_verdict(target, low, high, len(pairs)),
-        pairs=pairs,
+        pairs=tuple(pairs),
     )
 
 

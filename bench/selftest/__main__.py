@@ -12,12 +12,14 @@ from pathlib import Path
 
 from rich.console import Console
 
-from bench import bundle, environment, servers
-from bench.result import MAX_ATTEMPTS
+from bench import environment, servers
+from bench.attempts import MAX_ATTEMPTS
 from bench.selftest import cases, cutting, outcome, reporting
 from bench.selftest.cases import CLEAN, Case
 from bench.selftest.stage import Attempt, Book, Stage
 from bench.session import logged, terminate_like_interrupt
+from bundle import writing
+from bundle.errors import BundleError
 from pipeline import settings
 from pipeline.errors import TidemarkError
 
@@ -55,7 +57,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser.error(f"there is no case {', '.join(sorted(unknown))}: --list names all of them")
     try:
         return _run(wanted, chosen.case, Path(chosen.out), console)
-    except TidemarkError as error:
+    except (TidemarkError, BundleError) as error:
         sys.stderr.write(f"selftest: {error}\n")
         return error.exit_code
     except KeyboardInterrupt:
@@ -85,7 +87,7 @@ def _run(wanted: Sequence[Case], names: Sequence[str], out_dir: Path, console: C
     """Run the cases that ``names`` names, all if it names none; give the exit code."""
     cut_off = not names or cutting.NAME in names
     chosen = [case for case in wanted if not names or case.name in names or (cut_off and case.name == CLEAN)]
-    out = out_dir / bundle.new_run_id("selftest")
+    out = out_dir / writing.new_run_id("selftest")
     began_s = time.monotonic()
     clean, faults, twins = (Book.create(out, name) for name in (CLEAN, "faults", "twins"))
     attempts: dict[str, list[Attempt]] = {}

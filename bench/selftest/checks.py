@@ -16,11 +16,11 @@ from bench.detectors import Detector, Detectors
 from bench.durations import EventDurations
 from bench.matrix import Bounds
 from bench.repeatspec import Repeat
-from bench.result import Result
 from bench.selftest import stalls
 from bench.selftest.planting import Context
 from bench.selftest.reporting import Report
 from bench.selftest.stalls import Expected, Stall
+from bundle.result import Result
 
 STRICT = Bounds(schedule_delay_p99_ms=1e-6, generator_cpu_share=1e-6, clock_drift_ms_per_s=1e-9)
 """No repeat keeps to these."""

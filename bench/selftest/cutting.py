@@ -9,10 +9,10 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from bench.bundle import repeat_name
 from bench.selftest import planting, reporting
 from bench.selftest.cases import CLEAN
 from bench.selftest.outcome import Row
+from bundle.writing import repeat_name
 
 NAME = "cut-off"
 FILES = ("manifest.json", "result.json", "latency.hlog", "timeseries.parquet")

@@ -14,23 +14,24 @@ import numpy as np
 from msgspec import structs
 from numpy.typing import NDArray
 
-from bench import bundle, derive, detectors, matrix, repeat, sightings
-from bench.bundle import Bundle
+from bench import derive, detectors, matrix, repeat, sightings
 from bench.cellspec import CellSpec
 from bench.detectors import Detectors
 from bench.environment import Environment
-from bench.manifest import Manifest
 from bench.matrix import Bounds
 from bench.progress import Display
 from bench.repeat import Measured
 from bench.repeatspec import Repeat
-from bench.result import Result, Window
 from bench.selftest import checks, planting
 from bench.selftest.cases import OBJECTIVE, Case
 from bench.selftest.checks import STRICT, Check, Seen
 from bench.selftest.planting import Context
 from bench.servers import Servers
 from bench.system import settings_for
+from bundle import writing
+from bundle.manifest import CellPlan, Manifest, Matrix
+from bundle.result import Result, Window
+from bundle.writing import BundleWriter
 from loadtest import _schedule
 
 BOUNDS = Bounds(disturbed_share=1.0, drain_window_s=0.0)
@@ -45,14 +46,14 @@ _SESSION_TIMEOUT_MS = 6_000  # the shortest that Kafka takes: a killed worker is
 class Book:
     """A bundle under way, and the cells in it."""
 
-    bundle: Bundle
+    bundle: BundleWriter
     started_at: str
     cells: list[CellSpec] = field(default_factory=list)
 
     @classmethod
     def create(cls, out: Path, name: str) -> Book:
         """Make an empty bundle of that name in ``out``."""
-        return cls(bundle.create(out, name), bundle.now())
+        return cls(writing.create(out, name), writing.now())
 
     def folder_of(self, cell: CellSpec, attempt: int) -> Path:
         """Give an empty folder for an attempt at ``cell``, in round 1."""
@@ -68,22 +69,22 @@ class Book:
                 status="complete",
                 command="./tidemark selftest",
                 started_at=self.started_at,
-                finished_at=bundle.now(),
-                matrix={
-                    "name": "selftest",
-                    "text": "# the cases of the self-test: bench/selftest/cases.py\n",
-                    "rounds": 1,
-                    "seed": _SEED,
-                    "objective": msgspec.to_builtins(OBJECTIVE),
-                },
+                finished_at=writing.now(),
+                matrix=Matrix(
+                    name="selftest",
+                    text="# the cases of the self-test: bench/selftest/cases.py\n",
+                    rounds=1,
+                    seed=_SEED,
+                    objective=msgspec.to_builtins(OBJECTIVE),
+                ),
                 bounds=msgspec.to_builtins(BOUNDS),
-                changed_bounds=list(matrix.changed(BOUNDS)),
-                cells=[{"id": cell.id, "kind": cell.kind, "axes": cell.axes()} for cell in self.cells],
-                order=[(cell.id, 1) for cell in self.cells],
+                changed_bounds=matrix.changed(BOUNDS),
+                cells=tuple(CellPlan(cell.id, cell.kind, cell.axes()) for cell in self.cells),
+                order=tuple((cell.id, 1) for cell in self.cells),
                 git_revision=environment.git_revision,
                 git_dirty=environment.git_dirty,
                 versions={**environment.versions, **servers.versions},
-                hardware=msgspec.to_builtins(environment.hardware),
+                hardware=environment.hardware,
                 kernel=environment.kernel,
                 servers="local",
             )
@@ -121,7 +122,7 @@ class Stage:
     def __init__(self, servers: Servers) -> None:
         self._servers = servers
         self._display = Display(plain=True)  # nothing begins on it, so it shows nothing
-        self._runs = int.from_bytes(os.urandom(2)) % bundle.RUN_NUMBERS
+        self._runs = int.from_bytes(os.urandom(2)) % writing.RUN_NUMBERS
 
     def attempt(self, case: Case, number: int, book: Book, twins: Book) -> Attempt:
         """Run ``case`` once, into ``book``; the same evidence, judged with what it needs left out, into ``twins``."""
@@ -158,12 +159,12 @@ class Stage:
         )
 
     def _repeat(self, case: Case, cell: CellSpec, number: int) -> Repeat:
-        self._runs = (self._runs + 1) % bundle.RUN_NUMBERS
+        self._runs = (self._runs + 1) % writing.RUN_NUMBERS
         load = cell.offered_load if isinstance(cell.offered_load, float) else None
         settings = self._servers.settings
         worker = structs.replace(settings.worker, session_timeout_ms=_SESSION_TIMEOUT_MS)
         return Repeat(
-            identity=derive.Identity(cell, 1, number, self._runs, bundle.now(), load),
+            identity=derive.Identity(cell, 1, number, self._runs, writing.now(), load),
             name=f"selftest-{os.getpid()}-{self._runs}",
             settings=structs.replace(settings, worker=worker),
             server_pids=self._servers.pids,

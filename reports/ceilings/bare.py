@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from reports.ceilings.schema import BareLoop, Ceilings
-from reports.schema import CellPlan
+from bundle.ceilings import BareLoop, Ceilings
+from bundle.manifest import CellPlan
 
 DRAIN, THROUGH_HTTP = "drain", "the whole path"
 PER = 100_000

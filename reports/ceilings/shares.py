@@ -6,11 +6,11 @@ from collections.abc import Sequence
 
 from msgspec import Struct
 
-from reports.bundle import Bundle
+from bundle.ceilings import Ceilings
+from bundle.manifest import CellPlan
+from bundle.reading import Bundle
 from reports.ceilings import bare
-from reports.ceilings.schema import Ceilings
 from reports.cells import Cell
-from reports.schema import CellPlan
 
 
 class Share(Struct, frozen=True, kw_only=True):

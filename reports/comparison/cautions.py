@@ -5,12 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Sequence
 
+from bundle.manifest import Manifest
+from bundle.reading import CAPACITY, Bundle
 from reports import formats, verdict
-from reports.bundle import CAPACITY, Bundle
 from reports.cells import Cell
 from reports.comparison import environments
 from reports.comparison.environments import Fact
-from reports.schema import Manifest
 
 _NAMED = 8
 _OF_A_REPEAT = re.compile(r"\S+ round \d+\b.*: .*durations are not in the percentiles")

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from rich.console import Console
 
+from bundle import reading
 from pipeline.errors import UsageError
-from reports import bundle
 from reports.comparison import comparing, page, texts
 from reports.comparison.outcome import Comparison, Rules
 from reports.writing import write_file
@@ -34,8 +34,8 @@ def compare(base: str, new: str, runs: Path, rules: Rules, files: Files) -> int:
         UsageError: a run is not there, or nothing can be compared, or a file cannot be written.
         BundleError: a run cannot be read.
     """
-    folders = bundle.find(base, runs), bundle.find(new, runs)
-    made = comparing.compare(bundle.load(folders[0]), bundle.load(folders[1]), rules)
+    folders = reading.find(base, runs), reading.find(new, runs)
+    made = comparing.compare(reading.load(folders[0]), reading.load(folders[1]), rules)
     to = console()
     to.print(texts.for_terminal(made))
     write(_contents(made, files, folders[1]), to)

@@ -9,16 +9,16 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from bundle.manifest import Manifest
+from bundle.reading import CAPACITY, Bundle
 from reports import cells as cell_views
 from reports import formats
-from reports.bundle import CAPACITY, Bundle
 from reports.cells import Cell
 from reports.comparison import cautions, environments, findings, groups, inference, measures, power, reasons, searches
 from reports.comparison.inference import VERDICTS, Estimate, Floats, Verdict
 from reports.comparison.measures import Measure
 from reports.comparison.outcome import CellComparison, Comparison, Ratio, Rules, Together
 from reports.errors import ComparisonError
-from reports.schema import Manifest
 
 SAME_LOAD = 0.01
 """Offered loads that are further apart are different questions."""

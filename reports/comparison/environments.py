@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from bundle.manifest import Manifest
 from reports import formats
-from reports.schema import Manifest
 
 REVISION = "git revision"
 ROUNDS = "rounds"

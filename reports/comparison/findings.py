@@ -7,8 +7,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from bundle.reading import Bundle, Repeat
 from reports import verdict
-from reports.bundle import Bundle, Repeat
 from reports.comparison import inference
 from reports.comparison.outcome import FindingChange
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+from bundle.result import Percentiles, Result
 from reports import formats, names
 from reports.cells import Cell
 from reports.comparison import searches
-from reports.schema import Percentiles, Result
 from reports.statistics import PERCENTILES
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from bundle.reading import Bundle
 from reports import formats
-from reports.bundle import Bundle
 from reports.cells import Cell
 from reports.comparison.environments import Fact
 from reports.comparison.inference import FAMILY_LEVEL, Verdict

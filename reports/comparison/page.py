@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from bundle.reading import CAPACITY
 from reports import formats, rendering, tables
-from reports.bundle import CAPACITY
 from reports.comparison import power, words
 from reports.comparison.inference import FAMILY_LEVEL, VERDICTS
 from reports.comparison.outcome import CellComparison, Comparison

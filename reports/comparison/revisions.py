@@ -8,7 +8,8 @@ from pathlib import Path
 
 from rich.text import Text
 
-from reports import bundle, formats, summary
+from bundle import reading
+from reports import formats, summary
 from reports.comparison import command, comparing, page, steps, texts
 from reports.comparison.command import PAGE, Files
 from reports.comparison.outcome import EXIT_CANNOT_TELL, EXIT_REGRESSION, Comparison, Rules
@@ -42,7 +43,7 @@ def finish(title: str, made: StepsComparison, runs: tuple[Path, Path] | None, fi
     contents: dict[Path, str] = {}
     if runs is not None:
         base, new = runs
-        cells = comparing.compare(bundle.load(base), bundle.load(new), made.rules)
+        cells = comparing.compare(reading.load(base), reading.load(new), made.rules)
         console.print()
         console.print(texts.for_terminal(cells))
         contents[new / PAGE] = page.make(cells)

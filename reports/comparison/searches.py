@@ -10,9 +10,9 @@ import math
 
 from scipy import special
 
+from bundle.capacity import Capacity
 from reports import formats
 from reports.cells import Cell
-from reports.schema import Capacity
 
 
 def obstacle(base: Cell, new: Cell) -> str:

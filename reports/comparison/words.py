@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+from bundle.reading import CAPACITY
 from reports import formats, tables
-from reports.bundle import CAPACITY
 from reports.cells import Cell
 from reports.comparison import power
 from reports.comparison.inference import FAMILY_LEVEL

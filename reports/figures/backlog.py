@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from reports import bundle, formats, svg
-from reports.bundle import Repeat
+from bundle.reading import Repeat
+from reports import formats, svg, timeseries
 from reports.cells import Cell
 from reports.figures import panel
 from reports.figures.panel import Frame, Panel
@@ -47,7 +47,7 @@ def _frame(highest: float, last: float) -> Frame:
 
 
 def _series(cell: Cell) -> list[Series]:
-    read = [(repeat, bundle.timeseries(repeat)) for repeat in cell.counted]
+    read = [(repeat, timeseries.read(repeat)) for repeat in cell.counted]
     return [(repeat, _known(frame)) for repeat, frame in read if frame is not None and len(frame)]
 
 
@@ -90,7 +90,7 @@ def _data(cell: Cell, series: Sequence[Series]) -> pd.DataFrame:
         "round": np.repeat([repeat.result.round for repeat, _ in series], lengths),
         "attempt": np.repeat([repeat.result.attempt for repeat, _ in series], lengths),
     }
-    for name in bundle.EVENT_COLUMNS:
+    for name in timeseries.EVENT_COLUMNS:
         if all(name in seconds for _, seconds in series):
             columns[name] = np.concatenate([seconds[name].to_numpy() for _, seconds in series])
     return pd.DataFrame(columns)

@@ -12,8 +12,8 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullFormatter, NullLocator
 
+from bundle.reading import Repeat
 from reports import formats, palette, searches
-from reports.bundle import Repeat
 from reports.cells import Cell
 from reports.figures import panel
 from reports.figures.panel import Canvas, Panel

@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from reports import bundle, formats, palette, svg
-from reports.bundle import Repeat
+from bundle.reading import Repeat
+from reports import formats, palette, svg, timeseries
 from reports.cells import ROLES, Cell
 from reports.figures import panel
 from reports.figures.panel import Frame, Panel
@@ -74,7 +74,7 @@ def _reached(cell: Cell) -> Evidence | None:
 
 def _series(cell: Cell, source: _Source) -> Iterator[Series]:
     for repeat in cell.counted:
-        frame = bundle.timeseries(repeat, ("second", "backlog", *source.columns))
+        frame = timeseries.read(repeat, ("second", "backlog", *source.columns))
         there = [name for name in source.columns if frame is not None and name in frame]
         if frame is not None and there:
             values = frame[there].sum(axis=1, min_count=1).to_numpy(dtype=float)

@@ -17,8 +17,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 from numpy.typing import NDArray
 
+from bundle.reading import CAPACITY, Repeat
 from reports import palette, svg
-from reports.bundle import CAPACITY, Repeat
 from reports.tables import Table
 
 WIDTH, HEIGHT = 460, 300

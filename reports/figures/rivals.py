@@ -8,8 +8,8 @@ from collections.abc import Sequence
 import pandas as pd
 from matplotlib.axes import Axes
 
+from bundle.reading import Repeat
 from reports import formats, palette, searches
-from reports.bundle import Repeat
 from reports.cells import Cell
 from reports.comparison.outcome import CellComparison
 from reports.figures import panel

@@ -10,8 +10,9 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.patches import Rectangle
 
+from bundle.interval import Interval
 from reports import axes as axis_names
-from reports import formats, palette, statistics
+from reports import formats, palette
 from reports.axes import Layout
 from reports.cells import Cell
 from reports.figures import panel
@@ -187,7 +188,7 @@ def _row(cell: Cell, grid: Layout) -> list[str]:
 def _means_frame(group: Sequence[Cell]) -> pd.DataFrame:
     rows = []
     for cell in group:
-        interval = cell.throughput or statistics.Interval(0, float("nan"))
+        interval = cell.throughput or Interval(0, float("nan"))
         rows.append(
             {
                 "cell": cell.plan.id,

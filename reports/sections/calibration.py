@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from bundle.calibration import Calibration
+from bundle.reading import Bundle
 from reports import formats
-from reports.bundle import Bundle
 from reports.cells import Cell
-from reports.schema import Calibration
 from reports.sections.parts import Part
 from reports.tables import Table, table
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from bundle.ceilings import Ceilings
+from bundle.reading import Bundle
 from reports import formats
-from reports.bundle import Bundle
 from reports.ceilings import shares
 from reports.ceilings.bare import DRAIN
-from reports.ceilings.schema import Ceilings
 from reports.ceilings.shares import Account, Share
 from reports.cells import Cell
 from reports.sections.parts import Part, Section

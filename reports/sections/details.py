@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from bundle.reading import CAPACITY
 from reports import axes as axes_of
 from reports import formats, searches
-from reports.bundle import CAPACITY
 from reports.cells import Cell
 from reports.figures import backlog as figures
 from reports.figures import evidence

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from bundle.reading import CAPACITY
 from reports.answer import DRAIN
-from reports.bundle import CAPACITY
 from reports.cells import Cell
 from reports.figures import bars, percentiles, waterfall
 from reports.sections.parts import Part, Section

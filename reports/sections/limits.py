@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from bundle.reading import Bundle
 from reports import axes, formats, saturation
 from reports.bottleneck import Bottleneck
-from reports.bundle import Bundle
 from reports.cells import Cell
 from reports.figures import bars
 from reports.sections.parts import Part, Section

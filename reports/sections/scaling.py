@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from bundle.reading import Bundle
 from reports import advice, formats, scaling
 from reports.advice import Advice
 from reports.answer import DRAIN
-from reports.bundle import Bundle
 from reports.cells import Cell
 from reports.configurations import Configuration
 from reports.figures import scaling as figures

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from bundle.reading import Bundle
 from reports import formats
-from reports.bundle import Bundle
 from reports.cells import Cell
 from reports.sections import calibration
 from reports.sections.parts import Part, Section

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from bundle.interval import Interval
+from bundle.result import Result
 from reports import formats
-from reports.schema import Result
-from reports.statistics import Interval
 
 MEASURE_NAMES = {
     "delivery_latency": "Delivery latency",

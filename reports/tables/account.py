@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from bundle.reading import Bundle
+from bundle.result import Audit
 from reports import formats
-from reports.bundle import Bundle
-from reports.schema import Audit
 from reports.tables import Table, table
 
 _AUDIT_COLUMNS = (
@@ -49,8 +49,8 @@ def identities(audit: Audit) -> tuple[Identity, Identity]:
     )
     accepted += (("undrained", audit.undrained), ("lost", audit.lost))
     return (
-        Identity("Identity 1", ("offered", audit.offered), offered, audit.offered_closes),
-        Identity("Identity 2", ("accepted", audit.accepted), accepted, audit.accepted_closes),
+        Identity("Identity 1", ("offered", audit.offered), offered, audit.offered_adds_up),
+        Identity("Identity 2", ("accepted", audit.accepted), accepted, audit.accepted_adds_up),
     )
 
 
@@ -77,7 +77,7 @@ def audit_total(bundle: Bundle) -> Table:
         "void attempts": [repeat for repeat in bundle.repeats if not repeat.result.valid],
         "all": list(bundle.repeats),
     }
-    sums = [sum((r.result.audit for r in repeats if r.result.audit), Audit()) for repeats in groups.values()]
+    sums = [sum((r.result.audit for r in repeats), Audit()) for repeats in groups.values()]
     columns = [_audit_cells(audit) for audit in sums]
     names = [*(head for _, head in _AUDIT_COLUMNS), "both identities"]
     heads = ["events", *(f"{name} ({len(repeats)})" for name, repeats in groups.items())]
@@ -90,13 +90,12 @@ def audit_by_repeat(bundle: Bundle) -> Table:
     for index, repeat in enumerate(bundle.repeats):
         if repeat.result.findings or not repeat.result.valid:
             marked.append(index)
-        nothing = [formats.NOTHING] * (len(_AUDIT_COLUMNS) + 1)
-        *counts, closed = _audit_cells(repeat.result.audit) if repeat.result.audit else nothing
+        *counts, closed = _audit_cells(repeat.result.audit)
         rows.append([repeat.name, "valid" if repeat.result.valid else "void", closed, *counts])
     heads = ["repeat", "validity", "identities", *(head for _, head in _AUDIT_COLUMNS)]
     return table(heads, rows, text=3, marked=marked)
 
 
 def _audit_cells(audit: Audit) -> list[str]:
-    closed = "close" if audit.offered_closes and audit.accepted_closes else "DO NOT CLOSE"
+    closed = "close" if audit.offered_adds_up and audit.accepted_adds_up else "DO NOT CLOSE"
     return [*(formats.count(getattr(audit, name)) for name, _ in _AUDIT_COLUMNS), closed]

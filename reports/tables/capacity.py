@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from bundle.reading import Repeat
 from reports import formats, searches
 from reports.breaking import Broke
-from reports.bundle import Repeat
 from reports.cells import Cell
 from reports.tables import Table, round_of, table
 

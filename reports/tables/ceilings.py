@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from bundle.ceilings import BareLoop, Ceilings, Held, LoopRepeat
 from reports import formats, names
-from reports.ceilings.schema import BareLoop, Ceilings, Held, LoopRepeat
 from reports.ceilings.shares import Account
 from reports.cells import ROLES, Cell
 from reports.tables import Table, span, table

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from bundle.reading import Repeat
+from bundle.result import Result
 from reports import formats
 from reports.bottleneck import ROLE_NAMES
-from reports.bundle import Repeat
-from reports.schema import Result
 from reports.tables import Table, round_of, table
 
 _PER_MIB = 2**20

@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 import re
 
+from bundle.result import Percentiles
 from reports import formats
 from reports.bottleneck import STAGE_NAMES
 from reports.cells import Cell
-from reports.schema import Percentiles
 from reports.tables import Table, round_of, table
 
 
@@ -34,7 +34,7 @@ def repeats_of(cell: Cell) -> Table:
                 formats.drift(result.clock_drift_max_ms_per_s),
                 formats.share(result.disturbance.total if result.disturbance else None),
                 formats.count(sum(result.negative_durations.values())),
-                formats.count(result.audit.lost if result.audit else None),
+                formats.count(result.audit.lost),
                 formats.rounded(sum(phases_s.values()) if phases_s else None),
                 formats.rounded(result.duration_s.get("overhead")),
             ]

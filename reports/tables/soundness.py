@@ -6,10 +6,10 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
+from bundle.reading import Bundle, Repeat
+from bundle.result import Result, WitnessAgreement
 from reports import formats
-from reports.bundle import Bundle, Repeat
 from reports.cells import Cell
-from reports.schema import Result, WitnessAgreement
 from reports.tables import Table, round_of, table
 
 _NO_NUMBERS = re.compile(r"\d[\d,.]*")

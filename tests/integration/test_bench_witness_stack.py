@@ -12,12 +12,13 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from bench import bundle, derive, repeat, sightings
+from bench import derive, repeat, sightings
 from bench.cellspec import CellSpec
 from bench.matrix import Bounds, Objective
 from bench.progress import Display
 from bench.repeat import Measured
 from bench.repeatspec import Repeat
+from bundle import writing
 from loadtest._identity import WITNESS_STREAM
 from loadtest._ledger import Outcome
 from loadtest._spec import Traffic
@@ -44,7 +45,7 @@ def to_run(servers) -> Repeat:
         kafka=Kafka(bootstrap_servers=servers.kafka_bootstrap_servers), mongo=Mongo(uri=servers.mongo_uri)
     )
     return Repeat(
-        identity=derive.Identity(CELL, 1, 1, 21, bundle.now(), 500.0),
+        identity=derive.Identity(CELL, 1, 1, 21, writing.now(), 500.0),
         name=f"t{secrets.token_hex(6)}",
         settings=settings,
         server_pids={},

@@ -5,22 +5,42 @@
 
 from __future__ import annotations
 
-import json
 import sys
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from hdrh.histogram import HdrHistogram
+from msgspec import structs
 from numpy.typing import NDArray
 
+from bench.cellspec import CellSpec
+from bench.matrix import Bounds
+from bundle import files
+from bundle.capacity import Capacity
+from bundle.manifest import LOCAL, CellPlan, Hardware, Manifest, Matrix
+from bundle.result import (
+    ALLOWED_SHARE,
+    STAGES,
+    Audit,
+    Cohort,
+    Consumer,
+    Percentiles,
+    Probe,
+    Result,
+    StageStatistics,
+    Sustained,
+    Window,
+)
+from bundle.version import SCHEMA_VERSION
 from tests.unit import reports_evidence
 
+STARTED_AT = "2026-11-22T16:00:00Z"
 ROLES = ("generator", "api", "kafka", "worker", "mongodb", "harness", "witness")
-STAGES = ("schedule_delay", "http_and_api", "kafka_and_backlog", "write")
 MEASURES = ("response_time", "service_time", "delivery_latency", *STAGES)
 EVENTS_PER_REQUEST = 20
 
@@ -49,7 +69,7 @@ class Plan:
     cells: list[Cell]
     rounds: int = 3
     status: str = "complete"
-    schema_version: int = 2
+    schema_version: int = SCHEMA_VERSION
     bounds: dict[str, float] = field(default_factory=dict)
     lost: dict[tuple[str, int], int] = field(default_factory=dict)
     void: dict[tuple[str, int], int] = field(default_factory=dict)
@@ -68,33 +88,13 @@ VOID_REASON = (
 VERDICTS = {True: "sustained", False: "not sustained"}
 LOST_PRESSURE = 1.3
 """Offered by what is sustainable: from here on a probe is stopped early."""
-AXES = {
-    "partitions": 3,
-    "consumers": 1,
-    "api_processes": 1,
-    "batch_max_events": 2000,
-    "linger_ms": 5,
-    "compression": "none",
-    "acks": "all",
-    "write_concern": "majority",
-    "driver": "motor",
-    "key_skew": 0.0,
-    "payload_bytes": 200,
-    "event_mix": [["page_view", 0.8], ["signup", 0.05], ["purchase", 0.15]],
-    "offered_load": None,
-    "generator_processes": 1,
-}
-BOUNDS = {
-    "schedule_delay_p99_ms": 10.0,
-    "generator_cpu_share": 0.8,
-    "drain_timeout_s": 60.0,
-    "clock_drift_ms_per_s": 1.0,
-    "negative_duration_ms": 1.0,
-    "unsent": 0,
-    "disturbed_share": 0.15,
-    "witness_tolerance_ms": 10.0,
-    "compare_share": 1.0,
-}
+MIX = {"event_mix": (("page_view", 0.8), ("signup", 0.05), ("purchase", 0.15))}
+BOUNDS = msgspec.to_builtins(Bounds())
+
+
+def axes_of(cell: Cell) -> dict[str, Any]:
+    """Every axis that a cell of this kind has, most with their defaults."""
+    return CellSpec("", cell.kind).axes() | MIX | cell.axes
 
 
 def quick_cells() -> list[Cell]:
@@ -108,7 +108,7 @@ def write(root: Path, plan: Plan, run_id: str = "20261122T160000-quick") -> Path
     rng = np.random.default_rng(7)
     run = root / run_id
     run.mkdir(parents=True)
-    (run / "manifest.json").write_text(json.dumps(_manifest(plan, run_id), indent=1))
+    files.write(run / "manifest.json", _manifest(plan, run_id))
     number = 0
     for cell in plan.cells:
         if cell.kind == "capacity":
@@ -137,27 +137,22 @@ def _write_search(run: Path, plan: Plan, cell: Cell, number: int, rng: np.random
         (folder / "logs").mkdir(parents=True)
         pressure = load / (cell.sustainable[0] if cell.sustainable else 10 * load)
         probed = Cell(cell.id, cell.kind, {**cell.axes, "offered_load": load, "pressure": pressure})
-        _write_repeat(folder, plan, probed, _Repeat(index, 1, number + index, verdict != "void", rng))
-        content = json.loads((folder / "result.json").read_text())
-        content["axes"] |= {"offered_load": None}
-        del content["axes"]["pressure"]
-        content |= _probe(step, load, VERDICTS.get(verdict, str(verdict)), pressure)
-        (folder / "result.json").write_text(json.dumps(content))
+        probe = _probe(step, load, VERDICTS.get(verdict, str(verdict)), pressure)
+        _write_repeat(folder, plan, probed, _Repeat(index, 1, number + index, verdict != "void", rng), probe)
     if cell.sustainable is not None:
         answer, low, high = cell.sustainable
-        capacity = {
-            "schema_version": plan.schema_version,
-            "cell": cell.id,
-            "objective": "p99 delivery latency <= 1000 ms, at most 0.0% rejected",
-            "sustainable_events_per_s": answer,
-            "low_events_per_s": low,
-            "high_events_per_s": high,
-            "confidence": 0.95,
-            "confirmed": True,
-            "ended": "confirmed in 3 probes, and the interval is narrow enough",
-            **cell.capacity,
-        }
-        (run / "cells" / cell.id / "capacity.json").write_text(json.dumps(capacity))
+        capacity = Capacity(
+            schema_version=plan.schema_version,
+            cell=cell.id,
+            objective="p99 delivery latency <= 1000 ms, at most 0.0% rejected",
+            sustainable_events_per_s=answer,
+            low_events_per_s=low,
+            high_events_per_s=high,
+            confidence=0.95,
+            confirmed=True,
+            ended="confirmed in 3 probes, and the interval is narrow enough",
+        )
+        files.write(run / "cells" / cell.id / "capacity.json", structs.replace(capacity, **cell.capacity))
     return number + len(cell.probes)
 
 
@@ -167,20 +162,20 @@ def _probe(step: str, load: float, verdict: str, pressure: float) -> dict[str, A
         return {}
     share = {"sustained": 0.001, "undetermined": 0.018}.get(verdict, max(0.05, 1 - 1 / pressure))
     why = {
-        "sustained": ["accepted - stored is at most 0.3% of what is offered"],
-        "undetermined": ["the bounds of accepted - stored lie on both sides of 2% of what is offered"],
-    }.get(verdict, [f"accepted - stored is {share:.1%} of what is offered, 2% allowed", "objective missed"])
-    probe = {
-        "step": step,
-        "verdict": verdict,
-        "holds": verdict == "sustained",
-        "deficit_events_per_s": load * share,
-        "deficit_bound_events_per_s": load * share * 1.2,
-        "allowed_events_per_s": load * 0.02,
-        "why": why,
-        "stopped_early": verdict == "not sustained" and pressure > LOST_PRESSURE,
-        "extended_s": 10.0 if verdict == "undetermined" else 0.0,
-    }
+        "sustained": ("accepted - stored is at most 0.3% of what is offered",),
+        "undetermined": ("the bounds of accepted - stored lie on both sides of 2% of what is offered",),
+    }.get(verdict, (f"accepted - stored is {share:.1%} of what is offered, 2% allowed", "objective missed"))
+    probe = Probe(
+        step=step,
+        verdict=verdict,
+        holds=verdict == "sustained",
+        deficit_events_per_s=load * share,
+        deficit_bound_events_per_s=load * share * 1.2,
+        allowed_events_per_s=load * 0.02,
+        why=why,
+        stopped_early=verdict == "not sustained" and pressure > LOST_PRESSURE,
+        extended_s=10.0 if verdict == "undetermined" else 0.0,
+    )
     kept_up = _keeping_up(load, share, "straddles" if verdict == "undetermined" else verdict)
     return {"throughput_events_per_s": load * (1 - share), "probe": probe, "keeping_up": kept_up}
 
@@ -194,33 +189,27 @@ class _Repeat:
     rng: np.random.Generator
 
 
-def _manifest(plan: Plan, run_id: str) -> dict[str, Any]:
-    return {
-        "schema_version": plan.schema_version,
-        "run_id": run_id,
-        "status": plan.status,
-        "command": "./tidemark bench quick --rounds 3",
-        "started_at": "2026-11-22T16:00:00Z",
-        "finished_at": None if plan.status == "running" else "2026-11-22T16:08:31Z",
-        "matrix": {
-            "name": "quick",
-            "text": 'name = "quick"\nseed = 1\nrounds = 3\n',
-            "rounds": plan.rounds,
-            "seed": 1,
-            "bounds": plan.bounds,
-            "objective": {},
-        },
-        "bounds": {**BOUNDS, **plan.bounds},
-        "changed_bounds": sorted(plan.bounds),
-        "cells": [{"id": c.id, "kind": c.kind, "axes": {**AXES, **c.axes}} for c in plan.cells],
-        "order": [[c.id, r] for r in range(1, plan.rounds + 1) for c in plan.cells if c.kind != "capacity"],
-        "git_revision": "1d44871c0ffee1d44871c0ffee1d44871c0ffee1",
-        "git_dirty": False,
-        "versions": {"python": "3.11.2", "kafka": "4.3.1", "mongod": "6.0.5", "aiokafka": "0.14.0", "motor": "3.7.1"},
-        "hardware": {"cpu": "AMD EPYC 7B13", "cores": plan.cores, "memory_bytes": 8_332_189_696},
-        "kernel": "Linux 6.1.0 x86_64",
-        "servers": "local",
-    }
+def _manifest(plan: Plan, run_id: str) -> Manifest:
+    text = 'name = "quick"\nseed = 1\nrounds = 3\n'
+    return Manifest(
+        schema_version=plan.schema_version,
+        run_id=run_id,
+        status=plan.status,
+        command="./tidemark bench quick --rounds 3",
+        started_at=STARTED_AT,
+        finished_at=None if plan.status == "running" else "2026-11-22T16:08:31Z",
+        matrix=Matrix(name="quick", text=text, rounds=plan.rounds, seed=1),
+        bounds=BOUNDS | plan.bounds,
+        changed_bounds=tuple(sorted(plan.bounds)),
+        cells=tuple(CellPlan(c.id, c.kind, axes_of(c)) for c in plan.cells),
+        order=tuple((c.id, r) for r in range(1, plan.rounds + 1) for c in plan.cells if c.kind != "capacity"),
+        git_revision="1d44871c0ffee1d44871c0ffee1d44871c0ffee1",
+        git_dirty=False,
+        versions={"python": "3.11.2", "kafka": "4.3.1", "mongod": "6.0.5", "aiokafka": "0.14.0", "motor": "3.7.1"},
+        hardware=Hardware("AMD EPYC 7B13", plan.cores, 8_332_189_696),
+        kernel="Linux 6.1.0 x86_64",
+        servers=LOCAL,
+    )
 
 
 def _throughput(axes: dict[str, Any], rng: np.random.Generator) -> float:
@@ -230,79 +219,65 @@ def _throughput(axes: dict[str, Any], rng: np.random.Generator) -> float:
     return float(base * rng.lognormal(0, 0.035))
 
 
-def _write_repeat(folder: Path, plan: Plan, cell: Cell, repeat: _Repeat) -> None:
-    axes = {**AXES, **cell.axes}
+def _write_repeat(folder: Path, plan: Plan, cell: Cell, repeat: _Repeat, probe: dict[str, Any] | None = None) -> None:
+    axes = axes_of(cell)
+    asked = {name: value for name, value in cell.axes.items() if name not in ("offered_load", "pressure")}
     result: dict[str, Any] = {
         "schema_version": plan.schema_version,
         "cell": cell.id,
         "kind": cell.kind,
-        "axes": axes,
+        "axes": axes if probe is None else axes_of(replace(cell, axes=asked)),
         "round": repeat.round,
         "attempt": repeat.attempt,
         "run_number": repeat.number,
         "started_at": f"2026-11-22T16:{repeat.number // 3:02d}:{repeat.number % 3 * 20:02d}Z",
         "valid": repeat.valid,
-        "reasons": [] if repeat.valid else [VOID_REASON],
-        "findings": [],
+        "reasons": () if repeat.valid else (VOID_REASON,),
     }
     if (cell.id, repeat.round) in plan.crashed:
-        result |= {
-            "findings": ["crash: worker 1 exited with code 3, see logs/worker-1.log"],
-        }
         (folder / "logs" / "worker-1.log").write_text("Traceback ...\n")
-        (folder / "result.json").write_text(json.dumps(result))
+        crash = "crash: worker 1 exited with code 3, see logs/worker-1.log"
+        files.write(folder / "result.json", Result(**result, findings=(crash,)))
         return
     rate = cell.rate * float(repeat.rng.lognormal(0, 0.02)) if cell.rate else _throughput(axes, repeat.rng)
-    result |= _drain(plan, rate) if cell.kind == "drain" else _steady(plan, rate, axes, folder, repeat)
+    result |= _drain(rate) if cell.kind == "drain" else _steady(plan, rate, axes, folder, repeat)
     lost = plan.lost.get((cell.id, repeat.round), 0) if repeat.valid else 0
     result["audit"] = _audit(result.pop("_offered"), lost)
     if lost:
-        result["findings"] = [f"{lost:,} accepted and then lost (stream/sequence 0/4711, 0/4712)"]
+        result["findings"] = (f"{lost:,} accepted and then lost (stream/sequence 0/4711, 0/4712)",)
     result |= _usage(cell, axes, rate)
     result |= _evidence(cell, result, repeat.rng)
     result["bounds_measured"] = reports_evidence.bounds_measured(result, repeat.rng)
-    result["consumers"] = _consumers(axes, result["audit"]["stored"])
+    result["consumers"] = _consumers(axes, result["audit"].stored)
     result["partitions_total"] = axes["partitions"] * 3
-    (folder / "result.json").write_text(json.dumps(result))
-    _write_timeseries(folder, result, plan)
+    finished = Result(**(result | (probe or {})))
+    files.write(folder / "result.json", finished)
+    _write_timeseries(folder, finished, plan)
     _write_events(folder)
     (folder / "logs" / "worker-1.log").write_text("worker ready: group g, topics events_page_view\n")
 
 
-def _audit(offered: int, lost: int) -> dict[str, int]:
-    zero = "rejected in_doubt unsent stored_in_doubt stored_rejected dead_lettered undrained stored_twice foreign"
-    return {
-        **dict.fromkeys((*zero.split(), "differing"), 0),
-        "offered": offered,
-        "accepted": offered,
-        "stored": offered - lost,
-        "stored_accepted": offered - lost,
-        "lost": lost,
-        "delivered_twice": 40,
-        "compared": offered // 50,
-    }
+def _audit(offered: int, lost: int) -> Audit:
+    return Audit(
+        offered=offered,
+        accepted=offered,
+        stored=offered - lost,
+        stored_accepted=offered - lost,
+        lost=lost,
+        delivered_twice=40,
+        compared=offered // 50,
+    )
 
 
-def _drain(plan: Plan, rate: float) -> dict[str, Any]:
+def _drain(rate: float) -> dict[str, Any]:
     events = 120_000
     length = events * 0.8 / rate
     return {
-        "window": {"start_s": 4.2, "end_s": 4.2 + length},
+        "window": Window(4.2, 4.2 + length),
         "throughput_events_per_s": rate,
-        "offered_load_events_per_s": None,
-        "achieved": None,
-        "requests": 0,
-        "response_time_ms": None,
-        "service_time_ms": None,
-        "delivery_latency_ms": None,
-        "stages_ms": None,
-        "cohorts": [],
-        "schedule_delay_p99_ms": None,
         "clock_drift_max_ms_per_s": 0.02,
-        "negative_durations": {},
         "duration_s": {"prepare": 2.1, "preload": 4.0, "window": length, "audit": 1.8},
         "_offered": events,
-        "_seconds": plan.seconds,
     }
 
 
@@ -318,9 +293,9 @@ def _steady(plan: Plan, rate: float, axes: dict[str, Any], folder: Path, repeat:
         if not inside.any():
             continue
         means = {stage: float(samples[stage][inside].mean()) for stage in STAGES}
-        cohorts.append({"name": name, "delivery_latency_ms": float(latency[inside].mean()), "stages_ms": means})
+        cohorts.append(Cohort(name, float(latency[inside].mean()), means))
     return {
-        "window": {"start_s": 3.0, "end_s": 3.0 + plan.seconds},
+        "window": Window(3.0, 3.0 + plan.seconds),
         "throughput_events_per_s": load * float(repeat.rng.normal(0.999, 0.002)),
         "offered_load_events_per_s": load,
         "achieved": float(repeat.rng.normal(0.999, 0.002)),
@@ -328,21 +303,18 @@ def _steady(plan: Plan, rate: float, axes: dict[str, Any], folder: Path, repeat:
         "requests": plan.requests,
         **{f"{m}_ms": _percentiles(samples[m]) for m in ("response_time", "service_time", "delivery_latency")},
         "stages_ms": {name: _statistics(samples[name]) for name in STAGES},
-        "cohorts": cohorts,
+        "cohorts": tuple(cohorts),
         "schedule_delay_p99_ms": float(np.quantile(samples["schedule_delay"], 0.99)),
         "clock_drift_max_ms_per_s": 0.03,
-        "negative_durations": {},
         "duration_s": {"prepare": 2.3, "warmup": 3.0, "window": float(plan.seconds), "drain": 0.4, "audit": 2.2},
         "_offered": int(load * (plan.seconds + 3)),
-        "_seconds": plan.seconds,
     }
 
 
-def _keeping_up(load: float, share: float, verdict: str) -> dict[str, Any]:
+def _keeping_up(load: float, share: float, verdict: str) -> Sustained:
     """Rule 9's deficit, of so much of the load."""
-    found = {"deficit": share, "low": share * 0.8, "bound": share * 1.2, "allowed": 0.02}
-    numbers = {f"{name}_events_per_s": load * of for name, of in found.items()}
-    return {**numbers, "verdict": verdict, "holds": share <= found["allowed"]}
+    deficits = (load * share, load * share * 0.8, load * share * 1.2)
+    return Sustained(*deficits, load * ALLOWED_SHARE, verdict=verdict, holds=share <= ALLOWED_SHARE)
 
 
 def _stage_samples(count: int, axes: dict[str, Any], rng: np.random.Generator) -> dict[str, NDArray[np.float64]]:
@@ -368,23 +340,16 @@ def _stage_samples(count: int, axes: dict[str, Any], rng: np.random.Generator) -
     }
 
 
-def _percentiles(values: NDArray[np.float64]) -> dict[str, float | None]:
+def _percentiles(values: NDArray[np.float64]) -> Percentiles:
     shares = {"p50": 0.5, "p90": 0.9, "p95": 0.95, "p99": 0.99, "p999": 0.999}
     found = {n: float(np.quantile(values, q)) if len(values) * (1 - q) >= 10 else None for n, q in shares.items()}
-    return {**found, "max": float(values.max())}
+    return Percentiles(**found, max=float(values.max()))
 
 
-def _statistics(values: NDArray[np.float64]) -> dict[str, float]:
-    p50, p90, p95, p99 = np.quantile(values, [0.5, 0.9, 0.95, 0.99])
-    return {
-        "mean": float(values.mean()),
-        "min": float(values.min()),
-        "p50": float(p50),
-        "p90": float(p90),
-        "p95": float(p95),
-        "p99": float(p99),
-        "max": float(values.max()),
-    }
+def _statistics(values: NDArray[np.float64]) -> StageStatistics:
+    p50, p90, p95, p99 = map(float, np.quantile(values, [0.5, 0.9, 0.95, 0.99]))
+    low, high, mean = float(values.min()), float(values.max()), float(values.mean())
+    return StageStatistics(mean=mean, min=low, p50=p50, p90=p90, p95=p95, p99=p99, max=high)
 
 
 def hlog(samples_us: dict[str, NDArray[np.float64]], weight: int = 1) -> str:
@@ -429,39 +394,30 @@ def _evidence(cell: Cell, result: dict[str, Any], rng: np.random.Generator) -> d
     told = reports_evidence.counters(rate, share, rng, through_http=through_http)
     told |= reports_evidence.processes(cores, rate)
     if through_http:
-        told["witness"] = reports_evidence.witness(result["delivery_latency_ms"]["p50"] or 1.0, rng)
+        told["witness"] = reports_evidence.witness(result["delivery_latency_ms"].p50 or 1.0, rng)
     return told
 
 
-def _consumers(axes: dict[str, Any], stored: int) -> list[dict[str, Any]]:
+def _consumers(axes: dict[str, Any], stored: int) -> tuple[Consumer, ...]:
     topics = ["events_page_view", "events_signup", "events_generic"]
     pairs = [(topic, p) for topic in topics for p in range(axes["partitions"])]
     found = []
     working = min(axes["consumers"], len(pairs))
     for index in range(axes["consumers"]):
-        mine: dict[str, list[int]] = {}
+        mine: dict[str, tuple[int, ...]] = {}
         for topic, partition in pairs[index :: axes["consumers"]]:
-            mine.setdefault(topic, []).append(partition)
+            mine[topic] = (*mine.get(topic, ()), partition)
         count = sum(len(v) for v in mine.values())
-        records = stored // working if count else 0
-        found.append(
-            {
-                "name": f"worker-{index + 1}",
-                "partitions": mine,
-                "partition_count": count,
-                "records": records,
-                "idle": count == 0,
-            }
-        )
-    return found
+        found.append(Consumer(f"worker-{index + 1}", mine, count, stored // working if count else 0, idle=count == 0))
+    return tuple(found)
 
 
-def _write_timeseries(folder: Path, result: dict[str, Any], plan: Plan) -> None:
-    end = int(np.ceil(result["window"]["end_s"])) + 3
+def _write_timeseries(folder: Path, result: Result, plan: Plan) -> None:
+    end = int(np.ceil(result.window.end_s)) + 3
     second = np.arange(end)
-    offered = result["offered_load_events_per_s"]
+    offered = result.offered_load_events_per_s
     if offered is None:
-        rate = result["throughput_events_per_s"]
+        rate = result.throughput_events_per_s
         backlog = np.maximum(120_000 - np.maximum(second - 3.6, 0) * rate, 0).astype(np.int64)
         stored = -np.diff(backlog, prepend=120_000)
         accepted = np.zeros_like(second)
@@ -472,11 +428,11 @@ def _write_timeseries(folder: Path, result: dict[str, Any], plan: Plan) -> None:
         stored = np.maximum(accepted - np.diff(backlog, prepend=0), 0)
     columns: dict[str, Any] = {"second": second, "offered": accepted, "accepted": accepted, "stored": stored}
     columns |= {"backlog": backlog, "clock_offset_ns": np.full(end, 1_795_363_200_000_000_000)}
-    for role, cores in result["cpu_cores_per_role"].items():
-        wave = 1 + 0.04 * np.sin(second * 1.7 + result["round"])
+    for role, cores in result.cpu_cores_per_role.items():
+        wave = 1 + 0.04 * np.sin(second * 1.7 + result.round)
         columns[f"cpu_s_{role}"] = cores * wave
         columns[f"busiest_process_cpu_s_{role}"] = cores * wave * 0.6
-        columns[f"memory_bytes_{role}"] = np.full(end, result["memory_max_bytes_per_role"][role])
+        columns[f"memory_bytes_{role}"] = np.full(end, result.memory_max_bytes_per_role[role])
         columns[f"read_bytes_{role}"] = np.zeros(end, dtype=np.int64)
         columns[f"write_bytes_{role}"] = np.full(end, 1000)
     pq.write_table(pa.table(columns), folder / "timeseries.parquet")

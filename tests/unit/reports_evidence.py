@@ -6,66 +6,65 @@ from typing import Any
 
 import numpy as np
 
-TOLERANCE_MS = 5.0
+from bench.matrix import Bounds
+from bundle.result import KafkaUse, LoopLag, MongoUse, WitnessAgreement
 
 
-def witness(p50_ms: float, rng: np.random.Generator) -> dict[str, Any]:
+def witness(p50_ms: float, rng: np.random.Generator) -> WitnessAgreement:
     """What a prober of single events read: a little late, by the distance of its polls."""
-    return {
-        "events": int(rng.integers(90, 110)),
-        "disagreeing": 0,
-        "tolerance_ms": TOLERANCE_MS,
-        "resolution_ms": float(rng.uniform(1.2, 2.4)),
-        "seen_p50_ms": p50_ms + float(rng.uniform(0.3, 1.2)),
-        "logged_p50_ms": p50_ms,
-        "beyond_max_ms": float(rng.uniform(0.0, 1.4)),
-    }
+    return WitnessAgreement(
+        events=int(rng.integers(90, 110)),
+        disagreeing=0,
+        tolerance_ms=Bounds().witness_tolerance_ms,
+        resolution_ms=float(rng.uniform(1.2, 2.4)),
+        seen_p50_ms=p50_ms + float(rng.uniform(0.3, 1.2)),
+        logged_p50_ms=p50_ms,
+        beyond_max_ms=float(rng.uniform(0.0, 1.4)),
+    )
 
 
 def counters(rate: float, load_share: float, rng: np.random.Generator, *, through_http: bool) -> dict[str, Any]:
     """Counters that go with ``rate`` events/s, which is ``load_share`` of what the system can."""
     lag = 2.0 + 60 * load_share**6
-    lags = {
-        role: {"median_ms": lag * scale, "max_ms": lag * scale * 4} for role, scale in (("api", 1.0), ("worker", 2.0))
-    }
+    lags = {role: LoopLag(lag * scale, lag * scale * 4) for role, scale in (("api", 1.0), ("worker", 2.0))}
     if not through_http:
         lags.pop("api")
     noise = float(rng.lognormal(0, 0.05))
     return {
         "event_loop_lag_ms": lags,
         "loopback_bytes_per_s": rate * 1900 * noise,
-        "kafka_use": {
-            "bytes_in_per_s": rate * 240 if through_http else 0.0,
-            "bytes_out_per_s": rate * 240,
-            "messages_in_per_s": rate if through_http else 0.0,
-            "request_queue_max": float(round(1 + 3 * load_share)),
-            "handlers_busy_share": 0.12 * load_share * noise,
-        },
-        "mongodb_use": {
-            "inserts_per_s": rate,
-            "write_tickets_used_mean": 1.4 * load_share * noise,
-            "write_tickets_used_max": 2.0,
-            "write_tickets": 128.0,
-            "queued_writers_max": 0.0,
-            "cache_used_share_max": 0.08 + 0.1 * load_share,
-            "cache_dirty_share_max": 0.04 + 0.05 * load_share,
-            "journal_bytes_per_s": rate * 310,
-            "journal_sync_share": 0.35 * load_share * noise,
-            "network_in_bytes_per_s": rate * 260,
-        },
+        "kafka_use": KafkaUse(
+            bytes_in_per_s=rate * 240 if through_http else 0.0,
+            bytes_out_per_s=rate * 240,
+            messages_in_per_s=rate if through_http else 0.0,
+            request_queue_max=float(round(1 + 3 * load_share)),
+            handlers_busy_share=0.12 * load_share * noise,
+        ),
+        "mongodb_use": MongoUse(
+            inserts_per_s=rate,
+            write_tickets_used_mean=1.4 * load_share * noise,
+            write_tickets_used_max=2.0,
+            write_tickets=128.0,
+            queued_writers_max=0.0,
+            cache_used_share_max=0.08 + 0.1 * load_share,
+            cache_dirty_share_max=0.04 + 0.05 * load_share,
+            journal_bytes_per_s=rate * 310,
+            journal_sync_share=0.35 * load_share * noise,
+            network_in_bytes_per_s=rate * 260,
+        ),
     }
 
 
 def bounds_measured(result: dict[str, Any], rng: np.random.Generator) -> dict[str, float]:
     """What was measured for each bound of validity; the values of a drain are those that it has."""
     measured: dict[str, float | None] = {
-        "schedule_delay_p99_ms": result["schedule_delay_p99_ms"],
+        "schedule_delay_p99_ms": result.get("schedule_delay_p99_ms"),
         "generator_cpu_share": result["cpu_cores_per_role"]["generator"],
         "unsent": 0.0,
         "clock_drift_ms_per_s": result["clock_drift_max_ms_per_s"],
         "drain_timeout_s": result["duration_s"].get("drain"),
         "negative_duration_ms": float(rng.uniform(0.2, 0.95)),
-        "witness_tolerance_ms": result["witness"]["beyond_max_ms"] if "witness" in result else None,
+        "witness_tolerance_ms": result["witness"].beyond_max_ms if "witness" in result else None,
         "disturbed_share": float(rng.uniform(0.0, 0.08)),
         "compare_share": 1.0,
     }

@@ -6,11 +6,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from bundle.capacity import Capacity
+from bundle.manifest import CellPlan
+from bundle.reading import Repeat
+from bundle.result import Audit, Percentiles, Probe, Result, Sustained, Window
 from reports import statistics
 from reports.bottleneck import UNKNOWN, Bottleneck
-from reports.bundle import Repeat
 from reports.cells import Cell
-from reports.schema import Audit, Capacity, CellPlan, Percentiles, Probe, Result, Sustained, Window
 
 AXES = {"partitions": 3, "consumers": 1, "api_processes": 1, "batch_max_events": 2000, "acks": "all"}
 NOTHING_AT_ITS_LIMIT = Bottleneck(resource=UNKNOWN)

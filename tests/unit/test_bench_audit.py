@@ -11,9 +11,9 @@ from bson.objectid import ObjectId
 
 from bench import audit, deliveries, offered
 from bench.documents import Documents
-from bench.errors import BundleError
 from bench.expected import expected_document
 from bench.leftovers import Leftovers
+from bundle.errors import BundleError
 from loadtest import _identity, _ledger
 from loadtest._content import Content
 from loadtest._ledger import LedgerHead, LedgerWriter, Outcome

@@ -11,13 +11,13 @@ import pytest
 from bench import __main__ as command
 from bench import baseline, environment, manifest, matrix, plan, run
 from bench.cellspec import OfferedLoad
-from bench.manifest import Baseline
 from bench.matrix import Matrix
 from bench.progress import Display
 from bench.turns import Run
+from bundle import reading
+from bundle.manifest import Baseline
 from pipeline.errors import UsageError
 from pipeline.settings import Settings
-from reports import bundle
 from tests.unit.reports_bundle import Cell, Plan, write
 from tests.unit.reports_pair import rewrite
 from tests.unit.test_reports_page import Words, make
@@ -144,7 +144,7 @@ def test_report_and_compare_say_whose_loads_were_offered(earlier: Path, tmp_path
     later = write(tmp_path, Plan([Cell("drain-p3-c1", "drain")], rounds=2), "later")
     told = msgspec.to_builtins(Baseline("earlier", {"drain-p3-c1": 120_000.0}))
     rewrite(later / "manifest.json", lambda content: content.update(baseline=told))
-    assert bundle.load(later).manifest.baseline is not None
+    assert reading.load(later).manifest.baseline is not None
     assert "loads taken from earlier (1 cell)" in str(Words(make(later).html))
     answer = tmp_path / "c.json"
     assert (

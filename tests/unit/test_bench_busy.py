@@ -15,16 +15,17 @@ import pytest
 from msgspec import structs
 from rich.console import Console
 
-from bench import bundle, busy, environment, manifest, matrix, onlyone, perf, plan, turns
+from bench import busy, environment, manifest, matrix, onlyone, perf, plan, turns
 from bench.busy import Busy
 from bench.errors import BusyError
 from bench.programs import Programs, name_of
 from bench.progress import Display
 from bench.ready import Ahead
-from bench.result import Disturbance, Program, Result
 from bench.servers import Servers
 from bench.soundness import is_of_machine
 from bench.words import culprits
+from bundle import writing
+from bundle.result import Disturbance, Program, Result
 from pipeline.settings import Settings
 
 ROOT = Path(__file__).parents[2]
@@ -152,7 +153,7 @@ def run_of_one_drain(folder: Path, monkeypatch: pytest.MonkeyPatch, asked: Busy,
 
     wanted = matrix.parse('name = "mine"\nrounds = 1\n[[cells]]\nkind = "drain"\n', "mine.toml")
     order = plan.order(wanted)
-    into = bundle.create(folder, "mine")
+    into = writing.create(folder, "mine")
     told = manifest.of(
         wanted, order, run_id="mine", environment=environment.describe(), servers="local", command="", started_at=""
     )

@@ -19,8 +19,9 @@ from bench.matrix import Bounds
 from bench.offered import ROW, Offered
 from bench.post import post
 from bench.processes import Usage
-from bench.result import Calibration, Disturbance
 from bench.sampling import ROLES, Machine, Sample
+from bundle.calibration import Calibration
+from bundle.result import Disturbance
 from loadtest._answer import answer_of
 from loadtest._ledger import Outcome
 from loadtest._spec import Traffic

@@ -6,10 +6,11 @@ import msgspec
 import pytest
 
 from bench import capacity
+from bench.attempts import MAX_ATTEMPTS
 from bench.capacity import Asked, NextProbe
 from bench.cellspec import CellSpec, Objective
-from bench.result import MAX_ATTEMPTS, Audit, Percentiles, Probe, Result
 from bench.search import Answer
+from bundle.result import Audit, Percentiles, Probe, Result
 
 CELL = CellSpec(id="capacity-p1-c1", kind="capacity", max_probes=12)
 ASKED = Asked(CELL, 4_000.0)

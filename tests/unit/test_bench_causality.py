@@ -11,7 +11,7 @@ from bench import causality, derive, durations
 from bench.cellspec import CellSpec
 from bench.evidence import Evidence, Happened
 from bench.matrix import Bounds, Objective
-from bench.result import Result
+from bundle.result import Result
 from tests.unit.bench_stamps import MS, WITNESS, S, evidence_of
 
 STEADY = CellSpec(id="steady-p1-c1", kind="steady", warmup_s=1, duration_s=5, offered_load=100.0)
@@ -25,7 +25,7 @@ def judged(evidence: Evidence, crashes: tuple[str, ...] = ()) -> Result:
 
 def test_clocks_that_are_right_break_no_order_and_the_witness_agrees() -> None:
     result = judged(evidence_of())
-    assert (result.valid, result.reasons, result.negative_durations) == (True, [], {})
+    assert (result.valid, result.reasons, result.negative_durations) == (True, (), {})
     assert result.witness is not None
     assert (result.witness.events, result.witness.disagreeing, result.witness.beyond_max_ms) == (20, 0, 0.0)
 
@@ -89,7 +89,7 @@ def test_what_a_worker_stored_and_did_not_live_to_write_down_says_nothing_of_a_c
     late["acknowledged_ns"] += 3 * S
     assert "fetched_to_seen" in judged(read_again).negative_durations
     result = judged(read_again, crash)
-    assert (result.valid, result.reasons) == (True, [])
+    assert (result.valid, result.reasons) == (True, ())
     assert result.witness is not None
     assert (result.witness.events, result.witness.disagreeing) == (18, 0)
     assert "fetched_to_seen" in judged(evidence_of(worker=500), crash).negative_durations

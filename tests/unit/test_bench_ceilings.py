@@ -17,21 +17,23 @@ import pytest
 from msgspec import structs
 
 from bench import machine, matrix, nullsink
-from bench.bundle import Bundle
 from bench.ceilings import command, freshness, loading, loops, material, meter, parts, session, summary, targets
 from bench.ceilings.freshness import Place
 from bench.ceilings.handler import application
 from bench.ceilings.interval import interval
 from bench.ceilings.meter import Measured, Meter, Reading
-from bench.ceilings.result import Ceilings, Held, Interval, LoopRepeat
 from bench.ceilings.session import Asked
 from bench.ceilings.task import Task
 from bench.environment import Environment, Hardware
 from bench.errors import RepeatError
 from bench.matrix import Bounds
-from bench.result import Calibration, Disturbance, Percentiles
 from bench.sampling import Machine
 from bench.servers import Servers
+from bundle.calibration import Calibration
+from bundle.ceilings import Ceilings, Held, LoopRepeat
+from bundle.interval import Interval
+from bundle.result import Disturbance, Percentiles
+from bundle.writing import BundleWriter
 from loadtest._spec import Traffic
 from pipeline.errors import UsageError
 from pipeline.settings import Kafka, Settings
@@ -498,12 +500,14 @@ class TestWhatARunDoes:
         monkeypatch.setattr(freshness, "measure", measured)
         monkeypatch.setattr(machine, "with_servers", lambda *_: HERE)
 
-    def tell(self, cache: Path, into: Path, name: str = "smoke", choice: machine.Choice = "auto") -> tuple[Bundle, str]:
+    def tell(
+        self, cache: Path, into: Path, name: str = "smoke", choice: machine.Choice = "auto"
+    ) -> tuple[BundleWriter, str]:
         wanted = matrix.load(name)
         drains = structs.replace(wanted, cells=tuple(cell for cell in wanted.cells if not cell.through_http))
         base = Settings(local=structs.replace(Settings().local, cache_dir=str(cache)))
         into.mkdir()
-        bundle, said = Bundle(into), []
+        bundle, said = BundleWriter(into), []
         told = machine.tell(bundle, drains, Servers(base, {}, {}), local=True, ceilings=choice, on_progress=said.append)
         asyncio.run(told)
         return bundle, "\n".join(said)

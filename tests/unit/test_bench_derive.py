@@ -19,8 +19,8 @@ from bench.leftovers import Leftovers
 from bench.matrix import Bounds, Objective
 from bench.offered import ROW, Offered
 from bench.processes import Usage
-from bench.result import Result
 from bench.sampling import ROLES, ClockSamples, Machine, Sample
+from bundle.result import Result
 from loadtest._ledger import Outcome
 from tests.unit.identities import id_low_array
 
@@ -88,14 +88,14 @@ def judged(
 
 def test_a_sound_repeat_of_a_system_that_keeps_up() -> None:
     result = judged(evidence_of())
-    assert (result.valid, result.reasons, result.findings) == (True, [], [])
+    assert (result.valid, result.reasons, result.findings) == (True, (), ())
     assert (result.requests, result.throughput_events_per_s) == (400, 100.0)
     assert result.response_time_ms is not None
     assert result.delivery_latency_ms is not None
     assert result.response_time_ms.p50 is None  # all alike: no request lies beyond
     assert (result.response_time_ms.max, result.delivery_latency_ms.max) == (6.0, 21.0)
     assert result.stages_ms is not None
-    assert sum(getattr(result.stages_ms, stage).mean for stage in result.stages_ms.__struct_fields__) == 21.0
+    assert sum(stage.mean for stage in result.stages_ms.values()) == 21.0
 
 
 @pytest.mark.parametrize(
@@ -158,14 +158,14 @@ def test_what_the_system_did_is_a_finding_and_makes_nothing_void(
 def test_what_a_crashed_part_leaves_undrained_makes_no_repeat_void() -> None:
     crashed = replace(FINE, crashes=("crash: worker-1 ended with exit code -9",), drained=False)
     result = judged(evidence_of(), happened=replace(crashed, duration_s={"drain": 61.2}))
-    assert (result.valid, result.findings) == (True, ["crash: worker-1 ended with exit code -9"])
+    assert (result.valid, result.findings) == (True, ("crash: worker-1 ended with exit code -9",))
 
 
 def test_a_repeat_that_could_not_be_run_is_void_with_its_error_and_without_a_finding(tmp_path: Path) -> None:
     identity = Identity(STEADY, 1, 1, 3, "2026-11-22T10:00:00Z", 100.0)
     result = derive.broken_down(identity, RuntimeError(f"see {tmp_path}/logs/api.log"), tmp_path)
-    assert (result.valid, result.findings) == (False, [])
-    assert result.reasons == ["the repeat broke down before it could be measured: RuntimeError: see logs/api.log"]
+    assert (result.valid, result.findings) == (False, ())
+    assert result.reasons == ("the repeat broke down before it could be measured: RuntimeError: see logs/api.log",)
 
 
 def test_an_objective_that_is_missed_or_cannot_be_shown_is_a_finding() -> None:
@@ -178,7 +178,7 @@ def test_an_objective_that_is_missed_or_cannot_be_shown_is_a_finding() -> None:
 
 
 def test_an_objective_is_met_where_not_one_of_many_requests_was_later() -> None:
-    assert judged(evidence_of(), objective=Objective(delivery_latency_p99_ms=22)).findings == []  # all take 21 ms
+    assert judged(evidence_of(), objective=Objective(delivery_latency_p99_ms=22)).findings == ()  # all take 21 ms
     few = msgspec.structs.replace(STEADY, duration_s=2)
     (finding,) = judged(evidence_of(), few, objective=Objective(delivery_latency_p99_ms=22)).findings
     assert "too few requests for the p99 of delivery latency" in finding

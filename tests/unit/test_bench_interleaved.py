@@ -10,14 +10,16 @@ from pathlib import Path
 import pytest
 from msgspec import structs
 
-from bench import bundle, checkout, environment, interleaved, manifest, matrix, plan, turns
+from bench import checkout, environment, interleaved, manifest, matrix, plan, turns
 from bench.__main__ import main
-from bench.errors import BundleError, MatrixError
+from bench.errors import MatrixError
 from bench.interleaved import Asked, Side
-from bench.manifest import Variant
 from bench.progress import Display
-from bench.result import Result
 from bench.system import System, settings_for
+from bundle import writing
+from bundle.errors import BundleError
+from bundle.manifest import Variant
+from bundle.result import Result
 from pipeline.errors import SettingError, UsageError
 from pipeline.settings import Settings
 
@@ -197,7 +199,7 @@ def test_an_older_revision_is_not_asked_to_record_what_it_cannot(tmp_path: Path)
 
 def begun(root: Path, side: Side, name: str) -> turns.Run:
     """A run of a pair at its beginning."""
-    into = bundle.create(root, f"{name}-{side.variant.side}")
+    into = writing.create(root, f"{name}-{side.variant.side}")
     order = plan.order(side.matrix)
     told = manifest.of(
         side.matrix,
@@ -206,7 +208,7 @@ def begun(root: Path, side: Side, name: str) -> turns.Run:
         environment=environment.describe(),
         servers="local",
         command="command",
-        started_at=bundle.now(),
+        started_at=writing.now(),
     )
     of = turns.Run(into, told, side.matrix, order, Display(plain=True), side.settings, True, None, side.variant.side)
     of.write(status="running")

@@ -7,10 +7,11 @@ from typing import Any
 import pytest
 from msgspec import structs
 
-from bench import bundle, environment, manifest, matrix, plan
+from bench import environment, manifest, matrix, plan
 from bench.environment import Environment
-from bench.errors import BundleError
-from bench.manifest import Manifest
+from bundle import writing
+from bundle.errors import BundleError
+from bundle.manifest import Manifest
 
 HERE = structs.replace(environment.describe(), git_revision="a" * 40, git_dirty=False)
 
@@ -24,7 +25,7 @@ def began(here: Environment) -> Manifest:
         environment=here,
         servers="local",
         command="./tidemark bench quick",
-        started_at=bundle.now(),
+        started_at=writing.now(),
     )
 
 

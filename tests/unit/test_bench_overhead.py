@@ -9,7 +9,7 @@ from bench.derive import Identity
 from bench.matrix import Bounds, Objective
 from bench.repeat import _overhead_s
 from bench.repeatspec import Repeat
-from bench.result import Result, Window
+from bundle.result import Result, Window
 from loadtest._spec import Traffic
 from pipeline.settings import Settings
 

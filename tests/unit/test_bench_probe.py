@@ -17,8 +17,8 @@ from bench.forecast import Seen
 from bench.leftovers import Leftovers
 from bench.offered import ROW, Offered
 from bench.probe import Watch
-from bench.result import Sustained, Window
 from bench.sampling import ClockSamples
+from bundle.result import Sustained, Window
 from loadtest._ledger import Outcome
 from tests.unit.identities import id_low_array
 
@@ -91,12 +91,12 @@ def test_a_probe_is_judged_by_what_piles_up(stored_per_s: float, verdict: str, *
 def test_what_else_speaks_against_a_load_settles_it_and_what_is_not_shown_leaves_it_open() -> None:
     fine = kept_up(5_000.0)
     against = probe.judge(CELL, "climb", WINDOW, fine, ["3 events rejected"], (), "")
-    assert (against.verdict, against.holds, against.why) == ("not sustained", False, ["3 events rejected"])
+    assert (against.verdict, against.holds, against.why) == ("not sustained", False, ("3 events rejected",))
     open_one = probe.judge(CELL, "climb", WINDOW, fine, (), ["objective not shown"], "")
-    assert (open_one.verdict, open_one.why) == ("undetermined", ["objective not shown"])
+    assert (open_one.verdict, open_one.why) == ("undetermined", ("objective not shown",))
     stopped = probe.judge(CELL, "climb", WINDOW, fine, (), (), "the backlog would have grown")
     assert (stopped.verdict, stopped.stopped_early) == ("not sustained", True)
-    assert stopped.why == ["stopped early: the backlog would have grown"]
+    assert stopped.why == ("stopped early: the backlog would have grown",)
 
 
 def test_an_extension_is_told_in_seconds() -> None:

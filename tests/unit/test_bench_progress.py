@@ -17,7 +17,7 @@ from bench.course import Course
 from bench.leftovers import GroupPosition, GroupWatch
 from bench.plan import PlannedRepeat
 from bench.progress import Display
-from bench.result import Audit, Percentiles, Result
+from bundle.result import Audit, Percentiles, Result
 from loadtest._spec import LoadSpec
 
 ORDER = plan.order(matrix.load(Path(__file__).with_name("data") / "grid.toml"))

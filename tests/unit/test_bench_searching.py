@@ -7,11 +7,13 @@ from pathlib import Path
 import pytest
 from msgspec import structs
 
-from bench import bundle, capacity, environment, manifest, matrix, plan, searching, turns
-from bench.ceilings.result import BareLoop, Ceilings, Conditions, Interval
+from bench import capacity, environment, manifest, matrix, plan, searching, turns
 from bench.progress import Display
-from bench.result import Audit, Probe, Result, Window
 from bench.search import Answer
+from bundle import writing
+from bundle.ceilings import BareLoop, Ceilings, Conditions
+from bundle.interval import Interval
+from bundle.result import Audit, Probe, Result, Window
 from pipeline.settings import Settings
 
 MATRIX = """
@@ -32,12 +34,12 @@ DRAIN_1, DRAIN_2, ONE, TWO = matrix.parse(MATRIX, "mine.toml").cells
 @pytest.fixture
 def run(tmp_path: Path) -> turns.Run:
     wanted = matrix.parse(MATRIX, "mine.toml")
-    into = bundle.create(tmp_path, "mine")
+    into = writing.create(tmp_path, "mine")
     order = plan.order(wanted)
     here = environment.describe()
     here = structs.replace(here, hardware=structs.replace(here.hardware, cores=2))
     told = manifest.of(
-        wanted, order, run_id="mine", environment=here, servers="local", command="", started_at=bundle.now()
+        wanted, order, run_id="mine", environment=here, servers="local", command="", started_at=writing.now()
     )
     return turns.Run(into, told, wanted, order, Display(plain=True), Settings(), local=True)
 

@@ -11,13 +11,14 @@ from msgspec import structs
 from bench import manifest, matrix, plan, stackaxes, variants
 from bench.cellspec import CellSpec
 from bench.environment import describe
-from bench.errors import BundleError, MatrixError
+from bench.errors import MatrixError
 from bench.kafkacounters import together as brokers_together
-from bench.manifest import Manifest
 from bench.matrix import Matrix
 from bench.mongocounters import together as members_together
 from bench.system import settings_for
 from bench.variants import matrix_of
+from bundle.errors import BundleError
+from bundle.manifest import Manifest
 from pipeline.errors import UsageError
 from pipeline.local.stackspec import StackSpec
 from pipeline.settings import Api, Settings
@@ -210,8 +211,8 @@ def test_the_manifest_has_each_stack_with_its_cells_and_versions() -> None:
     wanted = matrix.parse(HEAD + DRAIN + "axes = { coordination = ['kraft', 'zookeeper'] }\n", "mine.toml")
     told = manifest_of(wanted)
     assert [(each.coordination, each.cells) for each in told.stacks] == [
-        ("kraft", ["drain-p3-c1"]),
-        ("zookeeper", ["drain-p3-c1-zookeeper"]),
+        ("kraft", ("drain-p3-c1",)),
+        ("zookeeper", ("drain-p3-c1-zookeeper",)),
     ]
     for coordination, kafka in (("kraft", "4.3.1"), ("zookeeper", "3.9.2")):
         spec = StackSpec(coordination=coordination)

@@ -18,7 +18,7 @@ from bench.expected import Expected, expected_document
 from bench.leftovers import Leftovers
 from bench.matrix import Bounds, Objective
 from bench.post import post
-from bench.result import Result, WitnessAgreement
+from bundle.result import Result, WitnessAgreement
 from loadtest import _identity, _ledger
 from loadtest._identity import WITNESS_STREAM
 from loadtest._ledger import LedgerHead, LedgerWriter, Outcome

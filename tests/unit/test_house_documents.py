@@ -88,6 +88,6 @@ def test_links_between_documents_lead_somewhere(document: Path) -> None:
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
 def test_paths_named_in_documents_are_there(document: Path) -> None:
     text = document.read_text(encoding="utf-8")
-    named = re.findall(r"`((?:pipeline|loadtest|bench|reports|tests|docs|requirements)/[\w./-]*\w/?)`", text)
+    named = re.findall(r"`((?:pipeline|loadtest|bundle|bench|reports|tests|docs|requirements)/[\w./-]*\w/?)`", text)
     made_later = {"reports/latest.html"}
     assert [path for path in named if path not in made_later and not (ROOT / path).exists()] == []

@@ -11,14 +11,15 @@ import msgspec
 import pytest
 
 from bench import matrix
+from bundle.manifest import Hardware, Manifest, Matrix
+from bundle.reading import Bundle, Repeat
+from bundle.result import Percentiles
 from reports import advice, objective, planner
 from reports.advice import Advice
 from reports.bottleneck import Bottleneck
-from reports.bundle import Bundle, Repeat
 from reports.cells import Cell
 from reports.errors import NothingMeasuredError, ObjectiveError
 from reports.objective import Objective
-from reports.schema import Hardware, Manifest, Matrix, Percentiles
 from tests.unit import reports_made
 from tests.unit.reports_made import capacity, drain, steady
 

@@ -10,9 +10,10 @@ from typing import Any
 
 import pytest
 
-from reports import answer, bundle, cells, ending, verdict
+from bundle import reading
+from bundle.result import Sustained
+from reports import answer, cells, ending, verdict
 from reports.answer import Row, held
-from reports.schema import Sustained
 from reports.verdict import Verdict
 from tests.unit import reports_made
 from tests.unit.reports_bundle import Cell, Plan, searched_cells, write
@@ -33,7 +34,7 @@ SHORT = replace(CAP, id="capacity-other")
 
 
 def judge(run: Path) -> Verdict:
-    read = bundle.load(run)
+    read = reading.load(run)
     return verdict.judge(read, cells.of(read))
 
 

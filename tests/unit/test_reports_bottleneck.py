@@ -7,22 +7,12 @@ from typing import Any
 import pytest
 from msgspec import structs
 
+from bundle.capacity import Capacity
+from bundle.manifest import CellPlan
+from bundle.result import Consumer, Disturbance, KafkaUse, LoopLag, MongoUse, Probe, Result, Sustained, Window
 from reports import bottleneck, neighbours
 from reports.bottleneck import Bottleneck
 from reports.neighbours import Measured
-from reports.schema import (
-    Capacity,
-    CellPlan,
-    Consumer,
-    Disturbance,
-    KafkaUse,
-    LoopLag,
-    MongoUse,
-    Probe,
-    Result,
-    Sustained,
-    Window,
-)
 from reports.statistics import Interval
 
 DRAIN = CellPlan("c", "drain", {"consumers": 1, "partitions": 3, "key_skew": 0.0})

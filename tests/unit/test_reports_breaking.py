@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from bundle.reading import Repeat
+from bundle.result import Audit, Cohort, Percentiles, Probe, Result, Sustained
 from reports import breaking
 from reports.breaking import Broke
-from reports.bundle import Repeat
 from reports.cells import Cell
-from reports.schema import Audit, Cohort, Percentiles, Probe, Result, Sustained
 from tests.unit import reports_made
 
 LOAD, ALLOWED = 10_000.0, 200.0

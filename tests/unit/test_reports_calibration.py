@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
-from reports import bundle, cells
-from reports.errors import SchemaVersionError
+from bundle import reading
+from bundle.errors import SchemaVersionError
+from reports import cells
 from reports.sections import calibration, validity
 from reports.sections.parts import Part
 from tests.unit.reports_bundle import Cell, Plan, write
@@ -42,7 +43,7 @@ def part_of(tmp_path: Path, found: dict[str, Any] | None = None, **axes: object)
     run = write(tmp_path, Plan([Cell("steady-c1", "steady", {"consumers": 1, **axes})], requests=300))
     if found is not None:
         (run / "calibration.json").write_text(json.dumps(FOUND | found))
-    read = bundle.load(run)
+    read = reading.load(run)
     assert calibration.part(read, cells.of(read)) in validity.section(read, cells.of(read)).parts
     return calibration.part(read, cells.of(read))
 
@@ -73,9 +74,9 @@ def test_more_processes_can_do_more(tmp_path: Path) -> None:
     for processes, cautions in ((1, 1), (4, 0)):
         folder = tmp_path / str(processes)
         run = write(folder, Plan([Cell("steady-c1", "steady", {"generator_processes": processes})], requests=300))
-        loads = [repeat.result.offered_load_events_per_s or 0.0 for repeat in bundle.load(run).repeats]
+        loads = [repeat.result.offered_load_events_per_s or 0.0 for repeat in reading.load(run).repeats]
         (run / "calibration.json").write_text(json.dumps(FOUND | {"highest_events_per_s": max(loads) / 2}))
-        read = bundle.load(run)
+        read = reading.load(run)
         assert sum("Caution" in each for each in calibration.part(read, cells.of(read)).words) == cautions
 
 
@@ -86,9 +87,9 @@ def test_without_a_calibration_nothing_is_said(tmp_path: Path) -> None:
 def test_a_damaged_one_is_a_note_and_one_of_another_version_is_refused(tmp_path: Path) -> None:
     run = write(tmp_path, Plan([Cell("steady-c1", "steady", {"consumers": 1})], requests=300))
     (run / "calibration.json").write_text("{")
-    read = bundle.load(run)
+    read = reading.load(run)
     assert read.calibration is None
     assert any("calibration.json" in note for note in read.notes)
     (run / "calibration.json").write_text(json.dumps(FOUND | {"schema_version": 9}))
     with pytest.raises(SchemaVersionError):
-        bundle.load(run)
+        reading.load(run)

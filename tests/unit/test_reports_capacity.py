@@ -11,10 +11,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from reports import axes, bundle, cells, formats, searches, summary, verdict
+from bundle import reading
+from bundle.capacity import Capacity
+from reports import axes, cells, formats, searches, summary, verdict
 from reports.cells import Cell as View
 from reports.figures import answers, capacity
-from reports.schema import Capacity
 from reports.tables import Table
 from reports.tables import capacity as tables
 from tests.unit.reports_bundle import Cell, Plan, searched_cells, write
@@ -29,7 +30,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def views(run: Path) -> dict[str, View]:
-    return {cell.plan.id: cell for cell in cells.of(bundle.load(run))}
+    return {cell.plan.id: cell for cell in cells.of(reading.load(run))}
 
 
 def searched(views: dict[str, View]) -> list[View]:
@@ -80,7 +81,7 @@ def test_an_objective_is_read_and_said_as_people_do(objective: str, p99_ms: floa
 
 
 def test_the_sentence_begins_with_what_was_found_sustained(run: Path) -> None:
-    read = bundle.load(run)
+    read = reading.load(run)
     all_views = cells.of(read)
     judged = verdict.judge(read, all_views)
     assert judged.sentence.startswith(
@@ -91,7 +92,7 @@ def test_the_sentence_begins_with_what_was_found_sustained(run: Path) -> None:
 
 def test_searches_that_found_nothing_say_so_first_and_are_a_finding(tmp_path: Path) -> None:
     (*_, nothing) = searched_cells()
-    read = bundle.load(write(tmp_path, Plan([nothing], rounds=1, requests=400)))
+    read = reading.load(write(tmp_path, Plan([nothing], rounds=1, requests=400)))
     judged = verdict.judge(read, cells.of(read))
     assert judged.sentence.startswith("No load was held at p99 ≤ 1 s, not even ")
     assert (judged.level, [each.repeat for each in judged.findings]) == ("failed", [nothing.id])
@@ -140,7 +141,7 @@ def test_answers_are_drawn_together_where_there_are_two(views: dict[str, View]) 
 
 
 def test_the_summaries_carry_the_answers_and_the_probes(run: Path, views: dict[str, View]) -> None:
-    read = bundle.load(run)
+    read = reading.load(run)
     judged = verdict.judge(read, tuple(views.values()))
     told = json.loads(summary.to_json(read, tuple(views.values()), judged))
     assert told["sustainable_throughput"]["sustainable_events_per_s"] == 23_100

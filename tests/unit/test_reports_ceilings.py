@@ -9,11 +9,12 @@ from typing import Any
 import msgspec
 import pytest
 
-from reports import bundle, cells, formats, summary, verdict
+from bundle import reading
+from bundle.ceilings import Ceilings
+from bundle.errors import SchemaVersionError
+from bundle.manifest import CellPlan
+from reports import cells, formats, summary, verdict
 from reports.ceilings import bare, shares
-from reports.ceilings.schema import Ceilings
-from reports.errors import SchemaVersionError
-from reports.schema import CellPlan
 from reports.sections import ceilings as section
 from reports.tables import ceilings as tables
 from tests.unit.reports_bundle import Cell, Plan, write
@@ -147,15 +148,18 @@ class TestTheLeastCost:
         assert bare.bound({"worker": 1.0}, 0) is None
 
 
-def run_of(tmp_path: Path, found: dict[str, Any] | None, **changes: Any) -> bundle.Bundle:
-    given = [Cell("drain-c1", "drain", {"consumers": 1}, rate=23_000.0), Cell("steady-c2", "steady", {"consumers": 2})]
+def run_of(tmp_path: Path, found: dict[str, Any] | None, **changes: Any) -> reading.Bundle:
+    given = [
+        Cell("drain-c1", "drain", {"consumers": 1}, rate=23_000.0),
+        Cell("steady-c2", "steady", {"consumers": 2, "visitor_share": 0.1}),
+    ]
     run = write(tmp_path, Plan([*given], requests=300))
     if found is not None:
         (run / "ceilings.json").write_text(json.dumps(found | changes))
-    return bundle.load(run)
+    return reading.load(run)
 
 
-USUAL = content(conditions=CONDITIONS | {"payload_bytes": 200})  # that of the cells written
+USUAL = content()
 
 
 class TestTheReport:
@@ -196,6 +200,7 @@ class TestTheReport:
             "quantity": "events/s",
             "side": "at least",
             "share": 0.95,
+            "spare": 0.0,
             "ratio": 0.9,
             "low": 0.88,
             "high": 0.92,
@@ -243,9 +248,9 @@ class TestTheReport:
     def test_a_damaged_file_is_a_note_and_one_of_another_version_is_refused(self, tmp_path: Path) -> None:
         read = run_of(tmp_path, None)
         (read.path / "ceilings.json").write_text("{")
-        again = bundle.load(read.path)
+        again = reading.load(read.path)
         assert again.ceilings is None
         assert any("ceilings.json" in note for note in again.notes)
         (read.path / "ceilings.json").write_text(json.dumps(content(schema_version=9)))
         with pytest.raises(SchemaVersionError):
-            bundle.load(read.path)
+            reading.load(read.path)

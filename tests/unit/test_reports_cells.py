@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from reports import bundle, cells
+from bundle import reading
+from reports import cells
 from tests.unit.reports_bundle import Cell, Plan, write
 
 DRAIN = Cell("drain-c4", "drain", {"consumers": 4, "partitions": 1})
@@ -17,7 +18,7 @@ STEADY = Cell("steady-c1", "steady", {"consumers": 1})
 
 
 def views(run: Path) -> dict[str, cells.Cell]:
-    return {cell.plan.id: cell for cell in cells.of(bundle.load(run))}
+    return {cell.plan.id: cell for cell in cells.of(reading.load(run))}
 
 
 def edit(path: Path, change: Callable[[dict[str, Any]], None]) -> None:
@@ -129,7 +130,7 @@ class TestCapacityCells:
 
     def test_the_audit_is_of_every_valid_probe(self, tmp_path: Path) -> None:
         run = write(tmp_path, Plan([Cell("cap", "capacity", {}, self.CONFIRMED, self.ANSWER)], requests=400))
-        accepted = sum(repeat.result.audit.accepted for repeat in bundle.load(run).repeats if repeat.result.audit)
+        accepted = sum(repeat.result.audit.accepted for repeat in reading.load(run).repeats if repeat.result.audit)
         assert views(run)["cap"].audit.accepted == accepted > 0
 
     def test_without_an_answer_there_are_no_figures(self, tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from bench.__main__ import main
-from reports import bundle
+from bundle import reading
 from reports.comparison import comparing, page, texts, words
 from reports.comparison.inference import Verdict
 from reports.comparison.outcome import CellComparison, Comparison, Rules
@@ -24,7 +24,7 @@ PROBES = (("climb", 10_000.0, True),)
 
 
 def compare(base: Path, new: Path, rules: Rules | None = None) -> Comparison:
-    return comparing.compare(bundle.load(base), bundle.load(new), rules or Rules())
+    return comparing.compare(reading.load(base), reading.load(new), rules or Rules())
 
 
 def only_cell(comparison: Comparison) -> CellComparison:

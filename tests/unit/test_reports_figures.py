@@ -12,10 +12,11 @@ import numpy as np
 import pytest
 from msgspec import structs
 
-from reports import bundle, cells, formats, palette, statistics, svg
+from bundle import reading
+from bundle.result import Window
+from reports import cells, formats, palette, statistics, svg
 from reports.figures import backlog, bars, panel, percentiles, throughput
 from reports.figures.panel import Panel
-from reports.schema import Window
 from reports.statistics import Interval
 from tests.unit.reports_bundle import Cell, Plan, quick_cells, write
 
@@ -23,7 +24,7 @@ DASH = "\u2013"  # between the bounds of an interval
 
 
 def views(folder: Path, plan: Plan) -> list[cells.Cell]:
-    return list(cells.of(bundle.load(write(folder, plan))))
+    return list(cells.of(reading.load(write(folder, plan))))
 
 
 def grid(kind: str = "drain", **more: object) -> list[Cell]:

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from hdrh.histogram import HdrHistogram
 
+from bundle.errors import BundleError
 from reports import hlog
-from reports.errors import BundleError
 from tests.unit.reports_bundle import hlog as log_text
 
 

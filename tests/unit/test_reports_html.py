@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from reports import bundle, cells, formats, page, verdict
+from bundle import reading
+from reports import cells, formats, page, verdict
 from reports.comparison import comparing
 from reports.comparison import page as comparison_page
 from reports.comparison.outcome import Rules
@@ -68,7 +69,7 @@ class Tree(HTMLParser):
 
 
 def report(run: Path) -> page.Page:
-    read = bundle.load(run)
+    read = reading.load(run)
     views = cells.of(read)
     return page.make(read, views, verdict.judge(read, views))
 
@@ -192,7 +193,7 @@ def test_ids_are_unique(tree: Node) -> None:
 
 def test_a_comparison_has_captions_and_scrolls_alike(root: Path) -> None:
     base, new = reports_pair.write_pair(root, reports_pair.Pair(rounds=6))
-    made = comparison_page.make(comparing.compare(bundle.load(base), bundle.load(new), Rules()))
+    made = comparison_page.make(comparing.compare(reading.load(base), reading.load(new), Rules()))
     tables = Tree(made).root.all("table")
     assert tables
     assert all(table.all("caption")[0].text() for table in tables)
@@ -224,7 +225,7 @@ class TestP95:
 
     def test_two_runs_are_compared_by_it_too(self, root: Path) -> None:
         pair = reports_pair.write_pair(root / "pair", reports_pair.Pair([reports_pair.STEADY], rounds=3))
-        made = comparing.compare(bundle.load(pair[0]), bundle.load(pair[1]), Rules())
+        made = comparing.compare(reading.load(pair[0]), reading.load(pair[1]), Rules())
         titles = [ratio.measure.title for cell in made.cells for ratio in cell.beside]
         assert {"delivery latency p95", "response time p95"} <= set(titles)
 

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 from msgspec import structs
 
-from reports import bundle, cells, page, verdict
+from bundle import reading
+from reports import cells, page, verdict
 from reports import scaling as fits
 from reports.bottleneck import Bottleneck
 from reports.cells import Cell as View
@@ -22,8 +23,8 @@ from tests.unit.reports_bundle import Cell, Plan, quick_cells, scaling_cells, se
 FULL_JOURNAL = (Evidence("journal", "mongodb", "journal syncs", 0.95, 1.0, "share", 0.85, 4, 4),)
 
 
-def views(folder: Path, plan: Plan) -> tuple[bundle.Bundle, list[View]]:
-    read = bundle.load(write(folder, plan))
+def views(folder: Path, plan: Plan) -> tuple[reading.Bundle, list[View]]:
+    read = reading.load(write(folder, plan))
     return read, list(cells.of(read))
 
 

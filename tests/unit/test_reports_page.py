@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from reports import bundle, cells, formats, page, summary, verdict
+from bundle import reading
+from reports import cells, formats, page, summary, verdict
 from tests.unit.reports_bundle import Cell, Plan, quick_cells, write
 
 DRAIN = Cell("drain-c1", "drain", {"consumers": 1})
@@ -44,7 +45,7 @@ class Words(HTMLParser):
 
 
 def make(run: Path) -> page.Page:
-    read = bundle.load(run)
+    read = reading.load(run)
     views = cells.of(read)
     return page.make(read, views, verdict.judge(read, views))
 
@@ -137,7 +138,7 @@ def test_the_command_of_an_older_run_is_shown_in_the_form_that_runs_from_a_clone
     run = write(tmp_path, Plan([DRAIN], rounds=1))
     manifest = json.loads((run / "manifest.json").read_text()) | {"command": "python -m bench run quick"}
     (run / "manifest.json").write_text(json.dumps(manifest))
-    read = bundle.load(run)
+    read = reading.load(run)
     views = cells.of(read)
     judged = verdict.judge(read, views)
     for text in (page.make(read, views, judged).html, summary.to_markdown(read, views, judged)):
@@ -153,13 +154,13 @@ def lossy_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 class TestSummaries:
     def test_csv_has_a_row_for_each_attempt(self, lossy_run: Path) -> None:
-        rows = list(csv.DictReader(io.StringIO(summary.to_csv(bundle.load(lossy_run)))))
+        rows = list(csv.DictReader(io.StringIO(summary.to_csv(reading.load(lossy_run)))))
         assert len(rows) == 20
         assert sum(int(row["lost"]) for row in rows) == 12
         assert float(rows[0]["throughput_events_per_s"]) > 0
 
     def test_json_has_verdict_audit_and_cells(self, lossy_run: Path) -> None:
-        read = bundle.load(lossy_run)
+        read = reading.load(lossy_run)
         views = cells.of(read)
         content = json.loads(summary.to_json(read, views, verdict.judge(read, views)))
         assert (content["level"], content["exit_code"]) == ("failed", 1)
@@ -170,7 +171,7 @@ class TestSummaries:
         assert steady["delivery_latency_ms"]["p999"] is None
 
     def test_markdown_has_the_finding_the_sums_and_a_row_for_each_cell(self, lossy_run: Path) -> None:
-        read = bundle.load(lossy_run)
+        read = reading.load(lossy_run)
         views = cells.of(read)
         text = summary.to_markdown(read, views, verdict.judge(read, views))
         assert "**FAILED: 12 of " in text

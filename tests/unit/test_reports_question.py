@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from reports import answer, bundle, cells, question, verdict
+from bundle import reading
+from reports import answer, cells, question, verdict
 from tests.unit.reports_bundle import Cell, Plan, write
 from tests.unit.reports_pair import rewrite
 
@@ -31,12 +32,12 @@ def drained(
 
 
 def asked(run: Path) -> str | None:
-    read = bundle.load(run)
+    read = reading.load(run)
     return question.answer(read, cells.of(read))
 
 
 def first_line(run: Path) -> str:
-    read = bundle.load(run)
+    read = reading.load(run)
     return verdict.judge(read, cells.of(read)).sentence
 
 

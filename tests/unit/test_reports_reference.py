@@ -14,7 +14,8 @@ from typing import Any
 
 import pytest
 
-from reports import bundle, cells, summary, verdict
+from bundle import reading
+from reports import cells, summary, verdict
 from reports.comparison import comparing, texts
 from reports.comparison.outcome import Rules
 
@@ -25,13 +26,13 @@ PAIR = "same-against-same"
 
 
 def numbers_of_report(name: str) -> dict[str, float]:
-    run = bundle.load(REFERENCE / name)
+    run = reading.load(REFERENCE / name)
     measured = cells.of(run)
     return dict(numbers(json.loads(summary.to_json(run, measured, verdict.judge(run, measured)))))
 
 
 def numbers_of_comparison(name: str) -> dict[str, float]:
-    base, new = (bundle.load(REFERENCE / name / side) for side in ("base", "new"))
+    base, new = (reading.load(REFERENCE / name / side) for side in ("base", "new"))
     return dict(numbers(json.loads(texts.to_json(comparing.compare(base, new, Rules(cpu=True))))))
 
 

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from bench.matrix import Bounds
-from reports import bundle, cells
+from bundle import reading
+from reports import cells
 from reports.sections import validity
 from reports.tables import Table, counters, soundness
 from tests.unit.reports_bundle import Cell, Plan, write
@@ -41,7 +42,7 @@ def test_every_bound_that_there_is_has_its_words() -> None:
 def test_each_bound_tells_the_worst_of_the_valid_repeats_and_how_many_attempts_it_voided(run: Path) -> None:
     edit(run, "steady-c1/3", bounds_measured={"schedule_delay_p99_ms": 8.25, "compare_share": 0.5})
     edit(run, "steady-c1/2", bounds_measured={"schedule_delay_p99_ms": 99.0, "compare_share": 0.1})
-    table = soundness.bounds(bundle.load(run))
+    table = soundness.bounds(reading.load(run))
     delay, compared = row(table, "schedule_delay_p99_ms"), row(table, "compare_share")
     assert (delay["worst measured"], delay["in"]) == ("8.25", "steady-c1 round 3")
     assert (delay["value"], delay["attempts voided"]) == ("10.0", "1")
@@ -65,14 +66,14 @@ def test_attempts_are_counted_under_the_bound_that_their_reasons_name(run: Path)
     }
     for reason, bound in told.items():
         edit(run, "steady-c1/2", reasons=[reason])
-        table = soundness.bounds(bundle.load(run))
+        table = soundness.bounds(reading.load(run))
         voided = [each[0] for each in table.rows if each[table.heads.index("attempts voided")] == "1"]
         assert voided == [bound]
 
 
 def test_the_repeat_that_came_nearest_to_a_bound_is_told(run: Path) -> None:
     edit(run, "steady-c1/3", bounds_measured={"schedule_delay_p99_ms": 9.6})
-    words = [text for part in validity.section(bundle.load(run), ()).parts for text in part.words]
+    words = [text for part in validity.section(reading.load(run), ()).parts for text in part.words]
     assert (
         "Nearest to a bound of validity came steady-c1 round 3: schedule_delay_p99_ms 9.60, 96% of the 10.0 allowed."
         in words
@@ -82,7 +83,7 @@ def test_the_repeat_that_came_nearest_to_a_bound_is_told(run: Path) -> None:
 def test_a_void_attempt_says_every_reason_and_what_came_of_it(run: Path) -> None:
     edit(run, "steady-c1/2", reasons=["one thing", "another"])
     edit(run, "drain-c1/1", valid=False, reasons=["a third"])
-    table = soundness.void_attempts(bundle.load(run))
+    table = soundness.void_attempts(reading.load(run))
     assert [each[1:] for each in table.rows] == [
         ("one thing; another", "replaced by attempt 2"),
         ("a third", "not replaced"),
@@ -97,7 +98,7 @@ def test_many_void_attempts_are_counted_by_reasons_that_differ_in_numbers_only(t
             run, f"steady-c1/{attempt}", reasons=[f"generator: schedule delay p99 {11 + index}.5 ms > 10 ms (host 3%)"]
         )
     edit(run, "steady-c2/2.2", reasons=["accounting: 12 are not 13"])
-    read = bundle.load(run)
+    read = reading.load(run)
     by_reason = {each[0]: each[1:] for each in soundness.void_reasons(read).rows}
     assert by_reason["generator: schedule delay p99 11.5 ms > 10 ms; and the like"] == ("4", "1")
     assert by_reason["accounting: 12 are not 13"] == ("1", "1")
@@ -112,7 +113,7 @@ def test_the_witness_is_one_sentence_with_the_cells_behind_it(run: Path) -> None
     seen = {"events": 40, "tolerance_ms": 10.0, "resolution_ms": 9.0, "seen_p50_ms": 41.0, "logged_p50_ms": 40.0}
     for repeat, disagreeing, beyond in (("1", 0, 0.25), ("2.2", 3, 12.5), ("3", 0, 0.5)):
         edit(run, f"steady-c1/{repeat}", witness=seen | {"disagreeing": disagreeing, "beyond_max_ms": beyond})
-    read = bundle.load(run)
+    read = reading.load(run)
     views = cells.of(read)
     (part,) = [each for each in validity.section(read, views).parts if "witness" in "".join(each.words)]
     assert "sent 120 events of its own in 3 valid repeats" in part.words[0]
@@ -131,7 +132,7 @@ def test_the_witness_is_one_sentence_with_the_cells_behind_it(run: Path) -> None
 def test_without_a_witness_nothing_is_said_of_one(run: Path) -> None:
     for repeat in ("1", "2.2", "3"):
         edit(run, f"steady-c1/{repeat}", witness=None)
-    read = bundle.load(run)
+    read = reading.load(run)
     said = [text for part in validity.section(read, cells.of(read)).parts for text in part.words]
     assert not any("witness" in text for text in said)
 
@@ -139,7 +140,7 @@ def test_without_a_witness_nothing_is_said_of_one(run: Path) -> None:
 def test_counters_have_a_column_for_each_repeat_and_leave_out_what_none_tells(run: Path) -> None:
     use = {"request_queue_max": 7.0, "handlers_busy_share": None}
     edit(run, "steady-c1/3", kafka_use=use, mongodb_use=None, loopback_bytes_per_s=None)
-    steady = next(cell for cell in cells.of(bundle.load(run)) if cell.plan.kind == "steady")
+    steady = next(cell for cell in cells.of(reading.load(run)) if cell.plan.kind == "steady")
     table = counters.counters(steady.counted)
     assert table.heads[1:] == ("round 1", "round 2, attempt 2", "round 3")
     assert row(table, "Kafka: request queue, most")["round 3"] == "7"

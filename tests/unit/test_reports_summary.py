@@ -10,7 +10,8 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from reports import bundle, cells, statistics, summary, verdict
+from bundle import reading
+from reports import cells, statistics, summary, verdict
 from tests.unit.reports_bundle import Cell, Plan, write
 
 DRAIN = Cell("drain-c4", "drain", {"consumers": 4, "partitions": 1})
@@ -18,17 +19,17 @@ STEADY = Cell("steady-c1", "steady", {"consumers": 1})
 
 
 def csv(run: Path) -> pd.DataFrame:
-    return pd.read_csv(io.StringIO(summary.to_csv(bundle.load(run))))
+    return pd.read_csv(io.StringIO(summary.to_csv(reading.load(run))))
 
 
 def as_json(run: Path) -> dict[str, Any]:
-    read = bundle.load(run)
+    read = reading.load(run)
     views = cells.of(read)
     return json.loads(summary.to_json(read, views, verdict.judge(read, views)))
 
 
 def markdown(run: Path) -> str:
-    read = bundle.load(run)
+    read = reading.load(run)
     views = cells.of(read)
     return summary.to_markdown(read, views, verdict.judge(read, views))
 

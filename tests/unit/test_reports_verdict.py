@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from reports import bundle, cells, verdict
+from bundle import reading
+from reports import cells, verdict
 from reports.verdict import Verdict
 from tests.unit.reports_bundle import Cell, Plan, write
 
@@ -18,7 +19,7 @@ STEADY = Cell("steady-c1", "steady", {"consumers": 1})
 
 
 def judge(run: Path) -> Verdict:
-    read = bundle.load(run)
+    read = reading.load(run)
     return verdict.judge(read, cells.of(read))
 
 

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from reports import bundle, cells
+from bundle import reading
+from reports import cells
 from reports.figures import waterfall
 from reports.figures.panel import Panel
 from reports.sections import durations
@@ -18,7 +19,7 @@ def steady(number: int) -> list[Cell]:
 
 
 def views(folder: Path, number: int) -> list[cells.Cell]:
-    return list(cells.of(bundle.load(write(folder, Plan(steady(number), rounds=1, requests=300)))))
+    return list(cells.of(reading.load(write(folder, Plan(steady(number), rounds=1, requests=300)))))
 
 
 def of_cell(drawn: Panel, cell: str) -> list[tuple[str, float, float]]:

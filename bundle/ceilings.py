@@ -1,25 +1,18 @@
-"""What the bare loops came to: the content of ``ceilings.json`` (docs/bundle.md tells each field)."""
+"""What the bare loops reach on a machine: the content of ``ceilings.json`` (docs/bundle.md describes each field)."""
 
 from __future__ import annotations
 
 from msgspec import Struct
 
-from bench.result import SCHEMA_VERSION, Disturbance, Percentiles
-
-
-class Interval(Struct, frozen=True):
-    """Geometric mean of ``n`` repeats, and its two-sided 95% t interval on log values, None where n < 2."""
-
-    n: int
-    mean: float
-    low: float | None = None
-    high: float | None = None
+from bundle.interval import Interval
+from bundle.result import Disturbance, Percentiles
+from bundle.version import SCHEMA_VERSION
 
 
 class LoopRepeat(Struct, frozen=True, kw_only=True):
     """One repeat of one bare loop; ``place`` counts from 1 in the order of its round.
 
-    ``valid``: others used no more of the machine than they may; one that is void is told, and counts nowhere.
+    ``valid``: others used no more of the machine than they may; a void one is kept, and counts nowhere.
     ``cpu_s_per_100k_events``: of ``client`` (the process of the loop) and, where they take part and are ours, of
     ``handler``, ``kafka`` and ``mongodb``; of a part also of ``worker``, ``api`` or ``generator``. ``service_time_ms``:
     of the loop's requests, ``schedule_delay_ms``: of the generator's, ``memory_mb``: of a worker's process at the end.
@@ -46,7 +39,7 @@ class BareLoop(Struct, frozen=True, kw_only=True):
     words: str
     events_per_s: Interval
     cpu_s_per_100k_events: dict[str, Interval]
-    repeats: list[LoopRepeat]
+    repeats: tuple[LoopRepeat, ...]
 
 
 class Conditions(Struct, frozen=True, kw_only=True):
@@ -89,11 +82,11 @@ class Held(Struct, frozen=True, kw_only=True):
     low: float | None
     high: float | None
     verdict: str
-    pairs: list[Pair]
+    pairs: tuple[Pair, ...]
 
 
 class Ceilings(Struct, frozen=True, kw_only=True):
-    """What the bare loops came to on this machine and these servers, interleaved over ``rounds``.
+    """What the bare loops reached on this machine and these servers, interleaved over ``rounds``.
 
     ``fingerprint``: of all that it depends on; a run on the same takes it over while it is fresh. ``servers``:
     "local", or where they are. ``disturbance``: what others used of the machine, over all valid repeats. ``parts``,
@@ -109,9 +102,9 @@ class Ceilings(Struct, frozen=True, kw_only=True):
     servers: str
     conditions: Conditions
     disturbance: Disturbance | None
-    loops: list[BareLoop]
-    parts: list[BareLoop] = []
-    held: list[Held] = []
+    loops: tuple[BareLoop, ...]
+    parts: tuple[BareLoop, ...] = ()
+    held: tuple[Held, ...] = ()
 
     @property
     def inserts_per_s(self) -> float:

@@ -1,31 +1,29 @@
-"""Reads a run's bundle: the files of docs/bundle.md as typed Structs and data frames.
-
-Nothing is judged here. What is not there, or cannot be read, is told in ``Bundle.notes``.
-"""
+"""Reads a bundle: the files of docs/bundle.md as typed Structs. Nothing is judged here."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import msgspec
-import pandas as pd
 import pyarrow.parquet as pq
 from msgspec import Struct
 
-from reports.ceilings.schema import Ceilings
-from reports.errors import BundleError, NoRunError, SchemaVersionError
-from reports.schema import SCHEMA_VERSION, Calibration, Capacity, CellPlan, Manifest, Result
+from bundle import files
+from bundle.calibration import Calibration
+from bundle.capacity import Capacity
+from bundle.ceilings import Ceilings
+from bundle.errors import BundleError, NoRunError, SchemaVersionError
+from bundle.manifest import CellPlan, Manifest
+from bundle.result import Result
 
 CAPACITY = "capacity"
 """The kind of cell whose repeats are probes of different loads."""
-EVENT_COLUMNS = ("second", "offered", "accepted", "stored", "backlog")
-_MAX_FILE_BYTES = 64 * 2**20
 _NAMED_IN_A_NOTE = 8
 _UNFINISHED = ".partial"
-T = TypeVar("T")
+_Content = TypeVar("_Content", bound=Struct)  # Python 3.11 has no type parameters yet
 
 
 @dataclass(frozen=True)
@@ -44,9 +42,9 @@ class Repeat:
 
 @dataclass(frozen=True)
 class Bundle:
-    """A run: ``repeats`` in the order of cells, rounds and attempts; ``notes`` tell what is missing or unreadable.
+    """A run: ``repeats`` in the order of cells, rounds and attempts; ``notes`` say what is missing or unreadable.
 
-    ``capacities``: by cell, what the search of a capacity cell came to; a cell whose search has not ended is not in it.
+    ``capacities``: by cell, what the search of a capacity cell found; a cell whose search has not ended is not in it.
     ``calibration``: what the generator can do on the machine of the run, ``ceilings``: what the bare loops reach there;
     None where nobody asked.
     """
@@ -93,7 +91,7 @@ def load(path: Path) -> Bundle:
     BundleError without a readable manifest, SchemaVersionError if any file has another version.
     A damaged result or capacity, or one that is not there, is a note.
     """
-    manifest = _decode(path / "manifest.json", Manifest)
+    manifest = files.read(path / "manifest.json", Manifest)
     repeats, notes = [], []
     for folder in sorted(path.glob("cells/*/*"), key=_place):
         if not folder.is_dir():
@@ -103,7 +101,7 @@ def load(path: Path) -> Bundle:
             notes.append(f"{folder.parent.name} round {place}: begun, not finished")
             continue
         try:
-            repeats.append(Repeat(folder, _decode(folder / "result.json", Result)))
+            repeats.append(Repeat(folder, files.read(folder / "result.json", Result)))
             notes += _damaged_tables(folder)
         except SchemaVersionError:
             raise
@@ -120,28 +118,12 @@ def load(path: Path) -> Bundle:
     return Bundle(path, whole, tuple(repeats), tuple(notes), capacities, calibration, ceilings)
 
 
-def timeseries(repeat: Repeat, columns: Sequence[str] = EVENT_COLUMNS) -> pd.DataFrame | None:
-    """Read one row a second, of the ``columns`` that are there; None where the file is missing or damaged."""
-    path = repeat.path / "timeseries.parquet"
-    if not path.is_file():
-        return None
-    try:
-        # Not by pandas: a run has hundreds of these files, and that takes four times as long for a small one.
-        with pq.ParquetFile(path) as file:
-            there = [name for name in columns if name in file.schema_arrow.names]
-            read = file.read(columns=there)
-            frame = pd.DataFrame({name: read.column(name).to_numpy() for name in there})
-    except (OSError, ValueError):  # pyarrow's ArrowInvalid is a ValueError
-        return None
-    return frame if {"second", "backlog"} <= set(frame.columns) else None
-
-
-def _of_machine(file: Path, kind: type[T]) -> tuple[T | None, list[str]]:
+def _of_machine(file: Path, kind: type[_Content]) -> tuple[_Content | None, list[str]]:
     """Read what is known of the machine, if the run asked; a damaged file is a note."""
     if not file.is_file():
         return None, []
     try:
-        return _decode(file, kind), []
+        return files.read(file, kind), []
     except SchemaVersionError:
         raise
     except BundleError as error:
@@ -165,7 +147,7 @@ def _capacities(path: Path, repeats: Sequence[Repeat]) -> tuple[dict[str, Capaci
     notes, damaged = [], set()
     for file in sorted(path.glob("cells/*/capacity.json")):
         try:
-            capacity = _decode(file, Capacity)
+            capacity = files.read(file, Capacity)
         except SchemaVersionError:
             raise
         except BundleError as error:
@@ -176,26 +158,6 @@ def _capacities(path: Path, repeats: Sequence[Repeat]) -> tuple[dict[str, Capaci
     probed = dict.fromkeys(repeat.result.cell for repeat in repeats if repeat.result.kind == CAPACITY)
     open_ = [cell for cell in probed if cell not in found and cell not in damaged]
     return found, notes + [f"{cell}: its search has not ended, there is no capacity.json" for cell in open_]
-
-
-class _Version(Struct, frozen=True):
-    schema_version: Any = None
-
-
-def _decode(path: Path, kind: type[T]) -> T:
-    try:
-        if path.stat().st_size > _MAX_FILE_BYTES:
-            raise BundleError(f"{path} is larger than {_MAX_FILE_BYTES} bytes: it is not what the harness writes")
-        content = path.read_bytes()
-    except OSError as error:
-        raise BundleError(f"{path} cannot be read: {error.strerror}; is this a run's folder?") from error
-    try:
-        version = msgspec.json.decode(content, type=_Version).schema_version
-        if version != SCHEMA_VERSION:
-            raise SchemaVersionError(path, version, SCHEMA_VERSION)
-        return msgspec.json.decode(content, type=kind)
-    except msgspec.MsgspecError as error:
-        raise BundleError(f"{path} is damaged: {error}") from error
 
 
 def _place(folder: Path) -> tuple[str, float, str]:

@@ -1,4 +1,4 @@
-"""The bundle on disk: one folder a run, one folder a repeat in it, each appearing whole or not at all.
+"""Writes a bundle: one folder a run, one folder a repeat in it, each appearing whole or not at all.
 
 A repeat is worked on in ``<round>.partial``, which is renamed once its ``result.json`` is written:
 whatever has a ``result.json`` is finished, and is never run again. docs/bundle.md is the schema.
@@ -6,36 +6,33 @@ whatever has a ``result.json`` is finished, and is never run again. docs/bundle.
 
 from __future__ import annotations
 
-import contextlib
 import fcntl
-import json
-import os
 import re
 import shutil
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
-import msgspec
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from msgspec import Struct
 
-from bench.ceilings.result import Ceilings
-from bench.errors import BundleError
-from bench.manifest import Manifest
-from bench.result import SCHEMA_VERSION, Calibration, Capacity, Result
+from bundle import files
+from bundle.calibration import Calibration
+from bundle.capacity import Capacity
+from bundle.ceilings import Ceilings
+from bundle.errors import BundleError
+from bundle.manifest import Manifest
+from bundle.result import Result
 
 _REPEAT = re.compile(r"^(\d+)(?:\.(\d+))?$")
-_Content = TypeVar("_Content", bound=Struct)  # Python 3.11 has no type parameters yet
 _PARTIAL = ".partial"
 RUN_NUMBERS = 1 << 14
 
 
-class Bundle:
+class BundleWriter:
     """One run's folder, held by one process at a time."""
 
     def __init__(self, path: Path) -> None:
@@ -53,8 +50,8 @@ class Bundle:
         self._lock.close()
 
     def write_manifest(self, manifest: Manifest) -> None:
-        """Write ``manifest.json``, by write and rename."""
-        _write_atomically(self.path / "manifest.json", encoded(manifest))
+        """Write ``manifest.json``."""
+        files.write(self.path / "manifest.json", manifest)
 
     def read_manifest(self) -> Manifest:
         """Read ``manifest.json``.
@@ -62,18 +59,13 @@ class Bundle:
         Raises:
             BundleError: it is not there, cannot be read, or is of another schema version.
         """
-        path = self.path / "manifest.json"
-        content = _read_json(path)
-        version = content.get("schema_version") if isinstance(content, dict) else None
-        if version != SCHEMA_VERSION:
-            raise BundleError(f"{path} has schema version {version}, this program reads {SCHEMA_VERSION}")
-        return _convert(content, Manifest, path)
+        return files.read(self.path / "manifest.json", Manifest)
 
     def results(self) -> Iterator[Result]:
         """Give every finished attempt, by cell, round and attempt."""
         for path in sorted(self.path.glob("cells/*/*/result.json"), key=_place):
             if _REPEAT.match(path.parent.name):
-                yield _convert(_read_json(path), Result, path)
+                yield files.read(path, Result)
 
     def attempts(self, cell: str, round_number: int) -> list[Result]:
         """Give the finished attempts at one repeat, first to last."""
@@ -81,25 +73,25 @@ class Bundle:
         found = (_REPEAT.match(path.parent.name) for path in paths)
         names = [match[0] for match in found if match and int(match[1]) == round_number]
         own = [self.path / "cells" / cell / name / "result.json" for name in names]
-        return [_convert(_read_json(path), Result, path) for path in sorted(own, key=_place)]
+        return [files.read(path, Result) for path in sorted(own, key=_place)]
 
     def write_calibration(self, calibration: Calibration) -> None:
         """Write what the generator can do on this machine."""
-        write_json(self.path / "calibration.json", calibration)
+        files.write(self.path / "calibration.json", calibration)
 
     def read_calibration(self) -> Calibration | None:
         """Read what the generator can do on this machine, None as long as nobody knows."""
         path = self.path / "calibration.json"
-        return _convert(_read_json(path), Calibration, path) if path.exists() else None
+        return files.read(path, Calibration) if path.exists() else None
 
     def write_ceilings(self, ceilings: Ceilings) -> None:
         """Write what the bare loops come to on this machine."""
-        write_json(self.path / "ceilings.json", ceilings)
+        files.write(self.path / "ceilings.json", ceilings)
 
     def read_ceilings(self) -> Ceilings | None:
         """Read what the bare loops come to on this machine, None as long as nobody knows."""
         path = self.path / "ceilings.json"
-        return _convert(_read_json(path), Ceilings, path) if path.exists() else None
+        return files.read(path, Ceilings) if path.exists() else None
 
     def start_repeat(self, cell: str, round_number: int, attempt: int) -> Path:
         """Give an empty folder to work in, whatever an earlier try left there."""
@@ -119,20 +111,20 @@ class Bundle:
 
     def finish_repeat(self, partial: Path, result: Result) -> Path:
         """Write ``result.json`` last, make all of it durable, and let the repeat appear."""
-        _write_atomically(partial / "result.json", encoded(result))
+        files.write(partial / "result.json", result)
         final = self._repeat(result.cell, result.round, result.attempt)
         partial.replace(final)
-        _sync_directory(final.parent)
+        files.sync_directory(final.parent)
         return final
 
     def write_capacity(self, capacity: Capacity) -> None:
         """Write what a search came to, beside its probes: a search that has it is finished."""
-        _write_atomically(self.path / "cells" / capacity.cell / "capacity.json", encoded(capacity))
+        files.write(self.path / "cells" / capacity.cell / "capacity.json", capacity)
 
     def read_capacity(self, cell: str) -> Capacity | None:
         """Read what a search came to, None as long as it is not finished."""
         path = self.path / "cells" / cell / "capacity.json"
-        return _convert(_read_json(path), Capacity, path) if path.is_file() else None
+        return files.read(path, Capacity) if path.is_file() else None
 
     def _repeat(self, cell: str, round_number: int, attempt: int) -> Path:
         return self.path / "cells" / cell / repeat_name(round_number, attempt)
@@ -143,7 +135,7 @@ def new_run_id(name: str) -> str:
     return f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{name}"
 
 
-def create(out_dir: Path, run_id: str) -> Bundle:
+def create(out_dir: Path, run_id: str) -> BundleWriter:
     """Make the folder of a new run.
 
     Raises:
@@ -157,7 +149,7 @@ def create(out_dir: Path, run_id: str) -> Bundle:
             continue
         except OSError as error:
             raise BundleError(f"{path} cannot be made ({error.strerror}): choose another folder with --out") from error
-        return Bundle(path)
+        return BundleWriter(path)
     raise BundleError(f"{out_dir} holds too many runs of {run_id}: choose another folder with --out")
 
 
@@ -167,11 +159,6 @@ def write_table(path: Path, columns: dict[str, Any]) -> None:
     table = pa.Table.from_arrays([_column(values) for values in columns.values()], list(columns))
     pq.write_table(table, partial, compression="zstd")
     partial.replace(path)
-
-
-def write_json(path: Path, content: Struct) -> None:
-    """Write ``content`` as JSON, by write and rename, and make it durable."""
-    _write_atomically(path, encoded(content))
 
 
 def now() -> str:
@@ -195,52 +182,3 @@ def repeat_name(round_number: int, attempt: int) -> str:
 def _place(path: Path) -> tuple[str, int, int]:
     found = _REPEAT.match(path.parent.name)
     return path.parent.parent.name, int(found[1]) if found else 0, int(found[2] or 1) if found else 0
-
-
-def encoded(content: Struct) -> bytes:
-    """Return ``content`` as JSON.
-
-    Raises:
-        ValueError: it holds an infinite number or NaN, which JSON does not have.
-    """
-    text = json.dumps(msgspec.to_builtins(content), indent=1, ensure_ascii=False, allow_nan=False)
-    return text.encode() + b"\n"
-
-
-def _read_json(path: Path) -> Any:
-    try:
-        return msgspec.json.decode(path.read_bytes())
-    except OSError as error:
-        raise BundleError(f"{path} cannot be read ({error.strerror}): name the folder of a run") from error
-    except msgspec.DecodeError as error:
-        raise BundleError(f"{path} is not JSON ({error}): it was not written by this program") from error
-
-
-def _convert(content: Any, kind: type[_Content], path: Path) -> _Content:
-    try:
-        return msgspec.convert(content, kind)
-    except msgspec.ValidationError as error:
-        raise BundleError(f"{path} does not fit the schema: {error}") from error
-
-
-def _write_atomically(path: Path, content: bytes) -> None:
-    partial = path.with_name(path.name + ".writing")
-    try:
-        with partial.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(path)
-    except OSError:
-        with contextlib.suppress(OSError):
-            partial.unlink(missing_ok=True)
-        raise
-    _sync_directory(path.parent)
-
-
-def _sync_directory(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

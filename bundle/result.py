@@ -1,125 +1,20 @@
-"""What a bundle's JSON files hold, as typed Structs: schema version 2 of docs/bundle.md."""
+"""What one repeat measured: the content of its ``result.json`` (docs/bundle.md describes each field)."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 from msgspec import Struct
 
-SCHEMA_VERSION = 2
+from bundle.version import SCHEMA_VERSION
+
+Verdict = Literal["sustained", "not sustained", "straddles"]
 ALLOWED_SHARE = 0.02
 """Rule 9: the share of the offered load that may be accepted without being stored as fast."""
 
 
-class Matrix(Struct, frozen=True):
-    """The matrix as it was given; ``text`` is the TOML."""
-
-    name: str = ""
-    text: str = ""
-    rounds: int = 0
-    seed: int | None = None
-    bounds: dict[str, Any] = {}
-    objective: dict[str, Any] | None = None
-
-
-class CellPlan(Struct, frozen=True):
-    """A cell as planned: its kind and the value of each axis."""
-
-    id: str
-    kind: str
-    axes: dict[str, Any] = {}
-
-
-class Hardware(Struct, frozen=True):
-    """The machine. ``cores`` 0 means not told."""
-
-    cpu: str = ""
-    cores: float = 0
-    memory_bytes: int = 0
-
-
-class Variant(Struct, frozen=True):
-    """What one run of an interleaved pair measured: its ``side``, base or new, and what sets it apart, as ``given``.
-
-    ``git_revision``: that of API and workers, where they are not the harness' own; ``settings``: what was set.
-    """
-
-    side: str
-    given: str
-    git_revision: str | None = None
-    settings: dict[str, str] = {}
-
-
-class Program(Struct, frozen=True):
-    """A program that is not a role, and its share of the CPU of all cores over the window."""
-
-    name: str
-    share: float
-
-
-class Disturbance(Struct, frozen=True):
-    """Shares of the CPU of all cores over the window that other programs and the host used.
-
-    ``programs``: the few that used most, the busiest first; empty in older bundles.
-    """
-
-    other_programs: float = 0.0
-    stolen: float = 0.0
-    programs: list[Program] = []
-
-    @property
-    def total(self) -> float:
-        """Both together."""
-        return self.other_programs + self.stolen
-
-
-class Spell(Struct, frozen=True):
-    """A time at which others used the machine, and what the bench did: ``waited``, ``went on`` or ``stopped``."""
-
-    at: str
-    then: str
-    found: Disturbance
-
-
-class Baseline(Struct, frozen=True):
-    """The run whose loads this run offered, and those loads by cell: events/s; for a drain, the events preloaded."""
-
-    run_id: str
-    loads: dict[str, float] = {}
-
-
-class Manifest(Struct, frozen=True, kw_only=True):
-    """manifest.json: what was to be measured, with what, on what.
-
-    ``stopped``: why the run ended early. ``busy``: when others used the machine.
-    """
-
-    schema_version: int
-    run_id: str
-    status: str
-    command: str = ""
-    started_at: str = ""
-    finished_at: str | None = None
-    stopped: str | None = None
-    busy: tuple[Spell, ...] = ()
-    matrix: Matrix = Matrix()
-    bounds: dict[str, Any] = {}
-    changed_bounds: tuple[str, ...] = ()
-    cells: tuple[CellPlan, ...] = ()
-    order: tuple[tuple[str, int], ...] = ()
-    git_revision: str | None = None
-    git_dirty: bool | None = None
-    versions: dict[str, str | None] = {}
-    hardware: Hardware = Hardware()
-    kernel: str = ""
-    servers: Any = ""
-    interleaved_with: str | None = None
-    variant: Variant | None = None
-    baseline: Baseline | None = None
-
-
 class Audit(Struct, frozen=True):
-    """Counts of events; docs/methodology.md tells each."""
+    """Counts of events; docs/methodology.md defines each. The two identities hold over them."""
 
     offered: int = 0
     accepted: int = 0
@@ -143,25 +38,30 @@ class Audit(Struct, frozen=True):
         return Audit(*(getattr(self, name) + getattr(other, name) for name in self.__struct_fields__))
 
     @property
-    def offered_closes(self) -> bool:
+    def offered_adds_up(self) -> bool:
         """Identity 1: offered = accepted + rejected + in doubt + unsent."""
         return self.offered == self.accepted + self.rejected + self.in_doubt + self.unsent
 
     @property
-    def accepted_closes(self) -> bool:
+    def accepted_adds_up(self) -> bool:
         """Identity 2: accepted = stored_accepted + dead-lettered + undrained + lost."""
         return self.accepted == self.stored_accepted + self.dead_lettered + self.undrained + self.lost
 
 
 class Window(Struct, frozen=True):
-    """What is measured: seconds from the repeat's epoch."""
+    """What is measured, after the warm-up: seconds from the repeat's epoch, the end left out."""
 
     start_s: float
     end_s: float
 
+    @property
+    def length_s(self) -> float:
+        """Length in seconds."""
+        return self.end_s - self.start_s
+
 
 class Percentiles(Struct, frozen=True):
-    """Milliseconds; None where fewer than 10 independent requests lie beyond. ``requests_beyond`` may be told."""
+    """Milliseconds; None where fewer than 10 independent requests lie beyond."""
 
     p50: float | None = None
     p90: float | None = None
@@ -172,24 +72,45 @@ class Percentiles(Struct, frozen=True):
     requests_beyond: dict[str, int] = {}
 
 
+STAGES = ("schedule_delay", "http_and_api", "kafka_and_backlog", "write")
+"""The stages of delivery latency, first to last; their means add up to the mean delivery latency."""
+
+
 class StageStatistics(Struct, frozen=True):
     """One stage of delivery latency over the events of the window, in milliseconds."""
 
     mean: float
-    min: float | None = None
-    p50: float | None = None
-    p90: float | None = None
-    p95: float | None = None
-    p99: float | None = None
-    max: float | None = None
+    min: float
+    p50: float
+    p90: float
+    p99: float
+    max: float
+    p95: float | None = None  # older runs have none
 
 
-class Cohort(Struct, frozen=True):
-    """The events around one percentile of delivery latency: their mean, and the mean of each stage (ms)."""
+class Program(Struct, frozen=True):
+    """A program that is not a role: its name, and its share of the CPU of all cores of the machine."""
 
     name: str
-    delivery_latency_ms: float
-    stages_ms: dict[str, float]
+    share: float
+
+
+class Disturbance(Struct, frozen=True):
+    """What the machine had to do beside the repeat, as shares of all its cores over the window.
+
+    ``other_programs``: CPU used by processes that are no role; ``stolen``: taken by the host that runs this guest.
+    ``programs``: the few that used most of it, the busiest first; all processes of one name together. Older runs have
+    none.
+    """
+
+    other_programs: float = 0.0
+    stolen: float = 0.0
+    programs: tuple[Program, ...] = ()
+
+    @property
+    def total(self) -> float:
+        """Both together."""
+        return self.other_programs + self.stolen
 
 
 class Probe(Struct, frozen=True):
@@ -224,7 +145,7 @@ class Sustained(Struct, frozen=True):
     low_events_per_s: float
     bound_events_per_s: float
     allowed_events_per_s: float
-    verdict: str
+    verdict: Verdict
     holds: bool
 
 
@@ -276,8 +197,16 @@ class MongoUse(Struct, frozen=True):
     network_in_bytes_per_s: float | None = None
 
 
+class Cohort(Struct, frozen=True):
+    """The events around one percentile of delivery latency: their mean, and where it went (ms)."""
+
+    name: str
+    delivery_latency_ms: float
+    stages_ms: dict[str, float]
+
+
 class Consumer(Struct, frozen=True):
-    """One worker process: the partitions it was assigned, by topic, and the records it read."""
+    """One worker process: what it was assigned and how much it did."""
 
     name: str
     partitions: dict[str, tuple[int, ...]] = {}
@@ -287,9 +216,9 @@ class Consumer(Struct, frozen=True):
 
 
 class Result(Struct, frozen=True, kw_only=True):
-    """result.json: one attempt at one repeat."""
+    """One repeat. ``valid`` is about the measurement, ``findings`` about the system."""
 
-    schema_version: int
+    schema_version: int = SCHEMA_VERSION
     cell: str
     kind: str
     axes: dict[str, Any] = {}
@@ -304,8 +233,8 @@ class Result(Struct, frozen=True, kw_only=True):
     throughput_events_per_s: float | None = None
     offered_load_events_per_s: float | None = None
     achieved: float | None = None
-    audit: Audit | None = None
-    requests: int | None = 0
+    audit: Audit = Audit()
+    requests: int = 0
     response_time_ms: Percentiles | None = None
     service_time_ms: Percentiles | None = None
     delivery_latency_ms: Percentiles | None = None
@@ -357,58 +286,3 @@ class Result(Struct, frozen=True, kw_only=True):
 
 
 _SAID = {"sustained": True, "not sustained": False}
-
-
-class Capacity(Struct, frozen=True, kw_only=True):
-    """What the search of a capacity cell came to: its ``capacity.json``. Its probes are the cell's repeats.
-
-    ``sustainable_events_per_s``: the highest offered load found sustained and confirmed, None where there is none.
-    ``low`` and ``high``: the interval for the load at which the objective stops being held, at ``confidence``; None
-    where the probes do not bound it on that side. ``median``: the middle of what the probes leave plausible for that
-    load, None where one side has no bound, and in runs older than the field. ``ended``: how the search ended, in words.
-    """
-
-    schema_version: int
-    cell: str
-    objective: str
-    sustainable_events_per_s: float | None
-    low_events_per_s: float | None
-    high_events_per_s: float | None
-    confidence: float
-    confirmed: bool
-    ended: str
-    knee_events_per_s: float | None = None
-    median_events_per_s: float | None = None
-
-
-class Stair(Struct, frozen=True, kw_only=True):
-    """One load of a calibration: how late requests went out, the share of a core, and events that were not sent."""
-
-    offered_load_events_per_s: float
-    requests_per_s: float
-    schedule_delay_p99_ms: float | None
-    cpu_share: float
-    cpu_s_per_100k_events: float
-    unsent: int
-    holds: bool
-
-
-class Calibration(Struct, frozen=True, kw_only=True):
-    """What one process of the generator can do against a server that keeps nothing: the run's ``calibration.json``.
-
-    ``highest_events_per_s``: the highest load at which it kept to the bounds that are given beside it, None where it
-    never did; ``beyond``: it kept to them at the highest load that was tried. ``cpu_s_per_100k_events``: at that load.
-    ``fingerprint``: of all that it depends on; a run on the same takes it over from the one before.
-    """
-
-    schema_version: int
-    fingerprint: str
-    measured_at: str
-    took_s: float
-    highest_events_per_s: float | None
-    beyond: bool
-    cpu_s_per_100k_events: float | None
-    schedule_delay_p99_ms: float
-    generator_cpu_share: float
-    disturbance: Disturbance | None
-    stairs: list[Stair]
