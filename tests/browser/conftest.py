@@ -127,7 +127,7 @@ def user() -> str:
 
 @pytest.fixture
 def site(pipeline: Pipeline) -> Iterator[Site]:
-    """A site of another origin than the API; its tracker starts at once and tracks no page views unless told to."""
+    """A site of another origin than the API; its tracker starts at once and tracks only what a test asks it to."""
     with Site(pipeline.api.url) as made:
         made.use({"interval": 50, "page-views": "false"})
         yield made

@@ -14,7 +14,7 @@ from tests.integration.ingest_api import wait_until
 Clicks = Callable[..., None]
 DAY_S = 24 * 3600
 HELD = {"interval": 600_000, "page-views": "false"}
-"""A tracker that sends nothing unless it is told to."""
+"""A tracker that sends nothing before it is asked to."""
 
 
 def test_a_reload_loses_nothing(page: Page, site: Site, pipeline: Pipeline, user: str, clicks: Clicks) -> None:
@@ -213,7 +213,8 @@ def test_one_event_that_spoils_a_batch_costs_none_of_the_others(
     page.goto(site.url)
     clicks(page, user, 20)
     # As a bug of another script on the page would leave it behind.
-    page.evaluate("""localStorage.setItem("tidemark:00000000-0000-7000-8000-000000000000", '{"event":')""")
+    broken = "00000000-0000-7000-8000-000000000000"
+    page.evaluate(f"""localStorage.setItem("tidemark:{broken}", '{{"event_id":"{broken}",')""")
     page.evaluate("tidemark.flush()")
     wait_for_empty_queue(page)
     assert {**stats(page), "accepted": 20, "rejected": 1} == stats(page)

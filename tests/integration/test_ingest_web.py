@@ -39,10 +39,11 @@ def test_the_tracker_comes_plain_or_compressed(api: Running) -> None:
     assert "content-encoding" not in plain.headers
     assert compressed.headers["content-encoding"] == "gzip"
     assert gzip.decompress(compressed.body) == plain.body
+    assert len(compressed.body) <= 3_000
     assert plain.headers["vary"] == compressed.headers["vary"] == "accept-encoding"
 
 
-def test_a_browser_that_has_the_tracker_is_told_so(api: Running) -> None:
+def test_a_browser_that_has_the_tracker_need_not_load_it_again(api: Running) -> None:
     for headers in ({}, {"accept_encoding": "gzip"}):
         first = read(api, "/tracker.js", **headers)
         again = read(api, "/tracker.js", **headers, if_none_match=first.headers["etag"])
@@ -78,7 +79,7 @@ def shop(settings: Settings, tmp_path: Path) -> Iterator[Running]:
         yield started
 
 
-def test_an_event_is_told_as_stored_once_a_worker_has_stored_it(
+def test_an_event_is_named_as_stored_once_a_worker_has_stored_it(
     shop: Running, settings: Settings, start_worker
 ) -> None:
     known, unknown = new_event_id(), new_event_id()
@@ -93,6 +94,16 @@ def test_an_event_is_told_as_stored_once_a_worker_has_stored_it(
         found = asked.result().json["stored"] or get(shop, path).json["stored"]
     assert found == [known]
     assert get(shop, path).headers["cache-control"] == "no-store"
+
+
+@pytest.mark.parametrize("path", ["", "/lamp", "/shop.js", "/panel.js", "/shop.css", "/lamp.svg"])
+def test_the_shop_runs_under_a_policy_as_strict_as_a_careful_site_s(shop: Running, path: str) -> None:
+    headers = get(shop, f"/demo{path}").headers
+    policy = dict(each.strip().split(" ", 1) for each in headers["content-security-policy"].split(";"))
+    assert (policy["default-src"], policy["script-src"], policy["connect-src"]) == ("'none'", "'self'", "'self'")
+    assert policy["require-trusted-types-for"] == "'script'"
+    assert "unsafe" not in headers["content-security-policy"]
+    assert (headers["cache-control"], headers["referrer-policy"]) == ("no-cache", "same-origin")
 
 
 def test_a_question_that_cannot_be_answered_says_why(shop: Running) -> None:
