@@ -49,7 +49,7 @@ export type TidemarkNews =
 export interface Tidemark {
   /** Start the tracker, before any other call. Only the first start of a page counts. */
   init(options?: TidemarkOptions): void;
-  /** Queue an event. Returns its id, or undefined if it was not taken: no consent, Do Not Track, a full queue, no JSON. */
+  /** Queue an event. Returns its id; undefined without consent, with Do Not Track, a full queue or props without JSON. */
   track(event: string, props?: Record<string, unknown>): string | undefined;
   /** Name the user of all further events; null at the sign-out, which also makes a new visitor. */
   identify(userId: string | null): void;

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 from playwright.sync_api import BrowserContext, Page, Route
 
-from tests.browser.conftest import Pipeline, stats, wait_for_empty_queue
+from tests.browser.conftest import Pipeline, flush, stats, wait_for_empty_queue
 from tests.browser.site import Site
 from tests.integration.ingest_api import wait_until
 
@@ -145,7 +145,7 @@ def test_a_full_storage_keeps_events_in_memory(
     )
     clicks(page, user, 20)
     assert stats(page)["unsaved"] == 20
-    page.evaluate("tidemark.flush()")
+    flush(page)
     wait_for_empty_queue(page)
     pipeline.assert_stored_once(user, 20)
 
@@ -180,7 +180,7 @@ def test_a_page_that_empties_its_storage_loses_none_of_its_events(
     page.goto(site.url)
     clicks(page, user, 5)
     page.evaluate("localStorage.clear()")
-    page.evaluate("tidemark.flush()")
+    flush(page)
     wait_for_empty_queue(page)
     pipeline.assert_stored_once(user, 5)
 
@@ -188,6 +188,7 @@ def test_a_page_that_empties_its_storage_loses_none_of_its_events(
 def test_an_answer_that_is_not_the_api_s_is_no_acknowledgement(
     page: Page, site: Site, pipeline: Pipeline, user: str, clicks: Clicks
 ) -> None:
+    page.clock.install()
     page.goto(site.url)
     bodies = ["<h1>Welcome to our hotel</h1>", '{"status": "ok"}', '{"accepted": 7, "rejected": []}']
 
@@ -200,7 +201,10 @@ def test_an_answer_that_is_not_the_api_s_is_no_acknowledgement(
 
     page.route("**/track/batch*", answer)
     clicks(page, user, 3)
-    wait_for_empty_queue(page)
+    for _ in range(20):
+        page.clock.fast_forward(60_000)  # longer than any pause
+        page.wait_for_timeout(50)
+    assert stats(page)["queued"] == 0
     assert bodies == []
     assert stats(page)["accepted"] == 3
     pipeline.assert_stored_once(user, 3)
@@ -215,7 +219,7 @@ def test_one_event_that_spoils_a_batch_costs_none_of_the_others(
     # As a bug of another script on the page would leave it behind.
     broken = "00000000-0000-7000-8000-000000000000"
     page.evaluate(f"""localStorage.setItem("tidemark:{broken}", '{{"event_id":"{broken}",')""")
-    page.evaluate("tidemark.flush()")
+    flush(page)
     wait_for_empty_queue(page)
     assert {**stats(page), "accepted": 20, "rejected": 1} == stats(page)
     pipeline.assert_stored_once(user, 20)

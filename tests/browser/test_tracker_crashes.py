@@ -71,6 +71,7 @@ def test_a_tab_that_crashes_while_it_sends_leaves_its_events_to_the_others(
     pipeline.assert_stored_once(user, 40)
 
 
+@pytest.mark.slow
 def test_five_tabs_share_one_queue(
     context: BrowserContext, page: Page, site: Site, pipeline: Pipeline, user: str, clicks: Clicks
 ) -> None:

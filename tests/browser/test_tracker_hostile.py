@@ -9,7 +9,7 @@ from collections.abc import Callable
 import pytest
 from playwright.sync_api import BrowserContext, Page
 
-from tests.browser.conftest import Pipeline, stats, wait_for_empty_queue
+from tests.browser.conftest import Pipeline, flush, stats, wait_for, wait_for_empty_queue
 from tests.browser.site import Site
 from tests.integration.ingest_api import wait_until
 
@@ -27,14 +27,19 @@ FULL = """() => {
     "replaced",
     [
         "window.fetch = () => { throw new Error('blocked') }",
-        "window.fetch = async () => { throw new TypeError('blocked') }",
-        "window.fetch = () => undefined",
         "window.fetch = () => new Promise(() => {})",
-        "window.fetch = async () => ({})",
-        "window.fetch = async () => new Response('<h1>No advertisements</h1>')",
-        "window.fetch = async () => Response.json({ accepted: 0, rejected: 'abcde' })",
         "window.dispatchEvent = () => { throw new Error('replaced') }",
-        "navigator.locks.request = () => { throw new Error('replaced') }",
+        *(
+            pytest.param(each, marks=pytest.mark.slow)
+            for each in (
+                "window.fetch = async () => { throw new TypeError('blocked') }",
+                "window.fetch = () => undefined",
+                "window.fetch = async () => ({})",
+                "window.fetch = async () => new Response('<h1>No advertisements</h1>')",
+                "window.fetch = async () => Response.json({ accepted: 0, rejected: 'abcde' })",
+                "navigator.locks.request = () => { throw new Error('replaced') }",
+            )
+        ),
     ],
 )
 def test_what_a_page_or_a_blocker_has_replaced_loses_no_event(
@@ -43,7 +48,7 @@ def test_what_a_page_or_a_blocker_has_replaced_loses_no_event(
     page.goto(site.url)
     page.evaluate(f"() => {{ {replaced} }}")
     clicks(page, user, 5)
-    page.evaluate("() => { tidemark.flush(); }")
+    flush(page)
     page.wait_for_timeout(100)
     page.close(run_before_unload=True)
     next_page = context.new_page()
@@ -72,7 +77,13 @@ def test_a_replaced_fetch_is_asked_less_and_less_often(page: Page, site: Site, u
     assert page.evaluate("asked") <= 10
 
 
-@pytest.mark.parametrize("beacon", ["() => false", "() => { throw new Error('blocked') }", "undefined"])
+@pytest.mark.parametrize(
+    "beacon",
+    [
+        "() => false",
+        *(pytest.param(each, marks=pytest.mark.slow) for each in ("() => { throw new Error('blocked') }", "undefined")),
+    ],
+)
 def test_a_beacon_that_is_refused_loses_no_event(
     context: BrowserContext, page: Page, site: Site, pipeline: Pipeline, user: str, clicks: Clicks, beacon: str
 ) -> None:
@@ -202,9 +213,11 @@ def test_every_odd_event_is_stored_or_refused_and_none_costs_another(
 def test_of_very_many_events_at_once_those_beyond_the_bound_are_counted(
     page: Page, site: Site, pipeline: Pipeline, user: str, clicks: Clicks
 ) -> None:
+    site.use(HELD)
     page.goto(site.url)
     clicks(page, user, 5_000)
     assert {**stats(page), "queued": 1_000, "dropped": 4_000} == stats(page)
+    flush(page)
     wait_for_empty_queue(page)
     pipeline.assert_stored_once(user, 1_000)
     reports = [each["props"] for each in pipeline.documents(user) if each["event_type"] == "events_dropped"]
@@ -233,8 +246,9 @@ def test_what_a_full_storage_did_not_take_is_saved_as_soon_as_there_is_room(
     assert stats(page)["unsaved"] == 3
     page.evaluate("localStorage.clear()")
     context.set_offline(offline=True)
-    page.evaluate("tidemark.flush()")
-    assert {**stats(page), "queued": 3, "unsaved": 0} == stats(page)
+    flush(page)
+    wait_for(page, "tidemark.stats().unsaved === 0")
+    assert stats(page)["queued"] == 3
 
 
 def test_a_full_storage_does_not_keep_the_user_of_before(
@@ -245,7 +259,7 @@ def test_a_full_storage_does_not_keep_the_user_of_before(
     page.evaluate("tidemark.identify('a')")
     page.evaluate(FULL)
     clicks(page, user, 3)  # a longer name than there is room for
-    page.evaluate("tidemark.flush()")
+    flush(page)
     wait_for_empty_queue(page)
     pipeline.assert_stored_once(user, 3)
 
@@ -273,6 +287,7 @@ def test_a_page_that_was_put_aside_does_not_bring_back_what_a_withdrawal_deleted
     other = context.new_page()
     other.goto(site.url)
     other.evaluate("tidemark.consent(false)")
+    wait_for(page, "localStorage.getItem('tidemark:consent') === 'denied'")
     assert page.evaluate("tidemark.track('click')") is None
     page.evaluate("tidemark.consent(true)")
     assert stats(page)["queued"] == 0
@@ -346,9 +361,10 @@ def test_ids_are_in_the_order_of_their_events_and_of_version_7(page: Page, site:
     assert ids == sorted(ids)
     assert len(set(ids)) == 900
     now_ms = page.evaluate("Date.now()")
-    for each in ids:
+    kept = page.evaluate("(ids) => ids.map((id) => localStorage.getItem(`tidemark:${id}`))", ids)
+    for each, text in zip(ids, kept, strict=True):
         groups = each.split("-")
         assert [len(group) for group in groups] == [8, 4, 4, 4, 12]
         assert (groups[2][0], groups[3][0]) == ("7", "8")
         assert abs(int(groups[0] + groups[1], 16) - now_ms) < 60_000
-        assert json.loads(page.evaluate(f"localStorage.getItem('tidemark:{each}')"))["event_id"] == each
+        assert json.loads(text)["event_id"] == each

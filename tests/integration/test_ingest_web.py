@@ -17,9 +17,10 @@ from tests.integration.ingest_api import Answer, Running, connect, get, post, re
 
 @pytest.fixture(scope="module")
 def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
-    """An API as it is by default; it needs neither Kafka nor MongoDB for its files."""
+    """An API as it is by default, open to one site; it needs neither Kafka nor MongoDB for its files."""
     away = structs.replace(Settings(), kafka=structs.replace(Settings().kafka, bootstrap_servers="127.0.0.1:1"))
-    with running(with_api(away, port=0), tmp_path_factory.mktemp("web"), kafka=False) as started:
+    open_to = ("https://shop.example",)
+    with running(with_api(away, port=0, cors_origins=open_to), tmp_path_factory.mktemp("web"), kafka=False) as started:
         yield started
 
 
@@ -60,8 +61,16 @@ def test_pages_of_every_origin_may_load_the_tracker(api: Running) -> None:
     assert headers["x-content-type-options"] == "nosniff"
 
 
+def test_a_page_may_read_how_long_it_is_to_wait(api: Running) -> None:
+    answer = post(api, "/track/batch", [{"event": "click", "user_id": "123"}], origin="https://shop.example")
+    assert (answer.status, answer.headers["access-control-allow-origin"]) == (503, "https://shop.example")
+    assert "retry-after" in answer.headers
+    assert "retry-after" in answer.headers["access-control-expose-headers"]
+
+
 def test_head_answers_without_a_body(api: Running) -> None:
-    assert read(api, "/tracker.js", method="HEAD").body == b""
+    answer = read(api, "/tracker.js", method="HEAD")
+    assert (answer.status, answer.body) == (200, b"")
 
 
 def test_the_types_are_served_beside_it(api: Running) -> None:
