@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 from playwright.sync_api import BrowserContext, Page, Route
 
-from tests.browser.conftest import Pipeline, flush, stats, wait_for_empty_queue
+from tests.browser.conftest import Pipeline, flush, stats, wait_for, wait_for_empty_queue
 from tests.browser.site import Site
 from tests.integration.ingest_api import wait_until
 
@@ -90,6 +90,21 @@ def test_two_tabs_share_one_queue(
     # One tab sends for both: each event once, but for those of a moment at which both did.
     assert stats(page)["accepted"] + stats(other)["accepted"] < 400
     pipeline.assert_stored_once(user, 200)
+
+
+def test_a_tab_forgets_its_events_when_another_one_has_sent_them(
+    context: BrowserContext, page: Page, site: Site, user: str, clicks: Clicks
+) -> None:
+    site.use(HELD)
+    other = context.new_page()
+    for each in (page, other):
+        each.goto(site.url)
+    clicks(other, user, 5)
+    wait_for(page, "tidemark.stats().queued === 5")
+    flush(page)
+    wait_for_empty_queue(page)
+    wait_for_empty_queue(other)
+    assert (stats(page)["accepted"], stats(other)["accepted"]) == (5, 0)
 
 
 @pytest.mark.slow
@@ -217,7 +232,7 @@ def test_one_event_that_spoils_a_batch_costs_none_of_the_others(
     page.goto(site.url)
     clicks(page, user, 20)
     # As a bug of another script on the page would leave it behind.
-    broken = "00000000-0000-7000-8000-000000000000"
+    broken = "ffffffff-ffff-7000-8000-000000000000"
     page.evaluate(f"""localStorage.setItem("tidemark:{broken}", '{{"event_id":"{broken}",')""")
     flush(page)
     wait_for_empty_queue(page)
