@@ -238,6 +238,8 @@ def test_the_plan_says_what_is_started_once_more_and_counts_it() -> None:
     wanted = matrix.parse(THREADS, "mine.toml")
     repeats = plan.order(wanted)
     assert plan.trials_s(repeats) == plan.SERVERS_START_AND_STOP_S
+    measuring_s = sum(plan.estimate_s(each.cell) for each in repeats)
+    assert plan.whole_s(wanted) == pytest.approx(plan.starts_s(repeats) + plan.trials_s(repeats) + measuring_s)
     console = Console(width=200, record=True, file=io.StringIO())
     console.print(plan.describe(wanted))
     assert "1 of them started once more at the beginning, to see that they take their settings" in console.export_text()
