@@ -61,13 +61,14 @@ def _take(folder: Path) -> int:
         Album(playwright, folder) as album,
     ):
         files.reports(album)
+        files.comparison(album, Path(logs))
         with Stage(Path(logs)) as stage:
             visits.before_the_first_event(album, stage)
             with visits.load(album, stage):
                 visits.shop(album, stage)
                 visits.dashboard(album, stage)
             visits.outages(album, stage)
-        files.for_the_documents(folder)
+        files.for_the_documents(album)
         return album.taken
 
 
