@@ -52,10 +52,9 @@ window.tidemarkCharts = (() => {
       }
       return draw(element, traces, "");
     },
-    latencies(element, minutes) {
+    latencies(element, minutes, end = Date.now()) {
       const times = minutes.map((each) => new Date(each.at_ms));
       const of = (name) => minutes.map((each) => each.percentiles[name]);
-      const end = Date.now();
       const span = Math.min(LONGEST_MS, Math.max(SHORTEST_MS, end - minutes[0].at_ms + 60_000));
       return draw(element, [line("median", times, of("p50_ms"), 0), line("p90", times, of("p90_ms"), 2), line("p99", times, of("p99_ms"), 1)], " ms", [new Date(end - span), new Date(end)]);
     },
