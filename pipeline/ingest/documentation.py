@@ -21,7 +21,10 @@ _PAGE = b"""<!doctype html>
 <link rel="icon" href="data:,">
 <link rel="stylesheet" href="/docs/swagger-ui.css">
 <style>
-/* The reader's own style is light, and made for wide windows. */
+/* The reader's own style is light, made for wide windows, and has white letters on pale green. */
+.swagger-ui .opblock.opblock-post .opblock-summary-method { background: #1d7a4f; }
+.swagger-ui .opblock.opblock-get .opblock-summary-method { background: #1763b0; }
+.swagger-ui .opblock.opblock-head .opblock-summary-method { background: #7a0fd6; }
 @media (prefers-color-scheme: dark) {
   html { background: #14181c; }
   body { filter: invert(0.92) hue-rotate(180deg); }

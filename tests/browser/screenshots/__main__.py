@@ -60,13 +60,14 @@ def _take(folder: Path) -> int:
         sync_playwright() as playwright,
         Album(playwright, folder) as album,
     ):
-        files.reports(album)
-        files.comparison(album, Path(logs))
         with Stage(Path(logs)) as stage:
             visits.before_the_first_event(album, stage)
-            with visits.load(album, stage):
+            with visits.load(album, stage) as began_s:
+                files.reports(album)
+                files.comparison(album, Path(logs))
                 visits.shop(album, stage)
-                visits.dashboard(album, stage)
+                visits.locust(album, stage)
+                visits.dashboard(album, stage, began_s)
             visits.outages(album, stage)
         files.for_the_documents(album)
         return album.taken

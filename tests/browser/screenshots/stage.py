@@ -73,7 +73,7 @@ class Stage:
     def _locust(self) -> tuple[str, ...]:
         return (
             *("-m", "loadtest", "--web-port", str(_port(self.locust_url)), "--host", self.api_url),
-            *("--offered-load", str(OFFERED_LOAD_EVENTS_PER_S), "--profile", "diurnal", "--profile-period", "90"),
+            *("--offered-load", str(OFFERED_LOAD_EVENTS_PER_S), "--profile", "diurnal", "--profile-period", "120"),
             *("--diurnal-amplitude", "0.6", "--batch-max", "60", "--visitor-share", "0.1", "--payload-bytes", "0"),
             *("--event-mix", "page_view=0.62,add_to_cart=0.2,search=0.1,signup=0.05,order=0.03"),
         )

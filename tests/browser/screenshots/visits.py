@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import time
 from collections.abc import Iterator
 
 from playwright.sync_api import Page, expect
@@ -11,7 +12,7 @@ from tests.browser.screenshots.album import LOOKS, WAIT_MS, Album, Look
 from tests.browser.screenshots.stage import Stage
 
 expect.set_options(timeout=WAIT_MS)
-_LOAD_FIRST_MS = 60_000  # the least of live traffic on the dashboard's pictures
+_LOAD_FIRST_S = 200.0  # the least of live traffic on the dashboard's pictures
 
 
 def before_the_first_event(album: Album, stage: Stage) -> None:
@@ -45,20 +46,14 @@ def before_the_first_event(album: Album, stage: Stage) -> None:
 
 
 @contextlib.contextmanager
-def load(album: Album, stage: Stage) -> Iterator[None]:
-    """Start a load from Locust's form, for a minute at least, and stop it in the end; Locust's page meanwhile."""
+def load(album: Album, stage: Stage) -> Iterator[float]:
+    """Start a load from Locust's form, stop it in the end, and take Locust's page then; give when it began."""
     with contextlib.closing(album.visitor(LOOKS[0])) as context:
         page = context.new_page()
         page.goto(stage.locust_url)
         page.get_by_role("button", name="Start").click()
         expect(page.locator("#tidemark")).to_be_visible()
-        page.wait_for_timeout(_LOAD_FIRST_MS)
-        for name in ("Statistics", "Charts"):
-            for look, each in album.visits(stage.locust_url):
-                each.get_by_role("tab", name=name).click()
-                each.wait_for_timeout(1_500)
-                album.take(each, f"locust-running-{name.lower()}", look)
-        yield
+        yield time.monotonic()
         page.get_by_role("button", name="Stop").click()
         expect(page.locator("[data-is=so_far]")).to_contain_text("has ended")
     for look, page in album.visits(stage.locust_url):
@@ -94,8 +89,18 @@ def shop(album: Album, stage: Stage) -> None:
         album.take(page, "demo-offline", look)
 
 
-def dashboard(album: Album, stage: Stage) -> None:
-    """The dashboard while events come in."""
+def locust(album: Album, stage: Stage) -> None:
+    """Locust's page while it sends."""
+    for name in ("Statistics", "Charts"):
+        for look, page in album.visits(stage.locust_url):
+            page.get_by_role("tab", name=name).click()
+            page.wait_for_timeout(1_500)  # until it has drawn its charts
+            album.take(page, f"locust-running-{name.lower()}", look)
+
+
+def dashboard(album: Album, stage: Stage, began_s: float) -> None:
+    """The dashboard while events come in; they have since ``began_s``."""
+    time.sleep(max(0.0, began_s + _LOAD_FIRST_S - time.monotonic()))
     for look, page in album.visits(stage.dashboard_link):
         _wait_for_figures(page)
         page.locator("#newest tbody tr").first.wait_for()
