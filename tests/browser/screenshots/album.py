@@ -75,6 +75,7 @@ class Album:
 
     def take(self, page: Page, name: str, look: Look) -> None:
         """Take the whole page, in several pictures if it is very long."""
+        page.evaluate("scrollTo(0, 0)")  # a sticky head stands where the page was left
         page.wait_for_timeout(300)  # what comes in is in
         height = int(page.evaluate("document.documentElement.scrollHeight"))
         tops = range(0, height, _HIGHEST_PX)

@@ -25,7 +25,7 @@ _COMPARE_S = 120.0
 # For the documents: which picture, and how much of it from its top, in pixels.
 _SHOWN = {
     "dashboard": ("dashboard-live-light-desk", 1130),
-    "shop": ("demo-list-light-desk", 760),
+    "shop": ("demo-product-light-desk", 760),
 }
 _WIDTH_PX = 1080
 _FIRST_SEARCH = 1  # of the figures: the one before shows the answers of all
@@ -79,7 +79,7 @@ def _finding_and_figures(album: Album) -> Image.Image:
         chart = page.locator("#capacity figure svg.drawing").nth(_FIRST_SEARCH).bounding_box()
         if not (head and title and chart):
             raise ProcessFailedError("the reference run's report has no head or no search to show")
-        top, bottom = title["y"] - _GAP_PX, chart["y"] + chart["height"] + _GAP_PX
+        top, bottom = title["y"] - _GAP_PX, chart["y"] + chart["height"]
         pictures = [_strip(page, head["y"], head["height"]), _strip(page, top, bottom - top)]
     whole = Image.new("RGB", (_WIDTH_PX, sum(each.height for each in pictures)))
     for place, each in enumerate(pictures):
