@@ -58,7 +58,7 @@ def _complain(text: str) -> None:
 def _plan(chosen: argparse.Namespace) -> int:
     base, local = _settings(chosen)
     wanted = matrix.load(chosen.matrix, api=base.api, stack=_stack(base, local=local))
-    plan.refuse_above(wanted, chosen.max_minutes)
+    plan.refuse_above(wanted.name, plan.whole_s(wanted), chosen.max_minutes)
     Console(highlight=False).print(plan.describe(wanted))
     return EXIT_DONE
 
@@ -71,7 +71,7 @@ def _run(chosen: argparse.Namespace) -> int:
     stack = _stack(base, local=local)
     wanted = matrix.load(chosen.matrix, api=base.api, nodes=servers.nodes(base, local=local), stack=stack)
     loads = baseline.read(baseline.find(chosen.baseline, Path(chosen.out)), wanted) if chosen.baseline else None
-    plan.refuse_above(wanted, chosen.max_minutes)
+    plan.refuse_above(wanted.name, plan.whole_s(wanted), chosen.max_minutes)
     command = ["./tidemark", "bench", chosen.matrix, *(["--keep-data"] if chosen.keep_data else [])]
     command += [] if chosen.ceilings == "auto" else ["--ceilings", chosen.ceilings]
     command += ["--baseline", chosen.baseline] if chosen.baseline else []
@@ -159,7 +159,7 @@ def _interleave(chosen: argparse.Namespace) -> tuple[int, str, str]:
     asked = interleaved.Asked(chosen.ab, chosen.base, chosen.new, chosen.rounds, tuple(_server_options(chosen)))
     nodes = servers.nodes(base, local=local)
     sides = interleaved.sides_of(asked, os.environ, base, nodes, stack=_stack(base, local=local))
-    plan.refuse_above(sides[0].matrix, chosen.max_minutes, times=len(sides))
+    plan.refuse_above(sides[0].matrix.name, interleaved.whole_s(sides), chosen.max_minutes)
     with _display(chosen) as display:
         pair = interleaved.execute(
             asked,
@@ -204,12 +204,18 @@ def _display(chosen: argparse.Namespace) -> Iterator[Display]:
     with Display(plain=chosen.plain or os.environ.get("CI", "").lower() in ("1", "true")) as display:
         try:
             yield display
-        except BaseException:
+        except BaseException as error:
             display.close()
             if display.run_dir is not None:
-                go_on = f"continue with: ./tidemark bench resume {_shown(display.run_dir)}"
-                display.note(f"finished repeats are kept; {go_on}")
+                display.note(_what_is_left(display.run_dir, display.results, error))
             raise
+
+
+def _what_is_left(run_dir: Path, results: Sequence[object], error: BaseException) -> str:
+    """Say how to go on with a run that was cut short, or that nothing of it is worth that."""
+    if isinstance(error, UsageError) and not results:  # it would meet the same error
+        return f"nothing was measured; what the servers printed is in {_shown(run_dir / 'logs')}"
+    return f"finished repeats are kept; continue with: ./tidemark bench resume {_shown(run_dir)}"
 
 
 def _shown(folder: Path) -> str:

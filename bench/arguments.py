@@ -68,7 +68,9 @@ examples:
   ./tidemark bench compare 20261122-101500-quick 20261122-111500-quick --markdown comparison.md --json comparison.json
   ./tidemark bench compare --ab quick --rounds 30 HEAD~1 .                      a revision against the working tree
   ./tidemark bench compare --ab my-matrix.toml . batch_max_events=500           an axis
-  ./tidemark bench compare --ab quick . PIPELINE_WORKER_FETCH_MAX_WAIT_MS=200   a setting
+  ./tidemark bench compare --ab quick . PIPELINE_WORKER_FETCH_MAX_WAIT_MS=200   a setting of the pipeline
+  ./tidemark bench compare --ab my-matrix.toml . brokers=3                      other servers, started for each repeat
+  ./tidemark bench compare --ab my-matrix.toml . 'kafka."num.io.threads"=2'     a setting of Kafka; mongod.NAME likewise
 
 Each cell in both runs, and all cells of a kind together, get a verdict: NEW is faster, slower, the same, or 'cannot
 tell', with the reason and the smallest change that the data could show. docs/methodology.md has the rules. The exit

@@ -103,6 +103,13 @@ def order_of(sides: Sequence[Matrix]) -> tuple[tuple[int, PlannedRepeat], ...]:
     )
 
 
+def whole_s(sides: Sequence[Side]) -> float:
+    """Give what both sides take in all, in seconds, from nothing but their size; of searches, both have theirs."""
+    within_s = [side.matrix.search_s for side in sides if side.matrix.search_s is not None]
+    repeats = [planned for _, planned in order_of([side.matrix for side in sides])]
+    return plan.of_repeats_s(repeats, sum(within_s) if within_s else None)
+
+
 def execute(
     asked: Asked,
     sides: tuple[Side, Side],

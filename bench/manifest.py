@@ -78,13 +78,18 @@ def base_stack(began: Manifest) -> StackSpec | None:
 
 
 def with_stack(began: Manifest, spec: StackSpec | None, versions: Mapping[str, str]) -> dict[str, Any]:
-    """Give the fields of ``began`` that change when servers with these versions have been started."""
+    """Give the fields of ``began`` that change when servers with these versions have been started.
+
+    Nothing changes where no cell runs on them: those of the other side of a pair.
+    """
+    if not any(each.cells and _spec(each) == spec for each in began.stacks):
+        return {}
     stacks = tuple(
         structs.replace(each, versions=dict(versions)) if _spec(each) == spec else each for each in began.stacks
     )
     joined = dict(began.versions)
-    for name, version in versions.items():
-        known = [each.versions[name] for each in stacks if name in each.versions] or [version]
+    for name in versions:
+        known = [each.versions[name] for each in stacks if name in each.versions]
         joined[name] = " and ".join(dict.fromkeys(known))
     return {"stacks": stacks, "versions": joined}
 

@@ -56,7 +56,7 @@ def order(matrix: Matrix) -> tuple[PlannedRepeat, ...]:
         if number == 1:
             cells.sort(key=_waits)  # stable: shuffled within the parts
         parts = [list(part) for _, part in itertools.groupby(cells, _waits)] if number == 1 else [cells]
-        for part in parts:
+        for part in filter(None, parts):  # of searches alone nothing is left after round 1
             together = _by_stack(part, shuffled, last)
             last = together[-1].stack
             repeats.extend(PlannedRepeat(cell, number) for cell in together)
@@ -141,20 +141,29 @@ def expected_s(
 
 def whole_s(matrix: Matrix) -> float:
     """Give what a run of ``matrix`` takes in all, in seconds, from nothing but its size."""
-    repeats = order(matrix)
-    return _start_s(repeats[0].cell.stack) + expected_s(repeats, search_s=matrix.search_s)
+    return of_repeats_s(order(matrix), matrix.search_s)
 
 
-def refuse_above(matrix: Matrix, max_minutes: float | None, *, times: int = 1) -> None:
-    """Refuse a matrix that takes longer than ``max_minutes``, run so many ``times``.
+def of_repeats_s(repeats: Sequence[PlannedRepeat], search_s: float | None) -> float:
+    """Give what ``repeats`` in their order take in all, in seconds, the first servers and all trials included."""
+    first = _start_s(repeats[0].cell.stack)
+    return first + trials_s(repeats) + expected_s(repeats, search_s=search_s)
+
+
+def trials_s(repeats: Sequence[PlannedRepeat]) -> float:
+    """Give what it takes to find out, before the first repeat, whether servers take their settings, in seconds."""
+    return sum(_start_s(stack) for stack in stackaxes.untried(repeat.cell for repeat in repeats))
+
+
+def refuse_above(name: str, whole_s: float, max_minutes: float | None) -> None:
+    """Refuse the matrix ``name`` if what it takes in all, ``whole_s``, is longer than ``max_minutes``.
 
     Raises:
-        UsageError: it does; the message says how long it takes and what to leave out.
+        UsageError: it is; the message says how long it takes and what to leave out.
     """
-    total_s = times * whole_s(matrix)
-    if max_minutes is not None and total_s > 60 * max_minutes:
+    if max_minutes is not None and whole_s > 60 * max_minutes:
         raise UsageError(
-            f"the matrix {matrix.name!r} takes about {duration(total_s)}, more than the {max_minutes:g} minutes of "
+            f"the matrix {name!r} takes about {duration(whole_s)}, more than the {max_minutes:g} minutes of "
             "--max-minutes: leave cells or rounds out, or allow more"
         )
 
@@ -187,7 +196,11 @@ def describe(matrix: Matrix) -> RenderableType:
     stacks = [stack for stack, _ in itertools.groupby(repeat.cell.stack for repeat in repeats)]
     if len(stacks) > 1:
         kinds = f"{len(set(stacks))} kinds of servers, started {len(stacks)} times"
-        parts += [Text(f"{kinds}: about {duration(starts_s(repeats))} of the time"), ""]
+        parts.append(Text(f"{kinds}: about {duration(starts_s(repeats))} of the time"))
+        if untried := len(stackaxes.untried(repeat.cell for repeat in repeats)):
+            once = f"{untried} of them started once more at the beginning, to see that they take their settings"
+            parts.append(Text(f"{once}: about {duration(trials_s(repeats))}"))
+        parts.append("")
     parts.append(Text(f"order, shuffled by the seed {matrix.seed} within each round:"))
     rounds = Table.grid(padding=(0, 1))
     for number in range(1, matrix.rounds + 1):

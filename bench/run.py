@@ -178,6 +178,7 @@ async def _all(runs: Sequence[Run], order: Sequence[Turn], logs: Path) -> None:
     ahead = Ahead()
     stacks = Stacks(runs, logs, ahead)
     try:
+        stacks.expect_startable([planned.cell for run, planned in order if not is_done(run, planned)])
         for place, (run, planned) in enumerate(order):
             if is_done(run, planned):
                 continue
@@ -213,7 +214,6 @@ async def _search(runs: Sequence[Run], order: Sequence[Turn], started: Servers, 
     """Run the searches that run on the servers that are there, together; those on others have their own time."""
     searches = [turn for turn in order if turn[1].cell.kind == "capacity"]
     here = [turn for turn in searches if turn[1].cell.stack == started.spec]
-    behind = [turn for turn in searches if turn not in here and is_done(*turn)]
     for run in runs:
-        run.search_share = len(behind + here) / len(searches)
+        run.search_share = searching.share_of(here, searches)
     await searching.search(runs, here, started, ahead)

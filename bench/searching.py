@@ -44,6 +44,15 @@ async def search(runs: Sequence[Run], searches: Sequence[Turn], started: Servers
         await attempt(run, PlannedRepeat(planned.cell, step.number), _offer(step), started, then)
 
 
+def share_of(here: Sequence[Turn], searches: Sequence[Turn]) -> float:
+    """Return the share of the time for all ``searches`` that those may take that are over when those ``here`` are.
+
+    Each search has the same part; what one does not need goes to those after it.
+    """
+    behind = [turn for turn in searches if turn not in here and is_done(*turn)]
+    return len(behind + list(here)) / len(searches)
+
+
 @dataclass
 class _Then:
     """The next probe: of another search, because its results are complete.

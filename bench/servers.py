@@ -57,7 +57,7 @@ class Servers:
         """
         for each in self.processes:
             if not each.running():
-                ended = f"{each.name}, which was started for this run, ended with exit code {each.returncode}"
+                ended = f"{each.name}, which was started for this run, {each.ending}"
                 words = "\n".join(line[:_LONGEST_LINE] for line in each.last_words().splitlines())
                 raise DeadServerError(f"{ended}; {words}")
 

@@ -61,6 +61,23 @@ def read(problems: Problems, table: Any, stack: StackSpec | None) -> tuple[Serve
     )
 
 
+def setting_of(name: str) -> tuple[str, str] | None:
+    """Read ``kafka."num.io.threads"``, quotes or not: the server and its setting; None if it names none."""
+    kind, dot, setting = name.strip().partition(".")
+    setting = setting.strip("\"'")
+    return (kind, setting) if kind in _KINDS and dot and setting else None
+
+
+def with_setting(table: Mapping[str, Any], setting: tuple[str, str], value: Any) -> dict[str, Any] | None:
+    """Give the ``[servers]`` of a sound matrix with one more setting, or another value of it; None if it varies."""
+    kind, name = setting
+    there = dict(_flat(table.get(kind, {})))
+    if isinstance(there.get(name), list) and len(there[name]) > 1:
+        return None
+    # In a list: it is one value, and a list of several is none that a setting could have.
+    return {**table, kind: {**there, name: [value]}}
+
+
 def refuse_yours(problems: Problems, path: Path, name: str) -> None:
     """Note that an axis of the servers cannot be varied on the user's own."""
     more = "; PIPELINE_KAFKA_REPLICATION_FACTOR sets the copies there" if name == "replication" else ""
@@ -102,6 +119,27 @@ def least_in_sync(cell: CellSpec) -> int:
 def stacks_of(cells: Iterable[CellSpec]) -> tuple[StackSpec | None, ...]:
     """Give every stack that ``cells`` need, each once, in their order."""
     return tuple(dict.fromkeys(cell.stack for cell in cells))
+
+
+def untried(cells: Iterable[CellSpec]) -> tuple[StackSpec, ...]:
+    """Give the stacks of ``cells``, in their order, to start once before the first one: it does not show their faults.
+
+    Only settings are tried, those that go together once, on the smallest stack that has them.
+    """
+    first, *others = stacks_of(cells)
+    seen = _settings(first)
+    found = []
+    for spec in sorted(filter(None, others), key=lambda spec: spec.brokers + spec.mongo_members):  # stable
+        if not _settings(spec) <= seen:
+            found.append(spec)
+            seen |= _settings(spec)
+    return tuple(found)
+
+
+def _settings(spec: StackSpec | None) -> set[tuple[str, Given]]:
+    """Give what each kind of server of ``spec`` is asked to take: two versions of Kafka may not take the same."""
+    told = ((spec.kafka_version, spec.kafka), ("mongod", spec.mongod)) if spec else ()
+    return {(name, given) for name, given in told if given}
 
 
 def _flat(content: Mapping[str, Any], before: str = "") -> Iterator[tuple[str, Any]]:

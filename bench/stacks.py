@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from bench import marks, servers, session, stackaxes
+from bench import marks, servers, session, stackaxes, trial
+from bench.cellspec import CellSpec
 from bench.ready import Ahead
 from bench.servers import Servers
 from bench.turns import Run, on_servers
+from pipeline.errors import ProcessFailedError, UsageError
 from pipeline.local.stackspec import StackSpec
 
 
@@ -22,9 +24,15 @@ class Stacks:
         self._runs = runs
         self._logs = logs
         self._ahead = ahead
-        self._several = len(stackaxes.stacks_of(cell for run in runs for cell in run.matrix.cells)) > 1
+        self._cells = [cell for run in runs for cell in run.matrix.cells]
+        self._several = len(stackaxes.stacks_of(self._cells)) > 1
         self._held: contextlib.AsyncExitStack | None = None
         self._servers: Servers | None = None
+
+    def expect_startable(self, cells: Sequence[CellSpec]) -> None:
+        """Look at the stacks that ``cells``, in this order, run on: see :func:`bench.trial.expect_startable`."""
+        first = self._runs[0]
+        trial.expect_startable(cells, first.settings, self._logs / "tried", first.display.note)
 
     async def at(self, spec: StackSpec | None) -> Servers:
         """Give the servers of ``spec`` (None: the user's own); start them if others, or none, are there.
@@ -35,15 +43,8 @@ class Stacks:
         if self._servers is not None and self._servers.spec == spec:
             return self._servers
         await self.leave()
-        first = self._runs[0]
         async with contextlib.AsyncExitStack() as held:
-            # It blocks: nothing else goes on meanwhile, and a Ctrl-C is to reach it.
-            with session.interruptible():
-                started = held.enter_context(
-                    servers.at_hand(
-                        first.settings, self._logs_of(spec), first.display.note, local=first.local, spec=spec
-                    )
-                )
+            started = held.enter_context(self._started(spec))
             for run in self._runs:
                 own = replace(started, settings=on_servers(started, run.settings))
                 name = str(run.bundle.path)
@@ -59,6 +60,21 @@ class Stacks:
         held, self._held, self._servers = self._held, None, None
         if held is not None:
             await held.aclose()
+
+    @contextlib.contextmanager
+    def _started(self, spec: StackSpec | None) -> Iterator[Servers]:
+        """Give the servers for the block. The start blocks: nothing else goes on meanwhile, and a Ctrl-C reaches it."""
+        first = self._runs[0]
+        at_hand = servers.at_hand(first.settings, self._logs_of(spec), first.display.note, local=first.local, spec=spec)
+        with contextlib.ExitStack() as held:
+            try:
+                with session.interruptible():
+                    started = held.enter_context(at_hand)
+            except (UsageError, ProcessFailedError) as error:
+                if spec is None or not self._several:
+                    raise
+                raise trial.of_a_cell(error, spec, self._cells) from error
+            yield started
 
     def _logs_of(self, spec: StackSpec | None) -> Path:
         """Give each of several stacks a folder of its own: their servers have the same names."""

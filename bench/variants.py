@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 from msgspec import structs
 
-from bench import checkout
+from bench import checkout, stackaxes
 from bench.cellspec import AXES, CellSpec
 from bench.expansion import expand
 from bench.matrix import MAX_REPEATS, Matrix, repeats
@@ -28,7 +28,9 @@ _SAME_SERVERS = ("PIPELINE_KAFKA_BOOTSTRAP_SERVERS", "PIPELINE_MONGO_URI", "PIPE
 
 
 def read(side: str, given: str) -> Variant:
-    """Read a side as the user gave it: ``.``, ``fresh``, NAME=VALUE (an axis, a setting of the pipeline), a revision.
+    """Read a side as the user gave it: ``.``, ``fresh``, NAME=VALUE, a revision.
+
+    NAME is an axis, a setting of the pipeline, or one of the servers that are started: ``kafka."num.io.threads"``.
 
     Raises:
         UsageError: it is none of them.
@@ -45,22 +47,32 @@ def read(side: str, given: str) -> Variant:
         raise UsageError(f"{name} cannot be compared: its value is a secret, and anyone may read a run's folder")
     if name == "offered_load":
         raise UsageError(f"{given} cannot be compared: at another offered load everything is another question")
+    setting = stackaxes.setting_of(name)
+    if setting is not None:
+        return Variant(side, given, settings={".".join(setting): value.strip()})
     if name not in AXES and not name.startswith(pipeline_settings.PREFIX):
         near = difflib.get_close_matches(name, AXES, n=1)
         hint = f"did you mean {near[0]!r}?" if near else f"the axes are {', '.join(AXES)}"
-        raise UsageError(f"{name}: there is no axis {name!r}, and settings begin with PIPELINE_; {hint}")
+        raise UsageError(
+            f"{name}: there is no axis {name!r}, and settings begin with PIPELINE_, kafka. or mongod.; {hint}"
+        )
     return Variant(side, given, settings={name: value})
 
 
 def matrix_of(variant: Variant, wanted: Matrix, api: Api, nodes: int | None = None) -> Matrix:
-    """Give the matrix that a side runs: its axis set in every cell that knows it. Cells keep their names.
+    """Give the matrix that a side runs: its axis or server's setting set in every cell that knows it.
+
+    Cells keep their names.
 
     Raises:
         UsageError: no cell knows the axis, or it varies among them.
         MatrixError: the value cannot be.
     """
     for name, text in variant.settings.items():
-        if name in AXES:
+        setting = stackaxes.setting_of(name)
+        if setting is not None:
+            wanted = _on_other_servers(wanted, setting, text, api, nodes)
+        elif name in AXES:
             wanted = _varied(wanted, name, text, api, nodes)
     return wanted
 
@@ -72,7 +84,7 @@ def settings_of(variant: Variant, environment: Mapping[str, str], cells: tuple[C
         SettingError: the setting is not there, or cannot have this value.
         UsageError: it changes nothing, for the cells' axes say what it says.
     """
-    own = {name: value for name, value in variant.settings.items() if name not in AXES}
+    own = {name: value for name, value in variant.settings.items() if name.startswith(pipeline_settings.PREFIX)}
     plain, changed = pipeline_settings.load(environment), pipeline_settings.load({**environment, **own})
     if own and all(_in_cell(plain, cell) == _in_cell(changed, cell) for cell in cells):
         raise UsageError(f"{variant.given} changes nothing in any cell: it is so already, or an axis of the matrix")
@@ -122,8 +134,26 @@ def _varied(wanted: Matrix, axis: str, text: str, api: Api, nodes: int | None) -
             block[axis] = _value(axis, text)
         else:
             block["fixed"] = {**block.get("fixed", {}), axis: _value(axis, text)}
-    problems = Problems(f"{wanted.name} with {axis}={text}", wanted.text)
+    return _changed(wanted, f"{axis}={text}", content, api, nodes)
+
+
+def _on_other_servers(wanted: Matrix, setting: tuple[str, str], text: str, api: Api, nodes: int | None) -> Matrix:
+    """Set what ``[servers]`` could set, for every cell."""
+    content = tomllib.loads(wanted.text)
+    changed = stackaxes.with_setting(content.get(stackaxes.SERVERS, {}), setting, _as_toml(text))
+    if changed is None:
+        name = ".".join(setting)
+        raise UsageError(
+            f"{name}={text} cannot be compared: it varies among the cells of {wanted.name!r}; give it one value there"
+        )
+    return _changed(wanted, f"{'.'.join(setting)}={text}", {**content, stackaxes.SERVERS: changed}, api, nodes)
+
+
+def _changed(wanted: Matrix, by: str, content: Mapping[str, Any], api: Api, nodes: int | None) -> Matrix:
+    """Give ``wanted`` with the cells of ``content``, which differs from its text as ``by`` says."""
+    problems = Problems(f"{wanted.name} with {by}", wanted.text)
     problems.expect_finite(("cells",), content["cells"])
+    problems.expect_finite((stackaxes.SERVERS,), content.get(stackaxes.SERVERS, {}))
     problems.raise_any()
     cells = expand(
         problems,
@@ -132,18 +162,26 @@ def _varied(wanted: Matrix, axis: str, text: str, api: Api, nodes: int | None) -
         api,
         nodes,
         stack=wanted.stack,
-        server_table=content.get("servers"),
+        server_table=content.get(stackaxes.SERVERS),
     )
     problems.raise_any()
     named = [structs.replace(cell, id=old.id) for cell, old in zip(cells, wanted.cells, strict=True)]
     return structs.replace(wanted, cells=tuple(named))
 
 
+def _as_toml(text: str) -> Any:
+    """Read a value as TOML, else as the text that it is."""
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text
+
+
 def _value(axis: str, text: str) -> Any:
     """Read the value of an axis: as TOML where that fits, else as the text that it is."""
+    value = _as_toml(text)
     try:
-        value = tomllib.loads(f"value = {text}")["value"]
         msgspec.convert(value, AXES[axis].type)
-    except (tomllib.TOMLDecodeError, msgspec.ValidationError):
+    except msgspec.ValidationError:
         return text
     return value

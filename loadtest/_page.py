@@ -25,6 +25,7 @@ _FOLDER = Path(__file__).parent / "web"
 # What a test is started with most often, in this order; all other options stay folded away.
 _FIRST = ("offered_load", "duration", "scenario")
 _UNITS = {"offered_load": "events/s", "duration": "seconds"}
+_SPELLED = {"Url": "URL", "urls": "URLs", "zipf": "Zipf"}
 _TITLES = {
     "the load": "More about the load: profile, arrivals, replay",
     "what the events are like": "What the events are like",
@@ -137,7 +138,8 @@ class Page:
     def _field(self, action: argparse.Action) -> _Field:
         secret = self._is_secret(action.dest)
         value = "" if secret else getattr(self._environment.parsed_options, action.dest, "")
-        label = action.option_strings[0].removeprefix("--").replace("-", " ").capitalize()
+        words = action.option_strings[0].removeprefix("--").capitalize().split("-")
+        label = " ".join(_SPELLED.get(word, word) for word in words)
         unit = _UNITS.get(action.dest)
         return _Field(
             name=action.dest,

@@ -40,10 +40,11 @@ _SETTINGS: dict[Any, Any] = {
 
 @dataclass(frozen=True)
 class Drawing:
-    """A figure: ``inline`` to be set into HTML, ``file`` a document of its own."""
+    """A figure: ``inline`` to be set into HTML, ``file`` a document of its own, ``width`` in its own pixels."""
 
     inline: str
     file: str
+    width: float
 
 
 def settings() -> dict[Any, Any]:
@@ -111,7 +112,7 @@ class Template:
             }
         )
         root.extend(_mark(mark, self.height) for mark in marks)
-        return Drawing(_inline(root), _file(root, title, self.width, self.height))
+        return Drawing(_inline(root), _file(root, title, self.width, self.height), self.width)
 
 
 def render(figure: Figure, name: str, title: str) -> Drawing:

@@ -20,6 +20,21 @@ _PAGE = b"""<!doctype html>
 <title>Tidemark ingest API</title>
 <link rel="icon" href="data:,">
 <link rel="stylesheet" href="/docs/swagger-ui.css">
+<style>
+/* The reader's own style is light, made for wide windows, and has white letters on pale green. */
+.swagger-ui .opblock.opblock-post .opblock-summary-method { background: #1d7a4f; }
+.swagger-ui .opblock.opblock-get .opblock-summary-method { background: #1763b0; }
+.swagger-ui .opblock.opblock-head .opblock-summary-method { background: #7a0fd6; }
+@media (prefers-color-scheme: dark) {
+  html { background: #14181c; }
+  body { filter: invert(0.92) hue-rotate(180deg); }
+}
+@media (max-width: 40rem) {
+  .swagger-ui .opblock .opblock-summary-control { flex-wrap: wrap; }
+  .swagger-ui .opblock .opblock-summary-path { flex: 1; max-width: none; word-break: normal; }
+  .swagger-ui .opblock .opblock-summary-description { order: 1; flex: 1 0 100%; padding: 6px 10px 2px; }
+}
+</style>
 <div id="api"></div>
 <script src="/docs/swagger-ui-bundle.js"></script>
 <script src="/docs/start.js"></script>

@@ -18,6 +18,15 @@ class DataFolders:
         self._local = local
         self._made: list[Path] = []
 
+    @property
+    def root(self) -> Path:
+        """The folder around all of them, which may not be there yet."""
+        if self._local.data_dir:
+            return Path(self._local.data_dir).expanduser().resolve()
+        # Beside the cache and not among the system's temporary files, which many systems keep in
+        # memory: a journal there would cost nothing, and no measurement would mean anything.
+        return cache_folder(self._local.cache_dir)
+
     def make(self, server: str, around: str = "") -> Path:
         """Make one server's folder; one that is there already is used, and is not ours to remove.
 
@@ -27,25 +36,25 @@ class DataFolders:
             MissingPartError: the cache folder cannot be written.
         """
         if self._local.data_dir:
-            folder = Path(self._local.data_dir).expanduser().resolve() / around / server
+            folder = self.root / around / server
             if folder.exists():
                 return folder
             folder.mkdir(parents=True)
         else:
-            # Beside the cache and not among the system's temporary files, which many systems keep in
-            # memory: a journal there would cost nothing, and no measurement would mean anything.
-            cache = cache_folder(self._local.cache_dir)
             try:
-                cache.mkdir(parents=True, exist_ok=True)
-                folder = Path(tempfile.mkdtemp(prefix=f"{server}-data-", dir=cache))
+                self.root.mkdir(parents=True, exist_ok=True)
+                folder = Path(tempfile.mkdtemp(prefix=f"{server}-data-", dir=self.root))
             except OSError as error:
-                raise unusable(cache, error) from error
+                raise unusable(self.root, error) from error
         self._made.append(folder)
         return folder
 
-    def scratch(self, folder: Path) -> Path | None:
-        """Give ``folder`` if it is to go with its server, whatever becomes of us; None if it stays."""
-        return folder if folder in self._made and not self._local.keep_data else None
+    def scratch(self) -> tuple[Path, ...]:
+        """Give what is to go with the servers, whatever becomes of us; a folder that stays is not among it.
+
+        Each server's guard gets all of it: a server that has died has no guard any more, one that is to start none yet.
+        """
+        return () if self._local.keep_data else tuple(self._made)
 
     def remove(self) -> None:
         """Remove what was made, unless it is to be kept. May be called twice."""

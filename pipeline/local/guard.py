@@ -1,6 +1,6 @@
 """Runs one command and sees to it that the command never outlives the process that asked for it.
 
-Run as a script of its own, ``python -I -S guard.py PARENT_PID CHANNEL_FD SCRATCH NICENESS COMMAND...``, by
+Run as a script of its own, ``python -I -S guard.py PARENT_PID CHANNEL_FD NICENESS COUNT SCRATCH... COMMAND...``, by
 :class:`pipeline.local.process.ChildProcess`; it imports a few standard modules only, so that it
 starts in some ten milliseconds. The channel is one end of a socket pair, lines of ASCII:
 
@@ -9,7 +9,7 @@ starts in some ten milliseconds. The channel is one end of a socket pair, lines 
 
 The other end of the channel closes when the parent dies, whatever it dies of. Then, or when the
 parent is seen to have changed (another process may hold a copy of its end), the command's process
-group is asked to end, killed after a grace, and SCRATCH (a folder, or empty) is removed.
+group is asked to end, killed after a grace, and each SCRATCH (COUNT folders) is removed.
 """
 
 from __future__ import annotations
@@ -164,7 +164,8 @@ def _death_signal_setter() -> Callable[[], object]:
 
 def main(arguments: list[str]) -> int:
     """Run the guard; the exit code is of no meaning, the channel has told everything."""
-    parent, channel_fd, scratch, niceness, *command = arguments
+    parent, channel_fd, niceness, count, *rest = arguments
+    scratch, command = rest[: int(count)], rest[int(count) :]
     channel = socket.socket(fileno=int(channel_fd))
     channel.set_inheritable(False)
     guard = Guard(int(parent), channel)
@@ -173,7 +174,8 @@ def main(arguments: list[str]) -> int:
         if scratch:
             import shutil  # noqa: PLC0415  needed after the parent's death alone, and slow to import
 
-            shutil.rmtree(scratch, ignore_errors=True)
+            for folder in scratch:
+                shutil.rmtree(folder, ignore_errors=True)
     return 0
 
 

@@ -40,7 +40,7 @@ def prepare(
     java_path: Path,
     jars: Sequence[Path],
     log_path: Path,
-    scratch: Path | None = None,
+    scratch: Sequence[Path] = (),
     niceness: int = 0,
     jvm_options: Sequence[str] = (),
 ) -> ChildProcess:
@@ -93,7 +93,8 @@ def wait_until_ready(kafka: ChildProcess, cluster: Cluster, node: Node, timeout_
 
 def _expect_taken(said: str) -> None:
     """Raise UsageError if what Kafka said when it did not start is that it does not take a setting's value."""
-    found = re.findall(r"ConfigException: (.*)", said)
+    # The second is what it says of two settings that do not go together.
+    found = re.findall(r"(?:ConfigException|IllegalArgumentException: requirement failed): (.*)", said)
     if found:
         raise UsageError(f"Kafka refuses a setting: {found[-1].strip()}. Write another value for it, or leave it out")
 

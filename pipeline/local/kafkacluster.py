@@ -94,7 +94,7 @@ class KafkaCluster:
             port=self.cluster.zookeeper_port,
             data_dir=data_dir,
             log_path=self._launch.logs_dir / "zookeeper.log",
-            scratch=self._launch.scratch(data_dir),
+            scratch=self._launch.scratch(),
             niceness=self._launch.niceness,
         )
         self.zookeeper.start()
@@ -108,7 +108,7 @@ class KafkaCluster:
             java_path=self._java,
             jars=self._jars,
             log_path=self._launch.logs_dir / f"{name}.log",
-            scratch=self._launch.scratch(node.data_dir),
+            scratch=self._launch.scratch(),
             niceness=self._launch.niceness,
             jvm_options=self._jvm_options(node),
         )

@@ -9,11 +9,11 @@ from msgspec import Struct
 
 
 class Launch(Struct, frozen=True):
-    """Where logs go, how nice the servers are, and which folder the guard of one removes if we die first."""
+    """Where logs go, how nice the servers are, and which folders the guard of each removes if we die first."""
 
     logs_dir: Path
     niceness: int
-    scratch: Callable[[Path], Path | None]
+    scratch: Callable[[], tuple[Path, ...]]
 
 
 def numbered(name: str, number: int, count: int) -> str:

@@ -60,7 +60,7 @@ def prepare(
     member: Member,
     name: str,
     log_path: Path,
-    scratch: Path | None = None,
+    scratch: Sequence[Path] = (),
     niceness: int = 0,
     parameters: Given = (),
 ) -> ChildProcess:
@@ -134,7 +134,7 @@ def _expect_running(process: ChildProcess) -> None:
     if refused:
         said = refused[-1].rstrip('"').rstrip(".")
         raise UsageError(f"mongod refuses a parameter: {said}. Write another one, or leave it out")
-    raise ProcessFailedError(f"{process.name} ended with exit code {process.returncode}; {words}")
+    raise ProcessFailedError(f"{process.name} {process.ending}; {words}")
 
 
 def _all_serve(client: _Client, members: Sequence[Member]) -> bool:

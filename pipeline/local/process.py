@@ -42,10 +42,10 @@ class ChildProcess:
         log_path: Path,
         env: Mapping[str, str] | None = None,
         cwd: Path | None = None,
-        scratch: Path | None = None,
+        scratch: Sequence[Path] = (),
         niceness: int = 0,
     ) -> None:
-        """``env`` None: this process's own. ``scratch``: a folder removed if this process dies first.
+        """``env`` None: this process's own. ``scratch``: folders removed if this process dies first.
 
         ``niceness``: added to this process's own; above 0 the command lets others go first.
         """
@@ -54,7 +54,7 @@ class ChildProcess:
         self._argv = [str(each) for each in argv]
         self._env = env
         self._cwd = cwd
-        self._scratch = scratch
+        self._scratch = [str(each) for each in scratch]
         self._niceness = niceness
         self._lock = threading.RLock()
         self._guard: subprocess.Popen[bytes] | None = None
@@ -96,6 +96,13 @@ class ChildProcess:
         self._listen()
         return self._returncode
 
+    @property
+    def ending(self) -> str:
+        """How it ended, for messages: ``ended with exit code 1``."""
+        code = self.returncode
+        killed = " (killed; where memory is short, the system does that)" if code == -signal.SIGKILL else ""
+        return f"ended with exit code {code}{killed}"
+
     def running(self) -> bool:
         """Whether it was started and has not ended."""
         return self._pid != 0 and self.returncode is None
@@ -123,7 +130,7 @@ class ChildProcess:
                 if text in line and line.endswith("\n"):
                     return line.rstrip("\n")
             if not alive:
-                raise ProcessFailedError(f"{self.name} ended with exit code {self._returncode}; {self.last_words()}")
+                raise ProcessFailedError(f"{self.name} {self.ending}; {self.last_words()}")
             if time.monotonic() > deadline:
                 message = f"{self.name} did not say {text!r} within {timeout_s:g} s; {self.last_words()}"
                 raise ProcessFailedError(message)
@@ -182,7 +189,7 @@ class ChildProcess:
         with theirs, self.log_path.open("ab") as log:
             self._log_start = log.tell()
             self._guard = subprocess.Popen(
-                [*guard, str(self._scratch or ""), str(self._niceness), *self._argv],
+                [*guard, str(self._niceness), str(len(self._scratch)), *self._scratch, *self._argv],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,

@@ -50,7 +50,7 @@ class ReplicaSet:
             member=member,
             name=name,
             log_path=self._launch.logs_dir / f"{name}.log",
-            scratch=self._launch.scratch(member.data_dir),
+            scratch=self._launch.scratch(),
             niceness=self._launch.niceness,
             parameters=self._parameters,
         )

@@ -11,7 +11,7 @@ from typing import Self
 from msgspec import Struct
 
 from pipeline.errors import MissingPartError, ProcessFailedError, UsageError
-from pipeline.local import agent, brokerconfig, mongodb, stackports, stackspec, zookeeper
+from pipeline.local import agent, brokerconfig, mongodb, room, stackports, stackspec, zookeeper
 from pipeline.local import kafka as broker
 from pipeline.local.brokerconfig import Cluster, Node
 from pipeline.local.datafolders import DataFolders
@@ -96,6 +96,8 @@ class LocalStack:
         agent_options = self._agent_options(ports, cache, on_progress) if self._kafka_counters else {}
         coordinator = zookeeper.VERSION if self.spec.zookeeper else ""
         self._versions = Versions(self.spec.kafka_version, mongod.version, java.version, coordinator)
+        for shortage in room.shortages(self.spec, self._folders.root):
+            on_progress(shortage)
         on_progress(f"starting {self._named()}")
         try:
             self._kafka = self._cluster(ports, java, jars, agent_options)

@@ -30,7 +30,7 @@ def prepare(
     port: int,
     data_dir: Path,
     log_path: Path,
-    scratch: Path | None = None,
+    scratch: Sequence[Path] = (),
     niceness: int = 0,
 ) -> ChildProcess:
     """Write its configuration and give the process to start; ``data_dir`` is made if it is not there."""
@@ -70,8 +70,7 @@ def wait_until_ready(zookeeper: ChildProcess, port: int, timeout_s: float = READ
     deadline = time.monotonic() + timeout_s
     while "Mode:" not in ask(port, "srvr"):
         if not zookeeper.running():
-            message = f"ZooKeeper ended with exit code {zookeeper.returncode}; {zookeeper.last_words()}"
-            raise ProcessFailedError(message)
+            raise ProcessFailedError(f"ZooKeeper {zookeeper.ending}; {zookeeper.last_words()}")
         if time.monotonic() > deadline:
             raise ProcessFailedError(f"ZooKeeper does not serve after {timeout_s:g} s; {zookeeper.last_words()}")
         time.sleep(_POLL_S)

@@ -104,6 +104,6 @@ def read_ids(text: str) -> dict[ObjectId, str]:
     for event_id in event_ids:
         identifier = uuid7_document_id(event_id)
         if identifier is None:
-            raise ValueError(f"ids: {event_id[:50]!r} is no UUIDv7; send the ids that tidemark.track gave")
+            raise ValueError(f"ids: {event_id[:50]!r} is no UUIDv7; send the ids that tidemark.track returned")
         found[ObjectId(identifier)] = event_id
     return found

@@ -1,7 +1,7 @@
 /** Types of Tidemark's tracker (`/tracker.js`), which is `window.tidemark` once it is loaded. See docs/tracker.md. */
 
 export interface TidemarkOptions {
-  /** The API's address. Default: the one that the script came from. */
+  /** The API's address, such as "https://events.example". Default: the one that the script came from. */
   endpoint?: string;
   /** A write key, where the API asks for one. */
   key?: string;
@@ -11,7 +11,7 @@ export interface TidemarkOptions {
   pageViews?: boolean;
   /** How long events gather before they are sent, in milliseconds. Default: 500. */
   interval?: number;
-  /** How many events may wait; what comes beyond that is dropped and counted. Default: 1000. */
+  /** How many events may wait, at least 1; what comes beyond that is dropped and counted. Default: 1000. */
   maxEvents?: number;
 }
 
@@ -36,7 +36,7 @@ export interface TidemarkEvent {
   event_id: string;
 }
 
-/** What the event "tidemark" of `window` has as its `detail`. */
+/** The `detail` of the event "tidemark" that `window` has at each change. */
 export type TidemarkNews =
   | ({ kind: "queued" | "dropped" } & TidemarkEvent)
   | { kind: "accepted"; event_id: string }
@@ -47,18 +47,19 @@ export type TidemarkNews =
   | { kind: "error"; error: unknown };
 
 export interface Tidemark {
-  /** Start the tracker; once a page, further calls do nothing. */
+  /** Start the tracker, before any other call. Only the first start of a page counts. */
   init(options?: TidemarkOptions): void;
-  /** Queue an event and give its id; undefined where it was not taken. */
+  /** Queue an event. Returns its id; undefined without consent, with Do Not Track, a full queue or props without JSON. */
   track(event: string, props?: Record<string, unknown>): string | undefined;
-  /** Name the user of all further events; null at the sign-out. */
+  /** Name the user of all further events; null at the sign-out, which also makes a new visitor. */
   identify(userId: string | null): void;
-  /** Track a page view; `props` may replace `url` and `referrer`. */
+  /** Track a page view. `props` may replace `url` and `referrer`. */
   page(props?: Record<string, unknown>): string | undefined;
-  /** Record the visitor's decision. `false` also deletes what waits and the visitor's id. */
+  /** Keep the visitor's decision. `false` also deletes what waits, the user and the visitor's id. */
   consent(granted: boolean): void;
-  /** Send what waits now, unless the API has asked to wait. */
+  /** Send what waits now, except during a pause: the API's, or the tracker's own after an attempt that failed. */
   flush(): Promise<void>;
+  /** The page's counts. */
   stats(): TidemarkStats;
 }
 

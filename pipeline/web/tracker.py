@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pipeline.web import files
-from pipeline.web.files import App
+from pipeline.web.files import App, File
 
 # Pages of any origin may load it, also with `integrity` or under Cross-Origin-Embedder-Policy. A correction reaches
 # them within ten minutes; for a day after that a browser may use what it has while it asks for the new one.
@@ -14,8 +14,13 @@ _HEADERS = {
 }
 
 
+def script() -> File:
+    """The library as it is served."""
+    return files.read_script("tracker.js", tight=True)
+
+
 def add(app: App) -> None:
     """Add the routes ``/tracker.js`` and ``/tracker.d.ts``."""
-    files.serve(app, "/tracker.js", "tracker_js", files.read_script("tracker.js"), _HEADERS)
+    files.serve(app, "/tracker.js", "tracker_js", script(), _HEADERS)
     types = files.read("tracker.d.ts", "text/plain; charset=utf-8")
     files.serve(app, "/tracker.d.ts", "tracker_types", types, _HEADERS)

@@ -12,6 +12,8 @@ from reports import formats
 REVISION = "git revision"
 ROUNDS = "rounds"
 _NAMED = 3
+_OF_SERVERS = ("version of kafka", "version of zookeeper")
+"""In one session they differ only where both sides were asked to run on other servers."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +45,7 @@ def facts(base: Manifest, new: Manifest) -> tuple[Fact, ...]:
     """Give all that is known of both environments, whether it differs or not."""
     sides = _facts(base), _facts(new)
     names = dict.fromkeys([*sides[0], *sides[1]])
-    known = (Fact(name, sides[0].get(name), sides[1].get(name)) for name in names)
+    known = (Fact(name, sides[0].get(name), sides[1].get(name), by_design=name in _OF_SERVERS) for name in names)
     return (*_variants(base, new), *known, *_axes(base, new))
 
 
@@ -91,8 +93,9 @@ def _axes(base: Manifest, new: Manifest) -> Iterator[Fact]:
     theirs = {cell.id: cell.axes for cell in new.cells}
     found: dict[tuple[str, Any, Any], list[str]] = {}
     for cell in base.cells:
-        for name, value in cell.axes.items():
-            other = theirs.get(cell.id, cell.axes).get(name)
+        others = theirs.get(cell.id, cell.axes)
+        for name in dict.fromkeys([*cell.axes, *others]):  # a setting of a server may stand in one of them alone
+            value, other = cell.axes.get(name), others.get(name)
             if other != value:
                 found.setdefault((name, formats.value(value), formats.value(other)), []).append(cell.id)
     for (name, value, other), cells in found.items():

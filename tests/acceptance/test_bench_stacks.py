@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import time
 
 import pytest
+
+from bench import matrix, plan
 
 # How busy the machine is and how long a drain lasts is no matter here.
 OPEN = "[bounds]\ndisturbed_share = 1.0\nschedule_delay_p99_ms = 60000\ndrain_window_s = 0.01\n"
@@ -13,6 +16,17 @@ TUNED = (
     + OPEN
     + '[servers]\nmongod.ttlMonitorSleepSecs = [60, 61]\nkafka."num.io.threads" = 3\n'
     + '[[cells]]\nkind = "drain"\nevents = 10_000\n'
+)
+REFUSED = (
+    'name = "refused"\nseed = 2\nrounds = 1\n'
+    '[servers]\nkafka."num.io.threads" = [3, "many"]\n'
+    '[[cells]]\nkind = "drain"\nevents = 10_000\n'
+)
+SEARCHES = (
+    'name = "searches"\nrounds = 1\nsearch_s = 60\n'
+    + OPEN
+    + "[servers]\nmongod.ttlMonitorSleepSecs = [60, 61]\n"
+    + '[[cells]]\nkind = "capacity"\nwarmup_s = 0\nduration_s = 8\nstart_load = 200\nfixed = { partitions = 1 }\n'
 )
 SHAPES = (
     'name = "shapes"\nrounds = 1\n'
@@ -40,6 +54,7 @@ def measured(runs, text: str) -> dict:
     return json.loads((runs.run_dir / "manifest.json").read_text())
 
 
+@pytest.mark.slow
 def test_cells_that_differ_in_a_setting_of_a_server_run_on_servers_of_their_own(
     runs,
     parts_are_there: None,  # noqa: ARG001 - asked for what it skips
@@ -60,6 +75,25 @@ def test_cells_that_differ_in_a_setting_of_a_server_run_on_servers_of_their_own(
     assert said == ["60", "61"]
 
 
+def test_a_value_that_a_later_stack_does_not_take_ends_the_run_before_its_first_repeat(
+    runs,
+    parts_are_there: None,  # noqa: ARG001 - as above
+) -> None:
+    """Its cell is the last in the plan, and nothing has been measured when it is named."""
+    on_servers_of_its_own(runs)
+    path = runs.matrix(REFUSED)
+    *_, last = plan.order(matrix.load(path))
+    assert last.cell.kafka == (("num.io.threads", "many"),)
+    out = str(runs.folder / "runs")
+    assert runs.run("run", path, "--ceilings", "never", "--out", out) == 2, runs.output
+    assert f"the servers of the cell {last.cell.id} (1 broker (KRaft), 1 mongod, num.io.threads=many)" in runs.output
+    assert "Invalid value many for configuration num.io.threads" in runs.output
+    assert "Write another value for it, or leave it out" in runs.output
+    assert "nothing was measured; what the servers printed is in" in runs.output
+    assert "bench resume" not in runs.output
+    assert runs.results() == []
+
+
 @pytest.mark.slow
 def test_every_shape_of_servers_is_measured_in_one_run(
     runs,
@@ -77,3 +111,29 @@ def test_every_shape_of_servers_is_measured_in_one_run(
     versions = {(stack["coordination"], stack["versions"]["kafka"]) for stack in told["stacks"] if stack["cells"]}
     assert versions == {("kraft", "4.3.1"), ("zookeeper", "3.9.2")}
     assert len(told["tokens"]) == 4, "each stack is started once"
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_searches_on_two_stacks_share_the_time_and_a_run_that_was_ended_between_them_goes_on(
+    runs,
+    parts_are_there: None,  # noqa: ARG001 - as above
+) -> None:
+    on_servers_of_its_own(runs)
+    bench = runs.start("run", runs.matrix(SEARCHES), "--ceilings", "never", "--out", str(runs.folder / "runs"))
+    deadline = time.monotonic() + 280
+    while not list(runs.folder.glob("runs/*/cells/capacity*/capacity.json")):
+        assert bench.poll() is None, runs.output
+        assert time.monotonic() < deadline, runs.output
+        time.sleep(0.1)
+    bench.terminate()
+    assert bench.wait(timeout=100) == 130, runs.output
+    assert runs.run("resume", str(runs.run_dir)) in (0, 1, 4), runs.output
+    told = json.loads((runs.run_dir / "manifest.json").read_text())
+    assert told["status"] == "complete"
+    assert len(set(told["tokens"])) == 3, "both stacks, and the second one again"
+    found = [json.loads(path.read_text()) for path in runs.run_dir.glob("cells/capacity*/capacity.json")]
+    assert len(found) == 2
+    for each in found:
+        assert "the 60 s for searching were used up" in each["ended"]
+        assert len(list((runs.run_dir / "cells" / each["cell"]).glob("*/result.json"))) >= 3

@@ -86,6 +86,18 @@ class TestRunning:
         assert "usage" in done.stdout.lower()
 
 
+class TestScreenshots:
+    def test_without_chromium_it_says_what_is_missing(self, tmp_path: Path) -> None:
+        command = [sys.executable, "-m", "nox", "--noxfile", str(ROOT / "noxfile.py"), "--no-venv"]
+        command += ["--session", "screenshots", "--", str(tmp_path / "pictures")]
+        bare = {**os.environ, "PATH": str(tmp_path)}
+        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60, env=bare)
+        assert done.returncode != 0
+        assert "error: Chromium is not installed: apt-get install chromium" in done.stdout + done.stderr
+        assert "failed with exit code 2" in done.stdout + done.stderr
+        assert not (tmp_path / "pictures").exists()
+
+
 class TestBench:
     @pytest.mark.parametrize(
         ("given", "expected"),

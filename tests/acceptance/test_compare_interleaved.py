@@ -42,3 +42,31 @@ def test_a_revision_and_a_setting_are_measured_side_by_side_and_compared(runs) -
     assert runs.run("resume", str(new)) == 0, runs.output
     assert [len(list(run.glob("cells/drain-p1-c1/*/result.json"))) for run in (base, new)] == [1, 1]
     assert "2 repeats, 1 of them finished before" in runs.output
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("side", "fact", "values"),
+    [
+        ("coordination=zookeeper", "version of kafka", ("4.3.1", "3.9.2")),
+        ('kafka."num.io.threads"=2', "axis kafka.num.io.threads of drain-p1-c1", ("–", "2")),  # noqa: RUF001 - a dash
+    ],
+)
+def test_other_servers_are_measured_beside_those_of_the_matrix_and_said_to_differ(
+    runs,
+    side: str,
+    fact: str,
+    values: tuple[str, str],
+    parts_are_there: None,  # noqa: ARG001 - asked for what it skips
+) -> None:
+    for name in ("PIPELINE_KAFKA_BOOTSTRAP_SERVERS", "PIPELINE_MONGO_URI"):
+        runs.environment.pop(name)
+    folder, told = runs.folder / "runs", runs.folder / "compared.json"
+    options = ("--rounds", "1", "--runs", str(folder), "--json", str(told))
+    assert runs.run("compare", "--ab", runs.matrix(MATRIX), ".", side, *options) == 0, runs.output
+    base, new = (json.loads((run / "manifest.json").read_text()) for run in sorted(folder.iterdir()))
+    assert (base["versions"]["kafka"], "zookeeper" in base["versions"]) == ("4.3.1", False)
+    assert len(set(base["tokens"])) == len(set(new["tokens"])) == 2, "each side has its servers"
+    found = {each["name"]: each for each in json.loads(told.read_text())["environment"]}
+    assert (found[fact]["base"], found[fact]["new"]) == values
+    assert "The environments differ" not in runs.output

@@ -88,6 +88,38 @@ def test_a_server_of_the_run_that_dies_is_named_and_the_run_can_be_resumed(
     assert runs.results()
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("victim", "named"), [("kafka-2", "Kafka broker 2"), ("mongodb-2", "mongod-2"), ("zookeeper", "ZooKeeper")]
+)
+def test_one_of_several_servers_that_dies_ends_the_run_as_the_only_one_would(
+    runs,
+    victim: str,
+    named: str,
+    parts_are_there: None,  # noqa: ARG001 - as above
+) -> None:
+    """The others would go on; but what was measured is then no longer what the matrix asks for."""
+    for name in ("PIPELINE_KAFKA_BOOTSTRAP_SERVERS", "PIPELINE_MONGO_URI"):
+        runs.environment.pop(name)
+    out = str(runs.folder / "runs")
+    chosen = ("--brokers", "3", "--coordination", "zookeeper", "--mongo-members", "3")
+    bench = runs.start("run", runs.matrix(HEAD + STEADY), "--ceilings", "never", "--out", out, *chosen)
+    wait_for(lambda: working(runs) or bench.poll() is not None, "a worker stores")
+    (process,) = [each for each in psutil.Process(bench.pid).children(recursive=True) if is_server(each, victim)]
+    process.kill()
+    assert bench.wait(timeout=200) == 2, runs.output
+    assert f"{named}, which was started for this run, ended with exit code -9 (killed" in runs.output
+    assert "continue with: ./tidemark bench resume" in runs.output
+    assert "Traceback" not in runs.output
+    assert json.loads((runs.run_dir / "manifest.json").read_text())["stopped"].startswith(named)
+    assert runs.results() == []
+
+
+def is_server(process: psutil.Process, name: str) -> bool:
+    """Whether it is the server whose data folder is named so, and not the guard before it."""
+    return f"{name}-data-" in process.cwd() and process.name() in ("java", "mongod")
+
+
 def test_a_killed_run_is_resumed_under_other_names_and_finds_nothing_of_its_first_try(runs) -> None:
     out = str(runs.folder / "runs")
     bench = runs.start("run", runs.matrix(HEAD + DRAIN), "--ceilings", "never", "--out", out)

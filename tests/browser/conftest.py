@@ -127,7 +127,7 @@ def user() -> str:
 
 @pytest.fixture
 def site(pipeline: Pipeline) -> Iterator[Site]:
-    """A site of another origin than the API; its tracker starts at once and tracks no page views unless told to."""
+    """A site of another origin than the API; its tracker starts at once and tracks only what a test asks it to."""
     with Site(pipeline.api.url) as made:
         made.use({"interval": 50, "page-views": "false"})
         yield made
@@ -161,6 +161,11 @@ def wait_for(page: Page, expression: str) -> None:
     while not page.evaluate(expression):
         assert time.monotonic() < deadline_s, f"not within {WAIT_S:g} s: {expression}; {stats(page)}"
         page.wait_for_timeout(20)
+
+
+def flush(page: Page) -> None:
+    """Have the tracker send what waits, without waiting for the end of it: a test should fail and not hang."""
+    page.evaluate("() => void tidemark.flush()")
 
 
 def wait_for_empty_queue(page: Page) -> None:

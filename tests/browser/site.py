@@ -11,6 +11,7 @@ from typing import Self
 _PAGE = """<!doctype html>
 <html lang="en"><meta charset="utf-8"><title>A page</title><link rel="icon" href="data:,">
 {script}
+{more}
 <a href="/elsewhere">Elsewhere</a>
 </html>
 """
@@ -36,10 +37,14 @@ class Site:
         self._server.shutdown()
         self._server.server_close()
 
-    def use(self, attributes: Mapping[str, object], policy: str = "") -> None:
-        """Have all pages load the tracker with these ``data-`` attributes; ``policy`` is added to the strict one."""
+    def use(self, attributes: Mapping[str, object], policy: str = "", more: str = "") -> None:
+        """Have all pages load the tracker with these ``data-`` attributes.
+
+        ``policy`` is added to the strict one, ``more`` to the page.
+        """
         written = "".join(f' data-{name}="{value}"' for name, value in attributes.items())
-        self._page = _PAGE.format(script=f'<script src="{self._api_url}/tracker.js"{written}></script>')
+        script = f'<script src="{self._api_url}/tracker.js"{written}></script>'
+        self._page = _PAGE.format(script=script, more=more)
         own = f"default-src 'none'; img-src data:; script-src {self._api_url}; connect-src {self._api_url}"
         self._policy = f"{own}; require-trusted-types-for 'script'; {policy}"
 

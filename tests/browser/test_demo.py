@@ -84,8 +84,14 @@ def test_withdrawn_consent_ends_the_recording_until_it_is_given_again(shop: Page
     expect(shop.locator("[data-events] .latency")).to_have_count(2)
 
 
-@pytest.mark.parametrize("path", PAGES)
-@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize(
+    ("path", "scheme"),
+    [
+        *((path, "light") for path in PAGES),
+        ("", "dark"),
+        *(pytest.param(path, "dark", marks=pytest.mark.slow) for path in PAGES[1:]),
+    ],
+)
 def test_axe_finds_no_serious_fault(browser: Browser, pipeline: Pipeline, path: str, scheme: str) -> None:
     context = browser.new_context(color_scheme=scheme, bypass_csp=True)  # axe is a script that the policy forbids
     try:

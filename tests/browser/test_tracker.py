@@ -7,14 +7,14 @@ from collections.abc import Callable
 import pytest
 from playwright.sync_api import BrowserContext, Page, Route
 
-from tests.browser.conftest import Pipeline, stats, wait_for_empty_queue
+from tests.browser.conftest import Pipeline, flush, stats, wait_for, wait_for_empty_queue
 from tests.browser.site import Site
 from tests.integration.ingest_api import wait_until
 
 Clicks = Callable[..., None]
 DAY_S = 24 * 3600
 HELD = {"interval": 600_000, "page-views": "false"}
-"""A tracker that sends nothing unless it is told to."""
+"""A tracker that sends nothing before it is asked to."""
 
 
 def test_a_reload_loses_nothing(page: Page, site: Site, pipeline: Pipeline, user: str, clicks: Clicks) -> None:
@@ -92,6 +92,21 @@ def test_two_tabs_share_one_queue(
     pipeline.assert_stored_once(user, 200)
 
 
+def test_a_tab_forgets_its_events_when_another_one_has_sent_them(
+    context: BrowserContext, page: Page, site: Site, user: str, clicks: Clicks
+) -> None:
+    site.use(HELD)
+    other = context.new_page()
+    for each in (page, other):
+        each.goto(site.url)
+    clicks(other, user, 5)
+    wait_for(page, "tidemark.stats().queued === 5")
+    flush(page)
+    wait_for_empty_queue(page)
+    wait_for_empty_queue(other)
+    assert (stats(page)["accepted"], stats(other)["accepted"]) == (5, 0)
+
+
 @pytest.mark.slow
 def test_a_tab_that_keeps_the_lock_does_not_keep_the_others_from_sending(
     context: BrowserContext, page: Page, site: Site, pipeline: Pipeline, user: str, clicks: Clicks
@@ -145,7 +160,7 @@ def test_a_full_storage_keeps_events_in_memory(
     )
     clicks(page, user, 20)
     assert stats(page)["unsaved"] == 20
-    page.evaluate("tidemark.flush()")
+    flush(page)
     wait_for_empty_queue(page)
     pipeline.assert_stored_once(user, 20)
 
@@ -180,7 +195,7 @@ def test_a_page_that_empties_its_storage_loses_none_of_its_events(
     page.goto(site.url)
     clicks(page, user, 5)
     page.evaluate("localStorage.clear()")
-    page.evaluate("tidemark.flush()")
+    flush(page)
     wait_for_empty_queue(page)
     pipeline.assert_stored_once(user, 5)
 
@@ -188,6 +203,7 @@ def test_a_page_that_empties_its_storage_loses_none_of_its_events(
 def test_an_answer_that_is_not_the_api_s_is_no_acknowledgement(
     page: Page, site: Site, pipeline: Pipeline, user: str, clicks: Clicks
 ) -> None:
+    page.clock.install()
     page.goto(site.url)
     bodies = ["<h1>Welcome to our hotel</h1>", '{"status": "ok"}', '{"accepted": 7, "rejected": []}']
 
@@ -200,7 +216,10 @@ def test_an_answer_that_is_not_the_api_s_is_no_acknowledgement(
 
     page.route("**/track/batch*", answer)
     clicks(page, user, 3)
-    wait_for_empty_queue(page)
+    for _ in range(20):
+        page.clock.fast_forward(60_000)  # longer than any pause
+        page.wait_for_timeout(50)
+    assert stats(page)["queued"] == 0
     assert bodies == []
     assert stats(page)["accepted"] == 3
     pipeline.assert_stored_once(user, 3)
@@ -213,8 +232,9 @@ def test_one_event_that_spoils_a_batch_costs_none_of_the_others(
     page.goto(site.url)
     clicks(page, user, 20)
     # As a bug of another script on the page would leave it behind.
-    page.evaluate("""localStorage.setItem("tidemark:00000000-0000-7000-8000-000000000000", '{"event":')""")
-    page.evaluate("tidemark.flush()")
+    broken = "ffffffff-ffff-7000-8000-000000000000"
+    page.evaluate(f"""localStorage.setItem("tidemark:{broken}", '{{"event_id":"{broken}",')""")
+    flush(page)
     wait_for_empty_queue(page)
     assert {**stats(page), "accepted": 20, "rejected": 1} == stats(page)
     pipeline.assert_stored_once(user, 20)

@@ -7,7 +7,7 @@ import secrets
 import pytest
 from playwright.sync_api import BrowserContext, Page
 
-from tests.browser.conftest import Pipeline, wait_for, wait_for_empty_queue
+from tests.browser.conftest import Pipeline, flush, stats, wait_for, wait_for_empty_queue
 from tests.browser.site import Site
 from tests.integration.ingest_api import wait_until
 
@@ -82,6 +82,65 @@ def test_a_visitor_stays_the_same_from_page_to_page_until_named(
     assert linked["props"] == {"previous_id": visitors[0]}
 
 
+def test_users_are_linked_to_the_visitor_they_were_and_never_to_each_other(
+    page: Page, site: Site, pipeline: Pipeline, user: str, section: str
+) -> None:
+    site.use({"interval": 50, "page-views": "false"})
+    page.goto(f"{site.url}{section}")
+    for call in ("track('click')", "identify('{0}-a')", "identify('{0}-a')", "identify('{0}-b')", "track('click')"):
+        page.evaluate(f"tidemark.{call.format(user)}")
+    page.evaluate("tidemark.identify(null); tidemark.identify(null); tidemark.track('click')")
+    visitor = page.evaluate("localStorage.getItem('tidemark:visitor')")
+    page.reload()
+    page.evaluate(f"tidemark.identify(null); tidemark.identify('{user}-c')")
+    wait_for_empty_queue(page)
+    links = {}
+    for name in ("a", "c"):
+        query = {"user_id": f"{user}-{name}", "event_type": "identify"}
+        wait_until(lambda query=query: pipeline.collection.count_documents(query) > 0, "the link is stored")
+        links[name] = [each["props"]["previous_id"] for each in pipeline.collection.find(query)]
+    assert links["c"] == [visitor]
+    assert len(links["a"]) == 1
+    assert visitor not in links["a"]
+    b_events = pipeline.documents(f"{user}-b")
+    assert [each["event_type"] for each in b_events] == ["click"]
+
+
+def test_a_page_that_is_only_prepared_has_no_view_until_it_is_shown(
+    page: Page, site: Site, pipeline: Pipeline, section: str
+) -> None:
+    site.use({"interval": 50})
+    page.add_init_script("Object.defineProperty(document, 'prerendering', { value: true, configurable: true })")
+    page.goto(f"{site.url}{section}")
+    page.evaluate("history.replaceState(null, '', location.pathname)")
+    assert (stats(page)["queued"], stats(page)["accepted"]) == (0, 0)
+    page.evaluate(
+        """Object.defineProperty(document, "prerendering", { value: false });
+           document.dispatchEvent(new Event("prerenderingchange"))"""
+    )
+    wait_for_empty_queue(page)
+    assert views(pipeline, section, 1) == [{"url": section}]
+    assert stats(page)["accepted"] == 1
+
+
+def test_a_page_that_the_back_button_brings_back_as_it_was_has_another_view(
+    page: Page, site: Site, pipeline: Pipeline, section: str
+) -> None:
+    site.use({"interval": 50})
+    page.goto(f"{site.url}{section}")
+    for persisted in ("false", "true"):
+        page.evaluate(f"dispatchEvent(new PageTransitionEvent('pageshow', {{ persisted: {persisted} }}))")
+    wait_for_empty_queue(page)
+    assert len(views(pipeline, section, 2)) == 2
+
+
+def test_nothing_but_true_is_consent(page: Page, site: Site) -> None:
+    site.use({"interval": 50, "consent": "required"})
+    page.goto(site.url)
+    for answer in ("'false'", "'denied'", "1", "undefined"):
+        assert page.evaluate(f"(tidemark.consent({answer}), tidemark.track('click'))") is None
+
+
 @pytest.mark.parametrize("wish", ["doNotTrack: { value: '1' }", "globalPrivacyControl: { value: true }"])
 def test_a_visitor_who_wants_no_tracking_is_not_tracked(
     context: BrowserContext, page: Page, site: Site, pipeline: Pipeline, section: str, wish: str
@@ -91,8 +150,9 @@ def test_a_visitor_who_wants_no_tracking_is_not_tracked(
     sent = []
     page.on("request", lambda request: "/track" in request.url and request.method == "POST" and sent.append(request))
     page.goto(f"{site.url}{section}")
-    page.evaluate("tidemark.track('click'); tidemark.consent(true); tidemark.track('click')")
-    page.evaluate("tidemark.flush()")
+    calls = "[tidemark.track('click'), tidemark.consent(true), tidemark.track('click')]"
+    assert page.evaluate(calls) == [None, None, None]
+    flush(page)
     page.goto("about:blank")
     assert sent == []
     assert pipeline.collection.count_documents({"props.url": section}) == 0
@@ -116,7 +176,7 @@ def test_nothing_is_recorded_before_consent_and_nothing_is_left_after_its_withdr
     context.set_offline(offline=True)
     for each in (page, other):
         each.evaluate("tidemark.track('click', {n: 1})")
-    page.evaluate("tidemark.consent(false)")
+    assert page.evaluate("(tidemark.consent(false), tidemark.stats().queued)") == 0
     # What the other tab had just written is removed by that tab.
     wait_for(page, "Object.entries(localStorage).join() === 'tidemark:consent,denied'")
     context.set_offline(offline=False)

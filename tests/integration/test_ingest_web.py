@@ -17,9 +17,10 @@ from tests.integration.ingest_api import Answer, Running, connect, get, post, re
 
 @pytest.fixture(scope="module")
 def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
-    """An API as it is by default; it needs neither Kafka nor MongoDB for its files."""
+    """An API as it is by default, open to one site; it needs neither Kafka nor MongoDB for its files."""
     away = structs.replace(Settings(), kafka=structs.replace(Settings().kafka, bootstrap_servers="127.0.0.1:1"))
-    with running(with_api(away, port=0), tmp_path_factory.mktemp("web"), kafka=False) as started:
+    open_to = ("https://shop.example",)
+    with running(with_api(away, port=0, cors_origins=open_to), tmp_path_factory.mktemp("web"), kafka=False) as started:
         yield started
 
 
@@ -39,10 +40,11 @@ def test_the_tracker_comes_plain_or_compressed(api: Running) -> None:
     assert "content-encoding" not in plain.headers
     assert compressed.headers["content-encoding"] == "gzip"
     assert gzip.decompress(compressed.body) == plain.body
+    assert len(compressed.body) <= 3_000
     assert plain.headers["vary"] == compressed.headers["vary"] == "accept-encoding"
 
 
-def test_a_browser_that_has_the_tracker_is_told_so(api: Running) -> None:
+def test_a_browser_that_has_the_tracker_need_not_load_it_again(api: Running) -> None:
     for headers in ({}, {"accept_encoding": "gzip"}):
         first = read(api, "/tracker.js", **headers)
         again = read(api, "/tracker.js", **headers, if_none_match=first.headers["etag"])
@@ -59,8 +61,16 @@ def test_pages_of_every_origin_may_load_the_tracker(api: Running) -> None:
     assert headers["x-content-type-options"] == "nosniff"
 
 
+def test_a_page_may_read_how_long_it_is_to_wait(api: Running) -> None:
+    answer = post(api, "/track/batch", [{"event": "click", "user_id": "123"}], origin="https://shop.example")
+    assert (answer.status, answer.headers["access-control-allow-origin"]) == (503, "https://shop.example")
+    assert "retry-after" in answer.headers
+    assert "retry-after" in answer.headers["access-control-expose-headers"]
+
+
 def test_head_answers_without_a_body(api: Running) -> None:
-    assert read(api, "/tracker.js", method="HEAD").body == b""
+    answer = read(api, "/tracker.js", method="HEAD")
+    assert (answer.status, answer.body) == (200, b"")
 
 
 def test_the_types_are_served_beside_it(api: Running) -> None:
@@ -78,7 +88,7 @@ def shop(settings: Settings, tmp_path: Path) -> Iterator[Running]:
         yield started
 
 
-def test_an_event_is_told_as_stored_once_a_worker_has_stored_it(
+def test_an_event_is_named_as_stored_once_a_worker_has_stored_it(
     shop: Running, settings: Settings, start_worker
 ) -> None:
     known, unknown = new_event_id(), new_event_id()
@@ -93,6 +103,16 @@ def test_an_event_is_told_as_stored_once_a_worker_has_stored_it(
         found = asked.result().json["stored"] or get(shop, path).json["stored"]
     assert found == [known]
     assert get(shop, path).headers["cache-control"] == "no-store"
+
+
+@pytest.mark.parametrize("path", ["", "/lamp", "/shop.js", "/panel.js", "/shop.css", "/lamp.svg"])
+def test_the_shop_runs_under_a_policy_as_strict_as_a_careful_site_s(shop: Running, path: str) -> None:
+    headers = get(shop, f"/demo{path}").headers
+    policy = dict(each.strip().split(" ", 1) for each in headers["content-security-policy"].split(";"))
+    assert (policy["default-src"], policy["script-src"], policy["connect-src"]) == ("'none'", "'self'", "'self'")
+    assert policy["require-trusted-types-for"] == "'script'"
+    assert "unsafe" not in headers["content-security-policy"]
+    assert (headers["cache-control"], headers["referrer-policy"]) == ("no-cache", "same-origin")
 
 
 def test_a_question_that_cannot_be_answered_says_why(shop: Running) -> None:

@@ -44,7 +44,7 @@ from pathlib import Path
 from pipeline.local.process import ChildProcess
 folder = Path({str(tmp_path)!r})
 child = ChildProcess("child", [sys.executable, "-c", {STUBBORN!r}], log_path=folder / "child.log",
-                     scratch=folder / "scratch")
+                     scratch=[folder / "scratch"])
 child.start()
 child.wait_for_line("here", 30)
 if os.fork() == 0:

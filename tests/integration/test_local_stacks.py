@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -20,7 +21,7 @@ from pipeline import provision
 from pipeline.errors import UsageError
 from pipeline.local import kafkasettings
 from pipeline.local.stack import LocalStack
-from pipeline.local.stackspec import Coordination, StackSpec
+from pipeline.local.stackspec import Coordination, StackSpec, Value
 from pipeline.settings import Kafka, Local
 
 WAIT_S = 60.0
@@ -50,9 +51,18 @@ def test_what_is_set_takes_effect_in_both_servers(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("coordination", ["kraft", pytest.param("zookeeper", marks=pytest.mark.slow)])
-def test_a_value_that_kafka_refuses_is_named_with_its_setting(coordination: Coordination, tmp_path: Path) -> None:
-    spec = StackSpec(coordination=coordination, kafka=(("num.io.threads", "many"),))
-    with pytest.raises(UsageError, match=r"Invalid value many for configuration num\.io\.threads"):
+@pytest.mark.parametrize(
+    ("name", "value", "said"),
+    [
+        ("num.io.threads", "many", "Invalid value many for configuration num.io.threads"),
+        ("replica.fetch.wait.max.ms", 40_000, "replica.socket.timeout.ms should always be at least"),
+    ],
+)
+def test_a_value_that_kafka_refuses_is_named_with_its_setting(
+    name: str, value: Value, said: str, coordination: Coordination, tmp_path: Path
+) -> None:
+    spec = StackSpec(coordination=coordination, kafka=((name, value),))
+    with pytest.raises(UsageError, match=re.escape(said)):
         LocalStack(Local(), logs_dir=tmp_path, spec=spec).start()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import shutil
 import subprocess
 from collections import Counter
@@ -104,6 +105,19 @@ def test_an_axis_that_no_cell_knows_changes_nothing(tmp_path: Path) -> None:
     path.write_text('name = "drains"\n[[cells]]\nkind = "drain"\n')
     with pytest.raises(UsageError, match="linger_ms=0 changes nothing"):
         sides(str(path), ".", "linger_ms=0")
+
+
+def test_the_time_of_a_pair_on_other_servers_counts_every_start(file: str) -> None:
+    pair = sides(file, ".", "brokers=3", 4)
+    alike = interleaved.whole_s(sides(file, ".", ".", 4))
+    turned = sum(
+        one != other
+        for one, other in itertools.pairwise(
+            planned.cell.stack for _, planned in interleaved.order_of([side.matrix for side in pair])
+        )
+    )
+    assert turned >= 5 * 4, "the two of a pair come one after the other"
+    assert interleaved.whole_s(pair) >= alike + turned * plan.SERVERS_START_AND_STOP_S
 
 
 def test_fresh_is_the_working_tree_on_servers_of_its_own_for_every_repeat(file: str, tmp_path: Path) -> None:

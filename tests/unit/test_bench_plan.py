@@ -148,3 +148,9 @@ def test_at_80_columns_the_plan_shows_each_cell_whole_and_what_is_special_about_
         alike = [each for each in wanted.cells if each.kind == cell.kind]
         if len({each.consumers for each in alike}) > 1:
             assert f"consumers {cell.consumers}" in row
+
+
+def test_a_matrix_of_searches_alone_has_each_of_them_once() -> None:
+    text = 'name = "mine"\nrounds = 3\n[[cells]]\nkind = "capacity"\nstart_load = 1000\naxes = { consumers = [1, 2] }\n'
+    repeats = plan.order(matrix.parse(text, "mine.toml"))
+    assert sorted((each.cell.consumers, each.round) for each in repeats) == [(1, 1), (2, 1)]

@@ -31,9 +31,23 @@ start_load = { share_of_drain = 0.4 }
 DRAIN_1, DRAIN_2, ONE, TWO = matrix.parse(MATRIX, "mine.toml").cells
 
 
+STACKS = """
+name = "mine"
+search_s = 100
+[[cells]]
+kind = "capacity"
+axes = { brokers = [1, 3], consumers = [1, 2] }
+start_load = 10_000
+"""
+
+
 @pytest.fixture
 def run(tmp_path: Path) -> turns.Run:
-    wanted = matrix.parse(MATRIX, "mine.toml")
+    return run_of(MATRIX, tmp_path)
+
+
+def run_of(text: str, tmp_path: Path) -> turns.Run:
+    wanted = matrix.parse(text, "mine.toml")
     into = writing.create(tmp_path, "mine")
     order = plan.order(wanted)
     here = environment.describe()
@@ -147,6 +161,29 @@ def test_a_search_ends_with_what_it_has_when_the_time_for_searching_is_used_up(r
     assert isinstance(answer, Answer)
     assert answer.sustainable_events_per_s == 10_000
     assert "the 100 s for searching were used up" in answer.ended
+
+
+def test_searches_on_another_stack_have_their_own_part_of_the_time_and_what_the_first_left(tmp_path: Path) -> None:
+    run = run_of(STACKS, tmp_path)
+    searches = [(run, planned) for planned in run.order]
+    first = [turn for turn in searches if turn[1].cell.brokers == 1]
+    second = [turn for turn in searches if turn[1].cell.brokers == 3]
+
+    run.search_share = searching.share_of(first, searches)
+    assert run.search_share == 0.5
+    for number in (1, 2, 3):  # 39 s in all, and a fourth would take 13 s more: beyond 50 s
+        keep(run, probed(first[0][1].cell, 10_000, number, verdict="not sustained", took_s=13.0))
+    assert isinstance(searching.step_of(first[0], [run]), Answer)
+
+    for turn in first:
+        asked = capacity.Asked(turn[1].cell, 10_000, 2)
+        found = capacity.cut_short(asked, [], "the time was used up")
+        run.bundle.write_capacity(capacity.conclude(turn[1].cell, run.matrix.objective_of(turn[1].cell), found, []))
+    run.search_share = searching.share_of(second, searches)
+    assert run.search_share == 1.0
+    for number in (1, 2, 3):  # 78 s in all, and 91 s with a fourth: within 100 s
+        keep(run, probed(second[0][1].cell, 10_000, number, verdict="not sustained", took_s=13.0))
+    assert not isinstance(searching.step_of(second[0], [run]), Answer)
 
 
 def test_a_search_gets_three_probes_even_without_time(run: turns.Run) -> None:

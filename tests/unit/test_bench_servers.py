@@ -49,7 +49,8 @@ def test_work_ends_when_a_server_of_the_run_dies_and_its_last_lines_are_shown(se
         await servers.beside(work())
 
     with pytest.raises(
-        DeadServerError, match=r"mongod, which was started for this run, ended with exit code -9"
+        DeadServerError,
+        match=r"mongod, which was started for this run, ended with exit code -9 \(killed; where memory is short",
     ) as dead:
         asyncio.run(both())
     assert ended == ["cleaned up"]

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import itertools
 import random
 
 import pytest
 from msgspec import structs
+from rich.console import Console
 
 from bench import manifest, matrix, plan, stackaxes, variants
 from bench.cellspec import CellSpec
@@ -200,6 +202,50 @@ def test_the_time_of_a_plan_counts_every_start() -> None:
     assert plan.whole_s(two) > plan.whole_s(one) + 4 * plan.SERVERS_START_AND_STOP_S
 
 
+@pytest.mark.parametrize(
+    ("cells", "tried"),
+    [
+        ("fixed = { brokers = 3 }", []),  # one stack: it is started at once
+        ("axes = { brokers = [1, 3], coordination = ['kraft', 'zookeeper'], mongo_members = [1, 3] }", []),
+    ],
+)
+def test_numbers_of_servers_need_no_trial(cells: str, tried: list[StackSpec]) -> None:
+    given = HEAD + '[servers]\nkafka."num.io.threads" = 2\n' if "fixed" in cells else HEAD
+    assert list(stackaxes.untried(matrix.parse(given + DRAIN + cells, "mine.toml").cells)) == tried
+
+
+def test_each_value_that_the_first_stack_does_not_show_is_tried_once_on_the_fewest_servers() -> None:
+    axes = "axes = { brokers = [3, 1], mongo_members = [1, 3] }\n"
+    cells = matrix.parse(THREADS + axes, "mine.toml").cells
+    assert cells[0].stack == StackSpec(3, "kraft", 1, (("num.io.threads", 2),), (("ttlMonitorEnabled", False),))
+    eight = StackSpec(kafka=(("num.io.threads", 8),), mongod=(("ttlMonitorEnabled", False),))
+    assert stackaxes.untried(cells) == (eight,)
+
+
+def test_each_version_of_kafka_is_asked_whether_it_takes_a_value() -> None:
+    text = (
+        HEAD + '[servers]\nkafka."num.io.threads" = 2\n' + DRAIN + "axes = { coordination = ['kraft', 'zookeeper'] }\n"
+    )
+    assert stackaxes.untried(matrix.parse(text, "mine.toml").cells) == (
+        StackSpec(coordination="zookeeper", kafka=(("num.io.threads", 2),)),
+    )
+
+
+def test_of_the_user_s_own_servers_nothing_is_tried() -> None:
+    assert stackaxes.untried(matrix.parse(HEAD + DRAIN, "mine.toml", stack=None).cells) == ()
+
+
+def test_the_plan_says_what_is_started_once_more_and_counts_it() -> None:
+    wanted = matrix.parse(THREADS, "mine.toml")
+    repeats = plan.order(wanted)
+    assert plan.trials_s(repeats) == plan.SERVERS_START_AND_STOP_S
+    measuring_s = sum(plan.estimate_s(each.cell) for each in repeats)
+    assert plan.whole_s(wanted) == pytest.approx(plan.starts_s(repeats) + plan.trials_s(repeats) + measuring_s)
+    console = Console(width=200, record=True, file=io.StringIO())
+    console.print(plan.describe(wanted))
+    assert "1 of them started once more at the beginning, to see that they take their settings" in console.export_text()
+
+
 def manifest_of(wanted: Matrix) -> Manifest:
     order = plan.order(wanted)
     return manifest.of(
@@ -221,6 +267,20 @@ def test_the_manifest_has_each_stack_with_its_cells_and_versions() -> None:
     assert (told.versions["kafka"], told.versions["java"]) == ("4.3.1 and 3.9.2", "25")
 
 
+def test_a_manifest_has_no_versions_of_servers_that_only_the_other_side_runs_on() -> None:
+    base = matrix.parse(HEAD + DRAIN, "mine.toml")
+    new = matrix_of(variants.read("new", "coordination=zookeeper"), base, Api())
+    started = {
+        StackSpec(): {"kafka": "4.3.1"},
+        StackSpec(coordination="zookeeper"): {"kafka": "3.9.2", "zookeeper": "3.8.4"},
+    }
+    for side, kafka, zookeeper in ((base, "4.3.1", None), (new, "3.9.2", "3.8.4")):
+        told = manifest_of(side)
+        for spec, versions in started.items():
+            told = structs.replace(told, **manifest.with_stack(told, spec, versions))
+        assert (told.versions["kafka"], told.versions.get("zookeeper")) == (kafka, zookeeper)
+
+
 def test_a_run_goes_on_with_the_servers_that_it_began_with() -> None:
     stack = StackSpec(brokers=3, mongo_members=3)
     told = manifest_of(matrix.parse(HEAD + DRAIN + "axes = { brokers = [1, 3] }\n", "mine.toml", stack=stack))
@@ -238,6 +298,52 @@ def test_a_stack_can_be_one_side_of_a_comparison() -> None:
         matrix_of(variants.read("new", "mongo_members=2"), wanted, Api())
     with pytest.raises(UsageError):
         variants.read("new", "PIPELINE_LOCAL_BROKERS=3")
+
+
+@pytest.mark.parametrize(
+    ("given", "stack"),
+    [
+        ('kafka."num.io.threads"=4', StackSpec(kafka=(("num.io.threads", 4),), mongod=(("ttlMonitorEnabled", False),))),
+        ("kafka.num.io.threads = 2", StackSpec(kafka=(("num.io.threads", 2),), mongod=(("ttlMonitorEnabled", False),))),
+        ("mongod.ttlMonitorEnabled=true", StackSpec(mongod=(("ttlMonitorEnabled", True),))),
+        (
+            "kafka.compression.type=lz4",
+            StackSpec(kafka=(("compression.type", "lz4"),), mongod=(("ttlMonitorEnabled", False),)),
+        ),
+    ],
+)
+def test_a_setting_of_a_server_can_be_one_side_of_a_comparison(given: str, stack: StackSpec) -> None:
+    wanted = matrix.parse(HEAD + "[servers]\nmongod.ttlMonitorEnabled = false\n" + DRAIN, "mine.toml")
+    variant = variants.read("new", given)
+    (cell,) = matrix_of(variant, wanted, Api()).cells
+    assert (cell.id, cell.stack) == (wanted.cells[0].id, stack)
+    again = structs.replace(variant, given="as the manifest has it")
+    assert matrix_of(again, wanted, Api()).cells == (cell,)
+
+
+@pytest.mark.parametrize(
+    ("given", "error", "says"),
+    [
+        ("kafka.num.io.thread=2", MatrixError, "has no setting 'num.io.thread'"),
+        ("kafka.log.dirs=elsewhere", MatrixError, "is not yours to set"),
+        ("kafka.num.network.threads=[1, 2]", MatrixError, "is impossible: a number, true, false, or text"),
+        ("mongod.ttlMonitorSleepSecs=1e300", MatrixError, "cannot be used: write a number of at most"),
+        ("mongod.--port=1", MatrixError, "is no parameter of mongod"),
+        ("kafka.num.io.threads=4", UsageError, "it varies among the cells of 'mine'; give it one value there"),
+        ("kafka.=4", UsageError, "settings begin with PIPELINE_, kafka. or mongod."),
+    ],
+)
+def test_a_setting_of_a_server_that_cannot_be_compared_is_refused(given: str, error: type, says: str) -> None:
+    with pytest.raises(error) as caught:
+        matrix_of(variants.read("new", given), matrix.parse(THREADS, "mine.toml"), Api())
+    assert says in str(caught.value)
+
+
+def test_on_the_user_s_own_servers_none_of_their_settings_can_be_compared() -> None:
+    with pytest.raises(MatrixError, match="can be chosen only for servers that the bench starts"):
+        matrix_of(
+            variants.read("new", "kafka.num.io.threads=4"), matrix.parse(HEAD + DRAIN, "mine.toml", stack=None), Api()
+        )
 
 
 def test_counters_of_brokers_are_added_and_their_handlers_idle_time_is_a_mean() -> None:

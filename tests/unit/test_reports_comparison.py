@@ -6,6 +6,7 @@ import json
 import math
 import re
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -116,6 +117,23 @@ def test_what_an_interleaved_pair_was_made_to_differ_in_is_listed_without_a_warn
     differing = [(fact.name, fact.base, fact.new) for fact in found.environment if fact.differs]
     assert ("variant", ".", "batch_max_events=500") in differing
     assert ("axis batch_max_events of drain-p3-c1", "2,000", "500") in differing
+    assert found.warnings == ()
+
+
+def test_other_servers_on_one_side_of_an_interleaved_pair_are_what_was_asked_for(tmp_path: Path) -> None:
+    base, new = write_pair(tmp_path, Pair())
+
+    def on_zookeeper(manifest: dict[str, Any]) -> None:
+        manifest["versions"].update(kafka="3.9.2", zookeeper="3.8.4")
+        manifest["cells"][0]["axes"].update({"coordination": "zookeeper", "kafka.num.io.threads": 2})
+
+    rewrite(base / "manifest.json", lambda manifest: manifest["versions"].update(kafka="4.3.1"))
+    rewrite(new / "manifest.json", on_zookeeper)
+    found = compare(base, new)
+    differing = {fact.name: (fact.base, fact.new) for fact in found.environment if fact.differs}
+    assert differing["version of kafka"] == ("4.3.1", "3.9.2")
+    assert differing["version of zookeeper"] == (None, "3.8.4")
+    assert differing["axis kafka.num.io.threads of drain-p3-c1"] == ("–", "2")
     assert found.warnings == ()
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.web import files
+from pipeline.web import files, tracker
 from pipeline.web.stored import MOST_IDS, read_ids
 
 WEB = Path(__file__).parents[2] / "pipeline" / "web"
@@ -16,13 +16,13 @@ MOST_GZIPPED_BYTES = 3_000
 
 
 def test_the_tracker_is_small() -> None:
-    script = files.read_script("tracker.js")
+    script = tracker.script()
     assert len(script.compressed) <= MOST_GZIPPED_BYTES
     assert gzip.decompress(script.compressed) == script.plain
 
 
 def test_the_tracker_loads_nothing_and_makes_no_code_of_text() -> None:
-    source = files.read_script("tracker.js").plain.decode()
+    source = tracker.script().plain.decode()
     assert not re.findall(r"\b(import|require|eval|Function|innerHTML|document\.write)\b", source)
 
 
@@ -38,6 +38,22 @@ def test_the_types_name_all_that_the_tracker_offers() -> None:
 def test_comments_on_lines_of_their_own_are_left_out_and_nothing_else() -> None:
     source = '// why\nlet at = "http://x";  // stays\n\n  if (at)\n    // more\n    go(at);\n'
     assert files.without_comments(source) == 'let at = "http://x";  // stays\nif (at)\ngo(at);\n'
+
+
+def test_spaces_that_mean_nothing_are_left_out_and_no_others() -> None:
+    source = "const at = (one, two) => {\nreturn typeof one === `${two}`\n? one in two : 2 ** 3;\n};\n"
+    assert files.without_spaces(source) == "const at=(one,two)=>{return typeof one===`${two}`?one in two:2**3};"
+
+
+def test_the_tracker_has_no_space_that_means_something() -> None:
+    lines = (WEB / "tracker.js").read_text(encoding="utf-8").splitlines()
+    code = [line.strip() for line in lines if line.strip() and not line.strip().startswith("//")]
+    texts = [text for line in code for text in re.findall(r'"[^"]*"|`[^`]*`', line)]
+    assert texts
+    assert [text for text in texts if " " in re.sub(r"\$\{[^}]*\}", "", text)] == []
+    assert [line for line in code if re.search(r"[+-] [+-]|[^\s\w)\]} ] /[^/]* ", line)] == []
+    # A line that ends in none of these would be joined with the next one.
+    assert [line for line in code if not line.endswith((";", "{", "}", "(", ",", "=>", "&&", ")", "]"))] == []
 
 
 @pytest.mark.parametrize("name", ["tracker.js", "demo/shop.js", "demo/panel.js"])
