@@ -188,6 +188,13 @@ def test_a_forbidden_storage_keeps_events_in_memory(
     pipeline.assert_stored_once(user, 20)
 
 
+def test_what_a_page_without_rights_tracked_at_its_start_is_sent(page: Page, site: Site) -> None:
+    site.use({"interval": 50}, "sandbox allow-scripts")  # it may use no locks either, and learns that when it sends
+    page.goto(site.url)
+    wait_for_empty_queue(page)
+    assert stats(page)["accepted"] == 1
+
+
 def test_a_page_that_empties_its_storage_loses_none_of_its_events(
     page: Page, site: Site, pipeline: Pipeline, user: str, clicks: Clicks
 ) -> None:
@@ -231,9 +238,14 @@ def test_one_event_that_spoils_a_batch_costs_none_of_the_others(
     site.use(HELD)
     page.goto(site.url)
     clicks(page, user, 20)
-    # As a bug of another script on the page would leave it behind.
-    broken = "ffffffff-ffff-7000-8000-000000000000"
-    page.evaluate(f"""localStorage.setItem("tidemark:{broken}", '{{"event_id":"{broken}",')""")
+    # As a bug of another script would leave it behind, in the middle of the others.
+    page.evaluate(
+        """() => {
+             const name = Object.keys(localStorage).filter((each) => each.length > 40).sort()[9];
+             const broken = `${name.slice(0, -1)}~`;
+             localStorage.setItem(broken, `{"event_id":"${broken.slice(9)}",`);
+           }"""
+    )
     flush(page)
     wait_for_empty_queue(page)
     assert {**stats(page), "accepted": 20, "rejected": 1} == stats(page)
