@@ -6,7 +6,7 @@ import contextlib
 import time
 from collections.abc import Iterator
 
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
 from tests.browser.screenshots.album import LOOKS, WAIT_MS, Album, Look
 from tests.browser.screenshots.stage import Stage
@@ -27,11 +27,13 @@ def before_the_first_event(album: Album, stage: Stage) -> None:
         expect(page.get_by_role("alert")).to_be_visible()
         album.take(page, "dashboard-wrong-token", look)
     for look, page in album.visits(f"{stage.dashboard_url}/health/live"):
-        page.route("**/live", lambda _: None)  # never answered
+        held: list[Route] = []
+        page.route("**/live", held.append)  # not answered before the picture is taken
         page.goto(stage.dashboard_link)
         expect(page.get_by_text("Waiting for the first figures")).to_be_visible()
         album.take(page, "dashboard-loading", look)
-        page.unroute_all(behavior="ignoreErrors")
+        for each in held:
+            each.abort()
     for look, page in album.visits(stage.dashboard_link):
         _wait_for_figures(page)
         album.take(page, "dashboard-empty", look)
