@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import secrets
 import sys
@@ -71,20 +72,25 @@ def base_settings(chromium: str, servers: Servers) -> Iterator[Settings]:  # noq
 @pytest.fixture(scope="session")
 def pipeline(base_settings: Settings, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pipeline]:
     """An API and a worker of this session."""
-    logs = tmp_path_factory.mktemp("browser")
+    with running_pipeline(base_settings, tmp_path_factory.mktemp("browser")) as made:
+        yield made
+
+
+@contextlib.contextmanager
+def running_pipeline(settings: Settings, logs: Path) -> Iterator[Pipeline]:
+    """An API and a worker with these settings."""
     environment = {name: text for name, text in os.environ.items() if not name.startswith("PIPELINE_")}
     worker = ChildProcess(
         "worker",
         [sys.executable, "-m", "pipeline", "worker"],
         log_path=logs / "worker.log",
-        env={**environment, **to_environment(base_settings)},
+        env={**environment, **to_environment(settings)},
         cwd=ROOT,
     ).start()
     try:
-        worker.wait_for_line("worker ready", WAIT_S)
-        with ingest_api.running(base_settings, logs) as api, MongoClient(base_settings.mongo.uri) as client:
-            mongo = base_settings.mongo
-            yield Pipeline(api, base_settings, client[mongo.database][mongo.collection])
+        with ingest_api.running(settings, logs) as api, MongoClient(settings.mongo.uri) as client:
+            worker.wait_for_line("worker ready", WAIT_S)
+            yield Pipeline(api, settings, client[settings.mongo.database][settings.mongo.collection])
     finally:
         worker.kill()
 
