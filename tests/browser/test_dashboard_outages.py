@@ -92,7 +92,7 @@ def test_with_mongodb_away_the_page_keeps_its_figures_and_recovers_alone(
     stack.mongod.send_signal(signal.SIGSTOP) if how == "stopped" else stack.mongod.kill()
     try:
         expect(page.locator("#banners")).to_contain_text("MongoDB at")
-        expect(page.locator("#banners")).to_contain_text("does not answer since")
+        expect(page.locator("#banners")).to_contain_text("does not answer (since")
         send(pipeline, 30)
         wait_until(lambda: figure(page, "Accepted") == f"{accepted + 30:,}", "Kafka's figures go on")
         assert {name: figure(page, name) for name in NAMES} == before

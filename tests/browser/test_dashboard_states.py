@@ -17,7 +17,7 @@ from tests.unit.dashboard_records import event
 from tests.unit.dashboard_server import Figures, figures
 
 HOSTILE = "<img src=x onerror=\"document.title='owned'\"><script>document.title='owned'</script>"
-STALE = "MongoDB at db:27017 does not answer since"
+STALE = "MongoDB at db:27017 does not answer (since"
 
 
 @pytest.fixture(scope="module")
@@ -168,7 +168,7 @@ def test_with_kafka_away_its_figures_are_marked_and_mongodbs_go_on(
 ) -> None:
     open_page(page, dashboard.link)
     shown.kafka_is_away = True
-    expect(page.locator("#banners")).to_contain_text("Kafka at kafka:9092 does not answer since")
+    expect(page.locator("#banners")).to_contain_text("Kafka at kafka:9092 does not answer (since")
     shown.stored = 4_321
     expect(page.locator("#key > div:has(dt:text-is('Stored')) dd").first).to_have_text("4,321")
     assert figure(page, "Accepted") == "30"

@@ -28,7 +28,7 @@
     if (!snapshot) return [];
     const found = [snapshot.mongo, snapshot.kafka].filter((source) => source.error).map((source) => {
       const from = source.at_ms ? `Its figures are from ${timeOf(source.at_ms)}.` : "There are no figures of it yet.";
-      return ["", `${source.error} since ${timeOf(source.since_ms)}. ${from} The dashboard keeps asking.`, false];
+      return ["", `${source.error} (since ${timeOf(source.since_ms)}). ${from} The dashboard keeps asking.`, false];
     });
     if (!snapshot.counts) found.push(["warn", "This dashboard does not count events: PIPELINE_DASHBOARD_AGGREGATE is false.", false]);
     return found;

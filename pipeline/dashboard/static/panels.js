@@ -67,9 +67,9 @@ window.tidemarkPanels = (() => {
   function showFunnel() {
     const steps = shown.activity.funnel;
     const first = steps[0]?.users;
-    bars($("funnel"), steps.map((each, at) => ({
+    bars($("funnel"), steps.map((each) => ({
       name: each.step.replace(":", " with ").replaceAll("_", " "), count: each.users,
-      share: at && first ? `${short.format((100 * each.users) / first)}%` : "",
+      share: first ? `${short.format((100 * each.users) / first)}%` : "",
     })), "No step is set.");
   }
 
@@ -96,7 +96,7 @@ window.tidemarkPanels = (() => {
     $("groups").replaceChildren(...shown.health.groups.map((group) => {
       const box = element("div", undefined, "group");
       const title = box.appendChild(element("p"));
-      title.append(element("strong", group.name), ` (${group.role}): ${STATES[group.state] ?? group.state}, backlog ${count(group.backlog)}`);
+      title.append(element("strong", group.name), element("span", `${group.role}, ${STATES[group.state] ?? group.state}`), element("span", `backlog ${count(group.backlog)}`, "number"));
       const list = box.appendChild(element("ul"));
       for (const each of group.members) list.append(element("li", `${cut(each.id)} at ${cut(each.host)}: ${count(each.partitions)} ${each.partitions === 1 ? "partition" : "partitions"}`));
       if (group.hidden_members) list.append(element("li", `and ${count(group.hidden_members)} more`));

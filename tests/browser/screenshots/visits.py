@@ -28,7 +28,7 @@ def before_the_first_event(album: Album, stage: Stage) -> None:
         album.take(page, "dashboard-wrong-token", look)
     for look, page in album.visits(f"{stage.dashboard_url}/health/live"):
         held: list[Route] = []
-        page.route("**/live", held.append)  # not answered before the picture is taken
+        page.route("**/live", lambda route, held=held: held.append(route))  # not answered before the picture is taken
         page.goto(stage.dashboard_link)
         expect(page.get_by_text("Waiting for the first figures")).to_be_visible()
         album.take(page, "dashboard-loading", look)
