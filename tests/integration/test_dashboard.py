@@ -159,6 +159,7 @@ def test_what_kafka_has_removed_is_passed_over_and_is_no_backlog(
     wait_until(lambda: counted(database) == {"page_view": left}, "what is left is counted")
     workers, own = ask(mine)["health"]["groups"]
     assert workers["backlog"] == left
+    assert ask(mine)["health"]["accepted"] == 300  # ever, not what is left
     wait_until(lambda: ask(mine)["health"]["groups"][1]["backlog"] == 0, "and is no backlog")
     assert own["name"] == mine.dashboard.group_id
 
