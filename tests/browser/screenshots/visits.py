@@ -27,13 +27,10 @@ def before_the_first_event(album: Album, stage: Stage) -> None:
         expect(page.get_by_role("alert")).to_be_visible()
         album.take(page, "dashboard-wrong-token", look)
     for look, page in album.visits(f"{stage.dashboard_url}/health/live"):
-        held: list[Route] = []
-        page.route("**/live", lambda route, held=held: held.append(route))  # not answered before the picture is taken
-        page.goto(stage.dashboard_link)
-        expect(page.get_by_text("Waiting for the first figures")).to_be_visible()
-        album.take(page, "dashboard-loading", look)
-        for each in held:
-            each.abort()
+        with _unanswered(page, "**/live"):
+            page.goto(stage.dashboard_link)
+            expect(page.get_by_text("Waiting for the first figures")).to_be_visible()
+            album.take(page, "dashboard-loading", look)
     for look, page in album.visits(stage.dashboard_link):
         _wait_for_figures(page)
         album.take(page, "dashboard-empty", look)
@@ -134,6 +131,20 @@ def outages(album: Album, stage: Stage) -> None:
         for look, page in pages:
             expect(page.locator("#connection")).to_have_text("not connected")
             album.take(page, "dashboard-not-connected", look)
+
+
+@contextlib.contextmanager
+def _unanswered(page: Page, pattern: str) -> Iterator[None]:
+    """Hold requests for what fits ``pattern`` back while in the block."""
+    held: list[Route] = []
+
+    def hold(route: Route) -> None:
+        held.append(route)
+
+    page.route(pattern, hold)
+    yield
+    for each in held:
+        each.abort()
 
 
 def _wait_for_figures(page: Page) -> None:
