@@ -45,7 +45,7 @@ class ActivityReader:
         """``funnel``: the steps in the order in which they are shown."""
         self._database = database
         self._funnel = funnel
-        self._unreadable: Any = None
+        self._unreadable: dict[Scale, set[Any]] = {}
 
     async def read(self, unseen: Unseen) -> Activity:
         """Give what there is now.
@@ -68,14 +68,16 @@ class ActivityReader:
 
     async def _aggregates(self, scale: Scale, query: dict[str, Any], fields: dict[str, int]) -> list[Aggregate]:
         documents = await self._database.aggregates(scale).find(query, fields).sort("_id", 1).to_list()
+        known, unreadable = self._unreadable.get(scale, set()), set()
         found: list[Aggregate] = []
         for each in documents:
             try:
                 found.append(Aggregate.from_document(scale, each))
             except (ValueError, KeyError, TypeError, AttributeError) as error:  # the group begins it anew
-                if self._unreadable != each["_id"]:
+                unreadable.add(each["_id"])
+                if each["_id"] not in known:
                     log.warning("the document %s of %s is left out: %r", each["_id"], scale.suffix, error)
-                self._unreadable = each["_id"]
+        self._unreadable[scale] = unreadable
         return found
 
     async def _latencies(self, now_ms: int) -> list[Mapping[str, Any]]:

@@ -67,8 +67,8 @@ class HealthReader:
         groups: list[Group] = []
         shown: list[Partition] = []
         hidden = 0
-        for name, role in self._roles.items():
-            described = await describe(admin, name, partitions)
+        all_described = await asyncio.gather(*(describe(admin, name, partitions) for name in self._roles))
+        for (name, role), described in zip(self._roles.items(), all_described, strict=True):
             rows = []
             for each in partitions:
                 # Without a commit, a reader begins with the first record that is there.

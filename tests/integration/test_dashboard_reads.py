@@ -82,8 +82,9 @@ async def test_a_document_that_cannot_be_read_is_left_out_of_the_page(
             await database.aggregates(MINUTE).insert_one({"_id": at(now_ms - number * MINUTE_MS), **each})
         reader = ActivityReader(database, mine.dashboard.funnel)
         assert (await reader.read(Unseen())).last_hour.events == 1
+        said = caplog.text.count("is left out")
         assert (await reader.read(Unseen())).today.events == 1
-        assert "is left out" in caplog.text
+        assert caplog.text.count("is left out") == said > 1, "each document is named once, not at every read"
     finally:
         await database.close()
 
