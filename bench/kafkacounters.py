@@ -86,12 +86,12 @@ def figures_of(answers: object) -> Figures | None:
     """Give the figures that the agent's answer to :data:`_REQUEST` holds, in its order; None if it is none."""
     if not isinstance(answers, list) or len(answers) != len(_ASKED):
         return None
-    told: dict[str, float] = {}
+    found: dict[str, float] = {}
     for (name, _, _), answer in zip(_ASKED, answers, strict=True):
         value = _value(answer)
         if value is not None:
-            told.setdefault(name, value)
-    return told or None
+            found.setdefault(name, value)
+    return found or None
 
 
 def _value(answer: Any) -> float | None:
