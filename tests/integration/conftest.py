@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 import signal
 import socket
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -22,8 +20,8 @@ from pymongo.collection import Collection
 from pymongo.database import Database
 
 from pipeline.local.process import ChildProcess
-from pipeline.settings import Settings, to_environment
-from tests.integration import dashboard_runs
+from pipeline.settings import Settings
+from tests.integration import dashboard_runs, roles
 
 WAIT_S = 45.0
 
@@ -241,14 +239,7 @@ def start_worker(tmp_path: Path) -> Iterator[Callable[..., ChildProcess]]:
 
     def start(settings: Settings, *, ready: bool = True) -> ChildProcess:
         name = f"worker-{len(started)}"
-        environment = {name: text for name, text in os.environ.items() if not name.startswith("PIPELINE_")}
-        worker = ChildProcess(
-            name,
-            [sys.executable, "-m", "pipeline", "worker"],
-            log_path=tmp_path / f"{name}.log",
-            env={**environment, **to_environment(settings)},
-            cwd=Path(__file__).parents[2],
-        )
+        worker = roles.child("worker", settings, tmp_path / f"{name}.log", name=name)
         started.append(worker.start())
         if ready:
             worker.wait_for_line("worker ready", WAIT_S)

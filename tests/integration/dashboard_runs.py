@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
-import sys
 import urllib.request
 from pathlib import Path
 from typing import Any
@@ -18,10 +16,11 @@ from pymongo.database import Database
 from pipeline import provision
 from pipeline.local.ports import free_port
 from pipeline.local.process import ChildProcess
-from pipeline.settings import Settings, to_environment
+from pipeline.settings import Settings
+from tests.integration import roles
+from tests.integration.ingest_api import WAIT_S
 
 TOKEN = "0123456789abcdef"  # noqa: S105  of the tests alone
-WAIT_S = 45.0
 
 
 def with_dashboard(settings: Settings, **changes: Any) -> Settings:
@@ -32,14 +31,7 @@ def with_dashboard(settings: Settings, **changes: Any) -> Settings:
 
 def child(settings: Settings, log_path: Path) -> ChildProcess:
     """The dashboard as a process that is not started yet."""
-    environment = {name: text for name, text in os.environ.items() if not name.startswith("PIPELINE_")}
-    return ChildProcess(
-        "dashboard",
-        [sys.executable, "-m", "pipeline", "dashboard"],
-        log_path=log_path,
-        env={**environment, **to_environment(settings)},
-        cwd=Path(__file__).parents[2],
-    )
+    return roles.child("dashboard", settings, log_path)
 
 
 def ask(settings: Settings, path: str = "/snapshot") -> Any:

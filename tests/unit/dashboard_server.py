@@ -73,6 +73,12 @@ def figures(records: list[Record] | None = None) -> Figures:
     return Figures(activity(records), health, shown, stored=len(records))
 
 
+def hub_of(readers: Readers, *, most: int = 3, refresh_s: float = 0.2) -> Hub:
+    """The hub of a dashboard that counts, with names for its servers."""
+    names = {"mongo": "MongoDB at db:27017", "kafka": "Kafka at kafka:9092"}
+    return Hub(readers, **names, refresh_s=refresh_s, most=most, counts=True)
+
+
 @contextlib.asynccontextmanager
 async def serving(
     shown: Figures, *, most: int = 3, refresh_s: float = 0.2, token: str = TOKEN, port: int = 0
@@ -97,14 +103,7 @@ async def serving(
         await asyncio.sleep(shown.search_s)
         return Newest(1, 10_000, shown.events)
 
-    hub = Hub(
-        Readers(activity=of_mongo, stored=stored, health=health),
-        mongo="MongoDB at db:27017",
-        kafka="Kafka at kafka:9092",
-        refresh_s=refresh_s,
-        most=most,
-        counts=True,
-    )
+    hub = hub_of(Readers(activity=of_mongo, stored=stored, health=health), most=most, refresh_s=refresh_s)
     listener = socket.create_server(("127.0.0.1", port))
     listener.setblocking(False)
     Sanic.test_mode = True  # or it rewrites its own code for one application only

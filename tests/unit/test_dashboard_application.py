@@ -14,7 +14,7 @@ from pipeline.dashboard.access import COOKIE, Access, new_token
 from pipeline.dashboard.application import POLICY
 from pipeline.dashboard.hub import Hub, Readers
 from pipeline.dashboard.view import Activity, Health
-from tests.unit.dashboard_server import TOKEN, Figures, figures, serving
+from tests.unit.dashboard_server import TOKEN, Figures, figures, hub_of, serving
 
 BEARER = {"authorization": f"Bearer {TOKEN}"}
 SCRIPTS = ["/dashboard.js", "/elements.js", "/panels.js", "/newest.js", "/charts.js", "/plotly.min.js"]
@@ -202,14 +202,7 @@ async def test_a_part_that_answers_late_does_not_hold_up_the_other(shown: Figure
     async def activity() -> Activity:
         return shown.activity
 
-    hub = Hub(
-        Readers(activity=activity, stored=stored, health=health),
-        mongo="MongoDB",
-        kafka="Kafka",
-        refresh_s=0.2,
-        most=3,
-        counts=True,
-    )
+    hub = hub_of(Readers(activity=activity, stored=stored, health=health))
     late.set()
     assert json.loads(await hub.snapshot())["kafka"]["at_ms"] > 0
     late.clear()
@@ -234,14 +227,7 @@ async def test_an_answer_that_cannot_be_read_is_said_and_the_other_part_goes_on(
     async def health() -> Health:
         return shown.health
 
-    hub = Hub(
-        Readers(activity=broken, stored=stored, health=health),
-        mongo="MongoDB",
-        kafka="Kafka",
-        refresh_s=0.2,
-        most=3,
-        counts=True,
-    )
+    hub = hub_of(Readers(activity=broken, stored=stored, health=health))
     found = json.loads(await hub.snapshot())
     assert "could not be read" in found["mongo"]["error"]
     assert "secret" not in found["mongo"]["error"]
