@@ -24,9 +24,15 @@ _COUNTERS = {
     "handlers_idle_ns": ("kafka.server:type=KafkaRequestHandlerPool,name=BrokerRequestHandlerAvgIdlePercent", "Count"),
 }
 _LEVELS = {"request_queue": ("kafka.network:type=RequestChannel,name=RequestQueueSize", "Value")}
-_FIGURES = {**_COUNTERS, **_LEVELS}
+# Kafka 3.9 has the idle share of all handlers under another name; where a broker has both, the first one counts.
+_OF_KAFKA_3 = (
+    "handlers_idle_ns",
+    "kafka.server:type=KafkaRequestHandlerPool,name=RequestHandlerAvgIdlePercent",
+    "Count",
+)
+_ASKED = (*((name, *where) for name, where in (*_COUNTERS.items(), *_LEVELS.items())), _OF_KAFKA_3)
 _REQUEST = msgspec.json.encode(
-    [{"type": "read", "mbean": mbean, "attribute": attribute} for mbean, attribute in _FIGURES.values()]
+    [{"type": "read", "mbean": mbean, "attribute": attribute} for _, mbean, attribute in _ASKED]
 )
 
 
@@ -78,10 +84,14 @@ class _Agent:
 
 def figures_of(answers: object) -> Figures | None:
     """Give the figures that the agent's answer to :data:`_REQUEST` holds, in its order; None if it is none."""
-    if not isinstance(answers, list) or len(answers) != len(_FIGURES):
+    if not isinstance(answers, list) or len(answers) != len(_ASKED):
         return None
-    told = {name: _value(answer) for name, answer in zip(_FIGURES, answers, strict=True)}
-    return {name: value for name, value in told.items() if value is not None} or None
+    found: dict[str, float] = {}
+    for (name, _, _), answer in zip(_ASKED, answers, strict=True):
+        value = _value(answer)
+        if value is not None:
+            found.setdefault(name, value)
+    return found or None
 
 
 def _value(answer: Any) -> float | None:

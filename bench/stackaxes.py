@@ -138,8 +138,8 @@ def untried(cells: Iterable[CellSpec]) -> tuple[StackSpec, ...]:
 
 def _settings(spec: StackSpec | None) -> set[tuple[str, Given]]:
     """Give what each kind of server of ``spec`` is asked to take: two versions of Kafka may not take the same."""
-    told = ((spec.kafka_version, spec.kafka), ("mongod", spec.mongod)) if spec else ()
-    return {(name, given) for name, given in told if given}
+    asked = ((spec.kafka_version, spec.kafka), ("mongod", spec.mongod)) if spec else ()
+    return {(name, given) for name, given in asked if given}
 
 
 def _flat(content: Mapping[str, Any], before: str = "") -> Iterator[tuple[str, Any]]:

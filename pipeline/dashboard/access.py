@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import re
 import secrets
 from urllib.parse import parse_qs
 
@@ -11,6 +12,9 @@ from sanic import HTTPResponse, Request
 from sanic.response import redirect
 
 COOKIE = "tidemark_dashboard"
+"""What the cookie's name begins with; see :func:`cookie_name`."""
+
+_HOST = re.compile(r".*:([0-9]{1,5})", re.DOTALL)
 _MADE_BYTES = 24
 _MOST_FIELDS = 20
 _COOKIE_MAX_AGE_S = 30 * 24 * 3600
@@ -38,7 +42,7 @@ class Access:
         scheme, _, token = request.headers.getone("authorization", "").partition(" ")
         if scheme.lower() == "bearer" and self.is_token(token.strip()):
             return True
-        cookie = request.cookies.get(COOKIE) or ""
+        cookie = request.cookies.get(cookie_name(request)) or ""
         return hmac.compare_digest(_bytes(cookie), self._cookie.encode())
 
     def is_token(self, text: str) -> bool:
@@ -49,11 +53,11 @@ class Access:
         """Give the token that a URL's query has, right or wrong; empty for none."""
         return fields(query_string).get("token", "")
 
-    def let_in(self) -> HTTPResponse:
+    def let_in(self, request: Request) -> HTTPResponse:
         """Answer with the cookie and the way to the page: the token leaves the URL, and so history and logs."""
         response = redirect("/", status=303)
         response.add_cookie(
-            COOKIE,
+            cookie_name(request),
             self._cookie,
             path="/",
             httponly=True,
@@ -62,6 +66,12 @@ class Access:
             max_age=_COOKIE_MAX_AGE_S,
         )
         return response
+
+
+def cookie_name(request: Request) -> str:
+    """Give the cookie's name, with the port: browsers share cookies between ports, and there may be two dashboards."""
+    found = _HOST.fullmatch(request.headers.getone("host", ""))
+    return f"{COOKIE}_{found[1]}" if found else COOKIE
 
 
 def fields(text: str) -> dict[str, str]:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pipeline.dashboard import latencies
-from pipeline.dashboard.aggregate import DAY, MINUTE, Aggregate, Scale, at, start_of
+from pipeline.dashboard.aggregate import DAY, MINUTE, OTHER, Aggregate, Scale, at, start_of
 from pipeline.dashboard.database import Database
 from pipeline.dashboard.rows import BIN_MS, BINS, MINUTE_MS
 from pipeline.dashboard.sampler import Unseen
@@ -25,10 +26,13 @@ from pipeline.dashboard.view import (
     Window,
 )
 
+log = logging.getLogger(__name__)
+
 HOUR_MINUTES = 60
 _NOW_MINUTES = 5
 _RECENT_MINUTES = 10
 _TOP = 10
+_MOST_SERIES = 12  # of types: each minute of an hour may have others
 _SETTLE_MS = 3_000  # the group counts about once a second: a step that has just ended lacks its last events
 _MOST_LATENCIES = 5_000  # documents: sixty minutes of eighty processes
 _WITHOUT_NAMES = {"types": 1, "users": 1, "pages": 1, "referrers": 1}
@@ -41,6 +45,7 @@ class ActivityReader:
         """``funnel``: the steps in the order in which they are shown."""
         self._database = database
         self._funnel = funnel
+        self._unreadable: dict[Scale, set[Any]] = {}
 
     async def read(self, unseen: Unseen) -> Activity:
         """Give what there is now.
@@ -63,7 +68,17 @@ class ActivityReader:
 
     async def _aggregates(self, scale: Scale, query: dict[str, Any], fields: dict[str, int]) -> list[Aggregate]:
         documents = await self._database.aggregates(scale).find(query, fields).sort("_id", 1).to_list()
-        return [Aggregate.from_document(scale, each) for each in documents]
+        known, unreadable = self._unreadable.get(scale, set()), set()
+        found: list[Aggregate] = []
+        for each in documents:
+            try:
+                found.append(Aggregate.from_document(scale, each))
+            except (ValueError, KeyError, TypeError, AttributeError) as error:  # the group begins it anew
+                unreadable.add(each["_id"])
+                if each["_id"] not in known:
+                    log.warning("the document %s of %s is left out: %r", each["_id"], scale.suffix, error)
+        self._unreadable[scale] = unreadable
+        return found
 
     async def _latencies(self, now_ms: int) -> list[Mapping[str, Any]]:
         first_ms = start_of(MINUTE, now_ms) - HOUR_MINUTES * MINUTE_MS
@@ -122,8 +137,12 @@ def _rates(minutes: Sequence[Aggregate], first_ms: int, end_ms: int, step_ms: in
                 if 0 <= place < steps:
                     values[place] += counts[number] * 1000 / step_ms
     rounded = {name: [round(value, 2) for value in values] for name, values in per_s.items()}
-    ordered = sorted(rounded, key=lambda name: (-sum(rounded[name]), name))
-    return Rates(start_ms, step_ms, [Series(name, rounded[name]) for name in ordered if any(rounded[name])])
+    ordered = sorted(rounded, key=lambda name: (name == OTHER, -sum(rounded[name]), name))
+    series = [Series(name, rounded[name]) for name in ordered if any(rounded[name])]
+    if len(series) > _MOST_SERIES:
+        others = zip(*(each.per_s for each in series[_MOST_SERIES - 1 :]), strict=True)
+        series[_MOST_SERIES - 1 :] = [Series(OTHER, [round(sum(values), 2) for values in others])]
+    return Rates(start_ms, step_ms, series)
 
 
 def _window(aggregates: Sequence[Aggregate]) -> Window:

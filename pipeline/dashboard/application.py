@@ -75,7 +75,7 @@ def build(parts: Parts) -> App:
     app.add_route(guarded.page, "/", methods=["GET"], name="page")
     app.add_route(guarded.login(), "/login", methods=["POST"], name="login", stream=True)
     app.add_route(_file(parts.files["style.css"]), "/style.css", methods=["GET"], name="style")
-    for name in ("dashboard.js", "charts.js", "plotly.min.js"):
+    for name in ("dashboard.js", "elements.js", "charts.js", "panels.js", "newest.js", "plotly.min.js"):
         app.add_route(guarded(_file(parts.files[name])), f"/{name}", methods=["GET"], name=name.replace(".", "_"))
     app.add_route(guarded(_live(parts.hub)), "/live", methods=["GET"], name="live")
     app.add_route(guarded(_snapshot(parts.hub)), "/snapshot", methods=["GET"], name="snapshot")
@@ -107,7 +107,7 @@ class _Guard:
         """The page, or the form that asks for the token."""
         token = self._access.token_in(request.query_string)
         if token and self._access.is_token(token):
-            return self._access.let_in()
+            return self._access.let_in(request)
         if self._access.allows(request) and not token:
             return await self._page(request)
         return self._form(wrong=bool(token))
@@ -118,7 +118,7 @@ class _Guard:
         async def login(request: Request) -> HTTPResponse:
             sent = fields((await _body(request)).decode("utf-8", "replace"))
             if self._access.is_token(sent.get("token", "").strip()):
-                return self._access.let_in()
+                return self._access.let_in(request)
             return self._form(wrong=True)
 
         return login
@@ -254,4 +254,4 @@ class _Errors(ErrorHandler):
         if status < 500:  # noqa: PLR2004  HTTP's own
             return _refused(status, "refused", str(exception))
         _log.error("%s %s failed", request.method, request.path, exc_info=exception)
-        return _refused(500, "internal_error", "this should not have happened")
+        return _refused(500, "internal_error", "the dashboard failed; its log says why")

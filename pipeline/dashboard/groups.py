@@ -1,14 +1,17 @@
-"""Who is in a consumer group and reads what, as Kafka's coordinator of the group knows it."""
+"""A consumer group as Kafka's coordinator of it knows it: who is in it, who reads what, and how far."""
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any
 
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.coordinator.protocol import ConsumerProtocol
+from aiokafka.errors import for_code
 from aiokafka.protocol.admin import DescribeGroupsRequest_v2
 from aiokafka.protocol.api import Request
+from aiokafka.protocol.commit import OffsetFetchRequest
 from aiokafka.structs import TopicPartition
 from msgspec import Struct
 
@@ -16,11 +19,15 @@ from pipeline.dashboard.view import Member
 
 
 class Described(Struct, frozen=True):
-    """A group. ``state``: Kafka's word, such as Stable, Empty or Dead; ``owners``: which member reads a partition."""
+    """A group. ``state``: Kafka's word, such as Stable, Empty or Dead; ``owners``: which member reads a partition.
+
+    ``committed``: the offsets up to which it has read; partitions without a commit are left out.
+    """
 
     state: str
     members: list[Member]
     owners: dict[TopicPartition, str]
+    committed: dict[TopicPartition, int]
 
 
 class _DescribeGroups(Request[DescribeGroupsRequest_v2]):  # type: ignore[misc]  # aiokafka ships no types
@@ -35,15 +42,17 @@ class _DescribeGroups(Request[DescribeGroupsRequest_v2]):  # type: ignore[misc] 
         return request_struct_class(self._groups)
 
 
-async def describe(admin: AIOKafkaAdminClient, group: str) -> Described:
-    """Ask the group's coordinator.
+async def describe(admin: AIOKafkaAdminClient, group: str, partitions: Sequence[TopicPartition]) -> Described:
+    """Ask the group's coordinator; ``partitions``: of which commits are asked for.
 
     Raises:
-        KafkaError: it did not answer.
+        KafkaError: it did not answer, or is not ready: an answer without members would look like a group without them.
     """
     coordinator = await admin.find_coordinator(group)
     reply = await admin._send_request(_DescribeGroups([group]), coordinator)  # noqa: SLF001  see the class
-    _, _, state, _, _, found, *_ = reply.groups[0]
+    error_code, _, state, _, _, found, *_ = reply.groups[0]
+    _check(error_code, group)
+    committed = await _committed(admin, coordinator, group, partitions)
     members: list[Member] = []
     owners: dict[TopicPartition, str] = {}
     for member_id, client_id, host, _, assignment in found:
@@ -51,7 +60,31 @@ async def describe(admin: AIOKafkaAdminClient, group: str) -> Described:
         name = _short(member_id, client_id)
         members.append(Member(name, host.lstrip("/"), len(assigned)))
         owners.update(dict.fromkeys(assigned, name))
-    return Described(state, sorted(members, key=lambda each: each.id), owners)
+    return Described(state, sorted(members, key=lambda each: each.id), owners, committed)
+
+
+async def _committed(
+    admin: AIOKafkaAdminClient, coordinator: int, group: str, partitions: Sequence[TopicPartition]
+) -> dict[TopicPartition, int]:
+    """Give the group's commits. aiokafka has this too, but takes an answer that is an error as one without commits."""
+    by_topic: dict[str, list[int]] = defaultdict(list)
+    for topic, number in partitions:
+        by_topic[topic].append(number)
+    asked = OffsetFetchRequest(group, list(by_topic.items()))
+    reply = await admin._send_request(asked, coordinator)  # noqa: SLF001  see above
+    _check(getattr(reply, "error_code", 0), group)
+    found: dict[TopicPartition, int] = {}
+    for topic, answers in reply.topics:
+        for number, offset, _, error_code in answers:
+            _check(error_code, group)
+            if offset >= 0:
+                found[TopicPartition(topic, number)] = offset
+    return found
+
+
+def _check(error_code: int, group: str) -> None:
+    if error_code:
+        raise for_code(error_code)(f"Kafka has no answer about the group {group} now")
 
 
 def _partitions(assignment: Any) -> list[TopicPartition]:

@@ -1,4 +1,4 @@
-"""How the pipeline is, as Kafka tells it: what was accepted, what each group has left to read, and who reads."""
+"""How the pipeline is, as Kafka sees it: what was accepted, what each group has left to read, and who reads."""
 
 from __future__ import annotations
 
@@ -64,25 +64,31 @@ class HealthReader:
         ends, firsts = await asyncio.gather(
             consumer.end_offsets(partitions + dead), consumer.beginning_offsets(partitions + dead)
         )
-        groups, shown = [], []
-        for name, role in self._roles.items():
-            committed, described = await asyncio.gather(
-                admin.list_consumer_group_offsets(name, partitions=partitions), describe(admin, name)
-            )
+        groups: list[Group] = []
+        shown: list[Partition] = []
+        hidden = 0
+        all_described = await asyncio.gather(*(describe(admin, name, partitions) for name in self._roles))
+        for (name, role), described in zip(self._roles.items(), all_described, strict=True):
             rows = []
             for each in partitions:
                 # Without a commit, a reader begins with the first record that is there.
-                done = max(committed[each].offset if each in committed else -1, firsts[each])
+                done = max(described.committed.get(each, 0), firsts[each])
                 backlog, member = max(0, ends[each] - done), described.owners.get(each, "")
                 rows.append(Partition(name, each.topic, each.partition, ends[each], done, backlog, member))
             backlog = sum(row.backlog for row in rows)
-            groups.append(Group(name, role, described.state, described.members[:_MOST_SHOWN], backlog))
+            members = described.members
+            more = max(0, len(members) - _MOST_SHOWN)
+            groups.append(Group(name, role, described.state, members[:_MOST_SHOWN], backlog, more))
+            if len(rows) > _MOST_SHOWN:
+                rows.sort(key=lambda row: -row.backlog)
             shown += rows[:_MOST_SHOWN]
+            hidden += max(0, len(rows) - _MOST_SHOWN)
         return Health(
             accepted=sum(ends[each] for each in partitions),
             dead_letters=sum(ends[each] - firsts[each] for each in dead),
             groups=groups,
             partitions=shown,
+            hidden_partitions=hidden,
         )
 
     async def _connected(self) -> _Clients:

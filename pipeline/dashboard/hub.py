@@ -13,7 +13,7 @@ from aiokafka.errors import KafkaError
 from msgspec import Struct
 from pymongo.errors import PyMongoError
 
-from pipeline.bounded import give_up
+from pipeline.bounded import give_up, result_of
 from pipeline.dashboard.view import Activity, Health, Snapshot, Source, Stored
 from pipeline.errors import UnavailableError
 
@@ -24,11 +24,12 @@ HEARTBEAT_S = 10.0
 
 _RETRY_AFTER_S = 10
 _READ_S = 4.0  # a part that takes longer does not answer
+_PATIENCE_S = 1.0  # so long a snapshot waits for a part that answered before: the other's figures go on
 _encode = msgspec.json.Encoder().encode
 
 
 class Readers(Struct, frozen=True):
-    """What a snapshot is made of. Each may fail by itself: the others' figures go on."""
+    """What a snapshot is made of. Where one fails, the others' figures go on."""
 
     activity: Callable[[], Awaitable[Activity]]
     stored: Callable[[], Awaitable[int | None]]
@@ -43,24 +44,47 @@ class Part:
         self._name = name
         self.source = Source(0)
         self.value: Any = None
+        self._renewing: asyncio.Task[None] | None = None
 
-    async def renew(self, reading: Awaitable[Any]) -> None:
-        """Take what ``reading`` gives; if it fails, keep what there is and say so."""
+    async def renew(self, read: Callable[[], Awaitable[Any]]) -> None:
+        """Take what ``read`` gives; if it fails, keep what there is and say so.
+
+        Returns without an answer if that takes long. It is taken when it comes; until then, nothing else is asked.
+        """
+        if self._renewing is None:
+            self._renewing = asyncio.create_task(self._renew(read()))
+        known = self.source.at_ms or self.source.error
+        await asyncio.wait({self._renewing}, timeout=_PATIENCE_S if known else None)
+        if self._renewing.done():
+            renewed, self._renewing = self._renewing, None
+            result_of(renewed)
+
+    async def close(self) -> None:
+        """End a question that is still open."""
+        if self._renewing is not None:
+            await give_up(self._renewing)
+
+    async def _renew(self, reading: Awaitable[Any]) -> None:
         try:
             async with asyncio.timeout(_READ_S):
                 self.value = await reading
         except (PyMongoError, KafkaError, TimeoutError, OSError, KeyError) as error:
-            now_ms = time.time_ns() // 1_000_000
             if not self.source.error:
                 log.warning("%s does not answer: %s", self._name, str(error)[:500] or type(error).__name__)
-            since_ms = self.source.since_ms or now_ms
             # No words of the library's: they may hold addresses of other hosts, or worse.
-            words = "lacks a topic (run `./tidemark init`)" if isinstance(error, KeyError) else "does not answer"
-            self.source = Source(self.source.at_ms, f"{self._name} {words}", since_ms)
+            self._fail("lacks a topic (run `./tidemark init`)" if isinstance(error, KeyError) else "does not answer")
+        except Exception:  # unforeseen; the other part's figures go on all the same
+            if not self.source.error:
+                log.exception("the answer of %s could not be read", self._name)
+            self._fail("gave an answer that could not be read (the dashboard's log says more)")
         else:
             if self.source.error:
                 log.info("%s is back", self._name)
             self.source = Source(time.time_ns() // 1_000_000)
+
+    def _fail(self, words: str) -> None:
+        since_ms = self.source.since_ms or time.time_ns() // 1_000_000
+        self.source = Source(self.source.at_ms, f"{self._name} {words}", since_ms)
 
 
 class Hub:
@@ -83,13 +107,17 @@ class Hub:
 
     async def run(self) -> None:
         """Make snapshots as long as someone looks, until cancelled."""
-        while True:
-            await self._watched.wait()
-            try:
-                await self._make()
-            except Exception:  # the viewers see that the figures grow old
-                log.exception("a snapshot could not be made")
-            await asyncio.sleep(self._refresh_s)
+        try:
+            while True:
+                await self._watched.wait()
+                try:
+                    await self._make()
+                except Exception:  # the viewers see that the figures grow old
+                    log.exception("a snapshot could not be made")
+                await asyncio.sleep(self._refresh_s)
+        finally:
+            for part in (self._mongo, self._kafka):
+                await part.close()
 
     async def snapshot(self) -> bytes:
         """Give a snapshot as JSON, not older than the time between two of them."""
@@ -135,8 +163,8 @@ class Hub:
             if self._made_s >= began_s:
                 return  # another one made it while we waited
             await asyncio.gather(
-                self._mongo.renew(_both(self._readers.activity(), self._readers.stored())),
-                self._kafka.renew(self._readers.health()),
+                self._mongo.renew(lambda: _both(self._readers.activity(), self._readers.stored())),
+                self._kafka.renew(self._readers.health),
             )
             activity, stored = self._mongo.value or (None, None)
             snapshot = Snapshot(

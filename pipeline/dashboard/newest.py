@@ -20,6 +20,8 @@ SEARCHED = 10_000
 
 _SHOWN = 50
 _MOST_PROPS = 500
+_MOST_NAME = 200
+_MOST_FIELD_BYTES = 16 * 1024  # of a field that is read whole: fifty events may have a megabyte each
 _AHEAD_MS = 5 * 60_000  # a client whose clock is wrong by more would stay on top for ever
 _LONGEST_MS = 2_000
 
@@ -40,14 +42,23 @@ def pipeline_of(wanted: Filter, now_ms: int) -> list[dict[str, Any]]:
     if wanted.user_id:
         fitting["user_id"] = wanted.user_id
     if wanted.url:
-        fitting["props.url"] = {"$regex": re.escape(wanted.url)}
+        # A regular expression may have no NUL in it, but may name it.
+        fitting["props.url"] = {"$regex": re.escape(wanted.url).replace("\0", r"\x00")}
     return [
         {"$match": {"timestamp": {"$lte": at(now_ms + _AHEAD_MS)}}},
         {"$sort": {"timestamp": -1}},
         {"$limit": SEARCHED},
         {"$match": fitting},
         {"$limit": _SHOWN},
+        {"$project": {"timestamp": 1, **{name: _short(name) for name in ("event_type", "user_id", "props")}}},
     ]
+
+
+def _short(name: str) -> dict[str, Any]:
+    """Give a field, or if it is too large to send in order to show a few words of it, how large it is."""
+    size = {"$bsonSize": {"value": f"${name}"}}
+    said = {"$concat": ["(too large to show: ", {"$toString": size}, " bytes)"]}
+    return {"$cond": [{"$gt": [size, _MOST_FIELD_BYTES]}, said, f"${name}"]}
 
 
 async def newest(database: Database, wanted: Filter) -> Newest:
@@ -63,16 +74,21 @@ async def newest(database: Database, wanted: Filter) -> Newest:
 
 def _shown(document: Mapping[str, Any]) -> Event:
     """Give the event as text, whatever another program has put into the collection."""
-    props = json_util.dumps(document.get("props", {}), json_options=json_util.RELAXED_JSON_OPTIONS, ensure_ascii=False)
-    if len(props) > _MOST_PROPS:
-        props = props[:_MOST_PROPS] + "..."
+    found = document.get("props", {})
+    options = json_util.RELAXED_JSON_OPTIONS
+    props = found if isinstance(found, str) else json_util.dumps(found, json_options=options, ensure_ascii=False)
     return Event(
-        str(document["_id"]),
-        str(document.get("event_type", "")),
-        str(document.get("user_id", "")),
-        _time(document.get("timestamp")),
-        props.encode("utf-8", "replace").decode(),
+        _cut(str(document["_id"]), _MOST_NAME),
+        _cut(str(document.get("event_type", "")), _MOST_NAME),
+        _cut(str(document.get("user_id", "")), _MOST_NAME),
+        _cut(_time(document.get("timestamp")), _MOST_NAME),
+        _cut(props, _MOST_PROPS),
     )
+
+
+def _cut(text: str, most: int) -> str:
+    short = text if len(text) <= most else text[:most] + "..."
+    return short.encode("utf-8", "replace").decode()
 
 
 def _time(value: Any) -> str:

@@ -14,11 +14,19 @@ from functools import lru_cache
 from hashlib import blake2b
 
 _HASH_BITS = 64
+_MOST_REMEMBERED = 256  # characters
 
 
-@lru_cache(maxsize=65_536)
 def _hash(text: str) -> int:
+    # A long text is not remembered: as many of a megabyte would fill the memory.
+    return _hash_of_short(text) if len(text) <= _MOST_REMEMBERED else _digest(text)
+
+
+def _digest(text: str) -> int:
     return int.from_bytes(blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest(), "big")
+
+
+_hash_of_short = lru_cache(maxsize=65_536)(_digest)
 
 
 class Distinct:

@@ -106,22 +106,27 @@ class Member(Struct, frozen=True):
 
 
 class Group(Struct, frozen=True):
-    """A consumer group; ``state`` in Kafka's words."""
+    """A consumer group; ``state`` in Kafka's words, ``hidden_members``: how many more there are."""
 
     name: str
     role: str
     state: str
     members: list[Member]
     backlog: int
+    hidden_members: int = 0
 
 
 class Health(Struct, frozen=True):
-    """What Kafka says. ``accepted``: records in the event topics; ``dead_letters``: in theirs."""
+    """What Kafka says. ``accepted``: records in the event topics; ``dead_letters``: in theirs.
+
+    ``hidden_partitions``: how many more rows there are, with smaller backlogs than those in ``partitions``.
+    """
 
     accepted: int
     dead_letters: int
     groups: list[Group]
     partitions: list[Partition]
+    hidden_partitions: int = 0
 
 
 class Stored(Struct, frozen=True):

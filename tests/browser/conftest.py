@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import secrets
-import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -17,11 +17,10 @@ from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 from pymongo import MongoClient
 
 from pipeline.local.ports import free_port
-from pipeline.local.process import ChildProcess
-from pipeline.settings import Settings, to_environment
-from tests.browser.site import Site
+from pipeline.settings import Settings
+from tests.browser.site import QUICK, Site
 from tests.conftest import Servers, settings_of_its_own
-from tests.integration import ingest_api
+from tests.integration import ingest_api, roles
 from tests.integration.chromium import BINARY
 from tests.integration.ingest_api import WAIT_S, Running, wait_until
 
@@ -71,20 +70,18 @@ def base_settings(chromium: str, servers: Servers) -> Iterator[Settings]:  # noq
 @pytest.fixture(scope="session")
 def pipeline(base_settings: Settings, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pipeline]:
     """An API and a worker of this session."""
-    logs = tmp_path_factory.mktemp("browser")
-    environment = {name: text for name, text in os.environ.items() if not name.startswith("PIPELINE_")}
-    worker = ChildProcess(
-        "worker",
-        [sys.executable, "-m", "pipeline", "worker"],
-        log_path=logs / "worker.log",
-        env={**environment, **to_environment(base_settings)},
-        cwd=ROOT,
-    ).start()
+    with running_pipeline(base_settings, tmp_path_factory.mktemp("browser")) as made:
+        yield made
+
+
+@contextlib.contextmanager
+def running_pipeline(settings: Settings, logs: Path) -> Iterator[Pipeline]:
+    """An API and a worker with these settings."""
+    worker = roles.child("worker", settings, logs / "worker.log").start()
     try:
-        worker.wait_for_line("worker ready", WAIT_S)
-        with ingest_api.running(base_settings, logs) as api, MongoClient(base_settings.mongo.uri) as client:
-            mongo = base_settings.mongo
-            yield Pipeline(api, base_settings, client[mongo.database][mongo.collection])
+        with ingest_api.running(settings, logs) as api, MongoClient(settings.mongo.uri) as client:
+            worker.wait_for_line("worker ready", WAIT_S)
+            yield Pipeline(api, settings, client[settings.mongo.database][settings.mongo.collection])
     finally:
         worker.kill()
 
@@ -129,7 +126,7 @@ def user() -> str:
 def site(pipeline: Pipeline) -> Iterator[Site]:
     """A site of another origin than the API; its tracker starts at once and tracks only what a test asks it to."""
     with Site(pipeline.api.url) as made:
-        made.use({"interval": 50, "page-views": "false"})
+        made.use(QUICK)
         yield made
 
 

@@ -15,6 +15,11 @@ _PAGE = """<!doctype html>
 <a href="/elsewhere">Elsewhere</a>
 </html>
 """
+QUICK = {"interval": 50, "page-views": "false"}
+"""A tracker that sends soon, and tracks only what a test asks it to."""
+
+HELD = {**QUICK, "interval": 600_000}
+"""One that sends nothing before it is asked to."""
 
 
 class Site:

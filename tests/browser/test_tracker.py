@@ -8,20 +8,18 @@ import pytest
 from playwright.sync_api import BrowserContext, Page, Route
 
 from tests.browser.conftest import Pipeline, flush, stats, wait_for, wait_for_empty_queue
-from tests.browser.site import Site
+from tests.browser.site import HELD, QUICK, Site
 from tests.integration.ingest_api import wait_until
 
 Clicks = Callable[..., None]
 DAY_S = 24 * 3600
-HELD = {"interval": 600_000, "page-views": "false"}
-"""A tracker that sends nothing before it is asked to."""
 
 
 def test_a_reload_loses_nothing(page: Page, site: Site, pipeline: Pipeline, user: str, clicks: Clicks) -> None:
     site.use(HELD)
     page.goto(site.url)
     clicks(page, user, 5)
-    site.use({"interval": 50, "page-views": "false"})
+    site.use(QUICK)
     page.reload()
     clicks(page, user, 8, first=5)
     wait_for_empty_queue(page)
@@ -51,7 +49,7 @@ def test_a_page_that_is_closed_sends_what_it_has_by_a_beacon(
     page.close(run_before_unload=True)
     wait_until(lambda: pipeline.collection.count_documents({"user_id": user}) == 40, "the beacon's events are stored")
     # No answer to a beacon is seen, so the next page sends them again.
-    site.use({"interval": 50, "page-views": "false"})
+    site.use(QUICK)
     next_page = context.new_page()
     next_page.goto(site.url)
     wait_for_empty_queue(next_page)
@@ -165,20 +163,21 @@ def test_a_full_storage_keeps_events_in_memory(
     pipeline.assert_stored_once(user, 20)
 
 
-def test_what_a_full_storage_did_not_take_goes_by_beacon_when_the_page_is_closed(
-    page: Page, site: Site, pipeline: Pipeline, user: str, clicks: Clicks
+@pytest.mark.parametrize("count", [10, 250])  # of which one request has at most 100
+def test_what_storage_did_not_take_goes_by_beacons_when_the_page_is_closed(
+    page: Page, site: Site, pipeline: Pipeline, user: str, clicks: Clicks, count: int
 ) -> None:
     site.use(HELD, "sandbox allow-scripts")  # a page without an origin of its own may not use localStorage
     page.goto(site.url)
-    clicks(page, user, 10)
+    clicks(page, user, count)
     page.close(run_before_unload=True)
-    pipeline.assert_stored_once(user, 10)
+    pipeline.assert_stored_once(user, count)
 
 
 def test_a_forbidden_storage_keeps_events_in_memory(
     page: Page, site: Site, pipeline: Pipeline, user: str, clicks: Clicks
 ) -> None:
-    site.use({"interval": 50, "page-views": "false"}, "sandbox allow-scripts")
+    site.use(QUICK, "sandbox allow-scripts")
     page.goto(site.url)
     assert page.evaluate("() => { try { return localStorage.length; } catch (error) { return error.name; } }") == (
         "SecurityError"
@@ -186,6 +185,13 @@ def test_a_forbidden_storage_keeps_events_in_memory(
     clicks(page, user, 20)
     wait_for_empty_queue(page)
     pipeline.assert_stored_once(user, 20)
+
+
+def test_what_a_page_without_rights_tracked_at_its_start_is_sent(page: Page, site: Site) -> None:
+    site.use({"interval": 50}, "sandbox allow-scripts")  # it may use no locks either, and learns that when it sends
+    page.goto(site.url)
+    wait_for_empty_queue(page)
+    assert stats(page)["accepted"] == 1
 
 
 def test_a_page_that_empties_its_storage_loses_none_of_its_events(
@@ -231,9 +237,14 @@ def test_one_event_that_spoils_a_batch_costs_none_of_the_others(
     site.use(HELD)
     page.goto(site.url)
     clicks(page, user, 20)
-    # As a bug of another script on the page would leave it behind.
-    broken = "ffffffff-ffff-7000-8000-000000000000"
-    page.evaluate(f"""localStorage.setItem("tidemark:{broken}", '{{"event_id":"{broken}",')""")
+    # As a bug of another script would leave it behind, in the middle of the others.
+    page.evaluate(
+        """() => {
+             const name = Object.keys(localStorage).filter((each) => each.length > 40).sort()[9];
+             const broken = `${name.slice(0, -1)}~`;
+             localStorage.setItem(broken, `{"event_id":"${broken.slice(9)}",`);
+           }"""
+    )
     flush(page)
     wait_for_empty_queue(page)
     assert {**stats(page), "accepted": 20, "rejected": 1} == stats(page)
@@ -243,7 +254,7 @@ def test_one_event_that_spoils_a_batch_costs_none_of_the_others(
 def test_what_the_full_queue_does_not_take_is_counted_and_reported(
     context: BrowserContext, page: Page, site: Site, pipeline: Pipeline, user: str, clicks: Clicks
 ) -> None:
-    site.use({"interval": 50, "page-views": "false", "max-events": 5})
+    site.use({**QUICK, "max-events": 5})
     page.goto(site.url)
     context.set_offline(offline=True)
     clicks(page, user, 8)

@@ -14,13 +14,11 @@ import pytest
 from playwright.sync_api import Browser, BrowserContext, Error, Page, Route
 
 from tests.browser.conftest import WAIT_S, Pipeline, stats, wait_for, wait_for_empty_queue
-from tests.browser.site import Site
+from tests.browser.site import HELD, QUICK, Site
 from tests.integration.ingest_api import wait_until
 
 Clicks = Callable[..., None]
 BATCHES = "**/track/batch*"
-HELD = {"interval": 600_000, "page-views": "false"}
-QUICK = {"interval": 50, "page-views": "false"}
 _FLAGS = ("--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking")
 
 

@@ -161,6 +161,19 @@ def test_calls_of_flush_during_an_outage_add_up_to_nothing(page: Page, site: Sit
     assert page.evaluate("pending.size") <= 1
 
 
+def test_events_gather_for_as_long_as_the_page_asked_for(page: Page, site: Site, user: str, clicks: Clicks) -> None:
+    site.use({"interval": 30_000, "page-views": "false"})
+    page.clock.install()
+    page.goto(site.url)
+    page.clock.run_for(1_000)
+    clicks(page, user, 3)
+    page.clock.run_for(20_000)
+    page.wait_for_timeout(100)
+    assert (stats(page)["queued"], stats(page)["accepted"]) == (3, 0)
+    page.clock.run_for(10_000)
+    wait_for_empty_queue(page)
+
+
 def test_the_pause_ends_when_the_browser_is_online_again(
     context: BrowserContext, page: Page, site: Site, pipeline: Pipeline, user: str, clicks: Clicks
 ) -> None:

@@ -8,7 +8,7 @@ import pytest
 from playwright.sync_api import BrowserContext, Page
 
 from tests.browser.conftest import Pipeline, flush, stats, wait_for, wait_for_empty_queue
-from tests.browser.site import Site
+from tests.browser.site import QUICK, Site
 from tests.integration.ingest_api import wait_until
 
 
@@ -85,7 +85,7 @@ def test_a_visitor_stays_the_same_from_page_to_page_until_named(
 def test_users_are_linked_to_the_visitor_they_were_and_never_to_each_other(
     page: Page, site: Site, pipeline: Pipeline, user: str, section: str
 ) -> None:
-    site.use({"interval": 50, "page-views": "false"})
+    site.use(QUICK)
     page.goto(f"{site.url}{section}")
     for call in ("track('click')", "identify('{0}-a')", "identify('{0}-a')", "identify('{0}-b')", "track('click')"):
         page.evaluate(f"tidemark.{call.format(user)}")

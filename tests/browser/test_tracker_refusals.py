@@ -12,11 +12,10 @@ from playwright.sync_api import Page, Response
 
 from pipeline.local.ports import free_port
 from tests.browser.conftest import Pipeline, stats, wait_for, wait_for_empty_queue
-from tests.browser.site import Site
+from tests.browser.site import QUICK, Site
 from tests.integration.ingest_api import running, with_api
 
 Clicks = Callable[..., None]
-QUICK = {"interval": 50, "page-views": "false"}
 
 
 class Attempts:

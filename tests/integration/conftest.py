@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 import signal
 import socket
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -16,12 +14,14 @@ from typing import Any
 
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
-from msgspec import Struct
+from msgspec import Struct, structs
 from pymongo import MongoClient
 from pymongo.collection import Collection
+from pymongo.database import Database
 
 from pipeline.local.process import ChildProcess
-from pipeline.settings import Settings, to_environment
+from pipeline.settings import Settings
+from tests.integration import dashboard_runs, roles
 
 WAIT_S = 45.0
 
@@ -218,6 +218,12 @@ def collection(settings: Settings) -> Iterator[Collection[dict[str, Any]]]:
 
 
 @pytest.fixture
+def database(settings: Settings) -> Iterator[Database[dict[str, Any]]]:
+    with MongoClient[dict[str, Any]](settings.mongo.uri, tz_aware=True) as client:
+        yield client[settings.mongo.database]
+
+
+@pytest.fixture
 def mongo_proxy(settings: Settings) -> Iterator[Proxy]:
     with MongoClient[dict[str, Any]](settings.mongo.uri) as client:
         host, port = client.address or ("127.0.0.1", 27017)
@@ -233,18 +239,29 @@ def start_worker(tmp_path: Path) -> Iterator[Callable[..., ChildProcess]]:
 
     def start(settings: Settings, *, ready: bool = True) -> ChildProcess:
         name = f"worker-{len(started)}"
-        environment = {name: text for name, text in os.environ.items() if not name.startswith("PIPELINE_")}
-        worker = ChildProcess(
-            name,
-            [sys.executable, "-m", "pipeline", "worker"],
-            log_path=tmp_path / f"{name}.log",
-            env={**environment, **to_environment(settings)},
-            cwd=Path(__file__).parents[2],
-        )
+        worker = roles.child("worker", settings, tmp_path / f"{name}.log", name=name)
         started.append(worker.start())
         if ready:
             worker.wait_for_line("worker ready", WAIT_S)
         return worker
+
+    yield start
+    for each in started:
+        each.send_signal(signal.SIGCONT)
+        each.kill()
+
+
+@pytest.fixture
+def start_dashboard(tmp_path: Path) -> Iterator[Callable[..., ChildProcess]]:
+    """Start a dashboard with these settings, on ``port`` if it is not the first; all end with the test."""
+    started: list[ChildProcess] = []
+
+    def start(settings: Settings, *, port: int | None = None) -> ChildProcess:
+        if port is not None:
+            settings = structs.replace(settings, dashboard=structs.replace(settings.dashboard, port=port))
+        started.append(dashboard_runs.child(settings, tmp_path / f"dashboard-{len(started)}.log").start())
+        started[-1].wait_for_line("dashboard ready on", WAIT_S)
+        return started[-1]
 
     yield start
     for each in started:

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 import signal
 import socket
-import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -18,8 +16,9 @@ from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 from msgspec import Struct, structs
 
 from pipeline.local.process import ChildProcess
-from pipeline.settings import Settings, to_environment
+from pipeline.settings import Settings
 from pipeline.topics import event_topics
+from tests.integration import roles
 
 WAIT_S = 45.0
 SEED_EVENT = {"event": "page_view", "user_id": "123", "props": {"url": "/home", "ref": "google"}}
@@ -59,14 +58,7 @@ def with_api(settings: Settings, **changes: object) -> Settings:
 
 def child(settings: Settings, tmp_path: Path, name: str = "api", before: Sequence[str] = ()) -> ChildProcess:
     """The API as a process that is not started yet; ``before``: a command that runs it."""
-    environment = {name: text for name, text in os.environ.items() if not name.startswith("PIPELINE_")}
-    return ChildProcess(
-        name,
-        [*before, sys.executable, "-m", "pipeline", "api"],
-        log_path=tmp_path / f"{name}.log",
-        env={**environment, **to_environment(settings)},
-        cwd=Path(__file__).parents[2],
-    )
+    return roles.child("api", settings, tmp_path / f"{name}.log", name=name, before=before)
 
 
 @contextlib.contextmanager

@@ -3,142 +3,33 @@
 from __future__ import annotations
 
 import asyncio
-import json
-import os
 import signal
-import sys
 import time
-import urllib.request
-from collections.abc import Callable, Iterator, Mapping
-from datetime import UTC, datetime, timedelta
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
 import pytest
-from aiokafka import AIOKafkaConsumer, TopicPartition
-from aiokafka.structs import OffsetAndMetadata
+from aiokafka import TopicPartition
+from aiokafka.admin import RecordsToDelete
 from msgspec import structs
-from pymongo import MongoClient
-from pymongo.collection import Collection
-from pymongo.database import Database as SyncDatabase
 
 from pipeline import provision
-from pipeline.dashboard.activity import latencies_query, minutes_query
 from pipeline.dashboard.aggregate import DAY, SCALES, Aggregate, at, start_of
 from pipeline.dashboard.aggregator import AggregateWriter
 from pipeline.dashboard.database import Database
-from pipeline.dashboard.newest import SEARCHED, Filter, pipeline_of
 from pipeline.dashboard.rows import MINUTE_MS, Counted, Part, Row
 from pipeline.local.ports import free_port
 from pipeline.local.process import ChildProcess
-from pipeline.settings import Settings, to_environment
+from pipeline.settings import Settings
+from tests.integration.dashboard_runs import ask, committed, counted, group_is_done, messages, set_back, with_dashboard
 
-WAIT_S = 45.0
-TOKEN = "0123456789abcdef"  # noqa: S105  of these tests alone
-
-Documents = Collection[dict[str, Any]]
 Start = Callable[..., ChildProcess]
 Wait = Callable[..., None]
 
 
 @pytest.fixture
 def mine(settings: Settings) -> Settings:
-    dashboard = structs.replace(
-        settings.dashboard,
-        port=free_port(),
-        token=TOKEN,
-        group_id=settings.worker.group_id + "_dashboard",
-        refresh_s=0.2,
-    )
-    return structs.replace(settings, dashboard=dashboard)
-
-
-@pytest.fixture
-def database(settings: Settings) -> Iterator[SyncDatabase[dict[str, Any]]]:
-    with MongoClient[dict[str, Any]](settings.mongo.uri, tz_aware=True) as client:
-        yield client[settings.mongo.database]
-
-
-@pytest.fixture
-def start_dashboard(tmp_path: Path) -> Iterator[Start]:
-    started: list[ChildProcess] = []
-
-    def start(settings: Settings, *, port: int | None = None) -> ChildProcess:
-        if port is not None:
-            settings = structs.replace(settings, dashboard=structs.replace(settings.dashboard, port=port))
-        environment = {name: text for name, text in os.environ.items() if not name.startswith("PIPELINE_")}
-        dashboard = ChildProcess(
-            "dashboard",
-            [sys.executable, "-m", "pipeline", "dashboard"],
-            log_path=tmp_path / f"dashboard-{len(started)}.log",
-            env={**environment, **to_environment(settings)},
-            cwd=Path(__file__).parents[2],
-        )
-        started.append(dashboard.start())
-        dashboard.wait_for_line("dashboard ready on", WAIT_S)
-        return dashboard
-
-    yield start
-    for each in started:
-        each.send_signal(signal.SIGCONT)
-        each.kill()
-
-
-def messages(first: int, count: int, kind: str = "page_view") -> list[bytes | None]:
-    return [
-        json.dumps(
-            {"event": kind, "user_id": str(n % 50), "props": {"url": f"/{n % 5}", "ref": "x"}, "event_id": f"d-{n}"}
-        ).encode()
-        for n in range(first, first + count)
-    ]
-
-
-def counted(database: SyncDatabase[dict[str, Any]], scale: str = "days") -> dict[str, int]:
-    totals: dict[str, int] = {}
-    for document in database[f"analytics_events_{scale}"].find():
-        for name, *counts in document["types"]:
-            totals[name] = totals.get(name, 0) + sum(counts)
-    return totals
-
-
-def ask(settings: Settings, path: str = "/snapshot") -> Any:
-    url = f"http://127.0.0.1:{settings.dashboard.port}{path}"
-    request = urllib.request.Request(url, headers={"Authorization": f"Bearer {TOKEN}"})
-    with urllib.request.urlopen(request, timeout=WAIT_S) as answer:  # noqa: S310  likewise
-        return json.load(answer)
-
-
-def committed(settings: Settings, group: str) -> dict[TopicPartition, int]:
-    async def read() -> dict[TopicPartition, int]:
-        async with provision.admin_client(settings.kafka) as client:
-            found = await client.list_consumer_group_offsets(group)
-            return {each: meta.offset for each, meta in found.items()}
-
-    return asyncio.run(read())
-
-
-def set_back(settings: Settings, group: str) -> None:
-    """Let the group, which has no member, begin with the first record again: a replay."""
-
-    async def commit() -> None:
-        consumer = AIOKafkaConsumer(
-            bootstrap_servers=settings.kafka.bootstrap_servers, group_id=group, enable_auto_commit=False
-        )
-        await consumer.start()
-        try:
-            topic = settings.kafka.topic_prefix + "page_view"
-            partitions = [TopicPartition(topic, each) for each in range(settings.kafka.partitions)]
-            consumer.assign(partitions)
-            await consumer.commit({each: OffsetAndMetadata(0, "") for each in partitions})
-        finally:
-            await consumer.stop()
-
-    asyncio.run(commit())
-
-
-def group_is_done(settings: Settings, kafka: Any) -> bool:
-    found = committed(settings, settings.dashboard.group_id)
-    return {each.partition: offset for each, offset in found.items() if "page_view" in each.topic} == kafka.ends()
+    return with_dashboard(settings)
 
 
 def test_the_group_counts_what_is_on_kafka_whether_or_not_a_worker_stores_it(
@@ -210,27 +101,6 @@ def test_a_topic_that_is_made_anew_is_counted_from_its_start(
     wait_until(lambda: counted(database) == {"page_view": 120}, "those of the new topic too")
 
 
-def test_with_mongodb_away_the_page_says_since_when_and_afterwards_all_is_counted(
-    mine: Settings, kafka: Any, database: Any, mongo_proxy: Any, start_dashboard: Start, wait_until: Wait
-) -> None:
-    uri = f"mongodb://127.0.0.1:{mongo_proxy.port}/?directConnection=true"
-    through = structs.replace(mine, mongo=structs.replace(mine.mongo, uri=uri, timeout_ms=1_000))
-    kafka.send(messages(0, 100))
-    start_dashboard(through)
-    wait_until(lambda: (ask(through)["activity"] or {}).get("today", {}).get("events") == 100, "counted")
-    mongo_proxy.cut()
-    kafka.send(messages(100, 100))
-    wait_until(lambda: ask(through)["mongo"]["error"], "it is told")
-    away = ask(through)
-    assert away["activity"]["today"]["events"] == 100
-    assert away["mongo"]["since_ms"] > away["mongo"]["at_ms"] > 0
-    assert away["health"]["accepted"] == 200
-    mongo_proxy.restore()
-    wait_until(lambda: ask(through)["activity"]["today"]["events"] == 200, "counted after all")
-    assert ask(through)["mongo"]["error"] == ""
-    assert counted(database) == {"page_view": 200}
-
-
 def test_health_names_members_backlog_and_dead_letters(
     mine: Settings, kafka: Any, start_worker: Start, start_dashboard: Start, wait_until: Wait
 ) -> None:
@@ -271,76 +141,27 @@ def test_delivery_latency_is_sampled_from_receipt_to_what_mongodb_has(
     assert 0 < recent["p50_ms"] <= recent["p90_ms"] <= recent["p99_ms"] < 60_000
 
 
-def test_the_newest_events_are_found_by_type_user_and_page(
-    mine: Settings, kafka: Any, database: Any, start_worker: Start, start_dashboard: Start, wait_until: Wait
+def test_what_kafka_has_removed_is_passed_over_and_is_no_backlog(
+    mine: Settings, kafka: Any, database: Any, start_dashboard: Start, wait_until: Wait
 ) -> None:
-    start_worker(mine)
-    kafka.send([*messages(0, 40), b'{"event":"page_view","user_id":"<b>","props":{"url":"/(.*","n":{"a":[1]}}}'])
-    wait_until(lambda: database["analytics_events"].count_documents({}) == 41, "stored")
+    kafka.send(messages(0, 300))
+    set_back(mine, mine.dashboard.group_id)  # it has been here before, and comes back too late
+
+    async def remove() -> None:
+        async with provision.admin_client(mine.kafka) as client:
+            topic = mine.kafka.topic_prefix + "page_view"
+            partitions = (TopicPartition(topic, each) for each in range(mine.kafka.partitions))
+            await client.delete_records({each: RecordsToDelete(60) for each in partitions})
+
+    asyncio.run(remove())
+    left = 300 - 60 * mine.kafka.partitions
     start_dashboard(mine)
-    assert len(ask(mine, "/events")["events"]) == 41
-    assert {each["user_id"] for each in ask(mine, "/events?user=7")["events"]} == {"7"}
-    assert ask(mine, "/events?type=signup")["events"] == []
-    (found,) = ask(mine, "/events?url=%2F(.*")["events"]
-    assert found["user_id"] == "<b>"
-    assert json.loads(found["props"]) == {"url": "/(.*", "n": {"a": [1]}}
-
-
-# ---- bounded in cost: by the servers' own account ------------------------------------------------------------------
-
-
-def stages(plan: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
-    """Every stage of an explained plan."""
-    if "stage" in plan:
-        yield plan
-    for value in plan.values():
-        for inner in value if isinstance(value, list) else [value]:
-            if isinstance(inner, Mapping):
-                yield from stages(inner)
-
-
-def explained(database: SyncDatabase[dict[str, Any]], command: Mapping[str, Any]) -> Mapping[str, Any]:
-    return database.command("explain", dict(command), verbosity="executionStats")
-
-
-@pytest.fixture
-def many(settings: Settings, database: SyncDatabase[dict[str, Any]]) -> SyncDatabase[dict[str, Any]]:
-    """30,000 events, three times what is searched; 3,000 minutes; all with the indexes that the pipeline makes."""
-    asyncio.run(provision.create_indexes(settings.mongo))
-    now = datetime.now(UTC)
-    events = [
-        {"event_type": "a" if n % 100 else "rare", "user_id": str(n), "props": {}, "timestamp": now - timedelta(0, n)}
-        for n in range(30_000)
-    ]
-    database["analytics_events"].insert_many(events)
-    minutes = [{"_id": now - timedelta(minutes=n), "types": [["a", 1]]} for n in range(3_000)]
-    database["analytics_events_minutes"].insert_many(minutes)
-    database["analytics_events_latencies"].create_index([("at", 1)])
-    buckets = [{"at": now - timedelta(minutes=n), "buckets": [1]} for n in range(3_000)]
-    database["analytics_events_latencies"].insert_many(buckets)
-    return database
-
-
-@pytest.mark.parametrize(
-    "wanted", [Filter(), Filter(event_type="rare"), Filter(user_id="nobody"), Filter(url="/nowhere")], ids=str
-)
-def test_the_newest_events_come_by_the_index_and_from_a_bounded_number(many: Any, wanted: Filter) -> None:
-    now_ms = time.time_ns() // 1_000_000
-    command = {"aggregate": "analytics_events", "pipeline": pipeline_of(wanted, now_ms), "cursor": {}}
-    plan = explained(many, command)
-    found = list(stages(plan))
-    assert {each["indexName"] for each in found if each["stage"] == "IXSCAN"} == {"timestamp_-1"}
-    assert not [each for each in found if each["stage"] in ("COLLSCAN", "SORT")]
-    assert max(each.get("docsExamined", 0) for each in found) <= SEARCHED
-
-
-def test_the_last_hour_is_read_by_index_and_nothing_else_is_looked_at(many: Any) -> None:
-    now_ms = time.time_ns() // 1_000_000
-    first_ms = now_ms - 3_600_000
-    for name, query in (("minutes", minutes_query(first_ms, now_ms)), ("latencies", latencies_query(first_ms))):
-        plan = explained(many, {"find": f"analytics_events_{name}", "filter": query})
-        assert "COLLSCAN" not in {each["stage"] for each in stages(plan)}
-        assert plan["executionStats"]["totalDocsExamined"] <= 61, name
+    wait_until(lambda: counted(database) == {"page_view": left}, "what is left is counted")
+    workers, own = ask(mine)["health"]["groups"]
+    assert workers["backlog"] == left
+    assert ask(mine)["health"]["accepted"] == 300  # ever, not what is left
+    wait_until(lambda: ask(mine)["health"]["groups"][1]["backlog"] == 0, "and is no backlog")
+    assert own["name"] == mine.dashboard.group_id
 
 
 def test_old_documents_are_removed_by_mongodb(

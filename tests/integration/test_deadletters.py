@@ -17,7 +17,7 @@ from pipeline.settings import Settings
 
 async def bury(settings: Settings, values: Sequence[bytes | None], topic: str = "", **more: str) -> None:
     """Write dead letters as a worker does."""
-    producer = AIOKafkaProducer(bootstrap_servers=settings.kafka.bootstrap_servers)
+    producer = AIOKafkaProducer(bootstrap_servers=settings.kafka.bootstrap_servers, acks="all")
     await producer.start()
     for offset, value in enumerate(values):
         headers = {"reason": "not_json", "topic": topic or settings.kafka.topic_prefix + "signup"}

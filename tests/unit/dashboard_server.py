@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import socket
 import time
 from collections.abc import AsyncIterator
 
+from aiokafka.errors import KafkaConnectionError
 from msgspec import Struct, structs
 from pymongo.errors import ServerSelectionTimeoutError
 from sanic import Sanic
@@ -37,6 +39,8 @@ class Figures(Struct):
     events: list[Event]
     stored: int = 3
     mongo_is_away: bool = False
+    kafka_is_away: bool = False
+    search_s: float = 0.0
     asked: list[Filter] = []
 
 
@@ -69,8 +73,16 @@ def figures(records: list[Record] | None = None) -> Figures:
     return Figures(activity(records), health, shown, stored=len(records))
 
 
+def hub_of(readers: Readers, *, most: int = 3, refresh_s: float = 0.2) -> Hub:
+    """The hub of a dashboard that counts, with names for its servers."""
+    names = {"mongo": "MongoDB at db:27017", "kafka": "Kafka at kafka:9092"}
+    return Hub(readers, **names, refresh_s=refresh_s, most=most, counts=True)
+
+
 @contextlib.asynccontextmanager
-async def serving(shown: Figures, *, most: int = 3, refresh_s: float = 0.2) -> AsyncIterator[tuple[str, Hub]]:
+async def serving(
+    shown: Figures, *, most: int = 3, refresh_s: float = 0.2, token: str = TOKEN, port: int = 0
+) -> AsyncIterator[tuple[str, Hub]]:
     """Give the URL of a server that shows ``shown``, and its hub."""
 
     async def of_mongo() -> Activity:
@@ -82,26 +94,22 @@ async def serving(shown: Figures, *, most: int = 3, refresh_s: float = 0.2) -> A
         return shown.stored
 
     async def health() -> Health:
+        if shown.kafka_is_away:
+            raise KafkaConnectionError("nobody is there, says kafka://user:secret@somewhere")
         return shown.health
 
     async def newest(wanted: Filter) -> Newest:
         shown.asked.append(wanted)
+        await asyncio.sleep(shown.search_s)
         return Newest(1, 10_000, shown.events)
 
-    hub = Hub(
-        Readers(activity=of_mongo, stored=stored, health=health),
-        mongo="MongoDB at db:27017",
-        kafka="Kafka at kafka:9092",
-        refresh_s=refresh_s,
-        most=most,
-        counts=True,
-    )
-    listener = socket.create_server(("127.0.0.1", 0))
+    hub = hub_of(Readers(activity=of_mongo, stored=stored, health=health), most=most, refresh_s=refresh_s)
+    listener = socket.create_server(("127.0.0.1", port))
     listener.setblocking(False)
     Sanic.test_mode = True  # or it rewrites its own code for one application only
     Sanic._app_registry.clear()
     async with process._running(hub.run()):
-        server = await process._start(Parts(Access(TOKEN), hub, FILES, newest), listener, most)
+        server = await process._start(Parts(Access(token), hub, FILES, newest), listener, most)
         try:
             yield f"http://127.0.0.1:{listener.getsockname()[1]}", hub
         finally:

@@ -175,6 +175,7 @@ def test_searches_on_another_stack_have_their_own_part_of_the_time_and_what_the_
         keep(run, probed(first[0][1].cell, 10_000, number, verdict="not sustained", took_s=13.0))
     assert isinstance(searching.step_of(first[0], [run]), Answer)
 
+    keep(run, probed(first[1][1].cell, 10_000, 1, verdict="not sustained", took_s=0.0))
     for turn in first:
         asked = capacity.Asked(turn[1].cell, 10_000, 2)
         found = capacity.cut_short(asked, [], "the time was used up")

@@ -27,7 +27,11 @@ from pipeline.settings import Mongo
 
 DATA = Path(__file__).parent / "data"
 S = 1_000_000_000
-KAFKA: list[list[dict[str, Any]]] = json.loads((DATA / "kafka-4.3.1-jolokia-2.6.0.json").read_text())
+OF_ALL_HANDLERS = {"request": {}, "value": 3_399_380_590, "status": 200}  # brokers of 4.3.1 tell this too
+KAFKA: list[list[dict[str, Any]]] = [
+    [*answers, OF_ALL_HANDLERS] for answers in json.loads((DATA / "kafka-4.3.1-jolokia-2.6.0.json").read_text())
+]
+KAFKA_3: list[dict[str, Any]] = json.loads((DATA / "kafka-3.9.2-jolokia-2.6.0.json").read_text())
 MONGOD: list[dict[str, Any]] = json.loads((DATA / "mongod-6.0.5-serverstatus.json").read_text())
 
 
@@ -46,6 +50,12 @@ def test_kafka_tells_bytes_messages_queue_and_how_busy_its_handlers_were() -> No
     assert use.handlers_busy_share == pytest.approx(1 - (1_114_255_960 - 741_409_073) / 1e9)
 
 
+def test_of_kafka_3_the_idle_time_has_another_name() -> None:
+    figures = kafkacounters.figures_of(KAFKA_3)
+    assert figures is not None
+    assert figures["handlers_idle_ns"] == 877_580_868
+
+
 def test_kafka_s_columns_have_a_value_a_second() -> None:
     columns = kafkacounters.columns(a_second_apart(*map(kafkacounters.figures_of, KAFKA)), np.array([0, S, 2 * S]))
     assert set(columns) == {
@@ -61,7 +71,8 @@ def test_kafka_s_columns_have_a_value_a_second() -> None:
 def test_a_figure_that_kafka_does_not_have_is_left_out_and_the_others_stay() -> None:
     """As the agent answers to an MBean that is not there: with a status of its own in a list of the same length."""
     answers = [dict(each) for each in KAFKA[0]]
-    answers[3] = {"request": answers[3]["request"], "status": 404, "error": "no such MBean"}
+    for place in (3, 5):
+        answers[place] = {"request": answers[place]["request"], "status": 404, "error": "no such MBean"}
     figures = kafkacounters.figures_of(answers)
     assert figures is not None
     assert set(figures) == {"bytes_in", "bytes_out", "messages_in", "request_queue"}
@@ -70,7 +81,7 @@ def test_a_figure_that_kafka_does_not_have_is_left_out_and_the_others_stay() -> 
     assert use.handlers_busy_share is None
 
 
-@pytest.mark.parametrize("answer", [{"status": 403, "error": "not allowed"}, [], None, [None] * 5])
+@pytest.mark.parametrize("answer", [{"status": 403, "error": "not allowed"}, [], None, [None] * 6])
 def test_what_is_no_answer_of_the_agent_gives_no_figures(answer: object) -> None:
     assert kafkacounters.figures_of(answer) is None
 

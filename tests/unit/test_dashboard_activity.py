@@ -56,11 +56,17 @@ def test_active_now_are_the_users_of_five_minutes() -> None:
     assert (found.users_now, found.users_today, found.events_last_minute) == (1, 2, 0)
 
 
+@pytest.mark.parametrize(("minutes_ago", "users"), [(0, 1), (4, 1), (5, 0)])
+def test_active_now_are_those_of_this_minute_and_of_the_four_before(minutes_ago: int, users: int) -> None:
+    now_ms = NOON_MS + 10 * MINUTE_MS + 30_000
+    assert shown([event(0, at_ms=now_ms - minutes_ago * MINUTE_MS)], now_ms).users_now == users
+
+
 def test_no_more_users_are_active_now_than_today() -> None:
-    chosen = random.Random(1)  # noqa: S311  a test's
+    chosen = random.Random(2)  # noqa: S311  a test's; of these users, five minutes' estimate is the higher one
     records = [event(each, str(chosen.random())) for each in range(5_000)]
     found = shown(records, NOON_MS + 30_000)
-    assert found.users_now <= found.users_today
+    assert found.users_now == found.users_today
 
 
 def test_a_step_of_the_funnel_that_nobody_did_is_shown_with_nobody() -> None:
@@ -84,6 +90,16 @@ def test_a_percentile_is_never_too_low_and_at_most_a_fifth_too_high(share: float
     true = samples[int(share * 1_000) - 1]
     found = {0.5: "p50_ms", 0.9: "p90_ms", 0.99: "p99_ms"}[share]
     assert true <= getattr(latencies.percentiles(buckets), found) <= 1.21 * true
+
+
+def test_a_percentile_is_the_smallest_bound_that_its_share_does_not_exceed() -> None:
+    buckets = latencies.empty()
+    for latency_ms in (1, 1, 1_000, 1_000):
+        latencies.add(buckets, latency_ms)
+    found = latencies.percentiles(buckets)
+    assert found.p50_ms == 1
+    assert found.p90_ms is not None
+    assert found.p90_ms >= 1_000
 
 
 def test_latencies_of_several_processes_add_up_and_those_of_another_form_are_left_out() -> None:

@@ -12,11 +12,13 @@ import pytest
 
 from pipeline.dashboard.access import COOKIE, Access, new_token
 from pipeline.dashboard.application import POLICY
-from pipeline.dashboard.hub import Hub
-from tests.unit.dashboard_server import TOKEN, Figures, figures, serving
+from pipeline.dashboard.hub import Hub, Readers
+from pipeline.dashboard.view import Activity, Health
+from tests.unit.dashboard_server import TOKEN, Figures, figures, hub_of, serving
 
 BEARER = {"authorization": f"Bearer {TOKEN}"}
-GUARDED = ["/snapshot", "/live", "/events", "/dashboard.js", "/charts.js", "/plotly.min.js"]
+SCRIPTS = ["/dashboard.js", "/elements.js", "/panels.js", "/newest.js", "/charts.js", "/plotly.min.js"]
+GUARDED = ["/snapshot", "/live", "/events", *SCRIPTS]
 
 
 @pytest.fixture
@@ -65,7 +67,7 @@ async def test_a_wrong_token_opens_nothing(client: httpx.AsyncClient, token: str
 
 
 async def test_the_token_opens_everything_by_header(client: httpx.AsyncClient) -> None:
-    for path in ("/snapshot", "/events", "/dashboard.js", "/charts.js", "/plotly.min.js", "/"):
+    for path in ("/snapshot", "/events", *SCRIPTS, "/"):
         assert (await client.get(path, headers=BEARER)).status_code == 200, path
 
 
@@ -78,6 +80,27 @@ async def test_the_token_in_the_url_becomes_a_cookie_and_leaves_the_url(client: 
     assert "SameSite=Lax" in cookie
     assert (await client.get("/")).status_code == 200
     assert (await client.get("/snapshot")).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("host", "name"),
+    [
+        ("127.0.0.1:8010", f"{COOKIE}_8010"),
+        ("[::1]:8011", f"{COOKIE}_8011"),
+        ("proxy.example", COOKIE),
+        ("x:y", COOKIE),
+    ],
+)
+async def test_dashboards_on_other_ports_of_a_host_have_other_cookies(
+    client: httpx.AsyncClient, host: str, name: str
+) -> None:
+    answer = await client.get("/", params={"token": TOKEN}, headers={"host": host})
+    cookie = answer.headers["set-cookie"].partition(";")[0]
+    assert cookie.startswith(f"{name}=")
+    client.cookies.clear()
+    for port, status in ((host, 200), ("127.0.0.1:9", 401)):
+        asked = {"host": port, "cookie": cookie}
+        assert (await client.get("/snapshot", headers=asked)).status_code == status
 
 
 async def test_the_token_can_be_typed_into_the_form(client: httpx.AsyncClient) -> None:
@@ -164,6 +187,51 @@ async def test_with_mongodb_away_the_last_figures_stay_and_say_how_old_they_are(
     shown.mongo_is_away = False
     await asyncio.sleep(0.3)
     assert (await client.get("/snapshot", headers=BEARER)).json()["mongo"]["error"] == ""
+
+
+async def test_a_part_that_answers_late_does_not_hold_up_the_other(shown: Figures) -> None:
+    late = asyncio.Event()
+
+    async def health() -> Health:
+        await late.wait()
+        return shown.health
+
+    async def stored() -> int | None:
+        return shown.stored
+
+    async def activity() -> Activity:
+        return shown.activity
+
+    hub = hub_of(Readers(activity=activity, stored=stored, health=health))
+    late.set()
+    assert json.loads(await hub.snapshot())["kafka"]["at_ms"] > 0
+    late.clear()
+    for stored_events in (10, 11):  # while one and the same question to Kafka is open
+        await asyncio.sleep(0.25)
+        shown.stored = stored_events
+        found = json.loads(await hub.snapshot())
+        assert (found["stored"]["events"], found["kafka"]["error"]) == (stored_events, "")
+    late.set()
+    await asyncio.sleep(0.25)
+    newer = json.loads(await hub.snapshot())
+    assert newer["kafka"]["at_ms"] > found["kafka"]["at_ms"]
+
+
+async def test_an_answer_that_cannot_be_read_is_said_and_the_other_part_goes_on(shown: Figures) -> None:
+    async def broken() -> Activity:
+        raise RuntimeError("secret of the inside")
+
+    async def stored() -> int | None:
+        return 1
+
+    async def health() -> Health:
+        return shown.health
+
+    hub = hub_of(Readers(activity=broken, stored=stored, health=health))
+    found = json.loads(await hub.snapshot())
+    assert "could not be read" in found["mongo"]["error"]
+    assert "secret" not in found["mongo"]["error"]
+    assert found["health"]["accepted"] == 1
 
 
 async def test_before_the_first_answer_there_are_no_figures(client: httpx.AsyncClient, shown: Figures) -> None:

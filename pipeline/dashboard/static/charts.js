@@ -6,7 +6,7 @@ window.tidemarkCharts = (() => {
   const SHORTEST_MS = 600_000; // of the time that a chart shows
   const LONGEST_MS = 3_600_000;
   const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
-  const plain = (text) => String(text).replace(/&/g, "&amp;").replace(/</g, "&lt;").replace(/>/g, "&gt;").slice(0, 200);
+  const plain = (text) => window.tidemarkElements.printable(text).replace(/&/g, "&amp;").replace(/</g, "&lt;").replace(/>/g, "&gt;").slice(0, 200);
 
   function layout(unit, narrow, range) {
     const axis = { gridcolor: colour("--line"), linecolor: colour("--line"), zeroline: false, fixedrange: true, tickfont: { color: colour("--soft") } };

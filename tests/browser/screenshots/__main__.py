@@ -4,7 +4,7 @@ Each page is taken whole, in both themes, on a desk (1440 pixels wide) and on a 
 ``dashboard-live-dark-phone.png``. Kafka, MongoDB, the pipeline, its dashboard and Locust are started for it, on free
 ports, and end with it. It takes about six minutes on two cores, and at most :data:`MOST_S`.
 
-exit codes: 0 all pictures are there, 1 a page was not as it should be, 2 a missing part, 130 interrupted
+exit codes: 0 all pictures are there, 1 a page was not as it should be, 2 a missing part, 3 a crash, 130 interrupted
 """
 # ruff: noqa: T201  a command line prints
 
@@ -14,6 +14,7 @@ import signal
 import sys
 import tempfile
 import time
+import traceback
 from pathlib import Path
 
 from playwright.sync_api import Error, sync_playwright
@@ -25,7 +26,7 @@ from tests.browser.screenshots.stage import Stage
 from tests.integration.chromium import BINARY
 
 MOST_S = 900
-FOUND, MISSING, INTERRUPTED = 1, 2, 130
+FOUND, MISSING, CRASHED, INTERRUPTED = 1, 2, 3, 130
 
 
 def main(folder: Path) -> int:
@@ -48,6 +49,9 @@ def main(folder: Path) -> int:
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return INTERRUPTED
+    except Exception:  # noqa: BLE001  the process's edge
+        traceback.print_exc()
+        return CRASHED
     finally:
         signal.alarm(0)
     print(f"{taken} pictures in {folder}, in {time.monotonic() - began_s:.0f} s")

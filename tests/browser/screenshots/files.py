@@ -94,4 +94,5 @@ def _strip(page: Page, y: float, height: float) -> Image.Image:
 
 def _save(picture: Image.Image, path: Path) -> None:
     """Save it with few colours, so that a clone stays small."""
-    picture.quantize(128, dither=Image.Dither.NONE).save(path, optimize=True)
+    few = picture.quantize(256, method=Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE)  # keeps rare hues
+    few.save(path, optimize=True)

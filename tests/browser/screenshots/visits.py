@@ -6,7 +6,7 @@ import contextlib
 import time
 from collections.abc import Iterator
 
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
 from tests.browser.screenshots.album import LOOKS, WAIT_MS, Album, Look
 from tests.browser.screenshots.stage import Stage
@@ -27,11 +27,10 @@ def before_the_first_event(album: Album, stage: Stage) -> None:
         expect(page.get_by_role("alert")).to_be_visible()
         album.take(page, "dashboard-wrong-token", look)
     for look, page in album.visits(f"{stage.dashboard_url}/health/live"):
-        page.route("**/live", lambda _: None)  # never answered
-        page.goto(stage.dashboard_link)
-        expect(page.get_by_text("Waiting for the first figures")).to_be_visible()
-        album.take(page, "dashboard-loading", look)
-        page.unroute_all(behavior="ignoreErrors")
+        with _unanswered(page, "**/live"):
+            page.goto(stage.dashboard_link)
+            expect(page.get_by_text("Waiting for the first figures")).to_be_visible()
+            album.take(page, "dashboard-loading", look)
     for look, page in album.visits(stage.dashboard_link):
         _wait_for_figures(page)
         album.take(page, "dashboard-empty", look)
@@ -132,6 +131,20 @@ def outages(album: Album, stage: Stage) -> None:
         for look, page in pages:
             expect(page.locator("#connection")).to_have_text("not connected")
             album.take(page, "dashboard-not-connected", look)
+
+
+@contextlib.contextmanager
+def _unanswered(page: Page, pattern: str) -> Iterator[None]:
+    """Hold requests for what fits ``pattern`` back while in the block."""
+    held: list[Route] = []
+
+    def hold(route: Route) -> None:
+        held.append(route)
+
+    page.route(pattern, hold)
+    yield
+    for each in held:
+        each.abort()
 
 
 def _wait_for_figures(page: Page) -> None:

@@ -1,0 +1,24 @@
+"""The pipeline's own processes (API, worker, dashboard) for tests that run them whole."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from pipeline.local.process import ChildProcess
+from pipeline.settings import Settings
+from pipeline.supervision import child_environment
+
+ROOT = Path(__file__).parents[2]
+
+
+def child(role: str, settings: Settings, log_path: Path, *, name: str = "", before: Sequence[str] = ()) -> ChildProcess:
+    """``python -m pipeline ROLE`` with these settings, not started yet; ``before``: a command that runs it."""
+    return ChildProcess(
+        name or role,
+        [*before, sys.executable, "-m", "pipeline", role],
+        log_path=log_path,
+        env=child_environment(settings),
+        cwd=ROOT,
+    )
