@@ -16,9 +16,12 @@ from typing import TYPE_CHECKING
 from msgspec import structs
 from rich.console import Console
 
-from bench import arguments, environment, matrix, plan
-from bench.arguments import KAFKA, MONGO
-from bench.progress import Display
+from bench.cli import arguments
+from bench.cli.arguments import KAFKA, MONGO
+from bench.matrix import matrix
+from bench.observe import environment
+from bench.run import plan
+from bench.run.progress import Display
 from bundle.errors import BundleError
 from pipeline import settings
 from pipeline.errors import TidemarkError, UsageError
@@ -27,8 +30,8 @@ from pipeline.local.stackspec import StackSpec
 from pipeline.settings import Settings
 
 if TYPE_CHECKING:
-    from bench.busy import WhenBusy
-    from bench.run import Outcome
+    from bench.observe.busy import WhenBusy
+    from bench.run.run import Outcome
 
 EXIT_DONE, EXIT_CRASH, EXIT_INCONCLUSIVE, EXIT_INTERRUPTED = 0, 3, 4, 130
 
@@ -65,7 +68,9 @@ def _plan(chosen: argparse.Namespace) -> int:
 
 def _run(chosen: argparse.Namespace) -> int:
     # These import numpy, Arrow and client libraries; plan and --help need none of them.
-    from bench import baseline, run, servers  # noqa: PLC0415
+    from bench.matrix import baseline  # noqa: PLC0415
+    from bench.run import run  # noqa: PLC0415
+    from bench.targets import servers  # noqa: PLC0415
 
     base, local = _settings(chosen)
     stack = _stack(base, local=local)
@@ -93,7 +98,8 @@ def _run(chosen: argparse.Namespace) -> int:
 
 
 def _resume(chosen: argparse.Namespace) -> int:
-    from bench import interleaved, run  # noqa: PLC0415 - as above
+    from bench.experiments import interleaved  # noqa: PLC0415 - as above
+    from bench.run import run  # noqa: PLC0415 - as above
 
     base, local = _settings(chosen)
     run_dir = Path(chosen.run)
@@ -130,7 +136,7 @@ def _compare(chosen: argparse.Namespace) -> int:
 
 
 def _perf(chosen: argparse.Namespace) -> int:
-    from bench import perf  # noqa: PLC0415 - as above
+    from bench.experiments import perf  # noqa: PLC0415 - as above
 
     asked = perf.against(chosen.base, anyway=chosen.anyway)
     console = Console(highlight=False)
@@ -153,7 +159,8 @@ def _perf(chosen: argparse.Namespace) -> int:
 
 def _interleave(chosen: argparse.Namespace) -> tuple[int, str, str]:
     """Measure both variants; give the exit code so far and both runs' folders."""
-    from bench import interleaved, servers  # noqa: PLC0415 - as above
+    from bench.experiments import interleaved  # noqa: PLC0415 - as above
+    from bench.targets import servers  # noqa: PLC0415 - as above
 
     base, local = _settings(chosen)
     asked = interleaved.Asked(chosen.ab, chosen.base, chosen.new, chosen.rounds, tuple(_server_options(chosen)))
@@ -180,11 +187,11 @@ def _advise(chosen: argparse.Namespace) -> int:
 
 
 def _ceilings(chosen: argparse.Namespace) -> int:
-    from bench.ceilings import command  # noqa: PLC0415 - as above
+    from bench.cli import ceilings  # noqa: PLC0415 - as above
 
     base, local = _settings(chosen)
-    wanted = command.Wanted(chosen.rounds, chosen.matrix, chosen.parts, chosen.only, chosen.json, _when_busy(chosen))
-    command.run(wanted, base, local=local)
+    wanted = ceilings.Wanted(chosen.rounds, chosen.matrix, chosen.parts, chosen.only, chosen.json, _when_busy(chosen))
+    ceilings.run(wanted, base, local=local)
     return EXIT_DONE
 
 
@@ -192,7 +199,7 @@ def _clean(chosen: argparse.Namespace) -> int:
     base, local = _settings(chosen)
     if local:
         raise UsageError(f"there are no servers to clean: set {KAFKA} and {MONGO} to yours")
-    from bench import cleaning  # noqa: PLC0415 - as above
+    from bench.targets import cleaning  # noqa: PLC0415 - as above
 
     cleaning.clean(base, Console(highlight=False, soft_wrap=True).print, dry_run=chosen.dry_run)
     return EXIT_DONE

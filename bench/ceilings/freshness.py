@@ -11,13 +11,14 @@ from aiokafka.errors import KafkaError
 from msgspec import structs
 from pymongo.errors import PyMongoError
 
-from bench import keeping, marks
 from bench.ceilings import session, summary
 from bench.ceilings.session import Asked
-from bench.environment import Environment
 from bench.errors import RepeatError
-from bench.matrix import Bounds
-from bench.servers import Servers
+from bench.matrix.matrix import Bounds
+from bench.observe import machinecache
+from bench.observe.environment import Environment
+from bench.targets import marks
+from bench.targets.servers import Servers
 from bundle.ceilings import Ceilings
 from loadtest._spec import Traffic
 from pipeline.local.stackspec import StackSpec
@@ -33,8 +34,8 @@ _ROOT = Path(__file__).resolve().parents[2]
 _CODE = (
     *(f"bench/ceilings/{name}.py" for name in ("child", "consuming", "handler", "inserting", "loading", "loops")),
     *(f"bench/ceilings/{name}.py" for name in ("material", "meter", "producing", "session", "task")),
-    "bench/preload.py",
-    "bench/standin.py",
+    "bench/load/preload.py",
+    "bench/load/stubserver.py",
     "loadtest/_content.py",
     "loadtest/_sessions.py",
     "pipeline/events.py",
@@ -82,19 +83,19 @@ def fingerprint(place: Place) -> str:
     }
     if place.servers.spec not in (None, StackSpec()):
         told["stack"] = place.servers.spec
-    return keeping.fingerprint(place.here, _PACKAGES, _ROOT, _CODE, told)
+    return machinecache.fingerprint(place.here, _PACKAGES, _ROOT, _CODE, told)
 
 
 def kept(cache: Path, place: Place, wanted: Asked) -> Ceilings | None:
     """Give fresh ceilings from ``cache``, with all loops and rounds of ``wanted`` at least; None if there are none."""
-    there = keeping.find(cache / _FOLDER, fingerprint(place), Ceilings)
+    there = machinecache.find(cache / _FOLDER, fingerprint(place), Ceilings)
     if there is None:
         return None
     found, age_s = there
-    disturbed = keeping.is_disturbed(found.disturbance, place.bounds)
+    disturbed = machinecache.is_disturbed(found.disturbance, place.bounds)
     names = {loop.name for loop in found.loops}
     fits = found.rounds >= wanted.rounds and all(loop.name in names for loop in wanted.loops)
-    return found if fits and age_s <= (keeping.DISTURBED_KEPT_S if disturbed else FRESH_S) else None
+    return found if fits and age_s <= (machinecache.DISTURBED_KEPT_S if disturbed else FRESH_S) else None
 
 
 async def measure(
@@ -121,7 +122,7 @@ async def measure(
     )
     # The parts are our own code: they are measured anew whenever they are asked for.
     if keep:
-        keeping.keep(cache / _FOLDER, structs.replace(found, parts=[], held=[]), found.fingerprint)
+        machinecache.keep(cache / _FOLDER, structs.replace(found, parts=[], held=[]), found.fingerprint)
     return found
 
 

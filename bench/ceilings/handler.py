@@ -20,7 +20,7 @@ from sanic.application.state import ApplicationServerInfo
 from sanic.config import Config
 from sanic.http.constants import HTTP
 
-from bench import standin
+from bench.load import stubserver
 from loadtest._payload import BATCH_PATH, SINGLE_PATH
 from pipeline.events import Event
 from pipeline.ingest.answers import JSON, OK_BODY, App
@@ -40,8 +40,8 @@ _decode = msgspec.json.Decoder(Batch).decode
 
 
 def null_handler(logs: Path) -> ChildProcess:
-    """Give the null handler, not started yet; :func:`bench.standin.url_of` tells where it answers."""
-    return standin.process("null-handler", "bench.ceilings.handler", logs)
+    """Give the null handler, not started yet; :func:`bench.load.stubserver.url_of` tells where it answers."""
+    return stubserver.process("null-handler", "bench.ceilings.handler", logs)
 
 
 def application() -> App:
@@ -66,12 +66,12 @@ def application() -> App:
 
 
 async def _serve() -> None:
-    listener = socket.create_server((HOST, 0), backlog=standin.BACKLOG)
+    listener = socket.create_server((HOST, 0), backlog=stubserver.BACKLOG)
     listener.setblocking(False)
     os.environ["SANIC_IGNORE_PRODUCTION_WARNING"] = "1"  # a hint of Sanic's on a terminal, to be had no other way
     server = await application().create_server(
         sock=listener,
-        backlog=standin.BACKLOG,
+        backlog=stubserver.BACKLOG,
         return_asyncio_server=True,
         asyncio_server_kwargs={"start_serving": False},
     )
@@ -82,8 +82,8 @@ async def _serve() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(_GC_THRESHOLD, 20, 50)
-    await standin.answer_until_told(listener.getsockname()[1])
+    await stubserver.answer_until_told(listener.getsockname()[1])
 
 
 if __name__ == "__main__":
-    standin.run(_serve)
+    stubserver.run(_serve)

@@ -8,11 +8,11 @@ from collections import deque
 
 import numpy as np
 
-from bench import durations
 from bench.ceilings import material, meter
 from bench.ceilings.meter import Measured, Meter
 from bench.ceilings.task import Deadline, Task
 from bench.errors import RepeatError
+from bench.evidence import durations
 from pipeline.settings import Settings
 from pipeline.store import Document, Store, open_store
 

@@ -12,11 +12,11 @@ from urllib.parse import urlsplit
 
 import numpy as np
 
-from bench import durations
 from bench.ceilings import material, meter
 from bench.ceilings.meter import Measured, Meter, Reading
 from bench.ceilings.task import Deadline, Task
 from bench.errors import RepeatError
+from bench.evidence import durations
 from pipeline.settings import Settings
 
 _DIFFERENT_EVENTS = 10_000  # that are prepared; their requests come round again

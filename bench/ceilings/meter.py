@@ -11,7 +11,7 @@ import psutil
 from msgspec import Struct
 
 from bench.errors import RepeatError
-from bench.sampling import Machine, machine
+from bench.observe.sampling import Machine, machine
 from bundle.result import Disturbance, Percentiles
 
 CLIENT = "client"

@@ -16,13 +16,15 @@ import numpy as np
 import psutil
 from msgspec import structs
 
-from bench import calibration, deliveries, durations, nullsink, standin, usage
 from bench.ceilings import material, meter, pinning
 from bench.ceilings.loops import Loop
 from bench.ceilings.meter import Measured, Meter, Reading
 from bench.errors import RepeatError
-from bench.preload import preload
-from bench.system import System
+from bench.evidence import deliveries, durations
+from bench.load import calibration, nullsink, stubserver
+from bench.load.preload import preload
+from bench.observe import usage
+from bench.targets.system import System
 from loadtest._ledger import Outcome
 from loadtest._spec import LoadSpec, Traffic
 from pipeline import provision
@@ -89,7 +91,7 @@ async def offering(loop: Loop, traffic: Traffic, folder: Path) -> Measured:
     sink = nullsink.null_sink(folder)
     try:
         sink.start()
-        url = await asyncio.to_thread(standin.url_of, sink)
+        url = await asyncio.to_thread(stubserver.url_of, sink)
         seen = await calibration.offer(spec, url, folder / "offer", sink.pid)
     finally:
         sink.stop()

@@ -18,12 +18,12 @@ import numpy as np
 from aiokafka import AIOKafkaProducer
 from aiokafka.partitioner import DefaultPartitioner
 
-from bench import durations
 from bench.ceilings import material, meter
 from bench.ceilings.loops import Loop
 from bench.ceilings.material import Message
 from bench.ceilings.meter import Measured, Meter
 from bench.ceilings.task import Deadline, Task
+from bench.evidence import durations
 from pipeline.settings import Settings
 from pipeline.topics import event_topics
 

@@ -24,19 +24,20 @@ from msgspec import structs
 from pymongo import MongoClient
 from pymongo.errors import PyMongoError
 
-from bench import soundness, standin
 from bench.attempts import MAX_ATTEMPTS
 from bench.ceilings import handler, loops, material, parts
 from bench.ceilings.loops import Loop
 from bench.ceilings.meter import Measured
 from bench.ceilings.task import Task
-from bench.cellspec import CellSpec
 from bench.errors import RepeatError
-from bench.load import EVEN_MIX
-from bench.matrix import Bounds
-from bench.preload import preload
-from bench.servers import Servers
-from bench.system import NICENESS, settings_for
+from bench.judge import validity
+from bench.load import stubserver
+from bench.load.load import EVEN_MIX
+from bench.load.preload import preload
+from bench.matrix.cellspec import CellSpec
+from bench.matrix.matrix import Bounds
+from bench.targets.servers import Servers
+from bench.targets.system import NICENESS, settings_for
 from bundle.ceilings import LoopRepeat
 from loadtest._spec import LoadSpec, Traffic
 from pipeline import provision
@@ -97,7 +98,7 @@ async def measure(
             await stack.enter_async_context(bench.filled(to_read))
         for place, (number, loop) in enumerate(planned):
             for _ in range(MAX_ATTEMPTS):
-                repeat = _told(loop, number, place % len(asked.loops) + 1, await bench.repeat(loop), asked.bounds)
+                repeat = _told(loop, number, place % len(asked.loops) + 1, await bench.run.repeat(loop), asked.bounds)
                 found[loop.name].append(repeat)
                 on_progress(f"[{place + 1}/{len(planned)}] {loop.name}, round {number}: {_in_words(repeat)}")
                 if repeat.valid:
@@ -144,7 +145,7 @@ class _Bench:
         answering = handler.null_handler(self._logs)
         try:
             answering.start()
-            url = await asyncio.to_thread(standin.url_of, answering)
+            url = await asyncio.to_thread(stubserver.url_of, answering)
             return await self._run(loop, fresh, self._traffic, url, {"handler": [answering.pid]})
         finally:
             answering.stop()
@@ -260,7 +261,7 @@ def _told(loop: Loop, number: int, place: int, measured: Measured, bounds: Bound
         schedule_delay_ms=measured.schedule_delay_ms,
         memory_mb=measured.memory_mb,
         disturbance=measured.disturbance,
-        valid=soundness.left_alone(measured.disturbance, measured.took_s, bounds),
+        valid=validity.left_alone(measured.disturbance, measured.took_s, bounds),
     )
 
 

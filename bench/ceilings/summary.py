@@ -10,7 +10,7 @@ from bench.ceilings import loops, targets
 from bench.ceilings.interval import interval
 from bench.ceilings.loops import Loop
 from bench.ceilings.session import PARTITIONS, Asked
-from bench.cellspec import CellSpec
+from bench.matrix.cellspec import CellSpec
 from bundle import writing
 from bundle.calibration import Calibration
 from bundle.ceilings import BareLoop, Ceilings, Conditions, LoopRepeat

@@ -23,9 +23,9 @@ from pymongo import MongoClient
 from pymongo.collection import Collection
 from pytest_benchmark.fixture import BenchmarkFixture
 
-from bench.cellspec import CellSpec
-from bench.preload import preload
-from bench.system import System, settings_for
+from bench.load.preload import preload
+from bench.matrix.cellspec import CellSpec
+from bench.targets.system import System, settings_for
 from loadtest._spec import LoadSpec, Traffic
 from pipeline import provision
 from pipeline.settings import Kafka, Mongo, Settings

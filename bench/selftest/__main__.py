@@ -12,12 +12,13 @@ from pathlib import Path
 
 from rich.console import Console
 
-from bench import environment, servers
 from bench.attempts import MAX_ATTEMPTS
+from bench.observe import environment
+from bench.run.session import logged, terminate_like_interrupt
 from bench.selftest import cases, cutting, outcome, reporting
 from bench.selftest.cases import CLEAN, Case
 from bench.selftest.stage import Attempt, Book, Stage
-from bench.session import logged, terminate_like_interrupt
+from bench.targets import servers
 from bundle import writing
 from bundle.errors import BundleError
 from pipeline import settings

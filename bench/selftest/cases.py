@@ -8,9 +8,9 @@ from typing import Any
 
 from msgspec import structs
 
-from bench import causality
-from bench.cellspec import CellSpec, Objective
-from bench.detectors import Detector
+from bench.judge import causality
+from bench.judge.detectors import Detector
+from bench.matrix.cellspec import CellSpec, Objective
 from bench.selftest import checks
 from bench.selftest.checks import Check
 from bench.selftest.planting import TRIGGER, Act, kill_worker, set_wall_clock, stall, trigger

@@ -12,10 +12,10 @@ from typing import Literal
 import numpy as np
 import pyarrow.parquet as pq
 
-from bench.detectors import Detector, Detectors
-from bench.durations import EventDurations
-from bench.matrix import Bounds
-from bench.repeatspec import Repeat
+from bench.evidence.durations import EventDurations
+from bench.judge.detectors import Detector, Detectors
+from bench.matrix.matrix import Bounds
+from bench.run.repeatspec import Repeat
 from bench.selftest import stalls
 from bench.selftest.planting import Context
 from bench.selftest.reporting import Report

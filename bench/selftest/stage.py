@@ -14,20 +14,23 @@ import numpy as np
 from msgspec import structs
 from numpy.typing import NDArray
 
-from bench import derive, detectors, matrix, repeat, sightings
-from bench.cellspec import CellSpec
-from bench.detectors import Detectors
-from bench.environment import Environment
-from bench.matrix import Bounds
-from bench.progress import Display
-from bench.repeat import Measured
-from bench.repeatspec import Repeat
+from bench.evidence import sightings
+from bench.judge import derive, detectors
+from bench.judge.detectors import Detectors
+from bench.matrix import matrix
+from bench.matrix.cellspec import CellSpec
+from bench.matrix.matrix import Bounds
+from bench.observe.environment import Environment
+from bench.run import repeat
+from bench.run.progress import Display
+from bench.run.repeat import Measured
+from bench.run.repeatspec import Repeat
 from bench.selftest import checks, planting
 from bench.selftest.cases import OBJECTIVE, Case
 from bench.selftest.checks import STRICT, Check, Seen
 from bench.selftest.planting import Context
-from bench.servers import Servers
-from bench.system import settings_for
+from bench.targets.servers import Servers
+from bench.targets.system import settings_for
 from bundle import writing
 from bundle.manifest import CellPlan, Manifest, Matrix
 from bundle.result import Result, Window

@@ -7,7 +7,8 @@ import time
 
 import pytest
 
-from bench import matrix, plan
+from bench.matrix import matrix
+from bench.run import plan
 
 # How busy the machine is and how long a drain lasts is no matter here.
 OPEN = "[bounds]\ndisturbed_share = 1.0\nschedule_delay_p99_ms = 60000\ndrain_window_s = 0.01\n"

@@ -20,7 +20,7 @@ from pathlib import Path
 
 import pytest
 
-from bench import arguments
+from bench.cli import arguments
 from bench.selftest import __main__ as selftest
 from pipeline import __main__ as pipeline
 from reports import __main__ as reports

@@ -14,8 +14,8 @@ from pymongo import MongoClient
 from bench.ceilings import loops, session
 from bench.ceilings.session import Asked
 from bench.errors import RepeatError
-from bench.matrix import Bounds
-from bench.servers import Servers
+from bench.matrix.matrix import Bounds
+from bench.targets.servers import Servers
 from loadtest._spec import Traffic
 from pipeline import provision
 from pipeline.settings import Settings

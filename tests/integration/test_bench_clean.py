@@ -17,10 +17,10 @@ from aiokafka.structs import TopicPartition
 from msgspec import structs
 from pymongo import MongoClient
 
-from bench import cleaning, marks
-from bench.cellspec import CellSpec
-from bench.marks import Left, Mark
-from bench.system import settings_for
+from bench.matrix.cellspec import CellSpec
+from bench.targets import cleaning, marks
+from bench.targets.marks import Left, Mark
+from bench.targets.system import settings_for
 from pipeline import provision
 from pipeline.settings import Settings, to_environment
 

@@ -14,16 +14,16 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from bench import repeat
-from bench.cellspec import CellSpec
-from bench.derive import Identity
-from bench.kafkacounters import KafkaReader
-from bench.matrix import Bounds, Objective
-from bench.mongocounters import MongoReader
-from bench.offered import Offered
-from bench.progress import Display
-from bench.repeat import Measured
-from bench.repeatspec import Repeat
+from bench.evidence.offered import Offered
+from bench.judge.derive import Identity
+from bench.matrix.cellspec import CellSpec
+from bench.matrix.matrix import Bounds, Objective
+from bench.observe.kafkacounters import KafkaReader
+from bench.observe.mongocounters import MongoReader
+from bench.run import repeat
+from bench.run.progress import Display
+from bench.run.repeat import Measured
+from bench.run.repeatspec import Repeat
 from loadtest._content import Content
 from loadtest._spec import Traffic
 from pipeline.settings import Mongo, Settings

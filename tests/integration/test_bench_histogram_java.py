@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bench import histogram
+from bench.evidence import histogram
 from pipeline.local.jars import cache_folder, kafka_jars
 from pipeline.local.parts import find_java
 from pipeline.settings import Local

@@ -12,12 +12,14 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from bench import derive, repeat, sightings
-from bench.cellspec import CellSpec
-from bench.matrix import Bounds, Objective
-from bench.progress import Display
-from bench.repeat import Measured
-from bench.repeatspec import Repeat
+from bench.evidence import sightings
+from bench.judge import derive
+from bench.matrix.cellspec import CellSpec
+from bench.matrix.matrix import Bounds, Objective
+from bench.run import repeat
+from bench.run.progress import Display
+from bench.run.repeat import Measured
+from bench.run.repeatspec import Repeat
 from bundle import writing
 from loadtest._identity import WITNESS_STREAM
 from loadtest._ledger import Outcome

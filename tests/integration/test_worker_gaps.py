@@ -15,7 +15,7 @@ from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
 from msgspec import structs
 from pymongo.collection import Collection
 
-from bench.leftovers import GroupWatch
+from bench.evidence.leftovers import GroupWatch
 from pipeline import provision, reachability
 from pipeline.local.ports import claim
 from pipeline.local.process import ChildProcess

@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from bench.sustained import BIN_S
+from bench.search.sustained import BIN_S
 
 DATA = Path(__file__).with_name("data") / "noise.json"
 WARMUP_S = 3.0

@@ -5,13 +5,13 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.deliveries import DELIVERY, Consumer, Deliveries
-from bench.documents import Documents
-from bench.evidence import Backlog, Evidence, Witnessed
-from bench.leftovers import Leftovers
-from bench.offered import ROW, Offered
-from bench.sampling import ROLES, ClockSamples, Sample, Usage
-from bench.sightings import SIGHTING
+from bench.evidence.deliveries import DELIVERY, Consumer, Deliveries
+from bench.evidence.documents import Documents
+from bench.evidence.evidence import Backlog, Evidence, Witnessed
+from bench.evidence.leftovers import Leftovers
+from bench.evidence.offered import ROW, Offered
+from bench.evidence.sightings import SIGHTING
+from bench.observe.sampling import ROLES, ClockSamples, Sample, Usage
 from loadtest._identity import WITNESS_STREAM
 from loadtest._ledger import NO_TIME, Outcome
 from tests.unit.identities import id_low_array

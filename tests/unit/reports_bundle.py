@@ -18,8 +18,8 @@ from hdrh.histogram import HdrHistogram
 from msgspec import structs
 from numpy.typing import NDArray
 
-from bench.cellspec import CellSpec
-from bench.matrix import Bounds
+from bench.matrix.cellspec import CellSpec
+from bench.matrix.matrix import Bounds
 from bundle import files
 from bundle.capacity import Capacity
 from bundle.manifest import LOCAL, CellPlan, Hardware, Manifest, Matrix

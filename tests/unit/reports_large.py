@@ -19,8 +19,8 @@ from pathlib import Path
 
 import numpy as np
 
-from bench import histogram
-from bench.histogram import Measure
+from bench.evidence import histogram
+from bench.evidence.histogram import Measure
 from tests.unit.reports_bundle import MEASURES, STAGES, Cell, Plan, searched_cells, write
 
 EVENTS_PER_S, SECONDS, TEMPLATES = 20_000, 10, 6

@@ -9,15 +9,15 @@ from typing import Any, cast
 
 import pytest
 
-from bench import ready
-from bench.cellspec import CellSpec
-from bench.course import Course
-from bench.derive import Identity
 from bench.errors import RepeatError
-from bench.matrix import Bounds, Objective
-from bench.progress import Display
-from bench.ready import Ahead, Ready
-from bench.repeatspec import Repeat
+from bench.judge.derive import Identity
+from bench.matrix.cellspec import CellSpec
+from bench.matrix.matrix import Bounds, Objective
+from bench.run import ready
+from bench.run.phases import Course
+from bench.run.progress import Display
+from bench.run.ready import Ahead, Ready
+from bench.run.repeatspec import Repeat
 from loadtest._spec import Traffic
 from pipeline.settings import Settings
 

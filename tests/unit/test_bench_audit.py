@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 from bson.objectid import ObjectId
 
-from bench import audit, deliveries, offered
-from bench.documents import Documents
-from bench.expected import expected_document
-from bench.leftovers import Leftovers
+from bench.evidence import deliveries, offered
+from bench.evidence.documents import Documents
+from bench.evidence.expected import expected_document
+from bench.evidence.leftovers import Leftovers
+from bench.judge import audit
 from bundle.errors import BundleError
 from loadtest import _identity, _ledger
 from loadtest._content import Content

@@ -9,11 +9,13 @@ import msgspec
 import pytest
 
 from bench import __main__ as command
-from bench import baseline, environment, manifest, matrix, plan, run
-from bench.cellspec import OfferedLoad
-from bench.matrix import Matrix
-from bench.progress import Display
-from bench.turns import Run
+from bench.matrix import baseline, matrix
+from bench.matrix.cellspec import OfferedLoad
+from bench.matrix.matrix import Matrix
+from bench.observe import environment
+from bench.run import manifest, plan, run
+from bench.run.progress import Display
+from bench.run.turns import Run
 from bundle import reading
 from bundle.manifest import Baseline
 from pipeline.errors import UsageError

@@ -8,9 +8,9 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from bench import storage
 from bench.attempts import is_finished
 from bench.errors import StorageError
+from bench.run import storage
 from bundle import files, writing
 from bundle.errors import BundleError
 from bundle.result import Audit, Result

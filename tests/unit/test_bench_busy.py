@@ -15,14 +15,16 @@ import pytest
 from msgspec import structs
 from rich.console import Console
 
-from bench import busy, environment, manifest, matrix, onlyone, perf, plan, turns
-from bench.busy import Busy
 from bench.errors import BusyError
-from bench.programs import Programs, name_of
-from bench.progress import Display
-from bench.ready import Ahead
-from bench.servers import Servers
-from bench.soundness import is_of_machine
+from bench.experiments import perf
+from bench.matrix import matrix
+from bench.observe import benchlock, busy, environment
+from bench.observe.busy import Busy, is_of_machine
+from bench.observe.programs import Programs, name_of
+from bench.run import manifest, plan, turns
+from bench.run.progress import Display
+from bench.run.ready import Ahead
+from bench.targets.servers import Servers
 from bench.words import culprits
 from bundle import writing
 from bundle.result import Disturbance, Program, Result
@@ -292,7 +294,7 @@ def other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[subproces
 def test_a_second_bench_says_who_has_the_machine_and_does_not_start_beside_it(other: subprocess.Popen[bytes]) -> None:
     with (
         pytest.raises(BusyError, match=f"process {other.pid}, runs/first"),
-        onlyone.only_one("runs/second", "stop", print),
+        benchlock.only_one("runs/second", "stop", print),
     ):
         pytest.fail("both run")
 
@@ -312,18 +314,18 @@ def test_a_second_bench_waits_and_begins_when_the_first_was_killed(
         said.append(text)
         other.send_signal(signal.SIGKILL)
 
-    with onlyone.only_one("runs/second", when, say):
+    with benchlock.only_one("runs/second", when, say):
         assert "waiting for it, for at most 30 minutes" in said[0]
-        assert f"process {os.getpid()}, runs/second" in onlyone.lock_path().read_text()
+        assert f"process {os.getpid()}, runs/second" in benchlock.lock_path().read_text()
 
 
 def test_a_second_bench_does_not_wait_for_ever(other: subprocess.Popen[bytes]) -> None:  # noqa: ARG001 - it is there
-    with pytest.raises(BusyError, match="did not end within"), onlyone.only_one("x", "wait", print, most_wait_s=0.1):
+    with pytest.raises(BusyError, match="did not end within"), benchlock.only_one("x", "wait", print, most_wait_s=0.1):
         pytest.fail("both run")
 
 
 def test_a_second_bench_that_is_to_go_on_goes_on_beside_it(other: subprocess.Popen[bytes]) -> None:
     said: list[str] = []
-    with onlyone.only_one("runs/second", "go-on", said.append):
+    with benchlock.only_one("runs/second", "go-on", said.append):
         assert "going on beside it" in said[0]
-    assert f"process {other.pid}" in onlyone.lock_path().read_text()
+    assert f"process {other.pid}" in benchlock.lock_path().read_text()

@@ -12,14 +12,14 @@ import msgspec
 import numpy as np
 import pytest
 
-from bench import calibration, nullsink
-from bench.calibration import Offering
-from bench.environment import Environment, Hardware
-from bench.matrix import Bounds
-from bench.offered import ROW, Offered
-from bench.post import post
-from bench.processes import Usage
-from bench.sampling import ROLES, Machine, Sample
+from bench.evidence.offered import ROW, Offered
+from bench.load import calibration, nullsink
+from bench.load.calibration import Offering
+from bench.matrix.matrix import Bounds
+from bench.observe.environment import Environment, Hardware
+from bench.observe.processes import Usage
+from bench.observe.sampling import ROLES, Machine, Sample
+from bench.witness.post import post
 from bundle.calibration import Calibration
 from bundle.result import Disturbance
 from loadtest._answer import answer_of

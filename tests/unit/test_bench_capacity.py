@@ -5,11 +5,11 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from bench import capacity
 from bench.attempts import MAX_ATTEMPTS
-from bench.capacity import Asked, NextProbe
-from bench.cellspec import CellSpec, Objective
-from bench.search import Answer
+from bench.matrix.cellspec import CellSpec, Objective
+from bench.search import capacity
+from bench.search.capacity import Asked, NextProbe
+from bench.search.search import Answer
 from bundle.result import Audit, Percentiles, Probe, Result
 
 CELL = CellSpec(id="capacity-p1-c1", kind="capacity", max_probes=12)

@@ -7,10 +7,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from bench import causality, derive, durations
-from bench.cellspec import CellSpec
-from bench.evidence import Evidence, Happened
-from bench.matrix import Bounds, Objective
+from bench.evidence import durations
+from bench.evidence.evidence import Evidence, Happened
+from bench.judge import causality, derive
+from bench.matrix.cellspec import CellSpec
+from bench.matrix.matrix import Bounds, Objective
 from bundle.result import Result
 from tests.unit.bench_stamps import MS, WITNESS, S, evidence_of
 

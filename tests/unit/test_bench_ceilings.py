@@ -16,19 +16,22 @@ import msgspec
 import pytest
 from msgspec import structs
 
-from bench import machine, matrix, nullsink
-from bench.ceilings import command, freshness, loading, loops, material, meter, parts, session, summary, targets
+from bench.ceilings import freshness, loading, loops, material, meter, parts, session, summary, targets
 from bench.ceilings.freshness import Place
 from bench.ceilings.handler import application
 from bench.ceilings.interval import interval
 from bench.ceilings.meter import Measured, Meter, Reading
 from bench.ceilings.session import Asked
 from bench.ceilings.task import Task
-from bench.environment import Environment, Hardware
+from bench.cli import ceilings
 from bench.errors import RepeatError
-from bench.matrix import Bounds
-from bench.sampling import Machine
-from bench.servers import Servers
+from bench.load import nullsink
+from bench.matrix import matrix
+from bench.matrix.matrix import Bounds
+from bench.observe.environment import Environment, Hardware
+from bench.observe.sampling import Machine
+from bench.run import machine
+from bench.targets.servers import Servers
 from bundle.calibration import Calibration
 from bundle.ceilings import Ceilings, Held, LoopRepeat
 from bundle.interval import Interval
@@ -112,8 +115,8 @@ class TestWhichLoops:
 
     def test_a_part_that_is_not_there_is_refused_by_name(self) -> None:
         with pytest.raises(UsageError, match=r"--only worker-1: .*with --parts"):
-            command._chosen(command.Wanted(rounds=1, only=("worker-1",)), apart=True)
-        chosen = command._chosen(command.Wanted(rounds=1, parts=True, only=("worker-1", "insert-2")), apart=True)
+            ceilings._chosen(ceilings.Wanted(rounds=1, only=("worker-1",)), apart=True)
+        chosen = ceilings._chosen(ceilings.Wanted(rounds=1, parts=True, only=("worker-1", "insert-2")), apart=True)
         assert [loop.name for loop in chosen] == ["insert-2", "worker-1"]
 
 
@@ -236,7 +239,7 @@ class TestWhatRepeatsComeTo:
         assert (told.loops[0].events_per_s.n, told.loops[0].repeats[0]) == (3, void)
         assert told.loops[0].events_per_s.mean == pytest.approx(2_000.0)
         assert told.disturbance == Disturbance(0.0, 0.0)
-        assert "1 repeats, of " + first in " ".join(command._remarks(told, Bounds()))
+        assert "1 repeats, of " + first in " ".join(ceilings._remarks(told, Bounds()))
 
     def test_long_repeats_weigh_more_in_what_others_used(self) -> None:
         long, short = repeats([100.0], others=0.1)[0], repeats([1_000.0], others=0.4)[0]
@@ -549,7 +552,7 @@ class TestWhatARunDoes:
 class TestTheTable:
     def test_it_has_a_row_a_loop_and_says_what_has_to_be_known(self, capsys: pytest.CaptureFixture[str]) -> None:
         told = structs.replace(found(place(), Asked(loops.every(2), 3, Traffic()), others=0.4), servers="far")
-        command.Console(width=80).print(command.shown(told, Bounds()))
+        ceilings.Console(width=80).print(ceilings.shown(told, Bounds()))
         text = capsys.readouterr().out
         assert "…" not in text
         for loop in loops.every(2):
@@ -560,7 +563,7 @@ class TestTheTable:
         assert "Kafka and MongoDB are your own" in words
 
     def test_rates_are_told_with_three_digits(self) -> None:
-        assert [command._thousands(rate) for rate in (703.0, 7_026.0, 45_259.0, 387_130.0, 1_387_130.0)] == [
+        assert [ceilings._thousands(rate) for rate in (703.0, 7_026.0, 45_259.0, 387_130.0, 1_387_130.0)] == [
             "0.70k",
             "7.03k",
             "45.3k",
@@ -571,4 +574,4 @@ class TestTheTable:
     def test_a_file_that_cannot_be_written_is_refused_before_anything_is_measured(self, tmp_path: Path) -> None:
         for path in (tmp_path, tmp_path / "none" / "file.json"):
             with pytest.raises(UsageError, match="cannot be written"):
-                command.run(command.Wanted(1, json=path), Settings(), local=True)
+                ceilings.run(ceilings.Wanted(1, json=path), Settings(), local=True)

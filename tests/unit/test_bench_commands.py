@@ -13,9 +13,10 @@ import pytest
 
 import reports.__main__
 from bench import __main__ as command
-from bench import matrix, plan
 from bench.errors import BusyError
-from bench.run import Outcome
+from bench.matrix import matrix
+from bench.run import plan
+from bench.run.run import Outcome
 from tests.unit.reports_bundle import Cell, Plan, write
 
 Patch = pytest.MonkeyPatch

@@ -9,17 +9,17 @@ import msgspec
 import numpy as np
 import pytest
 
-from bench import derive
-from bench.cellspec import CellSpec
-from bench.deliveries import DELIVERY, Consumer, Deliveries
-from bench.derive import Identity
-from bench.documents import Documents
-from bench.evidence import Backlog, Evidence, Happened
-from bench.leftovers import Leftovers
-from bench.matrix import Bounds, Objective
-from bench.offered import ROW, Offered
-from bench.processes import Usage
-from bench.sampling import ROLES, ClockSamples, Machine, Sample
+from bench.evidence.deliveries import DELIVERY, Consumer, Deliveries
+from bench.evidence.documents import Documents
+from bench.evidence.evidence import Backlog, Evidence, Happened
+from bench.evidence.leftovers import Leftovers
+from bench.evidence.offered import ROW, Offered
+from bench.judge import derive
+from bench.judge.derive import Identity
+from bench.matrix.cellspec import CellSpec
+from bench.matrix.matrix import Bounds, Objective
+from bench.observe.processes import Usage
+from bench.observe.sampling import ROLES, ClockSamples, Machine, Sample
 from bundle.result import Result
 from loadtest._ledger import Outcome
 from tests.unit.identities import id_low_array

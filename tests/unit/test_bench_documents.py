@@ -12,9 +12,9 @@ from bson.datetime_ms import DatetimeMS
 from bson.errors import InvalidBSON
 from bson.objectid import ObjectId
 
-from bench import documents, expected, rawcursor
-from bench.expected import Expected, expected_document
-from bench.offered import ROW, Offered
+from bench.evidence import documents, expected, rawcursor
+from bench.evidence.expected import Expected, expected_document
+from bench.evidence.offered import ROW, Offered
 from loadtest import _identity
 from loadtest._content import Content
 from loadtest._spec import LoadSpec, Traffic

@@ -9,10 +9,10 @@ from hdrh.histogram import HdrHistogram
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench import durations, histogram
-from bench.deliveries import DELIVERY, Deliveries
-from bench.offered import ROW, Offered
-from bench.sampling import ClockSamples
+from bench.evidence import durations, histogram
+from bench.evidence.deliveries import DELIVERY, Deliveries
+from bench.evidence.offered import ROW, Offered
+from bench.observe.sampling import ClockSamples
 from loadtest import _identity
 from loadtest._ledger import Outcome
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from bench import environment
+from bench.observe import environment
 
 
 def test_versions_hardware_and_kernel_are_told() -> None:

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from bench.forecast import Seen, lost
-from bench.sustained import BIN_S, judge_bins
+from bench.search.forecast import Seen, lost
+from bench.search.sustained import BIN_S, judge_bins
 from tests.unit.bench_noise import WARMUP_S, Simulated, of_the_moment, recorded, simulate
 
 WINDOW_S = (3.0, 15.0)

@@ -11,12 +11,16 @@ from pathlib import Path
 import pytest
 from msgspec import structs
 
-from bench import checkout, environment, interleaved, manifest, matrix, plan, turns
 from bench.__main__ import main
 from bench.errors import MatrixError
-from bench.interleaved import Asked, Side
-from bench.progress import Display
-from bench.system import System, settings_for
+from bench.experiments import interleaved
+from bench.experiments.interleaved import Asked, Side
+from bench.matrix import matrix
+from bench.observe import environment
+from bench.run import manifest, plan, turns
+from bench.run.progress import Display
+from bench.targets import checkout
+from bench.targets.system import System, settings_for
 from bundle import writing
 from bundle.errors import BundleError
 from bundle.manifest import Variant

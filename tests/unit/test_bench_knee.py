@@ -1,6 +1,6 @@
 """Where the curve of delivery latency bends."""
 
-from bench.knee import Point, knee
+from bench.search.knee import Point, knee
 
 
 def _curve(latency_ms, loads=(2_000, 4_000, 8_000, 12_000, 16_000, 20_000, 24_000)) -> list[Point]:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from bench import load
-from bench.cellspec import CellSpec
-from bench.derive import Identity
+from bench.judge.derive import Identity
+from bench.load import load
+from bench.matrix.cellspec import CellSpec
 from loadtest._spec import LoadSpec, Traffic
 
 

@@ -7,8 +7,10 @@ from typing import Any
 import pytest
 from msgspec import structs
 
-from bench import environment, manifest, matrix, plan
-from bench.environment import Environment
+from bench.matrix import matrix
+from bench.observe import environment
+from bench.observe.environment import Environment
+from bench.run import manifest, plan
 from bundle import writing
 from bundle.errors import BundleError
 from bundle.manifest import Manifest

@@ -6,10 +6,10 @@ import pytest
 from aiokafka import codec
 from msgspec import structs
 
-from bench import matrix
-from bench.cellspec import AXES, CellSpec, OfferedLoad, cell_id
 from bench.errors import MatrixError
-from bench.matrix import Bounds, Matrix, Objective
+from bench.matrix import matrix
+from bench.matrix.cellspec import AXES, CellSpec, OfferedLoad, cell_id
+from bench.matrix.matrix import Bounds, Matrix, Objective
 from loadtest._spec import Traffic
 from pipeline.errors import UsageError
 from pipeline.settings import Api

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from bench.cellspec import CellSpec
-from bench.derive import Identity
-from bench.matrix import Bounds, Objective
-from bench.repeat import _overhead_s
-from bench.repeatspec import Repeat
+from bench.judge.derive import Identity
+from bench.matrix.cellspec import CellSpec
+from bench.matrix.matrix import Bounds, Objective
+from bench.run.repeat import _overhead_s
+from bench.run.repeatspec import Repeat
 from bundle.result import Result, Window
 from loadtest._spec import Traffic
 from pipeline.settings import Settings

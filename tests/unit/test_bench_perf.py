@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from bench import checkout, perf, steptimes
+from bench.experiments import perf, steptimes
+from bench.experiments.steptimes import Asked
 from bench.micro.steps import STEPS
-from bench.steptimes import Asked
+from bench.targets import checkout
 from pipeline.errors import UsageError
 
 ROOT = Path(__file__).parents[2]

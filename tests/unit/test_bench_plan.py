@@ -9,10 +9,11 @@ import pytest
 from msgspec import structs
 from rich.console import Console
 
-from bench import matrix, plan
-from bench.cellspec import CellSpec, OfferedLoad
-from bench.matrix import Bounds
-from bench.plan import PlannedRepeat
+from bench.matrix import matrix
+from bench.matrix.cellspec import CellSpec, OfferedLoad
+from bench.matrix.matrix import Bounds
+from bench.run import plan
+from bench.run.plan import PlannedRepeat
 
 GRID_FILE = Path(__file__).with_name("data") / "grid.toml"
 GRID = matrix.load(GRID_FILE)

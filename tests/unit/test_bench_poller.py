@@ -9,8 +9,9 @@ import pytest
 from bson.objectid import ObjectId
 from pymongo.errors import AutoReconnect
 
-from bench import poller, sightings
-from bench.poller import Outstanding, Poller
+from bench.evidence import sightings
+from bench.witness import poller
+from bench.witness.poller import Outstanding, Poller
 from loadtest._ledger import NO_TIME
 
 S = 1_000_000_000

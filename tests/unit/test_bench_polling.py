@@ -7,7 +7,7 @@ import threading
 import numpy as np
 import pytest
 
-from bench.polling import Figures, Poller, Series
+from bench.observe.scraper import Figures, Poller, Series
 
 S = 1_000_000_000
 

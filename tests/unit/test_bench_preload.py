@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from aiokafka.partitioner import DefaultPartitioner
 
-from bench.preload import Placement, Position
+from bench.load.preload import Placement, Position
 from loadtest._content import Content
 from loadtest._spec import Traffic
 from pipeline.settings import Kafka

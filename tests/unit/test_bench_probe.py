@@ -7,17 +7,17 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from bench import probe
-from bench.audit import judge as audited
-from bench.cellspec import CellSpec
-from bench.deliveries import DELIVERY, Consumer, Deliveries
-from bench.documents import Documents
-from bench.evidence import Backlog, Evidence
-from bench.forecast import Seen
-from bench.leftovers import Leftovers
-from bench.offered import ROW, Offered
-from bench.probe import Watch
-from bench.sampling import ClockSamples
+from bench.evidence.deliveries import DELIVERY, Consumer, Deliveries
+from bench.evidence.documents import Documents
+from bench.evidence.evidence import Backlog, Evidence
+from bench.evidence.leftovers import Leftovers
+from bench.evidence.offered import ROW, Offered
+from bench.judge.audit import judge as audited
+from bench.matrix.cellspec import CellSpec
+from bench.observe.sampling import ClockSamples
+from bench.search import probe
+from bench.search.forecast import Seen
+from bench.search.probe import Watch
 from bundle.result import Sustained, Window
 from loadtest._ledger import Outcome
 from tests.unit.identities import id_low_array

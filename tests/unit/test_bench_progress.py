@@ -12,11 +12,12 @@ from typing import cast
 import pytest
 from rich.console import Console
 
-from bench import matrix, plan, progress
-from bench.course import Course
-from bench.leftovers import GroupPosition, GroupWatch
-from bench.plan import PlannedRepeat
-from bench.progress import Display
+from bench.evidence.leftovers import GroupPosition, GroupWatch
+from bench.matrix import matrix
+from bench.run import plan, progress
+from bench.run.phases import Course
+from bench.run.plan import PlannedRepeat
+from bench.run.progress import Display
 from bundle.result import Audit, Percentiles, Result
 from loadtest._spec import LoadSpec
 

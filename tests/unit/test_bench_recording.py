@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from bench import recording
-from bench.recording import Cost, Pair
+from bench.experiments import recording
+from bench.experiments.recording import Cost, Pair
 
 NOISE = (0.99, 1.01, 1.0, 0.985, 1.015, 1.005, 0.995, 1.01, 0.99, 1.0)
 

@@ -12,8 +12,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from bench.processes import Followed, Usage, total
-from bench.sampling import Sampler, clock_offset
+from bench.observe.processes import Followed, Usage, total
+from bench.observe.sampling import Sampler, clock_offset
 
 BURN = (
     "import time\nend = time.process_time() + 0.3\nwhile time.process_time() < end: pass\nprint('done', flush=True)\n"

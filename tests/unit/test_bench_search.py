@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from bench.search import Answer, NextProbe, ProbeOutcome, SearchSettings, Verdict, answer, next_step
+from bench.search.search import Answer, NextProbe, ProbeOutcome, SearchSettings, Verdict, answer, next_step
 
 SETTINGS = SearchSettings(start_events_per_s=10_000)
 

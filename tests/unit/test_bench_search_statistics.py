@@ -10,8 +10,8 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 
-from bench.search import Answer, NextProbe, ProbeOutcome, SearchSettings, Step, next_step
-from bench.sustained import ALLOWED_SHARE, BIN_S, judge_bins
+from bench.search.search import Answer, NextProbe, ProbeOutcome, SearchSettings, Step, next_step
+from bench.search.sustained import ALLOWED_SHARE, BIN_S, judge_bins
 from tests.unit.bench_noise import of_the_moment, simulate
 
 SEARCHES = 200

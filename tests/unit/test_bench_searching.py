@@ -7,9 +7,12 @@ from pathlib import Path
 import pytest
 from msgspec import structs
 
-from bench import capacity, environment, manifest, matrix, plan, searching, turns
-from bench.progress import Display
-from bench.search import Answer
+from bench.matrix import matrix
+from bench.observe import environment
+from bench.run import manifest, plan, searching, turns
+from bench.run.progress import Display
+from bench.search import capacity
+from bench.search.search import Answer
 from bundle import writing
 from bundle.ceilings import BareLoop, Ceilings, Conditions
 from bundle.interval import Interval

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bench.detectors import Detector
+from bench.judge.detectors import Detector
 from bench.selftest import cases, checks, reporting, stalls
 from bench.selftest.stalls import Counted, Stall
 from tests.unit.reports_bundle import Cell, Plan, write

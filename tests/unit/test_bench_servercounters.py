@@ -19,10 +19,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bench import kafkacounters, mongocounters
-from bench.kafkacounters import KafkaReader
-from bench.mongocounters import MongoReader
-from bench.polling import Figures, Series
+from bench.observe import kafkacounters, mongocounters
+from bench.observe.kafkacounters import KafkaReader
+from bench.observe.mongocounters import MongoReader
+from bench.observe.scraper import Figures, Series
 from pipeline.settings import Mongo
 
 DATA = Path(__file__).parent / "data"

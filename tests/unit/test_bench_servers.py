@@ -13,10 +13,10 @@ from aiokafka.errors import KafkaConnectionError, TopicAuthorizationFailedError
 from msgspec import structs
 from pymongo.errors import AutoReconnect, OperationFailure
 
-from bench import marks, servers
 from bench.errors import DeadServerError
-from bench.patience import answered
-from bench.servers import Servers
+from bench.retries import answered
+from bench.targets import marks, servers
+from bench.targets.servers import Servers
 from pipeline import provision
 from pipeline.errors import MissingPartError
 from pipeline.local.process import ChildProcess

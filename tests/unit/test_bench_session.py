@@ -8,7 +8,7 @@ import threading
 
 import pytest
 
-from bench import session
+from bench.run import session
 
 
 def test_ctrl_c_reaches_a_block_that_the_event_loop_waits_for() -> None:

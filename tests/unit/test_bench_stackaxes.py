@@ -10,15 +10,17 @@ import pytest
 from msgspec import structs
 from rich.console import Console
 
-from bench import manifest, matrix, plan, stackaxes, variants
-from bench.cellspec import CellSpec
-from bench.environment import describe
 from bench.errors import MatrixError
-from bench.kafkacounters import together as brokers_together
-from bench.matrix import Matrix
-from bench.mongocounters import together as members_together
-from bench.system import settings_for
-from bench.variants import matrix_of
+from bench.experiments import variants
+from bench.experiments.variants import matrix_of
+from bench.matrix import matrix, stackaxes
+from bench.matrix.cellspec import CellSpec
+from bench.matrix.matrix import Matrix
+from bench.observe.environment import describe
+from bench.observe.kafkacounters import together as brokers_together
+from bench.observe.mongocounters import together as members_together
+from bench.run import manifest, plan
+from bench.targets.system import settings_for
 from bundle.errors import BundleError
 from bundle.manifest import Manifest
 from pipeline.errors import UsageError

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from bench.sustained import ALLOWED_SHARE, BIN_S, Moments, Sustained, judge, judge_bins
+from bench.search.sustained import ALLOWED_SHARE, BIN_S, Moments, Sustained, judge, judge_bins
 from tests.unit.bench_noise import of_the_moment, recorded, simulate
 
 WINDOW_S = (3.0, 15.0)

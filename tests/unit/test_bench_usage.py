@@ -7,9 +7,9 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
-from bench import usage
-from bench.processes import Usage, total
-from bench.sampling import ROLES, Machine, Sample
+from bench.observe import usage
+from bench.observe.processes import Usage, total
+from bench.observe.sampling import ROLES, Machine, Sample
 
 S = 1_000_000_000
 

@@ -10,14 +10,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bench import agreement, audit, causality, derive, offered, sightings
-from bench.cellspec import CellSpec
-from bench.documents import Documents
-from bench.evidence import Evidence, Happened
-from bench.expected import Expected, expected_document
-from bench.leftovers import Leftovers
-from bench.matrix import Bounds, Objective
-from bench.post import post
+from bench.evidence import offered, sightings
+from bench.evidence.documents import Documents
+from bench.evidence.evidence import Evidence, Happened
+from bench.evidence.expected import Expected, expected_document
+from bench.evidence.leftovers import Leftovers
+from bench.judge import agreement, audit, causality, derive
+from bench.matrix.cellspec import CellSpec
+from bench.matrix.matrix import Bounds, Objective
+from bench.witness.post import post
 from bundle.result import Result, WitnessAgreement
 from loadtest import _identity, _ledger
 from loadtest._identity import WITNESS_STREAM

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from bench.cellspec import AXES
-from bench.matrix import Bounds, Objective
+from bench.matrix.cellspec import AXES
+from bench.matrix.matrix import Bounds, Objective
 from pipeline.settings import PREFIX, Settings
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bench import looplag as readers
+from bench.observe import looplag as readers
 from pipeline import looplag
 from pipeline.errors import UsageError
 from pipeline.recordlog import RecordLogWriter

@@ -10,7 +10,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from bench import matrix
+from bench.matrix import matrix
 from bundle.manifest import Hardware, Manifest, Matrix
 from bundle.reading import Bundle, Repeat
 from bundle.result import Percentiles

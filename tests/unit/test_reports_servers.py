@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from bench import matrix
+from bench.matrix import matrix
 from pipeline.local.stackspec import StackSpec
 from reports import axes, followup, objective
 

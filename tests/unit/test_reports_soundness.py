@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from bench.matrix import Bounds
+from bench.matrix.matrix import Bounds
 from bundle import reading
 from reports import cells
 from reports.sections import validity

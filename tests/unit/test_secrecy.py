@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from bench import manifest, variants
+from bench.experiments import variants
+from bench.run import manifest
 from pipeline import secrecy
 from pipeline.errors import SettingError, UsageError
 from pipeline.settings import Mongo, Settings, load

@@ -9,7 +9,13 @@ import os
 import sys
 from typing import Any
 
-ROLES = {"generator": "locust", "api": "api", "worker": "worker", "witness": "bench.witness", "reports": "reports"}
+ROLES = {
+    "generator": "locust",
+    "api": "api",
+    "worker": "worker",
+    "witness": "bench.witness.witness",
+    "reports": "reports",
+}
 
 
 def role_is(role: str) -> bool:

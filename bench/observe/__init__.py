@@ -1,0 +1,1 @@
+"""What is read of machine, processes and servers while a repeat runs."""

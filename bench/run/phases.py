@@ -1,0 +1,126 @@
+"""The course of one repeat: its phases, and how far its group has come, for the display and the time series."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from bench.errors import RepeatError
+from bench.evidence.evidence import Backlog
+from bench.evidence.leftovers import GroupWatch
+from bench.run.progress import Display
+from bench.search import probe
+from bench.search.forecast import Seen
+from loadtest._spec import LoadSpec
+from pipeline.local.process import ChildProcess
+
+_LOOK_S = 1.0
+_DRAIN_POLL_S = 0.1
+_END_POLL_S = 0.05
+_GENERATOR_END_S = 45.0
+
+
+@dataclass
+class Course:
+    """What was seen so far. ``epoch_ns``: when the load began (monotonic ns); ``phase_s``: how long each phase took.
+
+    ``shown``: not as long as the display tells of the repeat before.
+    """
+
+    display: Display
+    epoch_ns: int = 0
+    shown: bool = True
+    phase_s: dict[str, float] = field(default_factory=dict)
+    _at_ns: list[int] = field(default_factory=list)
+    _backlog: list[int] = field(default_factory=list)
+    _seen: list[Seen] = field(default_factory=list)
+
+    @contextlib.contextmanager
+    def phase(self, name: str) -> Iterator[None]:
+        """Show that the block is at ``name``, and add the time that it took."""
+        if self.shown:
+            self.display.phase(name)
+        start = time.monotonic()
+        yield
+        self.phase_s[name] = self.phase_s.get(name, 0.0) + time.monotonic() - start
+
+    def take_over(self, waited_s: float) -> None:
+        """Show a repeat that was made ready ahead: of that only what was waited for it counts."""
+        self.shown = True
+        self.phase_s = {"start": waited_s}
+
+    @property
+    def backlog(self) -> Backlog:
+        """The backlog as it was seen."""
+        return Backlog(np.array(self._at_ns, dtype=np.int64), np.array(self._backlog, dtype=np.int64))
+
+    @property
+    def is_drained(self) -> bool:
+        """Whether the group had committed everything when it was looked at last."""
+        return bool(self._backlog) and self._backlog[-1] == 0
+
+    @property
+    def elapsed_s(self) -> float:
+        """Seconds since the epoch."""
+        return max(0.0, (time.monotonic_ns() - self.epoch_ns) / 1e9)
+
+    async def look(self, group: GroupWatch, load: LoadSpec | None = None) -> None:
+        """Note the group's position and show it; of a ``load``, the events due by now count, of a drain all."""
+        position = await group.position()
+        self._at_ns.append(time.monotonic_ns())
+        self._backlog.append(position.backlog)
+        accepted = position.written
+        self._seen.append(Seen(self.elapsed_s, position.written, position.committed))
+        due = round(load.offered_load_events_per_s * min(self.elapsed_s, load.duration_s)) if load else accepted
+        # Arrivals are uneven and the witness sends too: accepted events were offered, even beyond the mean rate.
+        self.display.live(max(due, accepted), accepted, position.committed, position.backlog)
+
+    async def follow_load(
+        self,
+        generator: ChildProcess,
+        group: GroupWatch,
+        spec: LoadSpec,
+        until: probe.Watch | None,
+        sample: Callable[[], None],
+    ) -> None:
+        """Wait until the generator has offered the load and has its answers; ``until`` may have it stop earlier.
+
+        ``sample`` is called shortly before the end: what the generator used since the last sample goes with it.
+
+        Raises:
+            RepeatError: the generator does not end.
+        """
+        deadline = time.monotonic() + spec.duration_s + _GENERATOR_END_S
+        while generator.running():
+            if time.monotonic() > deadline:
+                generator.kill()
+                raise RepeatError(f"the generator did not end by itself; {generator.last_words()}")
+            await self.look(group, spec)
+            if until is not None and until.is_over(self._seen):
+                sample()
+                generator.send_signal(signal.SIGTERM)  # what is due by now still goes out, and its answer is awaited
+                until = None
+            left_s = spec.duration_s - self.elapsed_s
+            await _until_ended(generator, min(_LOOK_S, left_s) if left_s > 0 else _LOOK_S)
+            if 0 < left_s <= _LOOK_S:
+                sample()
+
+    async def follow_drain(self, group: GroupWatch, *, deadline_s: float, working: Callable[[], bool]) -> None:
+        """Wait until the group has committed everything, nobody is ``working``, or it is ``deadline_s`` (monotonic)."""
+        await self.look(group)
+        while not self.is_drained and time.monotonic() < deadline_s and working():
+            await asyncio.sleep(_DRAIN_POLL_S)
+            await self.look(group)
+
+
+async def _until_ended(process: ChildProcess, most_s: float) -> None:
+    """Wait until ``process`` has ended, ``most_s`` at most."""
+    deadline = time.monotonic() + most_s
+    while process.running() and time.monotonic() < deadline:  # noqa: ASYNC110 - a process sets no event
+        await asyncio.sleep(_END_POLL_S)

@@ -1,0 +1,235 @@
+"""One repeat, from clean topics to its files in the bundle."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+
+from bench.evidence import deliveries, evidence, offered, sightings
+from bench.evidence.evidence import Evidence, Happened, Witnessed
+from bench.evidence.leftovers import GroupWatch
+from bench.judge import derive, detectors
+from bench.judge.detectors import Detectors
+from bench.load.generator import begin
+from bench.load.preload import preload
+from bench.observe.sampling import Sampler
+from bench.observe.servercounters import CounterWatch, Observers
+from bench.retries import answered
+from bench.run.phases import Course
+from bench.run.progress import Display
+from bench.run.ready import Ready, prepare
+from bench.run.repeatspec import Repeat
+from bench.targets.system import System
+from bench.witness.witness import LOAD_IS_OVER
+from bundle.result import Result, Window
+from loadtest import _ledger, _schedule
+from loadtest._spec import LoadSpec
+from pipeline.local.process import ChildProcess
+
+
+@dataclass(frozen=True)
+class Moment:
+    """The repeat at the moment its load begins: when that is (monotonic ns), and its processes by role."""
+
+    epoch_ns: int
+    pids: Mapping[str, list[int]]
+
+
+OnLoad = Callable[[Moment], Awaitable[None]]
+OnOver = Callable[[], None]
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What a repeat left behind, not judged yet."""
+
+    evidence: Evidence
+    happened: Happened
+
+
+async def run(
+    repeat: Repeat,
+    folder: Path,
+    display: Display,
+    *,
+    ready: Ready | None = None,
+    on_over: OnOver | None = None,
+) -> Result:
+    """Run ``repeat`` with its files in ``folder``, and judge it. ``ready``, ``on_over``: see :func:`measure`.
+
+    Raises:
+        TidemarkError, KafkaError, PyMongoError, OSError: the repeat could not be run to its end.
+    """
+    began_s = time.monotonic() - (ready.course.phase_s["start"] if ready else 0.0)  # what was waited for it counts
+    measured = await measure(repeat, folder, display, ready=ready, on_over=on_over)
+    measured_s = time.monotonic()
+    # In a thread: the next repeat is made ready meanwhile.
+    result = await asyncio.to_thread(judge, repeat, measured)
+    await asyncio.to_thread(keep, repeat, measured, result, folder)
+    phases_s = dict(measured.happened.duration_s)
+    phases_s["audit"] += time.monotonic() - measured_s
+    phases_s["overhead"] = _overhead_s(repeat, result, phases_s, time.monotonic() - began_s)
+    return msgspec.structs.replace(result, duration_s=phases_s)
+
+
+def _overhead_s(repeat: Repeat, result: Result, phases_s: Mapping[str, float], whole_s: float) -> float:
+    """Give what of a repeat is neither preload, warm-up, measuring, draining nor audit, in seconds."""
+    work_s = sum(phases_s.get(each, 0.0) for each in ("preload", "drain", "audit"))
+    if repeat.identity.cell.through_http and result.window is not None:
+        work_s += result.window.end_s  # the warm-up and what was measured, from the epoch on
+    return whole_s - work_s
+
+
+async def measure(
+    repeat: Repeat,
+    folder: Path,
+    display: Display,
+    on_load: OnLoad | None = None,
+    *,
+    ready: Ready | None = None,
+    on_over: OnOver | None = None,
+) -> Measured:
+    """Run ``repeat`` and give all that it left behind; raw logs and what the processes printed stay in ``folder``.
+
+    ``on_load``: called once when the load begins, it runs beside it (of a drain, beside the emptying). ``ready``: the
+    repeat, made ready ahead. ``on_over``: called once when nothing is measured any more, before the audit.
+
+    Raises:
+        TidemarkError, KafkaError, PyMongoError, OSError: the repeat could not be run to its end.
+    """
+    cell = repeat.identity.cell
+    ready = ready or await prepare(repeat, folder, Course(display))
+    course, system, group = ready.course, ready.system, ready.group
+    generator, witness = ready.generator, ready.witness
+    counters = CounterWatch(repeat.kafka_counters_urls, repeat.settings.mongo, repeat.mongo_member_uris)
+    observers = Observers(Sampler(ready.pids), counters)
+    until = repeat.probe_watch()
+    async with contextlib.AsyncExitStack() as stack:
+        stack.push_async_callback(ready.end)
+        stack.callback(observers.stop)
+        observers.start()
+        if not cell.through_http:
+            with course.phase("preload"):
+                course.epoch_ns = await _preload(system, repeat.load_spec, cell.events, folder)
+        with course.phase("join"):
+            await system.let_workers_join()
+        if cell.through_http:
+            with course.phase("load"):
+                course.epoch_ns = await begin(generator, folder)
+        async with _beside(on_load(Moment(course.epoch_ns, ready.pids())) if on_load else None):
+            if cell.through_http:
+                with course.phase("load"):
+                    await course.follow_load(generator, group, repeat.load_spec, until, observers.sampler.look)
+                witness.send_signal(LOAD_IS_OVER)
+            with course.phase("drain"):
+                await _drain(system, group, course, witness, repeat.bounds.drain_timeout_s)
+        with course.phase("stop"):
+            observers.stop()  # before the workers: what one used since the last sample goes with it
+            if on_over is not None:
+                on_over()
+            crashes = await asyncio.to_thread(system.stop)
+        with course.phase("audit"):
+            collected = await _collect(system, group, repeat, observers, course, witness, folder)
+    happened = Happened(
+        crashes=tuple(crashes),
+        generator_exit_code=generator.returncode if generator.pid else 0,
+        drained=course.is_drained,
+        duration_s=course.phase_s,
+        lost=until.lost if until else "",
+    )
+    return Measured(collected, happened)
+
+
+def judge(repeat: Repeat, measured: Measured, looked_for: Detectors = detectors.ALL) -> Result:
+    """Derive from what was left behind what the repeat came to. ``looked_for``: only the self-test leaves any out."""
+    return derive.result_of(
+        repeat.identity, measured.evidence, measured.happened, repeat.bounds, repeat.objective, looked_for
+    )
+
+
+def keep(repeat: Repeat, measured: Measured, result: Result, folder: Path) -> None:
+    """Write the bundle's tables of the repeat into ``folder``, in place of the raw logs."""
+    window = result.window or Window(0.0, 0.0)
+    evidence.write_tables(
+        folder,
+        measured.evidence,
+        round(window.start_s * 1e9),
+        round(window.end_s * 1e9),
+        with_histograms=repeat.identity.cell.through_http,
+    )
+
+
+@contextlib.asynccontextmanager
+async def _beside(action: Awaitable[None] | None) -> AsyncIterator[None]:
+    """Run ``action``, if there is one, beside the block, and wait for it; a block that fails ends it first."""
+    if action is None:
+        yield
+        return
+    task = asyncio.ensure_future(action)
+    try:
+        yield
+        await task
+    finally:
+        task.cancel()
+        await asyncio.wait([task])
+
+
+async def _preload(system: System, spec: LoadSpec, events: int, folder: Path) -> int:
+    """Fill the topics, with everything started and nobody reading yet; give when that began (monotonic ns)."""
+    path = _ledger.path_of(folder, 0)
+    await preload(system.settings.kafka, spec, events, path)
+    return _ledger.read(path).head.epoch_monotonic_ns
+
+
+async def _drain(system: System, group: GroupWatch, course: Course, witness: ChildProcess, timeout_s: float) -> None:
+    """Wait until the load is stored, then what the witness had on its way; it looks once more, and ends."""
+    deadline_s = time.monotonic() + timeout_s
+    await course.follow_drain(group, deadline_s=deadline_s, working=system.is_working)
+    if witness.pid:
+        witness.stop()
+        await course.follow_drain(group, deadline_s=deadline_s, working=system.is_working)
+
+
+async def _collect(
+    system: System,
+    group: GroupWatch,
+    repeat: Repeat,
+    observers: Observers,
+    course: Course,
+    witness: ChildProcess,
+    folder: Path,
+) -> Evidence:
+    """Read all that the repeat left behind."""
+    spec = repeat.load_spec
+    audited = await asyncio.to_thread(offered.load, folder)
+    of_load = audited.of_load()
+    witnessed = Witnessed(audited, sightings.load(folder), witness.returncode) if witness.pid else None
+    if witnessed is None:
+        scheduled = repeat.identity.cell.events
+    else:
+        scheduled = sightings.scheduled(spec, audited) + sum(
+            _schedule.offered(spec, index, len(of_load.streams), stopped_ns)
+            for index, stopped_ns in zip(of_load.streams, of_load.stopped_ns, strict=True)
+        )
+    mongo, share = system.settings.mongo, repeat.bounds.compare_share
+    found, left = await asyncio.gather(
+        answered(lambda: asyncio.to_thread(evidence.read_documents, mongo, audited, spec, share)), group.leftovers()
+    )
+    return Evidence(
+        offered=of_load,
+        scheduled=scheduled,
+        deliveries=await asyncio.to_thread(deliveries.load, system.deliveries_logs, system.assignments),
+        documents=found,
+        leftovers=left,
+        clock=observers.sampler.clock(),
+        samples=tuple(observers.sampler.samples),
+        backlog=course.backlog,
+        witness=witnessed,
+        counters=observers.counters.counters(folder),
+    )

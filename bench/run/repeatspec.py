@@ -1,0 +1,52 @@
+"""One repeat, before it is run: the cell and its load, where it runs, and the rules by which it is judged."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from bench.judge import derive
+from bench.load import load
+from bench.matrix.matrix import Bounds, Objective
+from bench.search import probe
+from bench.targets.checkout import Checkout
+from loadtest._spec import Arrivals, LoadSpec, Traffic
+from pipeline.settings import Settings
+
+
+@dataclass(frozen=True)
+class Repeat:
+    """What is to be run, and by which rules it is judged."""
+
+    identity: derive.Identity
+    name: str  # of topics, group and collection: no other repeat's
+    settings: Settings  # where the servers are
+    server_pids: Mapping[str, list[int]]  # of Kafka and MongoDB where they are ours
+    traffic: Traffic
+    seed: int
+    bounds: Bounds
+    objective: Objective
+    arrivals: Arrivals = "poisson"
+    kafka_counters_urls: tuple[str, ...] = ()  # where the brokers tell their own counters; empty: nowhere
+    mongo_member_uris: tuple[str, ...] = ()  # of each mongod that is ours; empty: the settings' server is asked
+    code: Checkout | None = None  # the checkout that API and workers run from, None for this one
+
+    @property
+    def load_spec(self) -> LoadSpec:
+        """What is offered."""
+        return load.spec_of(self.identity, self.traffic, self.seed, self.arrivals)
+
+    @property
+    def longest_s(self) -> float:
+        """How long it may take at most, in seconds, except for steps that take at most minutes."""
+        cell = self.identity.cell
+        load_s = cell.warmup_s + probe.most_s(cell) if cell.through_http else 0.0
+        return load_s + self.bounds.drain_timeout_s
+
+    def probe_watch(self) -> probe.Watch | None:
+        """Give what says when a probe has lasted long enough; a steady cell lasts as long as it says."""
+        cell = self.identity.cell
+        if cell.kind != "capacity":
+            return None
+        offered_load = self.identity.offered_load_events_per_s or 0.0
+        return probe.Watch(cell, offered_load, self.objective.delivery_latency_p99_ms)

@@ -1,0 +1,178 @@
+"""The searches of a session: one probe of each in turn; the next is prepared while the last is audited."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from bench.matrix.cellspec import AXES, CellSpec, OfferedLoad
+from bench.run.plan import PlannedRepeat
+from bench.run.ready import Ahead
+from bench.run.repeatspec import Repeat
+from bench.run.turns import Offer, Run, Turn, attempt, events_per_s, is_done, prepare
+from bench.search import capacity
+from bench.search.capacity import NextProbe
+from bench.search.search import Answer
+from bench.targets.servers import Servers
+from bundle.result import Result
+
+FEWEST_PROBES = 3
+"""The probes that a search gets even if the time for all searches is used up: below, above, and a confirmation."""
+_A_LITTLE_LESS = 0.9  # of a neighbour's seeming limit: a first probe that is sustained says more
+
+_Drained = tuple[object, ...]
+"""The values of a drain's axes: they say which drain belongs to a search."""
+
+
+async def search(runs: Sequence[Run], searches: Sequence[Turn], started: Servers, ahead: Ahead) -> None:
+    """Run one probe of each search in turn, so that a drift of the machine spreads over all of them."""
+    then: _Then | None = None
+    while unfinished := [turn for turn in searches if not is_done(*turn)]:
+        turn = then.turn if then is not None and then.turn is not None else _next(unfinished, runs)
+        run, planned = turn
+        step = step_of(turn, runs)
+        if isinstance(step, Answer):
+            found = capacity.conclude(planned.cell, run.matrix.objective_of(planned.cell), step, _results(turn))
+            run.bundle.write_capacity(found)
+            run.display.search_finished(run.told(found))
+            if then is not None:
+                await then.forget()
+            continue
+        then = _Then([each for each in unfinished if each is not turn], runs, started, ahead)
+        await attempt(run, PlannedRepeat(planned.cell, step.number), _offer(step), started, then)
+
+
+def share_of(here: Sequence[Turn], searches: Sequence[Turn]) -> float:
+    """Return the share of the time for all ``searches`` that those may take that are over when those ``here`` are.
+
+    Each search has the same part; what one does not need goes to those after it.
+    """
+    behind = [turn for turn in searches if turn not in here and is_done(*turn)]
+    return len(behind + list(here)) / len(searches)
+
+
+@dataclass
+class _Then:
+    """The next probe: of another search, because its results are complete.
+
+    ``turn``: that search, None if nothing was begun; ``folder``: that of its probe.
+    """
+
+    others: Sequence[Turn]
+    runs: Sequence[Run]
+    started: Servers
+    ahead: Ahead
+    turn: Turn | None = None
+    folder: Path | None = None
+
+    def begin(self, before: Repeat) -> None:  # noqa: ARG002 - what was measured is of no search beside it
+        """Begin to make it ready."""
+        if not self.others:
+            return
+        turn = _next(self.others, self.runs)
+        run, planned = turn
+        step = step_of(turn, self.runs, under_way_s=capacity.probe_s(planned.cell, _results(turn)))
+        if run.fresh or isinstance(step, Answer):
+            return
+        self.turn = turn
+        self.folder = prepare(run, PlannedRepeat(planned.cell, step.number), _offer(step), self.started, self.ahead)
+
+    async def forget(self) -> None:
+        """Drop a prepared probe that will not be run because no time is left."""
+        await self.ahead.drop()
+        if self.turn is not None and self.folder is not None:
+            self.turn[0].bundle.drop_repeat(self.folder)
+        self.turn = self.folder = None
+
+
+def _offer(step: NextProbe) -> Offer:
+    return Offer(step.load_events_per_s, step=step.step)
+
+
+def _results(turn: Turn) -> list[Result]:
+    run, planned = turn
+    return [each for each in run.bundle.results() if each.cell == planned.cell.id]
+
+
+def _next(unfinished: Sequence[Turn], runs: Sequence[Run]) -> Turn:
+    """Choose the next search: one without an answer first, then the one with the fewest probes."""
+
+    def urgency(turn: Turn) -> tuple[bool, int]:
+        step = step_of(turn, runs)
+        return isinstance(step, NextProbe) and step.step == "interval", len(_results(turn))
+
+    return min(unfinished, key=urgency)
+
+
+def step_of(turn: Turn, runs: Sequence[Run], under_way_s: float = 0.0) -> NextProbe | Answer:
+    """Return what comes next in a search: another probe, or its answer, which it also gets when the time is used up.
+
+    ``under_way_s``: the time of another search's probe that is not in the results yet.
+    """
+    run, planned = turn
+    results = _results(turn)
+    # Its own first load, once there is one: that which it would begin with now moves with the searches beside it.
+    began_at = results[0].offered_load_events_per_s if results else None
+    asked = capacity.Asked(planned.cell, began_at or first_load(planned.cell, runs), _cores(run))
+    step = capacity.next_step(asked, results)
+    if isinstance(step, Answer) or len({each.round for each in results}) < FEWEST_PROBES:
+        return step
+    most_s = run.matrix.search_s
+    needed_s = spent_s(runs) + under_way_s + capacity.probe_s(planned.cell, results)
+    if most_s is None or needed_s <= most_s * len(runs) * run.search_share:
+        return step
+    return capacity.cut_short(asked, results, f"the {most_s:g} s for searching were used up")
+
+
+def spent_s(runs: Iterable[Run]) -> float:
+    """Return how long all probes of all searches took so far, void ones included."""
+    return sum(capacity.took_s(each) for run in runs for each in run.bundle.results() if each.kind == "capacity")
+
+
+def first_load(cell: CellSpec, runs: Sequence[Run]) -> float:
+    """Return the load of a search's first probe, in events/s.
+
+    A share of what the drain of the same configuration reached. If other searches have probes already, the share at
+    which their limit seems to be replaces the matrix's.
+    """
+    asked = cell.start_load
+    if not isinstance(asked, OfferedLoad):
+        return asked or 0.0
+    results = [each for run in runs for each in run.bundle.results()]
+    cells = {each.id: each for run in runs for each in run.matrix.cells}
+    cores = _cores(runs[0])
+    drains = _drains(results, cells)
+    if not drains:
+        return events_per_s(asked, runs) or asked.at_least
+    slowest = min(drains.values())
+    shares = [
+        limit / drains.get(_drained(other), slowest)
+        for other in cells.values()
+        if other.id != cell.id and other.kind == "capacity"
+        if (limit := _seeming_limit(other, results, cores)) is not None
+    ]
+    share = _A_LITTLE_LESS * statistics.median(shares) if shares else asked.share_of_drain
+    return float(round(max(share * drains.get(_drained(cell), slowest), asked.at_least)))
+
+
+def _drains(results: Iterable[Result], cells: Mapping[str, CellSpec]) -> dict[_Drained, float]:
+    """Return what each configuration drained: the geometric mean of its valid repeats, in events/s."""
+    reached: dict[_Drained, list[float]] = {}
+    for each in results:
+        if each.kind == "drain" and each.valid and each.throughput_events_per_s and each.cell in cells:
+            reached.setdefault(_drained(cells[each.cell]), []).append(each.throughput_events_per_s)
+    return {key: statistics.geometric_mean(rates) for key, rates in reached.items()}
+
+
+def _drained(cell: CellSpec) -> _Drained:
+    return (*(getattr(cell, name) for name, axis in AXES.items() if "drain" in axis.kinds), cell.kafka, cell.mongod)
+
+
+def _seeming_limit(cell: CellSpec, results: Iterable[Result], cores: int) -> float | None:
+    return capacity.seeming_limit(capacity.Asked(cell, 1.0, cores), (each for each in results if each.cell == cell.id))
+
+
+def _cores(run: Run) -> int:
+    return run.manifest.hardware.cores or 1

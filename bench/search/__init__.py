@@ -1,0 +1,1 @@
+"""The search for the sustainable throughput: what to probe next, and whether a probe was sustained."""

@@ -1,0 +1,134 @@
+"""A probe of a search for capacity: how long it is watched, and whether its offered load was sustained (rule 9)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from bench.evidence.evidence import Evidence
+from bench.matrix.cellspec import CellSpec
+from bench.search import forecast, sustained
+from bench.search.forecast import Seen
+from bench.search.sustained import BLOCK_S, Moments
+from bundle.result import Probe, Sustained, Window
+from loadtest._ledger import Outcome
+
+# A probe that straddles is watched for up to this much longer, as a share of its duration.
+MOST_EXTENDED = 1.0
+# Three blocks of the bootstrap: below that nothing is judged, not even that a probe is lost.
+_LEAST_WATCHED_S = 3 * BLOCK_S + 1.0
+_LOOK_S = 1.0
+_CLEARLY = 1.3  # a look counts by the second, the verdict by the event: a close case may straddle there
+_NS = 1_000_000_000
+
+
+def most_s(cell: CellSpec) -> float:
+    """Give how long a probe's load may last, in seconds, its warm-up and the longest extension included."""
+    return cell.warmup_s + cell.duration_s * (1 + MOST_EXTENDED)
+
+
+@dataclass
+class Watch:
+    """Says when a probe's load has lasted long enough. ``lost``: why it was stopped before its time."""
+
+    cell: CellSpec
+    offered_load_events_per_s: float
+    delivery_latency_p99_ms: float | None
+    lost: str = ""
+    _straddles: bool = False
+
+    def is_over(self, seen: Sequence[Seen]) -> bool:
+        """Judge what was seen so far, a look a second: it is lost, or its time is over.
+
+        Whether its verdict is clear is looked at once, at the end of its duration: were it asked again and again until
+        it is, chance would have as many tries.
+        """
+        now_s = seen[-1].at_s
+        watched_s = now_s - self.cell.warmup_s
+        if watched_s < _LEAST_WATCHED_S:
+            return False
+        if watched_s < self.cell.duration_s:
+            window_s = (self.cell.warmup_s, self.cell.warmup_s + self.cell.duration_s)
+            self.lost = (
+                forecast.lost(seen, window_s, self.offered_load_events_per_s, self.delivery_latency_p99_ms) or ""
+            )
+            return bool(self.lost)
+        if not self._straddles:
+            self._straddles = not self._is_clear(seen)
+        return not self._straddles or now_s >= most_s(self.cell)
+
+    def _is_clear(self, seen: Sequence[Seen]) -> bool:
+        at_s = np.array([each.at_s for each in seen])
+        backlog = np.array([each.accepted - each.stored for each in seen], dtype=np.float64)
+        deficits = np.diff(np.interp(np.arange(self.cell.warmup_s, at_s[-1], _LOOK_S), at_s, backlog))
+        judged = sustained.judge_bins(deficits, _LOOK_S, self.offered_load_events_per_s)
+        allowed = judged.allowed_events_per_s
+        return judged.bound_events_per_s <= allowed / _CLEARLY or judged.low_events_per_s > allowed * _CLEARLY
+
+
+def keeping_up(window: Window, evidence: Evidence) -> Sustained | None:
+    """Judge by rule 9 whether events were stored as fast as they were accepted; None if the window is too short.
+
+    ``window``: that of a probe or of a steady load.
+    """
+    offered_per_s = _offered_in(window, evidence) / window.length_s if window.length_s > 0 else 0.0
+    if window.length_s < _LEAST_WATCHED_S - 1.0 or offered_per_s <= 0:
+        return None
+    return sustained.judge((window.start_s, window.end_s), *_moments(evidence), offered_per_s)
+
+
+def judge(
+    cell: CellSpec,
+    step: str,
+    window: Window,
+    judged: Sustained | None,
+    against: Sequence[str],
+    unshown: Sequence[str],
+    lost: str,
+) -> Probe:
+    """Judge a probe by what its evidence says of :func:`keeping_up`.
+
+    ``against``: what else speaks against it (refusals, an objective missed, findings). ``unshown``: what of the
+    objective could not be shown. ``lost``: why it was stopped.
+    """
+    if judged is None:
+        why = [*against, f"the load lasted {max(0.0, window.length_s):.1f} s after its warm-up, too short to be judged"]
+        return Probe(step, "not sustained" if against else "undetermined", False, 0.0, 0.0, 0.0, tuple(why))
+    deficit = f"{judged.deficit_events_per_s:,.0f} events/s more were accepted than stored"
+    bounds = f"{judged.low_events_per_s:,.0f} to {judged.bound_events_per_s:,.0f}"
+    allowed = f"{judged.allowed_events_per_s:,.0f} are allowed"
+    why = [*against, *unshown, *([f"stopped early: {lost}"] if lost else [])]
+    if judged.verdict != "sustained":
+        why.append(f"{deficit} ({bounds}), {allowed}")
+    if judged.verdict == "not sustained" or against or lost:
+        verdict = "not sustained"
+    else:
+        verdict = "undetermined" if judged.verdict == "straddles" or unshown else "sustained"
+    return Probe(
+        step=step,
+        verdict=verdict,
+        holds=judged.holds and not against and not lost,
+        deficit_events_per_s=judged.deficit_events_per_s,
+        deficit_bound_events_per_s=judged.bound_events_per_s,
+        allowed_events_per_s=judged.allowed_events_per_s,
+        why=tuple(why),
+        stopped_early=bool(lost),
+        extended_s=max(0.0, window.length_s - cell.duration_s),
+    )
+
+
+def _offered_in(window: Window, evidence: Evidence) -> int:
+    rows = evidence.offered.rows
+    inside = (rows["intended"] >= window.start_s * _NS) & (rows["intended"] < window.end_s * _NS)
+    return int(rows["count"][inside].sum())
+
+
+def _moments(evidence: Evidence) -> tuple[Moments, Moments]:
+    """When events were accepted, and when they were first acknowledged as stored."""
+    rows = evidence.offered.rows
+    accepted = rows[rows["outcome"] == Outcome.ACCEPTED]
+    first = evidence.first_deliveries
+    stored_ns = first["acknowledged_ns"] - evidence.offered.epoch_monotonic_ns
+    return Moments(accepted["answered"] / _NS, accepted["count"].astype(np.int64)), Moments(stored_ns / _NS)
