@@ -125,7 +125,8 @@ def _compare(chosen: argparse.Namespace) -> int:
     if chosen.ab is None and chosen.rounds is not None:
         raise UsageError("--rounds is for --ab: the rounds of runs that are there are theirs")
     # What reads bundles is named here and lives in reports; it brings pandas and matplotlib.
-    from reports.comparison import command, outcome  # noqa: PLC0415
+    from reports.comparison import command  # noqa: PLC0415
+    from reports.ratios import outcome  # noqa: PLC0415
 
     rules = outcome.Rules(floor=chosen.floor, effect=chosen.effect, cpu=chosen.cpu, strict=chosen.strict)
     files = command.Files(page=chosen.html, markdown=chosen.markdown, json=chosen.json)
@@ -144,7 +145,8 @@ def _perf(chosen: argparse.Namespace) -> int:
         console.print(line, soft_wrap=True)
     if not asked.worthwhile:
         return EXIT_DONE
-    from reports.comparison import command, outcome, revisions  # noqa: PLC0415 - as above
+    from reports.comparison import command, revisions  # noqa: PLC0415 - as above
+    from reports.ratios import outcome  # noqa: PLC0415 - as above
 
     effect = max(chosen.effect, 2 * chosen.floor)
     rules = outcome.Rules(floor=chosen.floor, effect=effect, cpu=True, strict=chosen.strict)
@@ -181,7 +183,7 @@ def _interleave(chosen: argparse.Namespace) -> tuple[int, str, str]:
 
 
 def _advise(chosen: argparse.Namespace) -> int:
-    from reports import planner  # noqa: PLC0415 - as above
+    from reports.advice import planner  # noqa: PLC0415 - as above
 
     return planner.tell(chosen.run, Path(chosen.runs), chosen.target, chosen.objective, chosen.json)
 

@@ -1,6 +1,6 @@
 """The ledger: what became of every request, and when, kept by the process that sent it.
 
-One file a stream, ``ledger-<stream>.log``, as a record log (:mod:`pipeline.recordlog`): a head (JSON), blocks
+One file a stream, ``ledger-<stream>.log``, as a record log (:mod:`pipeline.messages.recordlog`): a head (JSON), blocks
 of fixed-width records, a tail (JSON) when the generator ended properly. Whatever was flushed survives a kill.
 All times are nanoseconds from the epoch; ``NO_TIME`` where there is none.
 """
@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from loadtest._spec import LoadSpec
 from pipeline.errors import CorruptLogError, MissingPartError, UsageError
-from pipeline.recordlog import RecordLogWriter, read_blocks
+from pipeline.messages.recordlog import RecordLogWriter, read_blocks
 
 KIND_HEAD = 10
 KIND_RECORDS = 11

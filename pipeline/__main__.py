@@ -22,7 +22,7 @@ from pipeline.folders import unusable
 from pipeline.settings import Settings
 
 if TYPE_CHECKING:
-    from pipeline.deadletters import DeadLetter
+    from pipeline.commands.deadletters import DeadLetter
 
 INTERRUPTED = 130
 CRASHED = 3
@@ -159,7 +159,7 @@ def _run(options: argparse.Namespace, settings: Settings, environment: Mapping[s
 
 
 def _up(options: argparse.Namespace, settings: Settings, environment: Mapping[str, str]) -> int:
-    from pipeline import up  # noqa: PLC0415  see _run
+    from pipeline.commands import up  # noqa: PLC0415  see _run
 
     api = settings.api
     if options.api_port is not None:
@@ -203,7 +203,7 @@ def _init(options: argparse.Namespace, settings: Settings) -> int:
 
 
 def _check(options: argparse.Namespace, settings: Settings) -> int:
-    from pipeline import reachability  # noqa: PLC0415  see _run
+    from pipeline.commands import reachability  # noqa: PLC0415  see _run
 
     parts = asyncio.run(reachability.check(settings, with_api=not options.no_api))
     for part in parts:
@@ -216,7 +216,7 @@ def _check(options: argparse.Namespace, settings: Settings) -> int:
 
 
 def _find(options: argparse.Namespace, settings: Settings) -> int:
-    from pipeline import finding  # noqa: PLC0415  see _run
+    from pipeline.commands import finding  # noqa: PLC0415  see _run
 
     query = finding.read(options.filter, options.sort, options.limit)
     printed = asyncio.run(_print_found(finding.lines(settings.mongo, query)))
@@ -236,7 +236,7 @@ async def _print_found(lines: AsyncIterator[str]) -> int:
 
 
 def _dead_letters(options: argparse.Namespace, settings: Settings) -> int:
-    from pipeline import deadletters  # noqa: PLC0415  see _run
+    from pipeline.commands import deadletters  # noqa: PLC0415  see _run
 
     topic = settings.kafka.dead_letter_topic
     if options.action == "list":

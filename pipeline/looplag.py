@@ -2,7 +2,7 @@
 
 A timer rings twenty times a second, and each time it is noted how much later than due. Each value
 goes to a metric; the worst of every quarter of a second goes to a record log
-(pipeline/recordlog.py), where one is asked for, as a block of kind ``WORST``: ``WORST_HEADER``
+(pipeline/messages/recordlog.py), where one is asked for, as a block of kind ``WORST``: ``WORST_HEADER``
 (``time.monotonic_ns()`` at its end, the worst lag in ns), no payload. So a reader loses nothing,
 and has nothing to ask of a loop that may be late.
 
@@ -24,7 +24,7 @@ from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 from pipeline.errors import UsageError
-from pipeline.recordlog import RecordLogWriter
+from pipeline.messages.recordlog import RecordLogWriter
 
 WORST = 1
 WORST_HEADER = struct.Struct("<qq")

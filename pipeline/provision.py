@@ -19,9 +19,9 @@ from pymongo.errors import ConfigurationError as MongoConfigurationError
 from pymongo.errors import InvalidName, InvalidURI, PyMongoError, ServerSelectionTimeoutError
 
 from pipeline.errors import MissingPartError, ProvisionError, SettingError
+from pipeline.messages.topics import event_topics
 from pipeline.secrecy import reason
 from pipeline.settings import Kafka, Mongo
-from pipeline.topics import event_topics
 
 # The indexes that the queries of a reader of the collection rest on.
 INDEXES: tuple[tuple[str, int], ...] = (("event_type", 1), ("user_id", 1), ("timestamp", -1))

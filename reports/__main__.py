@@ -14,7 +14,7 @@ from bundle.errors import BundleError
 from pipeline.errors import TidemarkError
 
 if TYPE_CHECKING:
-    from reports.verdict import Verdict
+    from reports.answer.verdict import Verdict
 
 EXIT_USAGE, EXIT_CRASH, EXIT_INTERRUPTED = 2, 3, 130
 LATEST = Path(__file__).parent / "latest.html"
@@ -43,13 +43,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         # Only now: pandas and matplotlib take seconds to import, and --help or a mistyped option need neither.
         from bundle import reading  # noqa: PLC0415
-        from reports import ending  # noqa: PLC0415
+        from reports.answer import ending  # noqa: PLC0415
 
         folder = reading.find(chosen.run, Path(chosen.runs))
         if chosen.print:
             judged = _judged(folder)
         else:
-            from reports import writing  # noqa: PLC0415 - as above, for matplotlib
+            from reports.page import writing  # noqa: PLC0415 - as above, for matplotlib
 
             judged = writing.write(folder, Path(chosen.latest))
     except (TidemarkError, BundleError) as error:
@@ -87,7 +87,8 @@ def command_line() -> argparse.ArgumentParser:
 
 def _judged(folder: Path) -> Verdict:
     from bundle import reading  # noqa: PLC0415 - as above
-    from reports import cells, verdict  # noqa: PLC0415 - as above
+    from reports.answer import verdict  # noqa: PLC0415 - as above
+    from reports.cells import cells  # noqa: PLC0415 - as above
 
     read = reading.load(folder)
     return verdict.judge(read, cells.of(read))

@@ -14,9 +14,9 @@ from bench.ceilings import material, meter
 from bench.ceilings.meter import Measured, Meter
 from bench.ceilings.task import Deadline, Task
 from bench.errors import RepeatError
-from pipeline.events import Event
+from pipeline.messages.events import Event
+from pipeline.messages.topics import event_topics
 from pipeline.settings import Settings
-from pipeline.topics import event_topics
 
 _STOP_S = 5.0
 _decode = msgspec.json.Decoder(Event).decode

@@ -38,7 +38,7 @@ _CODE = (
     "bench/load/stubserver.py",
     "loadtest/_content.py",
     "loadtest/_sessions.py",
-    "pipeline/events.py",
+    "pipeline/messages/events.py",
     "pipeline/provision.py",
     "pipeline/store/*.py",
     "pipeline/worker/mapping.py",

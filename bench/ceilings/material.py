@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 from loadtest._content import Content
 from loadtest._payload import BATCH_PATH, SINGLE_PATH
 from loadtest._spec import Traffic
+from pipeline.messages.topics import topic_of
 from pipeline.settings import Kafka
 from pipeline.store import Document
-from pipeline.topics import topic_of
 from pipeline.worker.mapping import document_of
 
 SEED = 1

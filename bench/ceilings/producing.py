@@ -24,8 +24,8 @@ from bench.ceilings.material import Message
 from bench.ceilings.meter import Measured, Meter
 from bench.ceilings.task import Deadline, Task
 from bench.evidence import durations
+from pipeline.messages.topics import event_topics
 from pipeline.settings import Settings
-from pipeline.topics import event_topics
 
 _BATCH_BYTES = 512 * 1024
 _SENDS_IN_HAND = 2_000

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline import recordlog
+from pipeline.messages import recordlog
 from pipeline.worker import deliveries as log
 
 DELIVERY = np.dtype(

@@ -17,10 +17,10 @@ from numpy.typing import NDArray
 from bench.errors import RepeatError
 from bench.evidence.offered import id_low_of_props
 from bench.retries import PATIENCE_S, answered
-from pipeline import skipped
+from pipeline.messages import skipped
+from pipeline.messages.topics import event_topics
 from pipeline.provision import DEAD_LETTER_PARTITIONS
 from pipeline.settings import Kafka
-from pipeline.topics import event_topics
 
 _FETCH_MS = 1_000
 

@@ -34,6 +34,7 @@ from msgspec import structs
 from pymongo import MongoClient
 
 from pipeline import provision
+from pipeline.commands.supervision import child_environment
 from pipeline.dashboard.aggregate import DAY, MINUTE, Aggregate, Scale, at, start_of
 from pipeline.dashboard.rows import BIN_MS, MINUTE_MS, Part, Row
 from pipeline.dashboard.tally import Step, Tallies
@@ -41,7 +42,6 @@ from pipeline.local.ports import free_port
 from pipeline.local.process import ChildProcess
 from pipeline.local.stack import LocalStack
 from pipeline.settings import Dashboard, Kafka, Mongo, Settings, load
-from pipeline.supervision import child_environment
 
 _BATCH = 50_000
 _USERS = 200_000

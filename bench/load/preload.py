@@ -19,8 +19,8 @@ from bench.retries import answered
 from loadtest._content import Content
 from loadtest._ledger import LedgerHead, LedgerWriter, Outcome
 from loadtest._spec import LoadSpec
+from pipeline.messages.topics import event_topics, topic_of
 from pipeline.settings import Kafka
-from pipeline.topics import event_topics, topic_of
 
 _CHUNK_EVENTS = 9_000
 _CHUNK_BYTES = 3 * 1024 * 1024

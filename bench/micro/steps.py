@@ -141,27 +141,27 @@ def _split(_: Path) -> Call:
 
 
 def _decode_batch(_: Path) -> Call:
-    from pipeline.events import usual_events
+    from pipeline.messages.events import usual_events
 
     bodies = _bodies()
     return lambda: [event for body in bodies for event in usual_events(body, 1_000) or ()]
 
 
 def _decode(_: Path) -> Call:
-    from pipeline.events import read_event
+    from pipeline.messages.events import read_event
 
     given = messages()
     return lambda: [read_event(message) for message in given]
 
 
 def _event_id(_: Path) -> Call:
-    from pipeline.identifiers import new_event_id
+    from pipeline.messages.identifiers import new_event_id
 
     return lambda: [new_event_id() for _ in range(EVENTS)]
 
 
 def _encode(_: Path) -> Call:
-    from pipeline.events import message_of, read_event
+    from pipeline.messages.events import message_of, read_event
 
     events = [read_event(message) for message in messages()]
     return lambda: [message_of(event) for event in events]
@@ -191,10 +191,10 @@ class _Sink:
 
 
 def _publish(_: Path) -> Call:
-    from pipeline.events import read_event
     from pipeline.ingest.admission import Admission
     from pipeline.ingest.connection import Connection
     from pipeline.ingest.submission import Records
+    from pipeline.messages.events import read_event
     from pipeline.settings import Settings
 
     requests = []
@@ -249,7 +249,7 @@ def _map(_: Path) -> Call:
 
 
 def _document_id(_: Path) -> Call:
-    from pipeline.identifiers import document_id
+    from pipeline.messages.identifiers import document_id
 
     ids = [(message[-38:-2].decode(), message) for message in messages()]
     return lambda: [

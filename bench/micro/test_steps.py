@@ -9,7 +9,7 @@ from pytest_benchmark.fixture import BenchmarkFixture
 
 from bench.micro import steps
 from bench.micro.steps import STEPS, UNIX_MS, Step
-from pipeline.identifiers import document_id
+from pipeline.messages.identifiers import document_id
 
 
 @pytest.mark.parametrize(

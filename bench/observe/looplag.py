@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from bench.observe.scraper import Series
 from bundle.result import LoopLag
 from pipeline import looplag as log
-from pipeline import recordlog
 from pipeline.errors import CorruptLogError
+from pipeline.messages import recordlog
 
 ROLES = ("api", "worker")
 _FIGURE = "lag_ms"

@@ -26,12 +26,12 @@ from bench.targets.checkout import Checkout
 from bench.targets.dashboardviewer import WatchedDashboard
 from pipeline import provision
 from pipeline.addresses import url
+from pipeline.commands.supervision import child_environment
 from pipeline.local.ports import free_port
 from pipeline.local.process import ChildProcess
 from pipeline.local.stackspec import StackSpec
+from pipeline.messages.topics import event_topics
 from pipeline.settings import Settings
-from pipeline.supervision import child_environment
-from pipeline.topics import event_topics
 
 # The generator goes first: were it to wait for what it loads, it could not tell how that does. All of the
 # system, servers included, is as nice, so that its parts share the machine as they would by themselves.

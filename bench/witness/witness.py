@@ -39,10 +39,10 @@ from loadtest._ledger import NO_TIME, LedgerHead, LedgerWriter, Outcome
 from loadtest._payload import SINGLE_PATH
 from loadtest._turns import ask_for_short_turns
 from pipeline import settings
+from pipeline.commands.supervision import child_environment
 from pipeline.errors import CorruptLogError, TidemarkError
 from pipeline.local.process import ChildProcess
 from pipeline.settings import Settings
-from pipeline.supervision import child_environment
 
 _ROOT = Path(__file__).resolve().parents[2]
 LOAD_IS_OVER = signal.SIGUSR1  # offer no more; SIGTERM: and end

@@ -14,17 +14,7 @@ from pipeline.dashboard.database import Database
 from pipeline.dashboard.rows import BIN_MS, BINS, MINUTE_MS
 from pipeline.dashboard.sampler import Unseen
 from pipeline.dashboard.sketches import Distinct, Frequent
-from pipeline.dashboard.view import (
-    Activity,
-    FunnelStep,
-    Latency,
-    LatencyMinute,
-    Named,
-    Rates,
-    Series,
-    Top,
-    Window,
-)
+from pipeline.dashboard.view import Activity, FunnelStep, Latency, LatencyMinute, Named, Rates, Series, Top, Window
 
 log = logging.getLogger(__name__)
 

@@ -13,9 +13,9 @@ from aiokafka.errors import KafkaError
 from pipeline.bounded import bounded
 from pipeline.dashboard.groups import describe
 from pipeline.dashboard.view import Group, Health, Partition
+from pipeline.messages.topics import event_topics
 from pipeline.provision import partition_counts
 from pipeline.settings import Settings
-from pipeline.topics import event_topics
 
 _ANSWER_S = 5.0
 _STOP_S = 2.0

@@ -33,10 +33,10 @@ from pipeline.dashboard.hub import Hub, Readers
 from pipeline.dashboard.newest import newest
 from pipeline.dashboard.sampler import Sampler, Unseen
 from pipeline.errors import SettingError, TidemarkError
-from pipeline.exactcount import ExactCount
 from pipeline.ingest.listeners import BACKLOG, listen
 from pipeline.ingest.protocol import BoundedHttpProtocol
 from pipeline.settings import Settings
+from pipeline.store.exactcount import ExactCount
 from pipeline.worker.waiting import RepeatFilter, Waiting
 
 log = logging.getLogger(__name__)

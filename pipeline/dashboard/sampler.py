@@ -32,8 +32,8 @@ from pipeline.dashboard.aggregate import at
 from pipeline.dashboard.database import Database
 from pipeline.dashboard.rows import MINUTE_MS
 from pipeline.errors import InvalidEventError
+from pipeline.messages.topics import event_topics
 from pipeline.settings import Settings
-from pipeline.topics import event_topics
 from pipeline.worker.mapping import Record, document_of
 from pipeline.worker.waiting import Waiting
 

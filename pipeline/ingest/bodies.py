@@ -13,7 +13,7 @@ from sanic.exceptions import PayloadTooLarge, SanicException
 
 from pipeline.ingest.admission import Hold
 from pipeline.ingest.answers import RefusedError
-from pipeline.ingest.turns import Work
+from pipeline.ingest.slices import Work
 
 CONTENT_TYPES = frozenset(("", "application/json", "text/plain"))
 """What is read as JSON: text/plain is what browsers let a beacon send without asking first."""

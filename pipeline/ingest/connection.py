@@ -18,10 +18,10 @@ from aiokafka.structs import TopicPartition
 from pipeline.errors import UnavailableError
 from pipeline.ingest.admission import Hold
 from pipeline.ingest.outlet import Batch, Outlet, Queue
+from pipeline.ingest.slices import Turns
 from pipeline.ingest.submission import Patience, Records, Submission
-from pipeline.ingest.turns import Turns
+from pipeline.messages.topics import event_topics
 from pipeline.settings import Settings
-from pipeline.topics import event_topics
 
 RETRY_AFTER_S = 2
 """When a client should try again while Kafka is away."""

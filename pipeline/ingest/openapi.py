@@ -6,8 +6,8 @@ from typing import Any, TypedDict
 
 import msgspec
 
-from pipeline.events import Event
 from pipeline.ingest.answers import BatchAnswer, Refusal
+from pipeline.messages.events import Event
 from pipeline.settings import Api
 
 _JSON = "application/json"

@@ -11,8 +11,8 @@ from aiokafka.errors import KafkaError
 from pipeline.errors import UnavailableError
 from pipeline.ingest.admission import Hold
 from pipeline.ingest.connection import RETRY_AFTER_S, Connection, connect
+from pipeline.ingest.slices import Turns
 from pipeline.ingest.submission import Records, Submission
-from pipeline.ingest.turns import Turns
 from pipeline.settings import Settings
 
 _RETRY_PAUSE_S = 0.5

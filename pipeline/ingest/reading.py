@@ -8,14 +8,14 @@ from operator import attrgetter
 from msgspec import Struct
 
 from pipeline.errors import InvalidEventError
-from pipeline.events import Event, complete, message_of, read_event, usual_event, usual_events
 from pipeline.ingest.admission import SHARE, Hold
 from pipeline.ingest.answers import RefusedError, Rejected
 from pipeline.ingest.batches import BatchReader, Unread
+from pipeline.ingest.slices import Work
 from pipeline.ingest.submission import Records
-from pipeline.ingest.turns import Work
+from pipeline.messages.events import Event, complete, message_of, read_event, usual_event, usual_events
+from pipeline.messages.topics import topic_of
 from pipeline.settings import Settings
-from pipeline.topics import topic_of
 
 MAX_RECORD_BYTES = 900_000
 """Of one event in Kafka. A broker's own default limit is 1 MiB, and JSON may grow when it is written anew."""

@@ -20,7 +20,7 @@ from pipeline.ingest.connection import RETRY_AFTER_S
 from pipeline.ingest.metrics import IngestMetrics
 from pipeline.ingest.publisher import Publisher
 from pipeline.ingest.reading import EventReader, Taken
-from pipeline.ingest.turns import Turns
+from pipeline.ingest.slices import Turns
 from pipeline.settings import Settings
 
 _OK = int(HTTPStatus.OK)

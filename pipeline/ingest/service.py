@@ -26,7 +26,7 @@ from pipeline.ingest.metrics import IngestMetrics
 from pipeline.ingest.protocol import BoundedHttpProtocol
 from pipeline.ingest.publisher import Publisher
 from pipeline.ingest.routes import Parts
-from pipeline.ingest.turns import Turns
+from pipeline.ingest.slices import Turns
 from pipeline.metrics import SharedMetrics
 from pipeline.settings import Mongo, Settings
 

@@ -16,7 +16,7 @@ from pymongo.errors import PyMongoError
 from pymongo.read_concern import ReadConcern
 
 from pipeline.errors import UnavailableError
-from pipeline.identifiers import uuid7_document_id
+from pipeline.messages.identifiers import uuid7_document_id
 from pipeline.secrecy import reason
 from pipeline.settings import Mongo
 

@@ -20,9 +20,9 @@ from aiokafka.errors import (
 from aiokafka.structs import TopicPartition
 
 from pipeline.bounded import bounded, give_up, result_of
+from pipeline.messages.topics import event_topics
 from pipeline.pace import Pace
 from pipeline.settings import Settings
-from pipeline.topics import event_topics
 from pipeline.worker.batches import batches_of
 from pipeline.worker.flights import Flights, Flyable
 from pipeline.worker.mapping import Record

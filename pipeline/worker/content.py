@@ -9,8 +9,8 @@ import bson
 from bson.codec_options import CodecOptions, DatetimeConversion
 from bson.raw_bson import RawBSONDocument
 
+from pipeline.messages.timestamps import record_time
 from pipeline.store import Document
-from pipeline.timestamps import record_time
 
 # Not decoded into dicts: names like $ref and $id would become a reference, with its own order.
 _RAW = CodecOptions(document_class=RawBSONDocument, datetime_conversion=DatetimeConversion.DATETIME_AUTO)

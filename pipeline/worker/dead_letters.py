@@ -10,7 +10,7 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.errors import MessageSizeTooLargeError
 
 from pipeline.bounded import bounded, result_of
-from pipeline.letter import Letter, cut, letter_of
+from pipeline.messages.letter import Letter, cut, letter_of
 from pipeline.settings import Kafka
 from pipeline.worker.batches import Refusal
 from pipeline.worker.waiting import Waiting
@@ -36,7 +36,7 @@ class DeadLetters:
     async def publish(self, refusals: Sequence[Refusal]) -> None:
         """Put ``refusals`` on the dead-letter topic; return when Kafka has acknowledged all of them.
 
-        Key, value, headers and time of each record are kept (``pipeline/letter.py``). Waits as long as Kafka or the
+        Key, value, headers and time of each record are kept (``pipeline/messages/letter.py``). Waits as long as Kafka or the
         topic is away. After a time-out the same record may be there twice; both have the same origin.
         """
         letters = [letter_of(each.record, each.reason, each.detail) for each in refusals]

@@ -11,10 +11,10 @@ from bson import ObjectId
 from msgspec import Meta, Struct
 
 from pipeline.errors import InvalidEventError
-from pipeline.identifiers import document_id, uuid7_document_id, uuid7_document_ids
-from pipeline.origin import Headers, origin_of
+from pipeline.messages.identifiers import document_id, uuid7_document_id, uuid7_document_ids
+from pipeline.messages.origin import Headers, origin_of
+from pipeline.messages.timestamps import read_timestamp, read_timestamps, record_time
 from pipeline.store import Document
-from pipeline.timestamps import read_timestamp, read_timestamps, record_time
 
 ORIGINAL_TIMESTAMP = "original_timestamp"
 """Where ``props`` keep a timestamp that could not be read."""

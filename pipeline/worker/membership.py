@@ -8,8 +8,8 @@ from typing import Any
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener
 
 from pipeline.bounded import bounded
+from pipeline.messages.topics import event_topics
 from pipeline.settings import Settings
-from pipeline.topics import event_topics
 
 log = logging.getLogger(__name__)
 

@@ -15,7 +15,7 @@ import msgspec
 from aiokafka import AIOKafkaConsumer
 from aiokafka.structs import OffsetAndMetadata, TopicPartition
 
-from pipeline.groupnotes import Note, read_note
+from pipeline.messages.groupnotes import Note, read_note
 from pipeline.worker.metrics import WorkerMetrics
 from pipeline.worker.topicids import topic_ids
 

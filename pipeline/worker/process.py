@@ -16,9 +16,9 @@ import uvloop
 from pipeline import looplag
 from pipeline.brokenwrites import mend_aiokafka
 from pipeline.errors import TidemarkError, UsageError
+from pipeline.messages.topics import event_topics
 from pipeline.settings import Settings
 from pipeline.store import open_store
-from pipeline.topics import event_topics
 from pipeline.worker.consumer import EventConsumer, Use
 from pipeline.worker.dead_letters import DeadLetters
 from pipeline.worker.deliveries import DeliveriesLog

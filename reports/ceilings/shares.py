@@ -10,7 +10,7 @@ from bundle.ceilings import Ceilings
 from bundle.manifest import CellPlan
 from bundle.reading import Bundle
 from reports.ceilings import bare
-from reports.cells import Cell
+from reports.cells.cells import Cell
 
 
 class Share(Struct, frozen=True, kw_only=True):

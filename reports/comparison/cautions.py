@@ -7,10 +7,11 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from bundle.manifest import Manifest
 from bundle.reading import CAPACITY, Bundle
-from reports import formats, verdict
-from reports.cells import Cell
-from reports.comparison import environments
-from reports.comparison.environments import Fact
+from reports import formats
+from reports.answer import verdict
+from reports.cells.cells import Cell
+from reports.ratios import environments
+from reports.ratios.environments import Fact
 
 _NAMED = 8
 _OF_A_REPEAT = re.compile(r"\S+ round \d+\b.*: .*durations are not in the percentiles")

@@ -11,8 +11,8 @@ from rich.console import Console
 from bundle import reading
 from pipeline.errors import UsageError
 from reports.comparison import comparing, page, texts
-from reports.comparison.outcome import Comparison, Rules
-from reports.writing import write_file
+from reports.page.writing import write_file
+from reports.ratios.outcome import Comparison, Rules
 
 PAGE = "compare.html"
 _PLAIN_WIDTH = 200

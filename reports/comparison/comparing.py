@@ -11,14 +11,15 @@ import numpy as np
 
 from bundle.manifest import Manifest
 from bundle.reading import CAPACITY, Bundle
-from reports import cells as cell_views
 from reports import formats
-from reports.cells import Cell
-from reports.comparison import cautions, environments, findings, groups, inference, measures, power, reasons, searches
-from reports.comparison.inference import VERDICTS, Estimate, Floats, Verdict
-from reports.comparison.measures import Measure
-from reports.comparison.outcome import CellComparison, Comparison, Ratio, Rules, Together
+from reports.cells import cells as cell_views
+from reports.cells.cells import Cell
+from reports.comparison import cautions, findings
 from reports.errors import ComparisonError
+from reports.ratios import environments, groups, inference, measures, power, reasons, searches
+from reports.ratios.inference import VERDICTS, Estimate, Floats, Verdict
+from reports.ratios.measures import Measure
+from reports.ratios.outcome import CellComparison, Comparison, Ratio, Rules, Together
 
 SAME_LOAD = 0.01
 """Offered loads that are further apart are different questions."""

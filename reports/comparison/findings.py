@@ -8,9 +8,9 @@ from collections.abc import Sequence
 import numpy as np
 
 from bundle.reading import Bundle, Repeat
-from reports import verdict
-from reports.comparison import inference
-from reports.comparison.outcome import FindingChange
+from reports.answer import verdict
+from reports.ratios import inference
+from reports.ratios.outcome import FindingChange
 
 _BRACKETS = re.compile(r"\s*\([^)]*\)")
 _NUMBER = re.compile(r"-?\d[\d,.]*")

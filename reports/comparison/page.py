@@ -5,12 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from bundle.reading import CAPACITY
-from reports import formats, rendering, tables
-from reports.comparison import power, words
-from reports.comparison.inference import FAMILY_LEVEL, VERDICTS
-from reports.comparison.outcome import CellComparison, Comparison
-from reports.figures import forest, rivals, rounds
-from reports.figures.panel import Panel
+from reports import formats, tables
+from reports.comparison import forest, rivals, rounds, words
+from reports.drawing.panel import Panel
+from reports.page import rendering
+from reports.ratios import power
+from reports.ratios.inference import FAMILY_LEVEL, VERDICTS
+from reports.ratios.outcome import CellComparison, Comparison
 from reports.sections.parts import Part, Section
 
 _READ = (

@@ -9,11 +9,12 @@ from pathlib import Path
 from rich.text import Text
 
 from bundle import reading
-from reports import formats, summary
+from reports import formats
 from reports.comparison import command, comparing, page, steps, texts
 from reports.comparison.command import PAGE, Files
-from reports.comparison.outcome import EXIT_CANNOT_TELL, EXIT_REGRESSION, Comparison, Rules
 from reports.comparison.steps import StepsComparison, Timed
+from reports.page import summary
+from reports.ratios.outcome import EXIT_CANNOT_TELL, EXIT_REGRESSION, Comparison, Rules
 
 SCHEMA_VERSION = 1
 

@@ -10,9 +10,9 @@ from typing import Any, Protocol
 import numpy as np
 
 from reports import formats, names, tables
-from reports.comparison import inference, power, reasons
-from reports.comparison.inference import VERDICTS, Estimate, Verdict
-from reports.comparison.outcome import Rules
+from reports.ratios import inference, power, reasons
+from reports.ratios.inference import VERDICTS, Estimate, Verdict
+from reports.ratios.outcome import Rules
 from reports.tables import Table
 
 HOW_RATIOS_READ = (

@@ -10,9 +10,10 @@ from rich.console import Group, RenderableType
 from rich.table import Table as RichTable
 from rich.text import Text
 
-from reports import formats, summary
+from reports import formats
 from reports.comparison import words
-from reports.comparison.outcome import CellComparison, Comparison, Ratio, Together
+from reports.page import summary
+from reports.ratios.outcome import CellComparison, Comparison, Ratio, Together
 from reports.tables import Table
 
 SCHEMA_VERSION = 1

@@ -7,10 +7,11 @@ from collections.abc import Sequence
 import pandas as pd
 
 from bundle.capacity import Capacity
-from reports import formats, palette, searches
-from reports.cells import Cell
-from reports.figures import panel
-from reports.figures.panel import Canvas, Panel
+from reports import formats
+from reports.answer import searches
+from reports.cells.cells import Cell
+from reports.drawing import palette, panel
+from reports.drawing.panel import Canvas, Panel
 from reports.tables import Table, table
 
 _ROW_HEIGHT, _ABOVE, _BELOW, _RIGHT = 28, 10, 44, 60

@@ -10,11 +10,12 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from bundle.reading import Repeat
-from reports import formats, svg, timeseries
-from reports.cells import Cell
-from reports.figures import panel
-from reports.figures.panel import Frame, Panel
-from reports.svg import Line, Mark
+from reports import formats
+from reports.cells import timeseries
+from reports.cells.cells import Cell
+from reports.drawing import panel, svg
+from reports.drawing.panel import Frame, Panel
+from reports.drawing.svg import Line, Mark
 from reports.tables import Table, round_of, table
 
 _WIDTH, _HEIGHT = 340, 200

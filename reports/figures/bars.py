@@ -10,11 +10,11 @@ import pandas as pd
 from matplotlib.patches import Rectangle
 
 from bundle.result import Cohort
-from reports import formats, palette
-from reports.bottleneck import ROLE_NAMES, STAGE_NAMES
-from reports.cells import Cell
-from reports.figures import panel
-from reports.figures.panel import Canvas, Panel
+from reports import formats
+from reports.cells.bottleneck import ROLE_NAMES, STAGE_NAMES
+from reports.cells.cells import Cell
+from reports.drawing import palette, panel
+from reports.drawing.panel import Canvas, Panel
 from reports.tables import Table, measured, table
 
 _ROW_HEIGHT, _LEGEND_ROW, _BELOW = 26, 18, 46

@@ -13,10 +13,11 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullFormatter, NullLocator
 
 from bundle.reading import Repeat
-from reports import formats, palette, searches
-from reports.cells import Cell
-from reports.figures import panel
-from reports.figures.panel import Canvas, Panel
+from reports import formats
+from reports.answer import searches
+from reports.cells.cells import Cell
+from reports.drawing import palette, panel
+from reports.drawing.panel import Canvas, Panel
 from reports.tables import capacity as tables
 
 _HEIGHT = 330

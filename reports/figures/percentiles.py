@@ -10,11 +10,12 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullFormatter, NullLocator
 
-from reports import axes as axis_names
-from reports import formats, palette, statistics
-from reports.cells import Cell
-from reports.figures import panel
-from reports.figures.panel import Panel
+from reports import formats
+from reports.cells import axes as axis_names
+from reports.cells import statistics
+from reports.cells.cells import Cell
+from reports.drawing import palette, panel
+from reports.drawing.panel import Panel
 from reports.tables import MEASURE_NAMES, measured
 
 _POINTS_PER_DECADE = 40

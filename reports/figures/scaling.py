@@ -8,10 +8,10 @@ import numpy as np
 import pandas as pd
 from matplotlib.ticker import FixedLocator
 
-from reports import formats, palette
-from reports.figures import panel
-from reports.figures.panel import Canvas, Panel
-from reports.scaling import LEVELS_ENOUGH, Level, Scaling
+from reports import formats
+from reports.drawing import palette, panel
+from reports.drawing.panel import Canvas, Panel
+from reports.scaling.scaling import LEVELS_ENOUGH, Level, Scaling
 from reports.tables import Table, table
 
 _CURVE, _LEVEL, _PEAK = palette.SERIES[0], palette.SERIES[1], palette.MUTED

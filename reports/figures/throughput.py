@@ -11,12 +11,12 @@ from matplotlib.axes import Axes
 from matplotlib.patches import Rectangle
 
 from bundle.interval import Interval
-from reports import axes as axis_names
-from reports import formats, palette
-from reports.axes import Layout
-from reports.cells import Cell
-from reports.figures import panel
-from reports.figures.panel import Panel
+from reports import formats
+from reports.cells import axes as axis_names
+from reports.cells.axes import Layout
+from reports.cells.cells import Cell
+from reports.drawing import palette, panel
+from reports.drawing.panel import Panel
 from reports.tables import span, table
 
 _BLANK_HEIGHT, _ROW_HEIGHT = 74, 80

@@ -9,11 +9,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from reports import formats, palette
-from reports.bottleneck import STAGE_NAMES
-from reports.cells import Cell
-from reports.figures import panel
-from reports.figures.panel import Canvas, Panel
+from reports import formats
+from reports.cells.bottleneck import STAGE_NAMES
+from reports.cells.cells import Cell
+from reports.drawing import palette, panel
+from reports.drawing.panel import Canvas, Panel
 from reports.tables import Table, table
 
 MOST_CELLS = 6

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from reports.answer import Row
+from reports.answer.answer import Row
 from reports.sections.parts import Part
 from reports.tables import answers as tables
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from bundle.calibration import Calibration
 from bundle.reading import Bundle
 from reports import formats
-from reports.cells import Cell
+from reports.cells.cells import Cell
 from reports.sections.parts import Part
 from reports.tables import Table, table
 

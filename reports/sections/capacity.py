@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from reports import breaking
-from reports.cells import Cell
+from reports.answer import breaking
+from reports.cells.cells import Cell
 from reports.figures import answers
 from reports.figures import capacity as figures
 from reports.sections.parts import Part, Section

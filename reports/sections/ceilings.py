@@ -10,7 +10,7 @@ from reports import formats
 from reports.ceilings import shares
 from reports.ceilings.bare import DRAIN
 from reports.ceilings.shares import Account, Share
-from reports.cells import Cell
+from reports.cells.cells import Cell
 from reports.sections.parts import Part, Section
 from reports.tables import ceilings as tables
 

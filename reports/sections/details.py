@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from bundle.reading import CAPACITY
-from reports import axes as axes_of
-from reports import formats, searches
-from reports.cells import Cell
+from reports import formats
+from reports.answer import searches
+from reports.cells import axes as axes_of
+from reports.cells.cells import Cell
+from reports.drawing.panel import Panel
 from reports.figures import backlog as figures
 from reports.figures import evidence
-from reports.figures.panel import Panel
 from reports.sections.parts import CellDetails, Part, Section
 from reports.tables import counters, repeats, soundness
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from bundle.reading import CAPACITY
-from reports.answer import DRAIN
-from reports.cells import Cell
+from reports.answer.answer import DRAIN
+from reports.cells.cells import Cell
 from reports.figures import bars, percentiles, waterfall
 from reports.sections.parts import Part, Section
 from reports.tables import measured

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from bundle.reading import Bundle
-from reports import axes, formats, saturation
-from reports.bottleneck import Bottleneck
-from reports.cells import Cell
+from reports import formats
+from reports.cells import axes, saturation
+from reports.cells.bottleneck import Bottleneck
+from reports.cells.cells import Cell
 from reports.figures import bars
 from reports.sections.parts import Part, Section
 from reports.tables import Table, headroom, measured, table

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from reports.figures.panel import Panel
+from reports.drawing.panel import Panel
 from reports.tables import Table
 
 

@@ -5,16 +5,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from bundle.reading import Bundle
-from reports import advice, formats, scaling
-from reports.advice import Advice
-from reports.answer import DRAIN
-from reports.cells import Cell
-from reports.configurations import Configuration
+from reports import formats
+from reports.advice import advice
+from reports.advice.advice import Advice
+from reports.advice.configurations import Configuration
+from reports.answer.answer import DRAIN
+from reports.cells.cells import Cell
 from reports.figures import scaling as figures
-from reports.scaling import Scaling
+from reports.scaling import scaling
+from reports.scaling.scaling import Scaling
+from reports.scaling.usl import Estimate
 from reports.sections.parts import Part, Section
 from reports.tables import Table, table
-from reports.usl import Estimate
 
 _LAW = (
     "The Universal Scalability Law: X(N) = λ N / (1 + σ (N − 1) + κ N (N − 1)). λ is what one consumer does alone, σ "

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from reports import statistics
-from reports.cells import Cell
+from reports.answer.verdict import Verdict
+from reports.cells import statistics
+from reports.cells.cells import Cell
+from reports.drawing.panel import Panel
 from reports.figures import throughput as figures
-from reports.figures.panel import Panel
 from reports.formats import plural
 from reports.sections.parts import Part, Section
 from reports.tables import measured
-from reports.verdict import Verdict
 
 _KIND_QUESTIONS = {
     "drain": "How fast do the consumers empty a backlog that was there before them?",

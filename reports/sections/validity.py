@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from bundle.reading import Bundle
 from reports import formats
-from reports.cells import Cell
+from reports.cells.cells import Cell
 from reports.sections import calibration
 from reports.sections.parts import Part, Section
 from reports.tables import account, soundness, table

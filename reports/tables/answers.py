@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from reports import formats
-from reports.answer import Row
+from reports.answer.answer import Row
 from reports.tables import Table, span, table
 
 _HEADS = (

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from bundle.reading import Repeat
-from reports import formats, searches
-from reports.breaking import Broke
-from reports.cells import Cell
+from reports import formats
+from reports.answer import searches
+from reports.answer.breaking import Broke
+from reports.cells.cells import Cell
 from reports.tables import Table, round_of, table
 
 _PROBE_PERCENTILES = ("p50", "p95", "p99")

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from bundle.ceilings import BareLoop, Ceilings, Held, LoopRepeat
 from reports import formats, names
 from reports.ceilings.shares import Account
-from reports.cells import ROLES, Cell
+from reports.cells.cells import ROLES, Cell
 from reports.tables import Table, span, table
 
 _LOOP_ROLES = ("client", "handler", "generator", "api", "worker", "kafka", "mongodb")

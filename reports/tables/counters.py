@@ -8,7 +8,7 @@ from typing import Any
 from bundle.reading import Repeat
 from bundle.result import Result
 from reports import formats
-from reports.bottleneck import ROLE_NAMES
+from reports.cells.bottleneck import ROLE_NAMES
 from reports.tables import Table, round_of, table
 
 _PER_MIB = 2**20

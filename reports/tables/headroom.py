@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from reports import formats, names
-from reports.bottleneck import Bottleneck
-from reports.cells import Cell
-from reports.saturation import MACHINE, Evidence
+from reports.cells.bottleneck import Bottleneck
+from reports.cells.cells import Cell
+from reports.cells.saturation import MACHINE, Evidence
 from reports.tables import Table, table
 
 _NAMED = 2

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from reports import formats, statistics
-from reports.bottleneck import ROLE_NAMES
-from reports.cells import Cell
+from reports import formats
+from reports.cells import statistics
+from reports.cells.bottleneck import ROLE_NAMES
+from reports.cells.cells import Cell
 from reports.tables import PERCENTILE_NAMES, Table, span, table
 
 

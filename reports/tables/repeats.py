@@ -7,8 +7,8 @@ import re
 
 from bundle.result import Percentiles
 from reports import formats
-from reports.bottleneck import STAGE_NAMES
-from reports.cells import Cell
+from reports.cells.bottleneck import STAGE_NAMES
+from reports.cells.cells import Cell
 from reports.tables import Table, round_of, table
 
 

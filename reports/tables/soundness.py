@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from bundle.reading import Bundle, Repeat
 from bundle.result import Result, WitnessAgreement
 from reports import formats
-from reports.cells import Cell
+from reports.cells.cells import Cell
 from reports.tables import Table, round_of, table
 
 _NO_NUMBERS = re.compile(r"\d[\d,.]*")

@@ -28,13 +28,13 @@ from pymongo import MongoClient
 from pymongo.errors import AutoReconnect
 
 from pipeline import provision
+from pipeline.commands.supervision import child_environment
 from pipeline.local import jars, kafkasettings, parts, zookeeper
 from pipeline.local.jars import cache_folder
 from pipeline.local.stack import LocalStack
 from pipeline.local.stackspec import Coordination, StackSpec
 from pipeline.settings import Kafka, Local, Settings
 from pipeline.settings import load as load_settings
-from pipeline.supervision import child_environment
 from tests.integration.test_up import FREE_PORTS, SEED_EVENT, Up, post, running, wait_until
 
 pytestmark = pytest.mark.usefixtures("parts_are_there")

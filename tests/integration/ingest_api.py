@@ -16,8 +16,8 @@ from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 from msgspec import Struct, structs
 
 from pipeline.local.process import ChildProcess
+from pipeline.messages.topics import event_topics
 from pipeline.settings import Settings
-from pipeline.topics import event_topics
 from tests.integration import roles
 
 WAIT_S = 45.0

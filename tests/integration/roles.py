@@ -6,9 +6,9 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from pipeline.commands.supervision import child_environment
 from pipeline.local.process import ChildProcess
 from pipeline.settings import Settings
-from pipeline.supervision import child_environment
 
 ROOT = Path(__file__).parents[2]
 

@@ -9,8 +9,9 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from msgspec import structs
 
 from pipeline import __main__ as command_line
-from pipeline import deadletters, provision
+from pipeline import provision
 from pipeline import settings as pipeline_settings
+from pipeline.commands import deadletters
 from pipeline.errors import MissingPartError, ProvisionError
 from pipeline.settings import Settings
 

@@ -11,12 +11,12 @@ import pytest
 from pymongo import AsyncMongoClient
 
 from pipeline.errors import MissingPartError
-from pipeline.exactcount import ExactCount
 from pipeline.local import mongodb, parts
 from pipeline.local.mongodb import Member
 from pipeline.local.ports import claim
 from pipeline.local.process import ChildProcess
 from pipeline.settings import load
+from pipeline.store.exactcount import ExactCount
 
 
 class Mongod:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from msgspec import structs
 
-from pipeline.identifiers import new_event_id
+from pipeline.messages.identifiers import new_event_id
 from pipeline.settings import Settings
 from tests.integration.ingest_api import Answer, Running, connect, get, post, read_answer, request, running, with_api
 

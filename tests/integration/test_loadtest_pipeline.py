@@ -18,8 +18,8 @@ from loadtest import _identity, _ledger
 from loadtest._content import Content
 from loadtest._ledger import Outcome
 from pipeline.local.process import ChildProcess
+from pipeline.messages.topics import event_topics
 from pipeline.settings import Settings, to_environment
-from pipeline.topics import event_topics
 
 ROOT = Path(__file__).resolve().parents[2]
 READY_S = 30.0

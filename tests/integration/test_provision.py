@@ -9,7 +9,8 @@ import pytest
 from msgspec import structs
 from pymongo.collection import Collection
 
-from pipeline import provision, reachability
+from pipeline import provision
+from pipeline.commands import reachability
 from pipeline.settings import Settings
 
 

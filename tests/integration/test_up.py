@@ -24,8 +24,8 @@ from pymongo import MongoClient
 
 from pipeline import provision
 from pipeline import settings as pipeline_settings
+from pipeline.commands.supervision import child_environment
 from pipeline.settings import Settings
-from pipeline.supervision import child_environment
 
 WAIT_S = 60.0
 FREE_PORTS = ["--api-port", "0", "--dashboard-port", "0", "--kafka-port", "0", "--mongo-port", "0"]

@@ -16,10 +16,11 @@ from msgspec import structs
 from pymongo.collection import Collection
 
 from bench.evidence.leftovers import GroupWatch
-from pipeline import provision, reachability
+from pipeline import provision
+from pipeline.commands import reachability
+from pipeline.commands.progress import Meter, open_meter
 from pipeline.local.ports import claim
 from pipeline.local.process import ChildProcess
-from pipeline.progress import Meter, open_meter
 from pipeline.settings import Settings
 
 Start = Callable[..., ChildProcess]

@@ -15,7 +15,7 @@ from msgspec import structs
 from pymongo.collection import Collection
 
 from pipeline.local.process import ChildProcess
-from pipeline.recordlog import read_blocks
+from pipeline.messages.recordlog import read_blocks
 from pipeline.settings import Settings
 from pipeline.worker import deliveries
 

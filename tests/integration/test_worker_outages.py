@@ -20,7 +20,7 @@ from pipeline import provision
 from pipeline.errors import MissingPartError
 from pipeline.local.process import ChildProcess
 from pipeline.local.stack import LocalStack
-from pipeline.recordlog import read_blocks
+from pipeline.messages.recordlog import read_blocks
 from pipeline.settings import Settings, load
 from pipeline.worker import deliveries
 

@@ -14,7 +14,7 @@ from aiokafka import AIOKafkaProducer
 from msgspec import structs
 from pymongo.collection import Collection
 
-from pipeline import deadletters
+from pipeline.commands import deadletters
 from pipeline.local.ports import claim
 from pipeline.local.process import ChildProcess
 from pipeline.settings import Settings

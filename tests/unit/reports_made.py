@@ -10,9 +10,9 @@ from bundle.capacity import Capacity
 from bundle.manifest import CellPlan
 from bundle.reading import Repeat
 from bundle.result import Audit, Percentiles, Probe, Result, Sustained, Window
-from reports import statistics
-from reports.bottleneck import UNKNOWN, Bottleneck
-from reports.cells import Cell
+from reports.cells import statistics
+from reports.cells.bottleneck import UNKNOWN, Bottleneck
+from reports.cells.cells import Cell
 
 AXES = {"partitions": 3, "consumers": 1, "api_processes": 1, "batch_max_events": 2000, "acks": "all"}
 NOTHING_AT_ITS_LIMIT = Bottleneck(resource=UNKNOWN)

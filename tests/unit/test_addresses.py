@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 from msgspec import structs
 
-from pipeline import addresses, up
+from pipeline import addresses
+from pipeline.commands import up
 from pipeline.settings import Api
 
 

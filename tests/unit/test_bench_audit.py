@@ -19,8 +19,8 @@ from loadtest import _identity, _ledger
 from loadtest._content import Content
 from loadtest._ledger import LedgerHead, LedgerWriter, Outcome
 from loadtest._spec import LoadSpec, Traffic
-from pipeline.recordlog import RecordLogWriter
-from pipeline.skipped import Missed
+from pipeline.messages.recordlog import RecordLogWriter
+from pipeline.messages.skipped import Missed
 from pipeline.worker import deliveries as log
 
 RUN = 77

@@ -14,8 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.errors import InvalidEventError
-from pipeline.events import MAX_DEPTH, complete, iso_8601, message_of, read_event
-from pipeline.timestamps import read_timestamp
+from pipeline.messages.events import MAX_DEPTH, complete, iso_8601, message_of, read_event
+from pipeline.messages.timestamps import read_timestamp
 
 EVENT = {"event": "page_view", "user_id": "123"}
 

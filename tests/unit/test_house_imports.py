@@ -12,17 +12,17 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 MODULES = {
     "pipeline/errors.py": "",
-    "pipeline/identifiers.py": "",
-    "pipeline/recordlog.py": "import pipeline.errors",
+    "pipeline/messages/identifiers.py": "",
+    "pipeline/messages/recordlog.py": "import pipeline.errors",
     "pipeline/ingest/routes.py": "",
     "pipeline/worker/process.py": "",
     "pipeline/store/seam.py": "",
     "pipeline/dashboard/hub.py": "import pipeline.worker.process",
-    "loadtest/_ledger.py": "import pipeline.recordlog, pipeline.errors, pipeline.identifiers",
+    "loadtest/_ledger.py": "import pipeline.messages.recordlog, pipeline.errors, pipeline.messages.identifiers",
     "loadtest/locustfile.py": "import locust, gevent, loadtest._ledger",
     "bundle/reading.py": "import msgspec",
     "bench/run/run.py": "import bundle.reading, loadtest._ledger, pipeline.worker.process",
-    "reports/page.py": "import bundle.reading, pipeline.errors",
+    "reports/page/page.py": "import bundle.reading, pipeline.errors",
 }
 
 
@@ -62,18 +62,18 @@ def test_what_is_allowed_passes(tmp_path: Path) -> None:
         ("pipeline/errors.py", "reports"),
         ("pipeline/worker/process.py", "pipeline.dashboard.hub"),
         ("loadtest/_ledger.py", "bench.run.run"),
-        ("loadtest/_ledger.py", "reports.page"),
+        ("loadtest/_ledger.py", "reports.page.page"),
         ("loadtest/_ledger.py", "pipeline.worker.process"),
         ("bundle/reading.py", "pipeline.errors"),
         ("bundle/reading.py", "bench.run.run"),
-        ("bundle/reading.py", "reports.page"),
+        ("bundle/reading.py", "reports.page.page"),
         ("bundle/reading.py", "pandas"),
-        ("bench/run/run.py", "reports.page"),
+        ("bench/run/run.py", "reports.page.page"),
         ("bench/run/run.py", "loadtest.locustfile"),
         ("bench/run/run.py", "gevent"),
-        ("reports/page.py", "bench.run.run"),
-        ("reports/page.py", "loadtest._ledger"),
-        ("reports/page.py", "pipeline.ingest.routes"),
+        ("reports/page/page.py", "bench.run.run"),
+        ("reports/page/page.py", "loadtest._ledger"),
+        ("reports/page/page.py", "pipeline.ingest.routes"),
     ],
 )
 def test_what_is_not_allowed_is_seen(tmp_path: Path, importer: str, imported: str) -> None:

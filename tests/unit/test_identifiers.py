@@ -13,7 +13,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from pipeline.identifiers import document_id, new_event_id, uuid7_document_id, uuid7_document_ids
+from pipeline.messages.identifiers import document_id, new_event_id, uuid7_document_id, uuid7_document_ids
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "identifiers.md"
 RUN, STREAM, SEQUENCE = st.integers(0, 2**14 - 1), st.integers(0, 2**12 - 1), st.integers(0, 2**36 - 1)

@@ -18,7 +18,7 @@ from pipeline.ingest import bodies, protocol
 from pipeline.ingest.admission import Admission, Hold
 from pipeline.ingest.answers import Answer, RefusedError, header_text
 from pipeline.ingest.batches import BatchReader
-from pipeline.ingest.turns import Turns
+from pipeline.ingest.slices import Turns
 
 
 def gunzip(data: bytes, max_bytes: int, hold: Hold | None = None) -> bytes:

@@ -17,8 +17,8 @@ from pipeline.ingest import connection as connections
 from pipeline.ingest.admission import Admission
 from pipeline.ingest.connection import Connection
 from pipeline.ingest.outlet import Outlet
+from pipeline.ingest.slices import Turns
 from pipeline.ingest.submission import Records
-from pipeline.ingest.turns import Turns
 from pipeline.settings import Settings
 
 

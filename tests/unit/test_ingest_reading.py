@@ -15,12 +15,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.errors import InvalidEventError, UnavailableError
-from pipeline.events import Event, message_of, read_event, usual_event, usual_events
 from pipeline.ingest.admission import Admission
 from pipeline.ingest.answers import RefusedError
 from pipeline.ingest.batches import BatchReader, Unread
 from pipeline.ingest.reading import EventReader, Taken
-from pipeline.ingest.turns import Turns
+from pipeline.ingest.slices import Turns
+from pipeline.messages.events import Event, message_of, read_event, usual_event, usual_events
 from pipeline.settings import Api, Settings
 
 NOW_MS = 1_764_158_400_005

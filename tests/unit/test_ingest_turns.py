@@ -8,7 +8,7 @@ import time
 import pytest
 
 from pipeline.errors import UnavailableError
-from pipeline.ingest.turns import Turns
+from pipeline.ingest.slices import Turns
 
 
 def busy(seconds: float) -> None:

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from pipeline.groupnotes import Note, read_note
-from pipeline.letter import CUT, Letter, cut, letter_of, own_headers_of, texts_of
-from pipeline.origin import Origin, origin_of
+from pipeline.messages.groupnotes import Note, read_note
+from pipeline.messages.letter import CUT, Letter, cut, letter_of, own_headers_of, texts_of
+from pipeline.messages.origin import Origin, origin_of
 
 HEADERS = (("trace", b"1"), ("reason", b"mine"), ("trace", b"2"), ("none", None), ("", b"\xff"))
 

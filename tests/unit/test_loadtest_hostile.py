@@ -9,7 +9,7 @@ import pytest
 from loadtest import _hostile
 from loadtest._payload import Payload
 from pipeline.errors import InvalidEventError
-from pipeline.events import read_event
+from pipeline.messages.events import read_event
 from pipeline.settings import Api
 
 CASES = {payload.name: payload for payload in map(_hostile.payload, range(500))}

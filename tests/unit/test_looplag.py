@@ -13,7 +13,7 @@ import pytest
 from bench.observe import looplag as readers
 from pipeline import looplag
 from pipeline.errors import UsageError
-from pipeline.recordlog import RecordLogWriter
+from pipeline.messages.recordlog import RecordLogWriter
 
 S = 1_000_000_000
 SETTING = "PIPELINE_API_LOOP_LAG_PATH"

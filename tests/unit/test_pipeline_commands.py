@@ -9,10 +9,10 @@ import os
 import pytest
 
 from pipeline import __main__ as command_line
-from pipeline import up
-from pipeline.display import Display, Place
+from pipeline.commands import up
+from pipeline.commands.display import Display, Place
+from pipeline.commands.progress import Progress
 from pipeline.errors import UsageError
-from pipeline.progress import Progress
 from pipeline.settings import Kafka, Mongo, Settings
 
 COMMANDS = ["up", "api", "worker", "init", "check", "dead-letters"]

@@ -14,12 +14,13 @@ from bench.matrix import matrix
 from bundle.manifest import Hardware, Manifest, Matrix
 from bundle.reading import Bundle, Repeat
 from bundle.result import Percentiles
-from reports import advice, objective, planner
-from reports.advice import Advice
-from reports.bottleneck import Bottleneck
-from reports.cells import Cell
+from reports.advice import advice, planner
+from reports.advice.advice import Advice
+from reports.answer import objective
+from reports.answer.objective import Objective
+from reports.cells.bottleneck import Bottleneck
+from reports.cells.cells import Cell
 from reports.errors import NothingMeasuredError, ObjectiveError
-from reports.objective import Objective
 from tests.unit import reports_made
 from tests.unit.reports_made import capacity, drain, steady
 

@@ -12,9 +12,10 @@ import pytest
 
 from bundle import reading
 from bundle.result import Sustained
-from reports import answer, cells, ending, verdict
-from reports.answer import Row, held
-from reports.verdict import Verdict
+from reports.answer import answer, ending, verdict
+from reports.answer.answer import Row, held
+from reports.answer.verdict import Verdict
+from reports.cells import cells
 from tests.unit import reports_made
 from tests.unit.reports_bundle import Cell, Plan, searched_cells, write
 

@@ -7,9 +7,9 @@ from typing import Any
 
 from bundle.reading import Repeat
 from bundle.result import Audit, Cohort, Percentiles, Probe, Result, Sustained
-from reports import breaking
-from reports.breaking import Broke
-from reports.cells import Cell
+from reports.answer import breaking
+from reports.answer.breaking import Broke
+from reports.cells.cells import Cell
 from tests.unit import reports_made
 
 LOAD, ALLOWED = 10_000.0, 200.0

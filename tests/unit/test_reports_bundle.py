@@ -12,7 +12,7 @@ import pytest
 from bundle import reading
 from bundle.errors import BundleError, NoRunError, SchemaVersionError
 from bundle.result import Percentiles, Probe, Sustained, Window
-from reports import timeseries
+from reports.cells import timeseries
 from tests.unit import reports_made
 from tests.unit.reports_bundle import Cell, Plan, write
 

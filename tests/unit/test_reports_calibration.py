@@ -10,7 +10,7 @@ import pytest
 
 from bundle import reading
 from bundle.errors import SchemaVersionError
-from reports import cells
+from reports.cells import cells
 from reports.sections import calibration, validity
 from reports.sections.parts import Part
 from tests.unit.reports_bundle import Cell, Plan, write

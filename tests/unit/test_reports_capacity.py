@@ -13,9 +13,12 @@ import pytest
 
 from bundle import reading
 from bundle.capacity import Capacity
-from reports import axes, cells, formats, searches, summary, verdict
-from reports.cells import Cell as View
+from reports import formats
+from reports.answer import searches, verdict
+from reports.cells import axes, cells
+from reports.cells.cells import Cell as View
 from reports.figures import answers, capacity
+from reports.page import summary
 from reports.tables import Table
 from reports.tables import capacity as tables
 from tests.unit.reports_bundle import Cell, Plan, searched_cells, write

@@ -13,8 +13,11 @@ from bundle import reading
 from bundle.ceilings import Ceilings
 from bundle.errors import SchemaVersionError
 from bundle.manifest import CellPlan
-from reports import cells, formats, summary, verdict
+from reports import formats
+from reports.answer import verdict
 from reports.ceilings import bare, shares
+from reports.cells import cells
+from reports.page import summary
 from reports.sections import ceilings as section
 from reports.tables import ceilings as tables
 from tests.unit.reports_bundle import Cell, Plan, write

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from bundle import reading
-from reports import cells
+from reports.cells import cells
 from tests.unit.reports_bundle import Cell, Plan, write
 
 DRAIN = Cell("drain-c4", "drain", {"consumers": 4, "partitions": 1})

@@ -14,9 +14,9 @@ import pytest
 from bench.__main__ import main
 from bundle import reading
 from reports.comparison import comparing, page, texts, words
-from reports.comparison.inference import Verdict
-from reports.comparison.outcome import CellComparison, Comparison, Rules
 from reports.errors import ComparisonError
+from reports.ratios.inference import Verdict
+from reports.ratios.outcome import CellComparison, Comparison, Rules
 from tests.unit.reports_bundle import Cell, Plan, write
 from tests.unit.reports_pair import DRAIN, OTHER_DRAIN, STEADY, Pair, rewrite, write_pair
 from tests.unit.test_reports_page import Words, make, sections

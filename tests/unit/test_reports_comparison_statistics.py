@@ -13,8 +13,8 @@ import pytest
 from numpy.typing import NDArray
 from scipy import stats
 
-from reports.comparison import groups, inference, power
-from reports.comparison.inference import CANNOT_TELL, FASTER, SAME, SLOWER
+from reports.ratios import groups, inference, power
+from reports.ratios.inference import CANNOT_TELL, FASTER, SAME, SLOWER
 from tests.unit.reports_repeats import residuals
 
 NOISE = [

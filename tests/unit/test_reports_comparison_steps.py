@@ -10,11 +10,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from reports.comparison import inference, revisions, steps
+from reports.comparison import revisions, steps
 from reports.comparison.command import Files
-from reports.comparison.inference import FASTER, SLOWER
-from reports.comparison.outcome import Rules
 from reports.comparison.steps import StepsComparison
+from reports.ratios import inference
+from reports.ratios.inference import FASTER, SLOWER
+from reports.ratios.outcome import Rules
 
 ROUNDS, STEPS = 12, 16
 

@@ -14,10 +14,12 @@ from msgspec import structs
 
 from bundle import reading
 from bundle.result import Window
-from reports import cells, formats, palette, statistics, svg
-from reports.figures import backlog, bars, panel, percentiles, throughput
-from reports.figures.panel import Panel
-from reports.statistics import Interval
+from reports import formats
+from reports.cells import cells, statistics
+from reports.cells.statistics import Interval
+from reports.drawing import palette, panel, svg
+from reports.drawing.panel import Panel
+from reports.figures import backlog, bars, percentiles, throughput
 from tests.unit.reports_bundle import Cell, Plan, quick_cells, write
 
 DASH = "\u2013"  # between the bounds of an interval

@@ -10,7 +10,7 @@ import pytest
 from hdrh.histogram import HdrHistogram
 
 from bundle.errors import BundleError
-from reports import hlog
+from reports.cells import hlog
 from tests.unit.reports_bundle import hlog as log_text
 
 

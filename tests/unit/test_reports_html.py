@@ -10,10 +10,13 @@ from pathlib import Path
 import pytest
 
 from bundle import reading
-from reports import cells, formats, page, verdict
+from reports import formats
+from reports.answer import verdict
+from reports.cells import cells
 from reports.comparison import comparing
 from reports.comparison import page as comparison_page
-from reports.comparison.outcome import Rules
+from reports.page import page
+from reports.ratios.outcome import Rules
 from tests.unit import reports_pair
 from tests.unit.reports_bundle import Cell, Plan, write
 

@@ -9,13 +9,15 @@ import pytest
 from msgspec import structs
 
 from bundle import reading
-from reports import cells, page, verdict
-from reports import scaling as fits
-from reports.bottleneck import Bottleneck
-from reports.cells import Cell as View
+from reports.answer import verdict
+from reports.cells import cells
+from reports.cells.bottleneck import Bottleneck
+from reports.cells.cells import Cell as View
+from reports.cells.saturation import Evidence
 from reports.figures import evidence
 from reports.figures import scaling as figures
-from reports.saturation import Evidence
+from reports.page import page
+from reports.scaling import scaling as fits
 from reports.sections import limits, scaling
 from reports.tables import Table, headroom
 from tests.unit.reports_bundle import Cell, Plan, quick_cells, scaling_cells, searched_cells, write

@@ -12,7 +12,10 @@ from pathlib import Path
 import pytest
 
 from bundle import reading
-from reports import cells, formats, page, summary, verdict
+from reports import formats
+from reports.answer import verdict
+from reports.cells import cells
+from reports.page import page, summary
 from tests.unit.reports_bundle import Cell, Plan, quick_cells, write
 
 DRAIN = Cell("drain-c1", "drain", {"consumers": 1})

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from bundle import reading
-from reports import answer, cells, question, verdict
+from reports.answer import answer, question, verdict
+from reports.cells import cells
 from tests.unit.reports_bundle import Cell, Plan, write
 from tests.unit.reports_pair import rewrite
 

@@ -15,9 +15,11 @@ from typing import Any
 import pytest
 
 from bundle import reading
-from reports import cells, summary, verdict
+from reports.answer import verdict
+from reports.cells import cells
 from reports.comparison import comparing, texts
-from reports.comparison.outcome import Rules
+from reports.page import summary
+from reports.ratios.outcome import Rules
 
 REFERENCE = Path(__file__).parents[2] / "reports/reference"
 NUMBERS = Path(__file__).parent / "data/reference_numbers.json"

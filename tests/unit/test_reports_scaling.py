@@ -11,10 +11,10 @@ import msgspec
 import numpy as np
 import pytest
 
-from reports import scaling
-from reports.bottleneck import THIN, Bottleneck
-from reports.cells import Cell
-from reports.scaling import Scaling
+from reports.cells.bottleneck import THIN, Bottleneck
+from reports.cells.cells import Cell
+from reports.scaling import scaling
+from reports.scaling.scaling import Scaling
 from tests.unit import reports_made
 
 LEVELS = (1, 2, 3, 4, 6, 8)

@@ -6,7 +6,9 @@ import pytest
 
 from bench.matrix import matrix
 from pipeline.local.stackspec import StackSpec
-from reports import axes, followup, objective
+from reports.advice import followup
+from reports.answer import objective
+from reports.cells import axes
 
 
 @pytest.mark.parametrize(

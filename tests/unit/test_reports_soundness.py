@@ -11,7 +11,7 @@ import pytest
 
 from bench.matrix.matrix import Bounds
 from bundle import reading
-from reports import cells
+from reports.cells import cells
 from reports.sections import validity
 from reports.tables import Table, counters, soundness
 from tests.unit.reports_bundle import Cell, Plan, write

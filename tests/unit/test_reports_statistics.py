@@ -6,8 +6,8 @@ import math
 
 import pytest
 
-from reports import statistics
-from reports.statistics import Interval
+from reports.cells import statistics
+from reports.cells.statistics import Interval
 
 
 def test_the_interval_is_students_on_the_logs() -> None:

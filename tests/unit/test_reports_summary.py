@@ -11,7 +11,9 @@ import pandas as pd
 import pytest
 
 from bundle import reading
-from reports import cells, statistics, summary, verdict
+from reports.answer import verdict
+from reports.cells import cells, statistics
+from reports.page import summary
 from tests.unit.reports_bundle import Cell, Plan, write
 
 DRAIN = Cell("drain-c4", "drain", {"consumers": 4, "partitions": 1})

@@ -10,8 +10,10 @@ from typing import Any
 import pytest
 
 from bundle import reading
-from reports import cells, ending, page, verdict
-from reports.verdict import Verdict
+from reports.answer import ending, verdict
+from reports.answer.verdict import Verdict
+from reports.cells import cells
+from reports.page import page
 from tests.unit.reports_bundle import Cell, Plan, searched_cells, write
 from tests.unit.test_reports_page import Words
 

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from scipy import optimize, stats
 
-from reports import usl
-from reports.usl import Estimate
+from reports.scaling import usl
+from reports.scaling.usl import Estimate
 
 LEVELS = (1, 2, 3, 4, 6, 8)
 

@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 
 from bundle import reading
-from reports import cells, verdict
-from reports.verdict import Verdict
+from reports.answer import verdict
+from reports.answer.verdict import Verdict
+from reports.cells import cells
 from tests.unit.reports_bundle import Cell, Plan, write
 
 DRAINS = [Cell("drain-c1", "drain", {"consumers": 1}), Cell("drain-c2", "drain", {"consumers": 2})]

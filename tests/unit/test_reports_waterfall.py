@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from bundle import reading
-from reports import cells
+from reports.cells import cells
+from reports.drawing.panel import Panel
 from reports.figures import waterfall
-from reports.figures.panel import Panel
 from reports.sections import durations
 from tests.unit.reports_bundle import Cell, Plan, write
 

@@ -9,8 +9,8 @@ from msgspec import structs
 
 from bench.__main__ import main as bench
 from pipeline import settings as pipeline_settings
-from pipeline import up
 from pipeline.__main__ import main as pipeline
+from pipeline.commands import up
 from pipeline.errors import SettingError, UsageError
 from pipeline.local.stackspec import StackSpec
 from pipeline.settings import Kafka, Settings

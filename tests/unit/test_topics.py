@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from pipeline.messages.topics import event_topics, topic_of
 from pipeline.provision import wanted_topics
 from pipeline.settings import Kafka
-from pipeline.topics import event_topics, topic_of
 
 
 def test_a_listed_type_has_its_own_topic_and_any_other_the_generic_one() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from pipeline.recordlog import read_blocks
+from pipeline.messages.recordlog import read_blocks
 from pipeline.worker import deliveries
 
 

@@ -14,9 +14,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.errors import InvalidEventError
-from pipeline.identifiers import document_id
+from pipeline.messages.identifiers import document_id
+from pipeline.messages.timestamps import read_timestamp, read_timestamps, record_time
 from pipeline.store import Document
-from pipeline.timestamps import read_timestamp, read_timestamps, record_time
 from pipeline.worker.mapping import ORIGINAL_TIMESTAMP, document_of, documents_of
 
 naive = datetime.fromisoformat  # in UTC, as the encoder wants it

@@ -11,9 +11,9 @@ import bson
 import pytest
 from bson import ObjectId
 
+from pipeline.messages.timestamps import record_time
 from pipeline.store import CommandFailedError, Document, InsertReply, StoreAwayError
 from pipeline.store.commands import insert_reply
-from pipeline.timestamps import record_time
 from pipeline.worker.batches import Batch, Refusal
 from pipeline.worker.metrics import WorkerMetrics
 from pipeline.worker.writer import BatchWriter

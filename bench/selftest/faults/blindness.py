@@ -12,7 +12,7 @@ from bundle.manifest import Manifest
 
 def plant() -> None:
     """Let ``reports`` take what it can read, and say nothing of the rest."""
-    cells: Any = importlib.import_module("reports.cells")  # by name: this runs in a process of the reports'
+    cells: Any = importlib.import_module("reports.cells.cells")  # by name: this runs in a process of the reports'
     read, load, of = files.read, reading.load, cells.of
 
     def read_what_there_is(path: Path, kind: Any) -> Any:

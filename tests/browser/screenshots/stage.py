@@ -9,12 +9,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from pipeline.commands.supervision import child_environment
 from pipeline.local.parts import find_mongod
 from pipeline.local.ports import free_port
 from pipeline.local.process import ChildProcess
 from pipeline.local.stack import LocalStack
 from pipeline.settings import Api, Dashboard, Kafka, Mongo, Settings, load
-from pipeline.supervision import child_environment
 
 ROOT = Path(__file__).parents[3]
 TOKEN = "a-token-for-the-pictures"  # noqa: S105  of a dashboard that ends in minutes

@@ -1,0 +1,1 @@
+"""What goes through Kafka: events, their ids and timestamps, topics, dead letters, notes beside offsets."""

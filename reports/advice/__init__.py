@@ -1,0 +1,1 @@
+"""Which configuration holds a load, what proves it, and what to measure next."""

@@ -1,0 +1,68 @@
+"""All cells of one kind together: they may show a change for which no single cell has enough rounds."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+
+from reports.ratios import inference, power, reasons
+from reports.ratios.inference import VERDICTS, Estimate
+from reports.ratios.measures import Measure
+from reports.ratios.outcome import Ratio, Rules, Together
+
+_NOUN = "kind"
+
+
+def judge(kinds: Sequence[tuple[str, Measure] | None], estimate: Estimate, rules: Rules) -> tuple[Together, ...]:
+    """Judge the mean log ratio of each kind that has two or more testable cells, in a separate family of tests.
+
+    ``kinds``: for each test the kind of its cell and the measure; None if it belongs to no group.
+    """
+    asked = list(dict.fromkeys((kind[0], kind[1].name) for kind in kinds if kind))
+    if not asked:
+        return ()
+    members = np.array([[kind is not None and (kind[0], kind[1].name) == each for kind in kinds] for each in asked])
+    whole = inference.together(estimate, members)
+    low, high = whole.interval()
+    corrected = inference.holm(whole.p, whole.tested)
+    codes = inference.judge(whole, rules.floor)
+    count = int(whole.tested.sum())
+    found = []
+    for place in np.flatnonzero(whole.tested):
+        first = int(np.flatnonzero(members[place])[0])
+        kind = kinds[first]
+        if kind is None:
+            continue
+        ratio = Ratio(
+            measure=kind[1],
+            base={},
+            new={},
+            rounds=int(whole.repeats[place]),
+            ratio=math.exp(whole.log_ratio[place]),
+            low=math.exp(low[place]),
+            high=math.exp(high[place]),
+            p=float(whole.p[place]),
+            corrected_p=float(corrected[place]),
+            smallest_p=float(whole.smallest_p[place]),
+        )
+        said = VERDICTS[codes[place]]
+        seen = effect_told(whole, int(place), cells=count, floor=rules.floor)
+        why = reasons.of(said, ratio, among=count, noun=_NOUN, floor=rules.floor, seen=seen)
+        cells = int((members[place] & estimate.tested).sum())
+        found.append(Together(kind[0], cells, ratio, said, why, seen))
+    return tuple(found)
+
+
+def effect_told(
+    estimate: Estimate, place: int, *, cells: int, floor: float, known_by: float | None = None
+) -> float | None:
+    """Return the smallest change that such repeats, with their number and spread, can show; None if none.
+
+    ``known_by``: the degrees of freedom by which the noise itself is known (default: those of the estimate).
+    """
+    freedom, error = float(estimate.freedom[place]), float(estimate.standard_error[place])
+    errors = power.plausible_spreads(error, freedom if known_by is None else known_by)
+    smallest_p = float(estimate.smallest_p[place])
+    return power.effect_told(errors, freedom, smallest_p=smallest_p, cells=cells, floor=floor)
