@@ -19,13 +19,13 @@ from locust.runners import MasterRunner
 
 from loadtest import _clock, _messages, _options
 from loadtest._background import in_thread
-from loadtest._counts import Counts
 from loadtest._heard import Heard, Rates
-from loadtest._identity import MAX_RUN
 from loadtest._listen import listen
 from loadtest._member import STOP_WAIT_S
 from loadtest._messages import Assignment, Begin, Ended, Progress, Stop
 from pipeline.errors import TidemarkError
+from traffic.counts import Counts
+from traffic.identity import MAX_RUN
 
 # Long enough for members on this host to hear of it, which is within milliseconds where nothing is overloaded.
 EPOCH_AHEAD_S = 0.5

@@ -14,7 +14,7 @@ from gevent import get_hub, socket
 from gevent import ssl as gevent_ssl
 from gevent.hub import Waiter
 
-from loadtest._response import Response, ResponseError, ResponseReader
+from traffic.response import Response, ResponseError, ResponseReader
 
 _READ, _WRITE = 1, 2  # libev's
 _RECEIVE_BYTES = 1 << 16

@@ -16,13 +16,13 @@ from typing import Protocol
 import msgspec
 from gevent.event import Event
 
-from loadtest import _schedule
-from loadtest._answer import Answer, failure_of, outcomes_of
 from loadtest._clock import NS_PER_MS, NS_PER_S, Clock, Epoch
-from loadtest._counts import Counts
-from loadtest._ledger import NO_TIME, LedgerHead, LedgerWriter, Outcome
-from loadtest._payload import BATCH_PATH, SINGLE_PATH, Payload, Source
-from loadtest._spec import LoadSpec
+from traffic import schedule
+from traffic.answer import Answer, failure_of, outcomes_of
+from traffic.counts import Counts
+from traffic.ledger import NO_TIME, LedgerHead, LedgerWriter, Outcome
+from traffic.payload import BATCH_PATH, SINGLE_PATH, Payload, Source
+from traffic.spec import LoadSpec
 
 Send = Callable[[Payload], Answer]
 
@@ -216,7 +216,7 @@ class _Upcoming:
     """The schedule as single requests, in order."""
 
     def __init__(self, spec: LoadSpec, index: int, count: int) -> None:
-        self._chunks = _schedule.requests(spec, index, count)
+        self._chunks = schedule.requests(spec, index, count)
         self._requests: list[Request] = []
         self.exhausted = False
 

@@ -7,8 +7,8 @@ from collections import deque
 from msgspec import Struct
 
 from loadtest._clock import NS_PER_S
-from loadtest._counts import Counts
 from loadtest._messages import Progress
+from traffic.counts import Counts
 
 # Locust's requests/s are those of about the last ten seconds, and so are these.
 _WINDOW_S = 10

@@ -15,16 +15,17 @@ from locust.env import Environment
 from locust.rpc import Message
 from locust.runners import WorkerRunner
 
-from loadtest import _clock, _ledger, _messages
+from loadtest import _clock, _messages
 from loadtest._background import in_thread
-from loadtest._counts import Counts
 from loadtest._generator import Generator
 from loadtest._listen import listen
 from loadtest._messages import Assignment, Begin, Ended, Progress, Stop
-from loadtest._source import source_of
 from loadtest._statistics import Statistics
 from loadtest._transport import Transport
 from pipeline.errors import TidemarkError
+from traffic import ledger
+from traffic.counts import Counts
+from traffic.source import source_of
 
 FLUSH_S = 0.25
 # How long answers are waited for after an early stop.
@@ -146,7 +147,7 @@ class _Part:
         if self.generator is None or self._ended:
             return
         folder = self.assignment.options.ledger_dir
-        path = _ledger.path_of(Path(folder), self.assignment.index) if folder else None
+        path = ledger.path_of(Path(folder), self.assignment.index) if folder else None
         try:
             self.generator.begin(_clock.on_this_host(begin.epoch, self._clock), path, os.getpid())
         except (TidemarkError, OSError) as error:

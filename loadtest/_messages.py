@@ -8,8 +8,8 @@ import msgspec
 from msgspec import Struct
 
 from loadtest._clock import Epoch
-from loadtest._counts import Counts
 from loadtest._options import Options
+from traffic.counts import Counts
 
 # Conductor to member: your part of the test; begin at this epoch; stop. Member to conductor: I have ended.
 ASSIGN = "tidemark_assign"

@@ -10,13 +10,13 @@ from typing import Annotated, Any, TypeVar, get_args, get_origin, get_type_hints
 import msgspec
 from msgspec import Meta, Struct
 
-from loadtest import _replay
-from loadtest._identity import MAX_RUN
-from loadtest._ledger import path_of
-from loadtest._spec import ARRIVALS, PROFILES, SCENARIOS, LoadSpec, ProfileShape, Traffic, load_traffic
 from loadtest._transport import MAX_CONNECTIONS
 from loadtest._transport import check as check_target
 from pipeline.errors import SettingError, UsageError
+from traffic import replay
+from traffic.identity import MAX_RUN
+from traffic.ledger import path_of
+from traffic.spec import ARRIVALS, PROFILES, SCENARIOS, LoadSpec, ProfileShape, Traffic, load_traffic
 
 DEFAULT_HOST = "http://localhost:8000"
 
@@ -187,7 +187,7 @@ def _spec(options: argparse.Namespace) -> LoadSpec:
     if options.scenario == "replay":
         if not options.replay_file:
             raise UsageError("--scenario replay needs --replay-file FILE: the events to send, one JSON object a line")
-        replay_events = _replay.check(Path(options.replay_file)).events
+        replay_events = replay.check(Path(options.replay_file)).events
     elif options.replay_file:
         raise UsageError(f"--replay-file goes with --scenario replay, and not with {options.scenario}: add or drop one")
     return LoadSpec(

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from loadtest._counts import Counts
 from loadtest._options import Options
+from traffic.counts import Counts
 
 _SHARE = 0.99
 

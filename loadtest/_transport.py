@@ -12,11 +12,11 @@ from urllib.parse import urlsplit
 
 import gevent
 
-from loadtest._answer import Answer, answer_of
 from loadtest._connection import Address, Connection, tls_context
-from loadtest._payload import BATCH_PATH, Headers, Payload
-from loadtest._response import Response, ResponseError
 from pipeline.errors import SettingError, UsageError
+from traffic.answer import Answer, answer_of
+from traffic.payload import BATCH_PATH, Headers, Payload
+from traffic.response import Response, ResponseError
 
 MAX_CONNECTIONS = 512  # as many as there can be senders
 _URL = re.compile(r"https?://[\x21-\x7e]+", re.IGNORECASE)

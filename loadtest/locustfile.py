@@ -20,8 +20,8 @@ from loadtest._conductor import Conductor
 from loadtest._listen import listen
 from loadtest._member import Member
 from loadtest._page import Page
-from loadtest._turns import ask_for_short_turns
 from pipeline.errors import TidemarkError
+from traffic.timeslices import ask_for_short_turns
 
 _IDLE_S = 1.0
 # Not empty once the command line has been checked: Locust parses it again for each view of its page.

@@ -20,9 +20,9 @@ from bench.observe.environment import Environment
 from bench.targets import marks
 from bench.targets.servers import Servers
 from bundle.ceilings import Ceilings
-from loadtest._spec import Traffic
 from pipeline.local.stackspec import StackSpec
 from pipeline.settings import Settings
+from traffic.spec import Traffic
 
 FRESH_S = 24 * 3_600.0
 """How long kept ceilings count; those that were measured beside other programs an hour."""
@@ -36,8 +36,8 @@ _CODE = (
     *(f"bench/ceilings/{name}.py" for name in ("material", "meter", "producing", "session", "task")),
     "bench/load/preload.py",
     "bench/load/stubserver.py",
-    "loadtest/_content.py",
-    "loadtest/_sessions.py",
+    "traffic/content.py",
+    "traffic/sessions.py",
     "pipeline/messages/events.py",
     "pipeline/provision.py",
     "pipeline/store/*.py",

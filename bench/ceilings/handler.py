@@ -21,11 +21,11 @@ from sanic.config import Config
 from sanic.http.constants import HTTP
 
 from bench.load import stubserver
-from loadtest._payload import BATCH_PATH, SINGLE_PATH
 from pipeline.ingest.answers import JSON, OK_BODY, App
 from pipeline.local.ports import HOST
 from pipeline.local.process import ChildProcess
 from pipeline.messages.events import Event
+from traffic.payload import BATCH_PATH, SINGLE_PATH
 
 _GC_THRESHOLD = 50_000  # the API's
 

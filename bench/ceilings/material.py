@@ -11,13 +11,13 @@ from aiokafka.structs import ConsumerRecord
 from msgspec import structs
 from numpy.typing import NDArray
 
-from loadtest._content import Content
-from loadtest._payload import BATCH_PATH, SINGLE_PATH
-from loadtest._spec import Traffic
 from pipeline.messages.topics import topic_of
 from pipeline.settings import Kafka
 from pipeline.store import Document
 from pipeline.worker.mapping import document_of
+from traffic.content import Content
+from traffic.payload import BATCH_PATH, SINGLE_PATH
+from traffic.spec import Traffic
 
 SEED = 1
 _RUN = 1

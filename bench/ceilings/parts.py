@@ -25,11 +25,11 @@ from bench.load import calibration, nullsink, stubserver
 from bench.load.preload import preload
 from bench.observe import usage
 from bench.targets.system import System
-from loadtest._ledger import Outcome
-from loadtest._spec import LoadSpec, Traffic
 from pipeline import provision
 from pipeline.settings import Settings
 from pipeline.worker.deliveries import EVENT
+from traffic.ledger import Outcome
+from traffic.spec import LoadSpec, Traffic
 
 STORED_SHARE = 0.9
 """Of the backlog: until then the window lasts, as in a drain."""

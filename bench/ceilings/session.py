@@ -39,12 +39,12 @@ from bench.matrix.matrix import Bounds
 from bench.targets.servers import Servers
 from bench.targets.system import NICENESS, settings_for
 from bundle.ceilings import LoopRepeat
-from loadtest._spec import LoadSpec, Traffic
 from pipeline import provision
 from pipeline.commands.supervision import child_environment
 from pipeline.errors import TidemarkError
 from pipeline.local.process import ChildProcess
 from pipeline.settings import Settings
+from traffic.spec import LoadSpec, Traffic
 
 PARTITIONS = 4
 """Of each of the three topics, in every loop that has some."""

@@ -8,7 +8,7 @@ from pathlib import Path
 from msgspec import Struct
 
 from bench.ceilings.loops import Loop
-from loadtest._spec import Traffic
+from traffic.spec import Traffic
 
 
 class Task(Struct, frozen=True, kw_only=True):

@@ -34,10 +34,10 @@ from bundle.calibration import Calibration
 from bundle.ceilings import BareLoop, Ceilings, Held
 from bundle.errors import BundleError
 from bundle.interval import Interval
-from loadtest._spec import Traffic
 from pipeline.errors import TidemarkError, UsageError
 from pipeline.local.jars import cache_folder
 from pipeline.settings import Settings
+from traffic.spec import Traffic
 
 _NOTHING = "-"
 _CALIBRATION_S = 20.0

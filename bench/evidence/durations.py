@@ -15,7 +15,7 @@ from bench.evidence.deliveries import Deliveries
 from bench.evidence.offered import Offered
 from bench.observe.sampling import ClockSamples
 from bundle.result import Cohort, Percentiles, StageStatistics
-from loadtest._ledger import Outcome
+from traffic.ledger import Outcome
 
 PERCENTILES = {"p50": 0.5, "p90": 0.9, "p95": 0.95, "p99": 0.99, "p999": 0.999}
 REQUESTS_BEYOND_A_PERCENTILE = 10

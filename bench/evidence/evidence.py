@@ -19,9 +19,9 @@ from bench.observe import looplag, usage
 from bench.observe.sampling import ROLES, ClockSamples, Sample
 from bench.observe.servercounters import Counters
 from bundle import writing
-from loadtest._ledger import Outcome
-from loadtest._spec import LoadSpec
 from pipeline.settings import Mongo
+from traffic.ledger import Outcome
+from traffic.spec import LoadSpec
 
 
 @dataclass(frozen=True)

@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 from bench.evidence import sightings
 from bench.evidence.offered import Offered
 from bench.evidence.rawbson import IDENTITY_NAME, at_every_byte
-from loadtest import _identity
-from loadtest._content import Content, Table
-from loadtest._sessions import Step
-from loadtest._spec import LoadSpec, Traffic
+from traffic import identity
+from traffic.content import Content, Table
+from traffic.sessions import Step
+from traffic.spec import LoadSpec, Traffic
 
 _INT32_BYTES = 4
 _ID_AT = _INT32_BYTES + len(b"\x07_id\x00")  # behind the document's length: its first element
@@ -67,14 +67,14 @@ class Expected:
         It cannot for the witness's few, which come from another one: :meth:`event` alone tells what they say.
         """
         streams = self._offered.rows["stream"][self._offered.row_of_event[indexes]]
-        return np.asarray(streams != _identity.WITNESS_STREAM)
+        return np.asarray(streams != identity.WITNESS_STREAM)
 
     def event(self, index: int) -> dict[str, Any]:
         """Give the event as it was sent."""
         row = int(self._offered.row_of_event[index])
         stream = int(self._offered.rows["stream"][row])
         sequence = index - int(self._offered.stream_base[stream])
-        content = self._of_witness if stream == _identity.WITNESS_STREAM else self._content
+        content = self._of_witness if stream == identity.WITNESS_STREAM else self._content
         return content.event(stream, sequence, int(self._unix_ms[row]))
 
     def bson(self, indexes: NDArray[np.int64]) -> tuple[bytearray, NDArray[np.int64]]:
@@ -86,7 +86,7 @@ class Expected:
         rows = self._offered.row_of_event[indexes]
         streams = self._offered.rows["stream"][rows].astype(np.int64)
         sequences = indexes - self._offered.stream_base[streams]
-        packed = _identity.pack(self._run, 0, 0) | streams << _identity.SEQUENCE_BITS | sequences
+        packed = identity.pack(self._run, 0, 0) | streams << identity.SEQUENCE_BITS | sequences
         return self._templates.filled(self._content.places(streams, sequences), packed, self._unix_ms[rows])
 
 

@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bundle.errors import BundleError
-from loadtest import _identity, _ledger
+from traffic import identity
+from traffic.ledger import Ledger, read
 
 ROW = np.dtype(
     [
@@ -54,7 +55,7 @@ class Offered:
 
     def of_load(self) -> Offered:
         """Give what the generator offered, without the witness: its events have no index there, and their ids none."""
-        witness = _identity.WITNESS_STREAM
+        witness = identity.WITNESS_STREAM
         if witness not in self.streams:
             return self
         base, count = self.stream_base.copy(), self.stream_count.copy()
@@ -87,13 +88,13 @@ class Offered:
         """Give the packed (run, stream, sequence) of the event at ``index``."""
         row = self.rows[self.row_of_event[index]]
         stream = int(row["stream"])
-        return _identity.pack(self.run, stream, index - int(self.stream_base[stream]))
+        return identity.pack(self.run, stream, index - int(self.stream_base[stream]))
 
 
 def id_low_of_props(props: object) -> int:
     """Read the packed identity that an event carries in its ``props``; 0, which is no event's, if it carries none."""
     packed = props.get("tidemark") if isinstance(props, dict) else None
-    return _identity.id_low(packed) if isinstance(packed, int) and 0 <= packed < _PACKED_END else 0
+    return identity.id_low(packed) if isinstance(packed, int) and 0 <= packed < _PACKED_END else 0
 
 
 def load(directory: Path) -> Offered:
@@ -103,13 +104,13 @@ def load(directory: Path) -> Offered:
         BundleError: there is no ledger, a ledger has gaps, or they do not belong together.
         CorruptLogError: a block in the middle of one is damaged.
     """
-    ledgers = sorted(map(_ledger.read, directory.glob("ledger-*.log")), key=lambda ledger: ledger.head.index)
-    of_load = [ledger for ledger in ledgers if ledger.head.index != _identity.WITNESS_STREAM]
+    ledgers = sorted(map(read, directory.glob("ledger-*.log")), key=lambda ledger: ledger.head.index)
+    of_load = [ledger for ledger in ledgers if ledger.head.index != identity.WITNESS_STREAM]
     if not of_load:
         raise BundleError(f"{directory} holds no ledger: the generator ended before it wrote one, see its log")
     head = of_load[0].head
-    base = np.full(1 << _identity.STREAM_BITS, -1, dtype=np.int64)
-    count = np.zeros(1 << _identity.STREAM_BITS, dtype=np.int64)
+    base = np.full(1 << identity.STREAM_BITS, -1, dtype=np.int64)
+    count = np.zeros(1 << identity.STREAM_BITS, dtype=np.int64)
     tables = []
     start = 0
     for ledger in ledgers:
@@ -135,11 +136,11 @@ def load(directory: Path) -> Offered:
     )
 
 
-def _is_complete(ledger: _ledger.Ledger) -> bool:
+def _is_complete(ledger: Ledger) -> bool:
     return ledger.tail is not None and ledger.tail.records == len(ledger.records)
 
 
-def _table(ledger: _ledger.Ledger, stream: int) -> NDArray[np.void]:
+def _table(ledger: Ledger, stream: int) -> NDArray[np.void]:
     records = np.sort(ledger.records, order="first")
     table = np.zeros(len(records), dtype=ROW)
     table["stream"] = stream

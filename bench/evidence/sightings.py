@@ -1,8 +1,8 @@
 """What the witness sends, and what it saw: its schedule, its events, its log, and the log as read.
 
 All of it follows from the load's own spec, so that the audit knows what the witness was due to offer without
-asking it. A sighting is one record of a record log (:mod:`pipeline.messages.recordlog`), written when the event was read or
-given up: ``missed_ns`` is when the last poll that did not find it began, ``seen_ns`` when the poll that read it ended.
+asking it. A sighting is one record of a record log (:mod:`pipeline.messages.recordlog`), written when the event was
+read or given up: ``missed_ns`` is when the last poll that did not find it began, ``seen_ns`` when the poll that read it ended.
 All times are ns from the epoch; ``NO_TIME`` of the ledger where there is none.
 """
 
@@ -17,10 +17,10 @@ from bson.objectid import ObjectId
 from numpy.typing import NDArray
 
 from bench.evidence.offered import Offered
-from loadtest import _identity
-from loadtest._content import Content
-from loadtest._spec import LoadSpec
 from pipeline.messages.recordlog import RecordLogWriter, read_blocks
+from traffic import identity
+from traffic.content import Content
+from traffic.spec import LoadSpec
 
 RATE_PER_S = 4.0
 FILE = "witness.log"
@@ -76,7 +76,7 @@ def due_ns(spec: LoadSpec) -> NDArray[np.int64]:
 def scheduled(spec: LoadSpec, audited: Offered) -> int:
     """Give how many events the witness was due to offer; if its ledger says that it was stopped, until then."""
     due = due_ns(spec)
-    stopped_ns = dict(zip(audited.streams, audited.stopped_ns, strict=True)).get(_identity.WITNESS_STREAM)
+    stopped_ns = dict(zip(audited.streams, audited.stopped_ns, strict=True)).get(identity.WITNESS_STREAM)
     return len(due) if stopped_ns is None else int((due <= stopped_ns).sum())
 
 
@@ -93,5 +93,5 @@ def unix_ms_of(epoch_unix_ns: int, intended_ns: int) -> int:
 
 def document_id(run: int, sequence: int, unix_ms: int) -> ObjectId:
     """Give the ``_id`` under which an event of the witness has to appear (docs/identifiers.md)."""
-    low = _identity.id_low(_identity.pack(run, _identity.WITNESS_STREAM, sequence))
+    low = identity.id_low(identity.pack(run, identity.WITNESS_STREAM, sequence))
     return ObjectId((unix_ms // 1_000 % 2**32).to_bytes(4, "big") + low.to_bytes(8, "big"))

@@ -42,10 +42,10 @@ from bench.targets import servers
 from bench.targets.servers import Servers
 from bench.targets.system import System, settings_for
 from bundle.errors import BundleError
-from loadtest import _ledger
-from loadtest._spec import LoadSpec
 from pipeline import provision, settings
 from pipeline.errors import TidemarkError
+from traffic import ledger
+from traffic.spec import LoadSpec
 
 MOST_RATIO = 1.03
 """What recording may cost (docs/methodology.md)."""
@@ -187,7 +187,7 @@ class _Side:
         if self.cell.through_http:
             await self._at_rest()
         else:
-            await preload(kafka, self.spec, self.cell.events, _ledger.path_of(self.folder, 0))
+            await preload(kafka, self.spec, self.cell.events, ledger.path_of(self.folder, 0))
 
     def begin(self) -> None:
         """Let the work begin."""

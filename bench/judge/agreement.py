@@ -20,8 +20,8 @@ from bench.judge.causality import NEVER, NONE, Stamps
 from bench.judge.detectors import Detector, Detectors
 from bench.matrix.matrix import Bounds
 from bundle.result import WitnessAgreement
-from loadtest._identity import WITNESS_STREAM
-from loadtest._ledger import Outcome
+from traffic.identity import WITNESS_STREAM
+from traffic.ledger import Outcome
 
 MIN_EVENTS = 5
 _MS = 1_000_000

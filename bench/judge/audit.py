@@ -18,7 +18,7 @@ from bench.evidence.offered import Offered
 from bench.judge import detectors
 from bench.judge.detectors import Detector, Detectors
 from bundle.result import Audit
-from loadtest._ledger import Outcome
+from traffic.ledger import Outcome
 
 _MAX_EXAMPLES = 5
 

@@ -19,8 +19,8 @@ from bench.evidence.offered import Offered
 from bench.judge import detectors
 from bench.judge.detectors import Detector, Detectors
 from bench.matrix.matrix import Bounds
-from loadtest._identity import WITNESS_STREAM
-from loadtest._ledger import NO_TIME
+from traffic.identity import WITNESS_STREAM
+from traffic.ledger import NO_TIME
 
 _MS = 1_000_000
 NONE = int(np.iinfo(np.int64).min)  # no stamp: a wrong clock may stamp any other number

@@ -17,7 +17,7 @@ from bench.observe.busy import WORTH_TELLING
 from bench.observe.usage import Use
 from bench.words import culprits
 from bundle.result import Audit, Disturbance, Window
-from loadtest._ledger import Outcome
+from traffic.ledger import Outcome
 
 SHORTEST_TO_TELL_S = 1.5  # a look a second tells too little of who used the machine in a shorter window
 _SIGMAS = 5.0  # of the sampling that picks the documents to compare

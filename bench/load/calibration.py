@@ -32,9 +32,9 @@ from bench.observe.environment import Environment
 from bench.observe.sampling import Sample, Sampler
 from bundle import writing
 from bundle.calibration import Calibration, Stair
-from loadtest._ledger import Outcome
-from loadtest._spec import LoadSpec, ProfileShape, Traffic
 from pipeline.local.process import ChildProcess
+from traffic.ledger import Outcome
+from traffic.spec import LoadSpec, ProfileShape, Traffic
 
 _FOLDER = "calibration"
 _FIRST_LOOK = LoadSpec(offered_load_events_per_s=40_000.0, duration_s=2.0)
@@ -49,7 +49,13 @@ _END_S = 20.0
 _NS = 1_000_000_000
 _ROOT = Path(__file__).resolve().parents[2]
 # The code that decides what a generator can do, and the server that it is calibrated against.
-_CODE = ("loadtest/*.py", "bench/load/nullsink.py", "bench/load/stubserver.py", "bench/load/calibration.py")
+_CODE = (
+    "traffic/*.py",
+    "loadtest/*.py",
+    "bench/load/nullsink.py",
+    "bench/load/stubserver.py",
+    "bench/load/calibration.py",
+)
 _PACKAGES = ("python", "gevent", "httptools", "locust", "msgspec", "numpy", "uvloop")
 
 

@@ -12,10 +12,10 @@ from pathlib import Path
 import msgspec
 
 from bench.errors import RepeatError
-from loadtest import _ledger
-from loadtest._spec import LoadSpec
 from pipeline.errors import CorruptLogError
 from pipeline.local.process import ChildProcess
+from traffic import ledger
+from traffic.spec import LoadSpec
 
 _ROOT = Path(__file__).resolve().parents[2]
 _START_S = 30.0
@@ -75,7 +75,7 @@ async def begin(generator: ChildProcess, folder: Path) -> int:
     while time.monotonic() < deadline and generator.running():
         for path in list(folder.glob("ledger-*.log")):  # noqa: ASYNC240 - a look into a small local folder
             with contextlib.suppress(CorruptLogError):  # the head is not written yet
-                epoch_ns = _ledger.read(path).head.epoch_monotonic_ns
+                epoch_ns = ledger.read(path).head.epoch_monotonic_ns
                 gate.unlink()
                 return epoch_ns
         await asyncio.sleep(_POLL_S)

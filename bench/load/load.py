@@ -7,7 +7,7 @@ from msgspec import structs
 from bench.judge.derive import Identity
 from bench.matrix.cellspec import CellSpec
 from bench.search import probe
-from loadtest._spec import Arrivals, LoadSpec, Traffic
+from traffic.spec import Arrivals, LoadSpec, Traffic
 
 EVEN_MIX = (("page_view", 1.0), ("signup", 1.0), ("add_to_cart", 1.0))
 

@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import cast
 
 from bench.load import stubserver
-from loadtest._payload import BATCH_PATH
 from pipeline.local.ports import HOST
 from pipeline.local.process import ChildProcess
+from traffic.payload import BATCH_PATH
 
 _MOST_HEAD_BYTES = 64 * 1024
 _LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)

@@ -16,11 +16,11 @@ from aiokafka.producer.message_accumulator import BatchBuilder
 from numpy.typing import NDArray
 
 from bench.retries import answered
-from loadtest._content import Content
-from loadtest._ledger import LedgerHead, LedgerWriter, Outcome
-from loadtest._spec import LoadSpec
 from pipeline.messages.topics import event_topics, topic_of
 from pipeline.settings import Kafka
+from traffic.content import Content
+from traffic.ledger import LedgerHead, LedgerWriter, Outcome
+from traffic.spec import LoadSpec
 
 _CHUNK_EVENTS = 9_000
 _CHUNK_BYTES = 3 * 1024 * 1024

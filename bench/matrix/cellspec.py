@@ -9,9 +9,9 @@ from typing import Annotated, Any, Literal, NamedTuple
 import msgspec
 from msgspec import Meta, Struct
 
-from loadtest._spec import Traffic
 from pipeline.local.stackspec import MOST_SERVERS, Coordination, Given, StackSpec, as_text
 from pipeline.settings import Api, Name, Worker
+from traffic.spec import Traffic
 
 Kind = Literal["drain", "steady", "capacity"]
 Compression = Literal["none", "gzip", "snappy", "lz4", "zstd"]

@@ -14,9 +14,9 @@ from bench.matrix.cellspec import AXES, STACK_AXES, CellSpec, Compression, Kind,
 from bench.matrix.problems import Problems
 from bench.matrix.stackaxes import ServerSettings
 from bench.matrix.tomllines import Path
-from loadtest._spec import Traffic
 from pipeline.local.stackspec import StackSpec
 from pipeline.settings import Api
+from traffic.spec import Traffic
 
 MAX_CELLS = 1_000
 BATCHES_PER_CONSUMER = 5  # a drain with fewer has no stretch between its ramp-up and its end that could be measured

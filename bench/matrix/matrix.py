@@ -20,10 +20,10 @@ from bench.errors import MatrixError, Problem
 from bench.matrix.cellspec import DEFAULT_OBJECTIVE_MS, CellSpec, Objective, OfferedLoad
 from bench.matrix.expansion import expand
 from bench.matrix.problems import Problems
-from loadtest._spec import Traffic
 from pipeline.errors import UsageError
 from pipeline.local.stackspec import StackSpec
 from pipeline.settings import Api
+from traffic.spec import Traffic
 
 __all__ = ["Bounds", "CellSpec", "Matrix", "Objective", "OfferedLoad", "changed", "load", "parse", "repeats", "shipped"]
 

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from loadtest._content import Content
-from loadtest._spec import Traffic
-
 # The fixtures of the tests, so that tests and benchmarks get their servers in one and the same way.
 from tests.conftest import parts_are_there, servers, settings  # noqa: F401 - pytest finds fixtures by their names in this module
+from traffic.content import Content
+from traffic.spec import Traffic
 
 COLUMNS = ["min", "median", "iqr", "ops", "rounds"]  # the table then fits a screen; mean and maximum are the machine's
 

@@ -82,16 +82,16 @@ def records() -> list[Any]:
 
 
 def _make_events(_: Path) -> Call:
-    from loadtest._content import Content
-    from loadtest._spec import Traffic
+    from traffic.content import Content
+    from traffic.spec import Traffic
 
     content = Content(Traffic(), seed=1, run=1)
     return lambda: content.encode_many(0, 0, EVENTS, UNIX_MS)
 
 
 def _ledger(folder: Path) -> Call:
-    from loadtest._ledger import LedgerHead, LedgerWriter, Outcome
-    from loadtest._spec import LoadSpec
+    from traffic.ledger import LedgerHead, LedgerWriter, Outcome
+    from traffic.spec import LoadSpec
 
     head = LedgerHead(LoadSpec(run=1), index=0, count=1, epoch_monotonic_ns=0, epoch_unix_ns=0, pid=0)
     path = folder / "ledger.log"

@@ -26,10 +26,10 @@ from pytest_benchmark.fixture import BenchmarkFixture
 from bench.load.preload import preload
 from bench.matrix.cellspec import CellSpec
 from bench.targets.system import System, settings_for
-from loadtest._spec import LoadSpec, Traffic
 from pipeline import provision
 from pipeline.settings import Kafka, Mongo, Settings
 from tests.conftest import Servers
+from traffic.spec import LoadSpec, Traffic
 
 EVENTS = 20_000
 ROUNDS = 5

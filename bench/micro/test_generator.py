@@ -8,12 +8,12 @@ import msgspec
 import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
-from loadtest._answer import answer_of, outcomes_of
-from loadtest._content import Content
-from loadtest._ledger import Outcome
-from loadtest._payload import BATCH_PATH, Payload
-from loadtest._response import Response, ResponseReader
-from loadtest._source import TableSource
+from traffic.answer import answer_of, outcomes_of
+from traffic.content import Content
+from traffic.ledger import Outcome
+from traffic.payload import BATCH_PATH, Payload
+from traffic.response import Response, ResponseReader
+from traffic.source import TableSource
 
 BATCH = 100
 MOMENT_MS = 1_764_158_400_000

@@ -11,11 +11,11 @@ from bson import ObjectId
 from msgspec import structs
 from pytest_benchmark.fixture import BenchmarkFixture
 
-from loadtest._content import Content
 from pipeline.messages.identifiers import document_id
 from pipeline.messages.timestamps import read_timestamp
 from pipeline.settings import Settings
 from pipeline.store import Document, Store, open_store
+from traffic.content import Content
 
 DOCUMENTS = 2_000
 ROUNDS = 15

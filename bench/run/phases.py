@@ -17,8 +17,8 @@ from bench.evidence.leftovers import GroupWatch
 from bench.run.progress import Display
 from bench.search import probe
 from bench.search.forecast import Seen
-from loadtest._spec import LoadSpec
 from pipeline.local.process import ChildProcess
+from traffic.spec import LoadSpec
 
 _LOOK_S = 1.0
 _DRAIN_POLL_S = 0.1

@@ -28,9 +28,9 @@ from bench.run.repeatspec import Repeat
 from bench.targets.system import System
 from bench.witness.witness import LOAD_IS_OVER
 from bundle.result import Result, Window
-from loadtest import _ledger, _schedule
-from loadtest._spec import LoadSpec
 from pipeline.local.process import ChildProcess
+from traffic import ledger, schedule
+from traffic.spec import LoadSpec
 
 
 @dataclass(frozen=True)
@@ -182,9 +182,9 @@ async def _beside(action: Awaitable[None] | None) -> AsyncIterator[None]:
 
 async def _preload(system: System, spec: LoadSpec, events: int, folder: Path) -> int:
     """Fill the topics, with everything started and nobody reading yet; give when that began (monotonic ns)."""
-    path = _ledger.path_of(folder, 0)
+    path = ledger.path_of(folder, 0)
     await preload(system.settings.kafka, spec, events, path)
-    return _ledger.read(path).head.epoch_monotonic_ns
+    return ledger.read(path).head.epoch_monotonic_ns
 
 
 async def _drain(system: System, group: GroupWatch, course: Course, witness: ChildProcess, timeout_s: float) -> None:
@@ -214,7 +214,7 @@ async def _collect(
         scheduled = repeat.identity.cell.events
     else:
         scheduled = sightings.scheduled(spec, audited) + sum(
-            _schedule.offered(spec, index, len(of_load.streams), stopped_ns)
+            schedule.offered(spec, index, len(of_load.streams), stopped_ns)
             for index, stopped_ns in zip(of_load.streams, of_load.stopped_ns, strict=True)
         )
     mongo, share = system.settings.mongo, repeat.bounds.compare_share

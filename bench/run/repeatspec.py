@@ -10,8 +10,8 @@ from bench.load import load
 from bench.matrix.matrix import Bounds, Objective
 from bench.search import probe
 from bench.targets.checkout import Checkout
-from loadtest._spec import Arrivals, LoadSpec, Traffic
 from pipeline.settings import Settings
+from traffic.spec import Arrivals, LoadSpec, Traffic
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from bench.search import forecast, sustained
 from bench.search.forecast import Seen
 from bench.search.sustained import BLOCK_S, Moments
 from bundle.result import Probe, Sustained, Window
-from loadtest._ledger import Outcome
+from traffic.ledger import Outcome
 
 # A probe that straddles is watched for up to this much longer, as a share of its duration.
 MOST_EXTENDED = 1.0

@@ -14,7 +14,7 @@ from bench.matrix.cellspec import CellSpec, Objective
 from bench.selftest import checks
 from bench.selftest.checks import Check
 from bench.selftest.planting import TRIGGER, Act, kill_worker, set_wall_clock, stall, trigger
-from loadtest._spec import Traffic
+from traffic.spec import Traffic
 
 LOAD_EVENTS_PER_S = 2_000.0
 LIMIT_S = 0.5

@@ -35,7 +35,7 @@ from bundle import writing
 from bundle.manifest import CellPlan, Manifest, Matrix
 from bundle.result import Result, Window
 from bundle.writing import BundleWriter
-from loadtest import _schedule
+from traffic import schedule
 
 BOUNDS = Bounds(disturbed_share=1.0, drain_window_s=0.0)
 """A fault can be named on a busy machine and in a short drain too. What a busy machine spoils has its own reasons, and
@@ -225,6 +225,6 @@ def _due_s(of: Repeat) -> NDArray[np.float64]:
     if cell.kind != "steady":
         return np.zeros(0)
     spec, count = of.load_spec, cell.generator_processes
-    chunks = [chunk for index in range(count) for chunk in _schedule.requests(spec, index, count)]
+    chunks = [chunk for index in range(count) for chunk in schedule.requests(spec, index, count)]
     due_ns = [np.repeat(chunk.intended_ns, chunk.events) for chunk in chunks]
     return np.sort(np.concatenate([*due_ns, sightings.due_ns(spec)])) / 1e9

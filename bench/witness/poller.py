@@ -18,8 +18,8 @@ from pymongo import MongoClient
 from pymongo.errors import PyMongoError
 
 from bench.evidence.sightings import SightingsWriter
-from loadtest._ledger import NO_TIME
 from pipeline.settings import Mongo
+from traffic.ledger import NO_TIME
 
 POLL_S = 0.01
 SLOWEST_POLL_S = 0.1

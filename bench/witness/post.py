@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from urllib.parse import urlsplit
 
-from loadtest._answer import Answer, answer_of
+from traffic.answer import Answer, answer_of
 
 _MAX_BODY_BYTES = 64 * 1024
 

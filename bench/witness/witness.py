@@ -32,17 +32,17 @@ from bench.evidence import sightings
 from bench.evidence.sightings import SightingsWriter
 from bench.witness.poller import Collected, Outstanding, Poller
 from bench.witness.post import post
-from loadtest import _ledger
-from loadtest._answer import Answer, outcomes_of
-from loadtest._identity import WITNESS_STREAM
-from loadtest._ledger import NO_TIME, LedgerHead, LedgerWriter, Outcome
-from loadtest._payload import SINGLE_PATH
-from loadtest._turns import ask_for_short_turns
 from pipeline import settings
 from pipeline.commands.supervision import child_environment
 from pipeline.errors import CorruptLogError, TidemarkError
 from pipeline.local.process import ChildProcess
 from pipeline.settings import Settings
+from traffic import ledger
+from traffic.answer import Answer, outcomes_of
+from traffic.identity import WITNESS_STREAM
+from traffic.ledger import NO_TIME, LedgerHead, LedgerWriter, Outcome
+from traffic.payload import SINGLE_PATH
+from traffic.timeslices import ask_for_short_turns
 
 _ROOT = Path(__file__).resolve().parents[2]
 LOAD_IS_OVER = signal.SIGUSR1  # offer no more; SIGTERM: and end
@@ -84,7 +84,7 @@ class Witness:
         self._url = url
         self._told = told
         self._content = sightings.content_of(of_load.spec)
-        self._ledger = LedgerWriter(_ledger.path_of(folder, WITNESS_STREAM), self._head)
+        self._ledger = LedgerWriter(ledger.path_of(folder, WITNESS_STREAM), self._head)
         self._poller = Poller(collected, SightingsWriter(folder), self._now_ns)
         self._sending: set[asyncio.Task[None]] = set()
         self._stopped_ns: int | None = None
@@ -175,7 +175,7 @@ async def _head_of_load(folder: Path, told: Told) -> LedgerHead | None:
     while time.monotonic() < deadline and not told.load_is_over.is_set():
         for path in list(folder.glob("ledger-*.log")):  # noqa: ASYNC240 - a look into a small local folder
             with contextlib.suppress(CorruptLogError):  # the head is not written yet
-                return _ledger.read(path).head
+                return ledger.read(path).head
         await asyncio.sleep(_TURN_S)
     if told.load_is_over.is_set():
         return None

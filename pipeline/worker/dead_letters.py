@@ -36,8 +36,8 @@ class DeadLetters:
     async def publish(self, refusals: Sequence[Refusal]) -> None:
         """Put ``refusals`` on the dead-letter topic; return when Kafka has acknowledged all of them.
 
-        Key, value, headers and time of each record are kept (``pipeline/messages/letter.py``). Waits as long as Kafka or the
-        topic is away. After a time-out the same record may be there twice; both have the same origin.
+        Key, value, headers and time of each record are kept (``pipeline/messages/letter.py``). Waits as long as Kafka
+        or the topic is away. After a time-out the same record may be there twice; both have the same origin.
         """
         letters = [letter_of(each.record, each.reason, each.detail) for each in refusals]
         async with self._lock:

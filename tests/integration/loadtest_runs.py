@@ -10,9 +10,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
-from loadtest import _identity, _ledger
-from loadtest._ledger import Ledger, Outcome
 from tests.integration.loadtest_target import Target
+from traffic import identity
+from traffic.ledger import Ledger, Outcome, path_of, read
 
 ROOT = Path(__file__).resolve().parents[2]
 T = TypeVar("T")
@@ -43,7 +43,7 @@ def start(*arguments: str, target: Target | None = None) -> subprocess.Popen[byt
 
 
 def ledgers(folder: Path, count: int = 1) -> list[Ledger]:
-    found = [_ledger.read(_ledger.path_of(folder, stream)) for stream in range(count)]
+    found = [read(path_of(folder, stream)) for stream in range(count)]
     assert len(list(folder.glob("ledger-*.log"))) == count
     return found
 
@@ -52,7 +52,7 @@ def events_with(ledger: Ledger, *outcomes: Outcome) -> list[int]:
     """The packed identities of all events with one of these outcomes."""
     run_number = ledger.head.spec.run
     return [
-        _identity.pack(run_number, ledger.head.index, int(row["first"]) + each)
+        identity.pack(run_number, ledger.head.index, int(row["first"]) + each)
         for row in ledger.records
         if row["outcome"] in outcomes
         for each in range(int(row["count"]))
@@ -62,7 +62,7 @@ def events_with(ledger: Ledger, *outcomes: Outcome) -> list[int]:
 def check_whole(ledger: Ledger) -> None:
     """Identity 1, event by event: every sequence once, as many as were offered."""
     assert ledger.tail is not None
-    sequences = [_identity.unpack(each).sequence for each in events_with(ledger, *Outcome)]
+    sequences = [identity.unpack(each).sequence for each in events_with(ledger, *Outcome)]
     assert sorted(sequences) == list(range(ledger.tail.offered))
     assert ledger.tail.records == len(ledger.records)
 

@@ -16,9 +16,9 @@ from bench.ceilings.session import Asked
 from bench.errors import RepeatError
 from bench.matrix.matrix import Bounds
 from bench.targets.servers import Servers
-from loadtest._spec import Traffic
 from pipeline import provision
 from pipeline.settings import Settings
+from traffic.spec import Traffic
 
 EVENTS = {"insert-2": 20_000, "consume-decoded": 60_000, "produce-single": 6_000, "produce-pooled-8": 40_000}
 EVENTS |= {"handler-batches-8": 20_000}

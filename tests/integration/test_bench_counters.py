@@ -24,9 +24,9 @@ from bench.run import repeat
 from bench.run.progress import Display
 from bench.run.repeat import Measured
 from bench.run.repeatspec import Repeat
-from loadtest._content import Content
-from loadtest._spec import Traffic
 from pipeline.settings import Mongo, Settings
+from traffic.content import Content
+from traffic.spec import Traffic
 
 CELL = CellSpec(
     id="steady",

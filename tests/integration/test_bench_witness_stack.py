@@ -21,10 +21,10 @@ from bench.run.progress import Display
 from bench.run.repeat import Measured
 from bench.run.repeatspec import Repeat
 from bundle import writing
-from loadtest._identity import WITNESS_STREAM
-from loadtest._ledger import Outcome
-from loadtest._spec import Traffic
 from pipeline.settings import Kafka, Mongo, Settings
+from traffic.identity import WITNESS_STREAM
+from traffic.ledger import Outcome
+from traffic.spec import Traffic
 
 MS = 1_000_000
 AHEAD_MS = 500

@@ -15,7 +15,6 @@ from pathlib import Path
 
 import pytest
 
-from loadtest._ledger import Outcome
 from tests.integration.loadtest_runs import (
     ROOT,
     check_whole,
@@ -28,6 +27,7 @@ from tests.integration.loadtest_runs import (
     wait_for,
 )
 from tests.integration.loadtest_target import Behaviour, Target
+from traffic.ledger import Outcome
 
 # Only what would never end takes so long.
 END_S = 100.0

@@ -18,10 +18,6 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from loadtest import _identity, _schedule
-from loadtest._content import Content
-from loadtest._ledger import Outcome
-from loadtest._spec import LoadSpec, Traffic
 from tests.integration.loadtest_runs import (
     ROOT,
     check_whole,
@@ -34,6 +30,10 @@ from tests.integration.loadtest_runs import (
     wait_for,
 )
 from tests.integration.loadtest_target import RESET, Behaviour, Served, Target
+from traffic import identity, schedule
+from traffic.content import Content
+from traffic.ledger import Outcome
+from traffic.spec import LoadSpec, Traffic
 
 
 def test_what_arrives_is_what_the_ledger_says_and_what_the_content_gives(tmp_path: Path) -> None:
@@ -45,7 +45,7 @@ def test_what_arrives_is_what_the_ledger_says_and_what_the_content_gives(tmp_pat
     check_whole(ledger)
     assert ledger.head.spec.run == 77
     assert ledger.tail is not None
-    assert ledger.tail.offered == _schedule.offered(ledger.head.spec, 0, 1)
+    assert ledger.tail.offered == schedule.offered(ledger.head.spec, 0, 1)
     assert sorted(target.tidemarks) == sorted(events_with(ledger, Outcome.ACCEPTED))
     assert {request.path for request in target.served} == {"/track", "/track/batch"}
     assert f"{ledger.tail.offered:,} events offered" in printed
@@ -56,7 +56,7 @@ def test_what_arrives_is_what_the_ledger_says_and_what_the_content_gives(tmp_pat
     content = Content(Traffic(), seed=1, run=77)
     intended_ns = {int(row["first"]): int(row["intended_ns"]) for row in ledger.records}
     for request in target.served:
-        first = _identity.unpack(request.events[0]["props"]["tidemark"]).sequence
+        first = identity.unpack(request.events[0]["props"]["tidemark"]).sequence
         unix_ms = (ledger.head.epoch_unix_ns + intended_ns[first]) // 1_000_000
         assert list(request.events) == [content.event(0, first + each, unix_ms) for each in range(len(request.events))]
 
@@ -78,7 +78,7 @@ def test_two_processes_send_every_sequence_once_and_the_same_schedule_as_one(tmp
     assert len(set(target.tidemarks)) == len(target.tidemarks)
     alone = LoadSpec(offered_load_events_per_s=2000, duration_s=2, seed=5)
     intended = np.sort(np.concatenate([one.records["intended_ns"] for one in both]))
-    due = np.sort(np.concatenate([chunk.intended_ns for chunk in _schedule.requests(alone, 0, 1)]))
+    due = np.sort(np.concatenate([chunk.intended_ns for chunk in schedule.requests(alone, 0, 1)]))
     assert intended.tolist() == due.tolist()
 
 
@@ -116,7 +116,7 @@ def stalled_run(tmp_path: Path, senders: str) -> tuple[Target, NDArray[np.void],
     records = ledger.records
     due_meanwhile = records[(records["intended_ns"] > began_ns) & (records["intended_ns"] < ended_ns)]
     statistics = {each["name"]: each for each in json.loads((tmp_path / "stats.json").read_text())}
-    due_in_schedule = np.concatenate([chunk.intended_ns for chunk in _schedule.requests(ledger.head.spec, 0, 1)])
+    due_in_schedule = np.concatenate([chunk.intended_ns for chunk in schedule.requests(ledger.head.spec, 0, 1)])
     expected = ((due_in_schedule > began_ns) & (due_in_schedule < ended_ns)).sum()
     # The load that was offered meanwhile is that of the schedule, and every one of them waited for the end.
     assert len(due_meanwhile) == expected > 50
@@ -287,7 +287,7 @@ def test_a_dead_worker_makes_the_test_not_whole(tmp_path: Path) -> None:
         )
         workers = [start("--worker", *shared) for _ in range(2)]
         try:
-            wait_for(lambda: {_identity.unpack(each).stream for each in target.tidemarks} == {0, 1})
+            wait_for(lambda: {identity.unpack(each).stream for each in target.tidemarks} == {0, 1})
             workers[0].kill()
             printed, _ = master.communicate(timeout=50)
         finally:
@@ -330,8 +330,8 @@ def test_the_ui_starts_stops_and_starts_again_without_any_option() -> None:
         finally:
             locust.terminate()
             assert locust.wait(timeout=30) in (0, 1)
-    assert {_identity.unpack(each).run for each in _tidemarks(first)} == {0}
-    assert {_identity.unpack(each).run for each in _tidemarks(second)} == {1}
+    assert {identity.unpack(each).run for each in _tidemarks(first)} == {0}
+    assert {identity.unpack(each).run for each in _tidemarks(second)} == {1}
     assert {request.path for request in second} == {"/track/batch"}
 
 

@@ -14,12 +14,12 @@ import msgspec
 import pytest
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
-from loadtest import _identity, _ledger
-from loadtest._content import Content
-from loadtest._ledger import Outcome
 from pipeline.local.process import ChildProcess
 from pipeline.messages.topics import event_topics
 from pipeline.settings import Settings, to_environment
+from traffic import identity
+from traffic.content import Content
+from traffic.ledger import Outcome, path_of, read
 
 ROOT = Path(__file__).resolve().parents[2]
 READY_S = 30.0
@@ -98,7 +98,7 @@ def test_kafka_holds_exactly_what_the_ledger_calls_accepted(
     accepted: dict[int, int] = {}
     offered = 0
     for stream in range(2 if processes else 1):
-        ledger = _ledger.read(_ledger.path_of(folder, stream))
+        ledger = read(path_of(folder, stream))
         assert ledger.tail is not None
         assert ledger.tail.offered == ledger.records["count"].sum()
         offered += ledger.tail.offered
@@ -106,16 +106,16 @@ def test_kafka_holds_exactly_what_the_ledger_calls_accepted(
             if row["outcome"] == Outcome.ACCEPTED:
                 unix_ms = (ledger.head.epoch_unix_ns + int(row["intended_ns"])) // 1_000_000
                 first = int(row["first"])
-                accepted |= {_identity.pack(9, stream, first + each): unix_ms for each in range(int(row["count"]))}
+                accepted |= {identity.pack(9, stream, first + each): unix_ms for each in range(int(row["count"]))}
     assert len(accepted) == offered > 500
     records = asyncio.run(published(settings))
     events = {msgspec.json.decode(value)["props"]["tidemark"]: (key, value) for key, value in records if value}
     assert len(events) == len(records)
     assert events.keys() == accepted.keys()
-    spec = _ledger.read(_ledger.path_of(folder, 0)).head.spec
+    spec = read(path_of(folder, 0)).head.spec
     content = Content(spec.traffic, spec.seed, spec.run)
     for packed, (key, value) in events.items():
-        _, stream, sequence = _identity.unpack(packed)
+        _, stream, sequence = identity.unpack(packed)
         event = content.event(stream, sequence, accepted[packed])
         assert msgspec.json.decode(value) == event
         assert key == event["user_id"].encode()

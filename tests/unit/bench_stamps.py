@@ -12,9 +12,9 @@ from bench.evidence.leftovers import Leftovers
 from bench.evidence.offered import ROW, Offered
 from bench.evidence.sightings import SIGHTING
 from bench.observe.sampling import ROLES, ClockSamples, Sample, Usage
-from loadtest._identity import WITNESS_STREAM
-from loadtest._ledger import NO_TIME, Outcome
 from tests.unit.identities import id_low_array
+from traffic.identity import WITNESS_STREAM
+from traffic.ledger import NO_TIME, Outcome
 
 MS, S = 1_000_000, 1_000_000_000
 RUN = 3

@@ -18,8 +18,8 @@ from bench.run.phases import Course
 from bench.run.progress import Display
 from bench.run.ready import Ahead, Ready
 from bench.run.repeatspec import Repeat
-from loadtest._spec import Traffic
 from pipeline.settings import Settings
+from traffic.spec import Traffic
 
 CELL = CellSpec(id="steady-p1-c1", kind="steady", offered_load=100.0)
 

@@ -15,13 +15,13 @@ from bench.evidence.expected import expected_document
 from bench.evidence.leftovers import Leftovers
 from bench.judge import audit
 from bundle.errors import BundleError
-from loadtest import _identity, _ledger
-from loadtest._content import Content
-from loadtest._ledger import LedgerHead, LedgerWriter, Outcome
-from loadtest._spec import LoadSpec, Traffic
 from pipeline.messages.recordlog import RecordLogWriter
 from pipeline.messages.skipped import Missed
 from pipeline.worker import deliveries as log
+from traffic import identity, ledger
+from traffic.content import Content
+from traffic.ledger import LedgerHead, LedgerWriter, Outcome
+from traffic.spec import LoadSpec, Traffic
 
 RUN = 77
 SPEC = LoadSpec(run=RUN)
@@ -29,11 +29,11 @@ NONE = np.zeros(0, dtype=np.uint64)
 
 
 def ids(*sequences: int) -> np.ndarray:
-    return np.array([_identity.id_low(_identity.pack(RUN, 0, each)) for each in sequences], dtype=np.uint64)
+    return np.array([identity.id_low(identity.pack(RUN, 0, each)) for each in sequences], dtype=np.uint64)
 
 
 def write_ledger(folder: Path, rows: list[tuple[int, int, Outcome]], *, closed: bool = True) -> None:
-    writer = LedgerWriter(_ledger.path_of(folder, 0), LedgerHead(SPEC, 0, 1, 1_000, 2_000, 1))
+    writer = LedgerWriter(ledger.path_of(folder, 0), LedgerHead(SPEC, 0, 1, 1_000, 2_000, 1))
     for first, count, outcome in rows:
         writer.record(first, count, first, first + 1, first + 2, outcome)
     if closed:
@@ -160,9 +160,9 @@ def test_a_ledger_with_a_gap_is_refused(tmp_path: Path) -> None:
 
 
 def test_ids_of_other_runs_and_beyond_the_ledger_are_no_events_of_this_one(ten) -> None:
-    other_run = _identity.id_low(_identity.pack(RUN + 1, 0, 0))
-    other_stream = _identity.id_low(_identity.pack(RUN, 5, 0))
-    beyond = _identity.id_low(_identity.pack(RUN, 0, 10))
+    other_run = identity.id_low(identity.pack(RUN + 1, 0, 0))
+    other_stream = identity.id_low(identity.pack(RUN, 5, 0))
+    beyond = identity.id_low(identity.pack(RUN, 0, 10))
     asked = np.array([other_run, other_stream, beyond, 0, int(ids(9)[0])], dtype=np.uint64)
     assert ten[0].index_of(asked).tolist() == [-1, -1, -1, -1, 9]
 
@@ -175,7 +175,7 @@ def test_the_expected_document_is_that_of_the_seed() -> None:
     assert document["timestamp"] == 1_700_000_000_123
     assert document["props"]["referrer"] == "google"
     assert "ref" not in document["props"]
-    low = _identity.id_low(_identity.pack(RUN, 3, 12))
+    low = identity.id_low(identity.pack(RUN, 3, 12))
     assert document["_id"] == ObjectId((1_700_000_000).to_bytes(4, "big") + low.to_bytes(8, "big"))
 
 

@@ -22,9 +22,9 @@ from bench.observe.sampling import ROLES, Machine, Sample
 from bench.witness.post import post
 from bundle.calibration import Calibration
 from bundle.result import Disturbance
-from loadtest._answer import answer_of
-from loadtest._ledger import Outcome
-from loadtest._spec import Traffic
+from traffic.answer import answer_of
+from traffic.ledger import Outcome
+from traffic.spec import Traffic
 
 MS, S = 1_000_000, 1_000_000_000
 STAIRS = calibration._STAIRS

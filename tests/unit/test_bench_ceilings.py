@@ -37,9 +37,9 @@ from bundle.ceilings import Ceilings, Held, LoopRepeat
 from bundle.interval import Interval
 from bundle.result import Disturbance, Percentiles
 from bundle.writing import BundleWriter
-from loadtest._spec import Traffic
 from pipeline.errors import UsageError
 from pipeline.settings import Kafka, Settings
+from traffic.spec import Traffic
 
 HERE = Environment({"kafka": "4.3.1"}, Hardware("a processor", 2, 8 << 30), "Linux", "abc", git_dirty=False)
 DRAINS = loops.needed({"drain"}, 2)

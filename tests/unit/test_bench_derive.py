@@ -21,8 +21,8 @@ from bench.matrix.matrix import Bounds, Objective
 from bench.observe.processes import Usage
 from bench.observe.sampling import ROLES, ClockSamples, Machine, Sample
 from bundle.result import Result
-from loadtest._ledger import Outcome
 from tests.unit.identities import id_low_array
+from traffic.ledger import Outcome
 
 MS, S = 1_000_000, 1_000_000_000
 STEADY = CellSpec(id="steady-p1-c1", kind="steady", warmup_s=1, duration_s=4, offered_load=100.0)

@@ -15,10 +15,10 @@ from bson.objectid import ObjectId
 from bench.evidence import documents, expected, rawcursor
 from bench.evidence.expected import Expected, expected_document
 from bench.evidence.offered import ROW, Offered
-from loadtest import _identity
-from loadtest._content import Content
-from loadtest._spec import LoadSpec, Traffic
 from pipeline.worker.mapping import document_of
+from traffic import identity
+from traffic.content import Content
+from traffic.spec import LoadSpec, Traffic
 
 EPOCH_UNIX_NS = 1_764_158_400_123_000_000
 STREAMS = (0, 3)
@@ -156,7 +156,7 @@ def test_a_second_document_and_a_missing_one_are_seen_by_what_they_carry_and_not
 
 
 @pytest.mark.parametrize(
-    "identity", [None, -1, 1 << 62, (1 << 62) + 7, "7", 7.0, _identity.pack(6, 0, 1), _identity.pack(5, 1, 1)]
+    "identity", [None, -1, 1 << 62, (1 << 62) + 7, "7", 7.0, identity.pack(6, 0, 1), identity.pack(5, 1, 1)]
 )
 def test_a_document_that_carries_no_identity_of_the_run_is_foreign(identity: object) -> None:
     found = stored(spec_of())

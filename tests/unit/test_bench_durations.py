@@ -13,8 +13,8 @@ from bench.evidence import durations, histogram
 from bench.evidence.deliveries import DELIVERY, Deliveries
 from bench.evidence.offered import ROW, Offered
 from bench.observe.sampling import ClockSamples
-from loadtest import _identity
-from loadtest._ledger import Outcome
+from traffic import identity
+from traffic.ledger import Outcome
 
 MS = 1_000_000
 EPOCH_NS = 5_000 * MS
@@ -44,7 +44,7 @@ def delivered(*events: tuple[int, int, int, int]) -> Deliveries:
     """Deliveries as (sequence, record timestamp, fetched, acknowledged), ms from the epoch."""
     rows = np.zeros(len(events), dtype=DELIVERY)
     for row, (sequence, received, fetched, acknowledged) in zip(rows, events, strict=True):
-        row["id_low"] = _identity.id_low(_identity.pack(0, 0, sequence))
+        row["id_low"] = identity.id_low(identity.pack(0, 0, sequence))
         row["record_timestamp_ms"] = received + (EPOCH_NS + WALL_BEHIND_MONOTONIC_NS) // MS
         row["fetched_ns"], row["acknowledged_ns"] = EPOCH_NS + fetched * MS, EPOCH_NS + acknowledged * MS
     return Deliveries(rows, ())

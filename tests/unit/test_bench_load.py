@@ -7,7 +7,7 @@ from typing import Any
 from bench.judge.derive import Identity
 from bench.load import load
 from bench.matrix.cellspec import CellSpec
-from loadtest._spec import LoadSpec, Traffic
+from traffic.spec import LoadSpec, Traffic
 
 
 def offered(kind: Any, **axes: Any) -> LoadSpec:

@@ -10,9 +10,9 @@ from bench.errors import MatrixError
 from bench.matrix import matrix
 from bench.matrix.cellspec import AXES, CellSpec, OfferedLoad, cell_id
 from bench.matrix.matrix import Bounds, Matrix, Objective
-from loadtest._spec import Traffic
 from pipeline.errors import UsageError
 from pipeline.settings import Api
+from traffic.spec import Traffic
 
 DRAIN = """
 [[cells]]

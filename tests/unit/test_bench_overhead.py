@@ -10,8 +10,8 @@ from bench.matrix.matrix import Bounds, Objective
 from bench.run.repeat import _overhead_s
 from bench.run.repeatspec import Repeat
 from bundle.result import Result, Window
-from loadtest._spec import Traffic
 from pipeline.settings import Settings
+from traffic.spec import Traffic
 
 DRAIN = CellSpec(id="drain-p1-c1", kind="drain")
 STEADY = CellSpec(id="steady-p1-c1", kind="steady", warmup_s=2, duration_s=8, offered_load=100.0)

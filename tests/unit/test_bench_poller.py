@@ -12,7 +12,7 @@ from pymongo.errors import AutoReconnect
 from bench.evidence import sightings
 from bench.witness import poller
 from bench.witness.poller import Outstanding, Poller
-from loadtest._ledger import NO_TIME
+from traffic.ledger import NO_TIME
 
 S = 1_000_000_000
 FIRST, SECOND = ObjectId(b"first-events"), ObjectId(b"second-event")

@@ -6,10 +6,10 @@ import numpy as np
 from aiokafka.partitioner import DefaultPartitioner
 
 from bench.load.preload import Placement, Position
-from loadtest._content import Content
-from loadtest._spec import Traffic
 from pipeline.messages.topics import event_topics, topic_of
 from pipeline.settings import Kafka
+from traffic.content import Content
+from traffic.spec import Traffic
 
 KAFKA = Kafka(partitions=3)
 TRAFFIC = Traffic(table_events=512, event_mix=(("page_view", 1.0), ("signup", 1.0), ("add_to_cart", 1.0)))

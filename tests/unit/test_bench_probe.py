@@ -19,8 +19,8 @@ from bench.search import probe
 from bench.search.forecast import Seen
 from bench.search.probe import Watch
 from bundle.result import Sustained, Window
-from loadtest._ledger import Outcome
 from tests.unit.identities import id_low_array
+from traffic.ledger import Outcome
 
 S = 1_000_000_000
 CELL = CellSpec(id="capacity-p1-c1", kind="capacity", warmup_s=2.0, duration_s=12.0)

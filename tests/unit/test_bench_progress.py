@@ -19,7 +19,7 @@ from bench.run.phases import Course
 from bench.run.plan import PlannedRepeat
 from bench.run.progress import Display
 from bundle.result import Audit, Percentiles, Result
-from loadtest._spec import LoadSpec
+from traffic.spec import LoadSpec
 
 ORDER = plan.order(matrix.load(Path(__file__).with_name("data") / "grid.toml"))
 

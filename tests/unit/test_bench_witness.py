@@ -20,11 +20,11 @@ from bench.matrix.cellspec import CellSpec
 from bench.matrix.matrix import Bounds, Objective
 from bench.witness.post import post
 from bundle.result import Result, WitnessAgreement
-from loadtest import _identity, _ledger
-from loadtest._identity import WITNESS_STREAM
-from loadtest._ledger import LedgerHead, LedgerWriter, Outcome
-from loadtest._spec import LoadSpec
 from tests.unit.bench_stamps import LOAD, MS, WITNESS, S, evidence_of
+from traffic import identity, ledger
+from traffic.identity import WITNESS_STREAM
+from traffic.ledger import LedgerHead, LedgerWriter, Outcome
+from traffic.spec import LoadSpec
 
 SPEC = LoadSpec(duration_s=10.0, run=77)
 STEADY = CellSpec(id="steady-p1-c1", kind="steady", warmup_s=1, duration_s=5, offered_load=100.0)
@@ -44,7 +44,7 @@ def compared(evidence: Evidence, start_ns: int = S, end_ns: int = 6 * S) -> tupl
 
 def write_ledgers(folder: Path, load: int, witness: int, *, stopped_ns: int | None = None) -> None:
     for stream, events in ((0, load), (WITNESS_STREAM, witness)):
-        writer = LedgerWriter(_ledger.path_of(folder, stream), LedgerHead(SPEC, stream, 1, 1_000, 2_000, 1))
+        writer = LedgerWriter(ledger.path_of(folder, stream), LedgerHead(SPEC, stream, 1, 1_000, 2_000, 1))
         for sequence in range(events):
             writer.record(sequence, 1, sequence, sequence + 1, sequence + 2, Outcome.ACCEPTED)
         writer.close(events, stopped_ns)
@@ -56,7 +56,7 @@ def test_the_load_is_what_remains_without_the_witness_s_stream(tmp_path: Path) -
     of_load = audited.of_load()
     assert (audited.events, of_load.events) == (9, 6)
     assert audited.complete
-    ids = np.array([_identity.id_low(_identity.pack(77, stream, 2)) for stream in (0, WITNESS_STREAM)], dtype=np.uint64)
+    ids = np.array([identity.id_low(identity.pack(77, stream, 2)) for stream in (0, WITNESS_STREAM)], dtype=np.uint64)
     assert audited.index_of(ids).tolist() == [2, 8]
     assert of_load.index_of(ids).tolist() == [2, -1]
     assert (of_load.streams, of_load.of_load()) == ((0,), of_load)
@@ -87,7 +87,7 @@ def test_the_witness_s_events_are_audited_and_in_no_figure_of_the_load() -> None
 def test_an_event_of_the_witness_appears_under_the_id_that_the_pipeline_gives_it() -> None:
     unix_ms = 1_700_000_000_123
     event = sightings.content_of(SPEC).event(WITNESS_STREAM, 9, unix_ms)
-    assert event["props"]["tidemark"] == _identity.pack(77, WITNESS_STREAM, 9)
+    assert event["props"]["tidemark"] == identity.pack(77, WITNESS_STREAM, 9)
     assert sightings.document_id(77, 9, unix_ms) == expected_document(event)["_id"]
 
 
@@ -95,7 +95,7 @@ def test_what_a_document_of_the_witness_must_say_is_made_from_the_witness_s_own_
     write_ledgers(tmp_path, 6, 3)
     expected = Expected(offered.load(tmp_path), SPEC)
     assert expected.event(8) == sightings.content_of(SPEC).event(WITNESS_STREAM, 2, 0)
-    assert expected.event(2)["props"]["tidemark"] == _identity.pack(77, 0, 2)
+    assert expected.event(2)["props"]["tidemark"] == identity.pack(77, 0, 2)
 
 
 def test_its_schedule_is_seeded_and_has_one_event_in_each_quarter_of_a_second() -> None:
@@ -109,7 +109,7 @@ def test_what_it_saw_is_read_as_it_was_written(tmp_path: Path) -> None:
     assert len(sightings.load(tmp_path)) == 0
     writer = sightings.SightingsWriter(tmp_path)
     writer.sighting(1, 20, 30)
-    writer.sighting(0, _ledger.NO_TIME, 25)
+    writer.sighting(0, ledger.NO_TIME, 25)
     writer.close()
     assert sightings.load(tmp_path).tolist() == [(1, 20, 30), (0, -1, 25)]
 
@@ -165,7 +165,7 @@ def test_acknowledgements_that_are_stamped_too_late_are_seen_in_the_median(late_
 
 def test_an_event_that_is_never_read_though_it_was_acknowledged_is_a_disagreement() -> None:
     evidence = evidence_of()
-    evidence.witness.sightings["seen_ns"][10] = _ledger.NO_TIME
+    evidence.witness.sightings["seen_ns"][10] = ledger.NO_TIME
     evidence.witness.sightings["missed_ns"][10] = 30 * S
     result = judged(evidence)
     assert result.negative_durations == {"missed_to_acknowledged": 1}

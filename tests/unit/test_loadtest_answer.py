@@ -2,12 +2,12 @@
 
 import pytest
 
-from loadtest._answer import Answer, answer_of, outcomes_of
-from loadtest._counts import Counts
-from loadtest._ledger import Outcome
 from loadtest._options import Options
-from loadtest._spec import LoadSpec
 from loadtest._summary import text
+from traffic.answer import Answer, answer_of, outcomes_of
+from traffic.counts import Counts
+from traffic.ledger import Outcome
+from traffic.spec import LoadSpec
 
 
 def test_the_rejected_events_of_a_batch_are_read_from_its_answer() -> None:

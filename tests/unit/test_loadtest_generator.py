@@ -7,14 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from loadtest import _ledger
-from loadtest._answer import Answer, Refused
 from loadtest._clock import NS_PER_MS, NS_PER_S, Epoch
 from loadtest._generator import Generator
-from loadtest._ledger import NO_TIME, Ledger, Outcome
-from loadtest._payload import Payload
-from loadtest._schedule import offered
-from loadtest._spec import LoadSpec
+from traffic.answer import Answer, Refused
+from traffic.ledger import NO_TIME, Ledger, Outcome, path_of, read
+from traffic.payload import Payload
+from traffic.schedule import offered
+from traffic.spec import LoadSpec
 
 EPOCH = Epoch(monotonic_ns=1_000, unix_ns=1_764_158_400_000_000_000, host_id="here")
 # Ten single events, due at 50, 150, ... 950 ms.
@@ -77,7 +76,7 @@ class Bench:
         self.report = Report()
         self.sent: list[bytes] = []
         self.generator = Generator(spec, 0, 1, Source(self.clock, build_ms), self.clock, self.report, unsent_after_s)
-        self._path = _ledger.path_of(folder, 0)
+        self._path = path_of(folder, 0)
         self.generator.begin(EPOCH, self._path, pid=1)
 
     def run(self, serve: Callable[[], Answer]) -> Ledger:
@@ -92,7 +91,7 @@ class Bench:
         self.generator.finish()
         counts = self.generator.counts
         assert counts.offered == counts.accepted + counts.rejected + counts.in_doubt + counts.unsent
-        ledger = _ledger.read(self._path)
+        ledger = read(self._path)
         assert ledger.tail is not None
         assert ledger.tail.offered == ledger.records["count"].sum() == counts.offered
         return ledger

@@ -1,8 +1,8 @@
 """The rates of what processes report: each over its own clock, together, and none of what was before the load."""
 
-from loadtest._counts import Counts
 from loadtest._heard import Heard, Rates
 from loadtest._messages import Progress
+from traffic.counts import Counts
 
 S = 1_000_000_000
 

@@ -6,24 +6,24 @@ from collections import Counter
 import msgspec
 import pytest
 
-from loadtest import _hostile
-from loadtest._payload import Payload
 from pipeline.errors import InvalidEventError
 from pipeline.messages.events import read_event
 from pipeline.settings import Api
+from traffic import hostile
+from traffic.payload import Payload
 
-CASES = {payload.name: payload for payload in map(_hostile.payload, range(500))}
+CASES = {payload.name: payload for payload in map(hostile.payload, range(500))}
 
 
 def test_all_cases_come_round_and_the_largest_body_rarely() -> None:
-    counted = Counter(_hostile.payload(number).name for number in range(1000))
+    counted = Counter(hostile.payload(number).name for number in range(1000))
     assert counted["hostile: body too large"] == 2
     assert len(counted) == 20
     assert min(count for name, count in counted.items() if name != "hostile: body too large") > 40
 
 
 def test_the_same_number_is_the_same_request() -> None:
-    assert [_hostile.payload(each) for each in range(30)] == [_hostile.payload(each) for each in range(30)]
+    assert [hostile.payload(each) for each in range(30)] == [hostile.payload(each) for each in range(30)]
 
 
 @pytest.mark.parametrize("name", [name for name, payload in CASES.items() if payload.path == "/track"])

@@ -6,10 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from loadtest import _ledger
-from loadtest._ledger import NO_TIME, LedgerHead, LedgerTail, LedgerWriter, Outcome
-from loadtest._spec import LoadSpec, Traffic
 from pipeline.errors import CorruptLogError, MissingPartError, UsageError
+from traffic.ledger import FLUSH_RECORDS, NO_TIME, LedgerHead, LedgerTail, LedgerWriter, Outcome, read
+from traffic.spec import LoadSpec, Traffic
 
 HEAD = LedgerHead(
     spec=LoadSpec(duration_s=3, traffic=Traffic(key_skew=0.5)),
@@ -38,7 +37,7 @@ def test_what_was_recorded_is_read_back(
 ) -> None:
     path = tmp_path_factory.mktemp("ledger") / "ledger-1.log"
     written(path, list(rows)).close(offered=sum(row[1] for row in rows))
-    ledger = _ledger.read(path)
+    ledger = read(path)
     assert ledger.head == HEAD
     assert ledger.records.tolist() == [(*row[:5], int(row[5])) for row in rows]
     assert ledger.tail == LedgerTail(sum(row[1] for row in rows), len(rows))
@@ -54,7 +53,7 @@ def test_a_torn_tail_costs_only_what_was_not_flushed(tmp_path: Path) -> None:
     whole = path.read_bytes()
     for size in range(kept, len(whole)):
         path.write_bytes(whole[:size])
-        ledger = _ledger.read(path)
+        ledger = read(path)
         assert ledger.tail is None
         assert ledger.records["first"][:100].tolist() == list(range(100))
         assert len(ledger.records) in (100, 101)
@@ -62,11 +61,11 @@ def test_a_torn_tail_costs_only_what_was_not_flushed(tmp_path: Path) -> None:
 
 def test_many_records_reach_the_file_without_being_asked_to(tmp_path: Path) -> None:
     path = tmp_path / "ledger-1.log"
-    rows = [(each, 1, 0, 0, 0, Outcome.ACCEPTED) for each in range(_ledger.FLUSH_RECORDS)]
+    rows = [(each, 1, 0, 0, 0, Outcome.ACCEPTED) for each in range(FLUSH_RECORDS)]
     writer = written(path, rows[:-1])
-    assert len(_ledger.read(path).records) == 0
+    assert len(read(path).records) == 0
     writer.record(*rows[-1])
-    assert len(_ledger.read(path).records) == _ledger.FLUSH_RECORDS
+    assert len(read(path).records) == FLUSH_RECORDS
 
 
 def test_a_second_run_does_not_write_into_the_first_ones_ledger(tmp_path: Path) -> None:
@@ -78,11 +77,11 @@ def test_a_second_run_does_not_write_into_the_first_ones_ledger(tmp_path: Path) 
 
 def test_what_is_no_ledger_is_told(tmp_path: Path) -> None:
     with pytest.raises(MissingPartError, match="the generator did not start"):
-        _ledger.read(tmp_path / "ledger-7.log")
+        read(tmp_path / "ledger-7.log")
     empty = tmp_path / "ledger-1.log"
     empty.write_bytes(b"")
     with pytest.raises(CorruptLogError, match="no head"):
-        _ledger.read(empty)
+        read(empty)
 
 
 def test_a_block_damaged_in_the_middle_is_told(tmp_path: Path) -> None:
@@ -93,4 +92,4 @@ def test_a_block_damaged_in_the_middle_is_told(tmp_path: Path) -> None:
     damaged[30] ^= 1
     path.write_bytes(damaged)
     with pytest.raises(CorruptLogError):
-        _ledger.read(path)
+        read(path)

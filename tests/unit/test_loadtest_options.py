@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from loadtest import _options
-from loadtest._ledger import path_of
-from loadtest._spec import LoadSpec, Traffic
 from pipeline.errors import UsageError
+from traffic.ledger import path_of
+from traffic.spec import LoadSpec, Traffic
 
 
 def read(*arguments: str) -> _options.Options:

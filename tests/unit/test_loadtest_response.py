@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from loadtest import _response
-from loadtest._response import Response, ResponseError, ResponseReader
+from traffic import response
+from traffic.response import Response, ResponseError, ResponseReader
 
 BODY = b'{"status":"ok","accepted":2,"rejected":[]}'
 WITH_LENGTH = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\nContent-Length: %d\r\n\r\n%b" % (len(BODY), BODY)
@@ -82,7 +82,7 @@ def test_an_answer_that_was_cut_off_is_none(cut: bytes) -> None:
 
 
 def test_an_answer_without_an_end_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_response, "MAX_RESPONSE_BYTES", 1_000)
+    monkeypatch.setattr(response, "MAX_RESPONSE_BYTES", 1_000)
     reader = ResponseReader()
     assert reader.feed(b"HTTP/1.1 200 OK\r\nX: " + b"x" * 900) is None
     with pytest.raises(ResponseError, match="more than 1000 bytes"):

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from loadtest import _schedule
-from loadtest._profile import cumulative_s
-from loadtest._schedule import Chunk
-from loadtest._spec import ARRIVALS, PROFILES, LoadSpec, ProfileShape, Traffic
+from traffic import schedule
+from traffic.profile import cumulative_s
+from traffic.schedule import Chunk
+from traffic.spec import ARRIVALS, PROFILES, LoadSpec, ProfileShape, Traffic
 
 SCENARIOS = ("mixed", "visitors", "sdk", "hostile")
 SPECS = st.builds(
@@ -29,7 +29,7 @@ def rows(spec: LoadSpec, index: int, count: int) -> list[tuple[int, int, bool]]:
     """Intended moment, events and kind of each request."""
     return [
         row
-        for chunk in _schedule.requests(spec, index, count)
+        for chunk in schedule.requests(spec, index, count)
         for row in zip(chunk.intended_ns.tolist(), chunk.events.tolist(), chunk.batch.tolist(), strict=True)
     ]
 
@@ -58,11 +58,11 @@ def test_the_same_spec_gives_the_same_schedule(spec: LoadSpec) -> None:
 @settings(max_examples=40, deadline=None)
 @given(SPECS, st.integers(1, 4))
 def test_sequences_have_no_gap_and_moments_ascend_within_the_duration(spec: LoadSpec, count: int) -> None:
-    first, events, intended_ns = whole(list(_schedule.requests(spec, count - 1, count)))
+    first, events, intended_ns = whole(list(schedule.requests(spec, count - 1, count)))
     assert first == np.concatenate([[0], np.cumsum(events)[:-1]]).astype(int).tolist() if events else not first
     assert all(earlier <= later for earlier, later in pairwise(intended_ns))
     assert all(0 <= each <= spec.duration_s * 1e9 for each in intended_ns)
-    assert _schedule.offered(spec, count - 1, count) == sum(events)
+    assert schedule.offered(spec, count - 1, count) == sum(events)
 
 
 def test_another_seed_gives_another_schedule() -> None:
@@ -87,7 +87,7 @@ def test_the_offered_load_is_what_was_asked_for(scenario: str, arrivals: str, pr
     expected = 20_000 * 40 * factor
     # Batches: about 6,400 of them, their sizes stratified; Poisson's deviation is 1.3% then, the limit four of it.
     exact = arrivals == "constant" and scenario in ("visitors", "hostile")
-    assert _schedule.offered(spec, 0, 1) == pytest.approx(expected, rel=0.0001 if exact else 0.055)
+    assert schedule.offered(spec, 0, 1) == pytest.approx(expected, rel=0.0001 if exact else 0.055)
 
 
 @pytest.mark.parametrize("profile", PROFILES)
@@ -142,13 +142,13 @@ def test_no_profile_ever_takes_load_back(profile: str, period_s: float, moments:
 
 
 def test_a_test_without_an_end_gives_its_schedule_bit_by_bit() -> None:
-    chunks = list(islice(_schedule.requests(LoadSpec(), 0, 1), 20))
+    chunks = list(islice(schedule.requests(LoadSpec(), 0, 1), 20))
     first, events, intended_ns = whole(chunks)
     assert len(chunks) == 20
     assert 19e9 < intended_ns[-1] < 20e9
     assert first[-1] + events[-1] == sum(events)
     with pytest.raises(ValueError, match="until it is stopped"):
-        _schedule.offered(LoadSpec(), 0, 1)
+        schedule.offered(LoadSpec(), 0, 1)
 
 
 def test_poisson_arrivals_are_random_and_constant_ones_are_even() -> None:
@@ -170,7 +170,7 @@ def test_batches_have_the_sizes_asked_for_and_visitors_their_share() -> None:
     singles = [events for _, events, batch in requests if not batch]
     assert min(batches) == 20
     assert max(batches) == 200
-    assert np.mean(batches) == pytest.approx(_schedule.mean_batch_events(traffic), rel=0.01)
+    assert np.mean(batches) == pytest.approx(schedule.mean_batch_events(traffic), rel=0.01)
     assert set(singles) == {1}
     assert len(singles) / (len(singles) + sum(batches)) == pytest.approx(0.1, rel=0.1)
 
@@ -181,7 +181,7 @@ def test_a_replay_without_duration_sends_each_line_once(count: int, lines: int) 
     spec = LoadSpec(scenario="replay", offered_load_events_per_s=5000, replay_events=lines)
     sent = []
     for index in range(count):
-        first, events, _ = whole(list(_schedule.requests(spec, index, count)))
+        first, events, _ = whole(list(schedule.requests(spec, index, count)))
         sequences = range(first[-1] + events[-1]) if first else range(0)
         assert all(events)
         sent += [sequence * count + index for sequence in sequences]
@@ -190,18 +190,18 @@ def test_a_replay_without_duration_sends_each_line_once(count: int, lines: int) 
 
 def test_what_was_offered_until_a_stop_is_what_was_due_by_then() -> None:
     spec = LoadSpec(offered_load_events_per_s=500, duration_s=4, seed=3)
-    chunks = list(_schedule.requests(spec, 0, 2))
+    chunks = list(schedule.requests(spec, 0, 2))
     moments, sizes = np.concatenate([each.intended_ns for each in chunks]), np.concatenate([c.events for c in chunks])
     due = list(zip(moments, sizes, strict=True))
     stopped_ns = int(due[len(due) // 2][0])
-    assert _schedule.offered(spec, 0, 2, stopped_ns) == sum(events for at, events in due if at <= stopped_ns)
-    assert _schedule.offered(spec, 0, 2, stopped_ns - 1) == sum(events for at, events in due if at < stopped_ns)
-    assert _schedule.offered(spec, 0, 2, 10**12) == _schedule.offered(spec, 0, 2)
+    assert schedule.offered(spec, 0, 2, stopped_ns) == sum(events for at, events in due if at <= stopped_ns)
+    assert schedule.offered(spec, 0, 2, stopped_ns - 1) == sum(events for at, events in due if at < stopped_ns)
+    assert schedule.offered(spec, 0, 2, 10**12) == schedule.offered(spec, 0, 2)
     endless = msgspec.structs.replace(spec, duration_s=0)
-    assert _schedule.offered(endless, 0, 2, stopped_ns) > 0
+    assert schedule.offered(endless, 0, 2, stopped_ns) > 0
 
 
 @pytest.mark.parametrize(("index", "count"), [(1, 1), (-1, 2), (0, 0), (0, 4097)])
 def test_a_process_that_cannot_be_is_refused(index: int, count: int) -> None:
     with pytest.raises(ValueError, match="cannot be"):
-        next(_schedule.requests(LoadSpec(), index, count))
+        next(schedule.requests(LoadSpec(), index, count))

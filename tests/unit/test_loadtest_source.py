@@ -11,11 +11,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from loadtest import _identity
-from loadtest._content import Content
-from loadtest._payload import BATCH_PATH, SINGLE_PATH, Payload
-from loadtest._source import TableSource, source_of
-from loadtest._spec import LoadSpec, Traffic
+from traffic import identity
+from traffic.content import Content
+from traffic.payload import BATCH_PATH, SINGLE_PATH, Payload
+from traffic.source import TableSource, source_of
+from traffic.spec import LoadSpec, Traffic
 
 TRAFFIC = Traffic(table_events=640)
 MOMENT_MS = 1_764_158_400_123
@@ -32,7 +32,7 @@ def told(content: Content, run: int, stream: int, sequences: Sequence[int], unix
     stamp = datetime.fromtimestamp(unix_ms / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
     events: list[dict[str, object]] = []
     for place, sequence in zip(places, sequences, strict=True):
-        step, packed = content.table.steps[place], _identity.pack(run, stream, sequence)
+        step, packed = content.table.steps[place], identity.pack(run, stream, sequence)
         filling = {"filling": "x" * length} if (length := content.table.filling_bytes[place]) else {}
         events.append(
             {
@@ -40,13 +40,13 @@ def told(content: Content, run: int, stream: int, sequences: Sequence[int], unix
                 "user_id": step.user_id,
                 "props": {"url": step.url, "ref": step.ref, **filling, "tidemark": packed},
                 "timestamp": stamp,
-                "event_id": _identity.event_id(unix_ms, packed),
+                "event_id": identity.event_id(unix_ms, packed),
             }
         )
     return events
 
 
-@pytest.mark.parametrize(("run", "stream"), [(0, 0), (0, 3), (9, 1), (_identity.MAX_RUN, _identity.MAX_STREAM)])
+@pytest.mark.parametrize(("run", "stream"), [(0, 0), (0, 3), (9, 1), (identity.MAX_RUN, identity.MAX_STREAM)])
 def test_over_rounds_of_the_table_each_event_sent_is_the_one_that_the_audit_makes(run: int, stream: int) -> None:
     content = Content(TRAFFIC, seed=1, run=run)
     source = TableSource(Content(TRAFFIC, seed=1, run=run), stream)

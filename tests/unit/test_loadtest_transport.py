@@ -10,10 +10,10 @@ from contextlib import contextmanager
 import gevent
 import pytest
 
-from loadtest._answer import Answer
-from loadtest._payload import BATCH_PATH, JSON_HEADERS, SINGLE_PATH, Payload
 from loadtest._transport import Transport
 from pipeline.errors import UsageError
+from traffic.answer import Answer
+from traffic.payload import BATCH_PATH, JSON_HEADERS, SINGLE_PATH, Payload
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 15\r\n\r\n" + b'{"status":"ok"}'
 ONE = Payload(SINGLE_PATH, JSON_HEADERS, b'{"event":"a"}', SINGLE_PATH)

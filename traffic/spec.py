@@ -8,8 +8,8 @@ from typing import Annotated, Literal, get_args
 import msgspec
 from msgspec import Meta, Struct
 
-from loadtest._identity import MAX_RUN
 from pipeline.errors import UsageError
+from traffic.identity import MAX_RUN
 
 Scenario = Literal["mixed", "visitors", "sdk", "replay", "hostile"]
 Arrivals = Literal["poisson", "constant"]
@@ -101,7 +101,7 @@ class LoadSpec(Struct, frozen=True, forbid_unknown_fields=True):
 
     ``duration_s`` 0: until stopped (a replay: once through the file). ``seed`` fixes arrivals, sizes and
     contents; ``run`` is only the number that the events' identities carry. ``replay_events``: lines of the
-    file at ``replay_path``, which :func:`loadtest._replay.check` counts.
+    file at ``replay_path``, which :func:`traffic.replay.check` counts.
     """
 
     scenario: Scenario = "mixed"

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from loadtest._spec import Traffic
+from traffic.spec import Traffic
 
 PAGE_VIEW = "page_view"
 # A session's mean number of events, and how many it may have at most.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 from msgspec import Struct
 
-from loadtest._ledger import Outcome
+from traffic.ledger import Outcome
 
 # Schedule delays are counted by the bits of their microseconds: bucket b holds those below 2^b us.
 _DELAY_BUCKETS = 40

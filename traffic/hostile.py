@@ -11,8 +11,8 @@ from functools import lru_cache
 
 import msgspec
 
-from loadtest._payload import BATCH_PATH, JSON_HEADERS, SINGLE_PATH, Headers, Payload
-from loadtest._spec import MAX_BATCH_EVENTS
+from traffic.payload import BATCH_PATH, JSON_HEADERS, SINGLE_PATH, Headers, Payload
+from traffic.spec import MAX_BATCH_EVENTS
 
 # Above the API's bounds on one event, on a body, and on a decompressed body (pipeline.settings.Api).
 _LARGE_EVENT_BYTES = 80 * 1024

@@ -1,7 +1,7 @@
 """What each event says: a pure function of who it is and when it is due.
 
 The sender encodes with it, the audit compares with it. A seeded table holds the events' beginnings,
-encoded already; only the identity, the timestamp and the id are filled in for each event (:mod:`loadtest._strip`).
+encoded already; only the identity, the timestamp and the id are filled in for each event (:mod:`traffic.strip`).
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from loadtest import _identity, _sessions
-from loadtest._spec import Traffic
-from loadtest._strip import Strip, alike, tail_bytes
+from traffic import identity, sessions
+from traffic.spec import Traffic
+from traffic.strip import Strip, alike, tail_bytes
 
 # An event's length behind its beginning, with an identity of the most digits.
-_TAIL_BYTES = tail_bytes(len(str(_identity.pack(_identity.MAX_RUN, 0, 0))))
+_TAIL_BYTES = tail_bytes(len(str(identity.pack(identity.MAX_RUN, 0, 0))))
 _FILLING_BYTES = len(b'"filling":"",')
 # Spreads the streams' beginnings over the table: 2 to the power of 32 divided by the golden ratio.
 _SPREAD = 2_654_435_769
@@ -38,7 +38,7 @@ class Table(NamedTuple):
     A beginning is an event up to where its identity stands; ``lengths`` are the beginnings' in bytes.
     """
 
-    steps: list[_sessions.Step]
+    steps: list[sessions.Step]
     filling_bytes: list[int]
     beginnings: list[bytes]
     lengths: NDArray[np.int64]
@@ -71,8 +71,8 @@ class Content:
         Raises:
             ValueError: run, stream or sequence have more bits than they may.
         """
-        packed = _identity.pack(self._run, stream, first)
-        _identity.pack(self._run, stream, first + count - 1)
+        packed = identity.pack(self._run, stream, first)
+        identity.pack(self._run, stream, first + count - 1)
         beginnings, lengths = self.table.beginnings, self.table.lengths
         at = (stream * _SPREAD + first) % len(beginnings)
         # It ends where the table begins anew, and where the numbers get a digit more.
@@ -107,7 +107,7 @@ def timestamp(unix_ms: int) -> bytes:
 def _table(traffic: Traffic, seed: int) -> Table:
     most = max(_FEWEST_EVENTS, _MOST_TABLE_BYTES // max(1, traffic.payload_bytes))
     traffic = msgspec.structs.replace(traffic, table_events=min(traffic.table_events, most))
-    steps, fillings, beginnings = list(_sessions.steps(traffic, seed)), [], []
+    steps, fillings, beginnings = list(sessions.steps(traffic, seed)), [], []
     for step in steps:
         props = {"url": step.url, "ref": step.ref}
         text = msgspec.json.encode({"event": step.event_type, "user_id": step.user_id, "props": props})[:-2] + b","

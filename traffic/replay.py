@@ -19,9 +19,9 @@ from typing import IO, Annotated, Any, NoReturn
 import msgspec
 from msgspec import Meta, Struct
 
-from loadtest import _identity
-from loadtest._content import timestamp
 from pipeline.errors import UsageError
+from traffic import identity
+from traffic.content import timestamp
 
 MAX_LINE_BYTES = 1024 * 1024
 _INDEX_LINES = 1024
@@ -104,13 +104,13 @@ class ReplayContent:
 
     def event(self, stream: int, sequence: int, unix_ms: int) -> dict[str, Any]:
         """Give one event as it is sent; ``unix_ms`` is its timestamp only where the file has none."""
-        packed = _identity.pack(self._run, stream, sequence)
+        packed = identity.pack(self._run, stream, sequence)
         event: dict[str, Any] = msgspec.json.decode(self._line((sequence * self._count + stream) % self._file.events))
         event["user_id"] = str(event["user_id"])
         event["props"] = {**(event.get("props") or {}), "tidemark": packed}
         if event.get("timestamp") is None:
             event["timestamp"] = timestamp(unix_ms).decode()
-        event["event_id"] = _identity.event_id(unix_ms, packed)
+        event["event_id"] = identity.event_id(unix_ms, packed)
         return event
 
     def close(self) -> None:

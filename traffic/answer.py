@@ -8,7 +8,7 @@ from itertools import groupby
 import msgspec
 from msgspec import Struct
 
-from loadtest._ledger import Outcome
+from traffic.ledger import Outcome
 
 
 class Refused(Struct, frozen=True):

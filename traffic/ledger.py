@@ -17,9 +17,9 @@ import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
 
-from loadtest._spec import LoadSpec
 from pipeline.errors import CorruptLogError, MissingPartError, UsageError
 from pipeline.messages.recordlog import RecordLogWriter, read_blocks
+from traffic.spec import LoadSpec
 
 KIND_HEAD = 10
 KIND_RECORDS = 11

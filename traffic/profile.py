@@ -7,7 +7,7 @@ from math import pi
 import numpy as np
 from numpy.typing import NDArray
 
-from loadtest._spec import LoadSpec, ProfileShape
+from traffic.spec import LoadSpec, ProfileShape
 
 Seconds = NDArray[np.float64]
 

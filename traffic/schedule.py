@@ -15,9 +15,9 @@ from math import log
 import numpy as np
 from numpy.typing import NDArray
 
-from loadtest._identity import WITNESS_STREAM
-from loadtest._profile import cumulative_s
-from loadtest._spec import LoadSpec, Traffic
+from traffic.identity import WITNESS_STREAM
+from traffic.profile import cumulative_s
+from traffic.spec import LoadSpec, Traffic
 
 CHUNK_S = 1.0
 # Points per chunk between which the load is taken as constant.

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from loadtest import _identity
+from traffic import identity
 
 # An event's tail: identity, and then these.
 _TO_TIMESTAMP = b'},"timestamp":"'
@@ -109,7 +109,7 @@ def _write_ids(text: bytearray, at: NDArray[np.int64], packed: int) -> None:
     fields = _fields(text, low.itemsize)
     fields[at + _RAND_A_AT] = low
     fields[at + _LOW_AT] = low
-    variant = _identity.id_low(packed) >> 48
+    variant = identity.id_low(packed) >> 48
     high = _fields(text, _LOW_AT - _HIGH_AT)
     high_at = at + _HIGH_AT
     for a, b in _runs(packed, len(at), _LOW + 1):

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
-from loadtest import _hostile, _replay
-from loadtest._content import Content, batch_body, timestamp
-from loadtest._payload import BATCH_PATH, JSON_HEADERS, SINGLE_PATH, Payload, Source
-from loadtest._spec import LoadSpec
 from pipeline.errors import UsageError
+from traffic import hostile, replay
+from traffic.content import Content, batch_body, timestamp
+from traffic.payload import BATCH_PATH, JSON_HEADERS, SINGLE_PATH, Payload, Source
+from traffic.spec import LoadSpec
 
 # So much of the load is made at once; what is due meanwhile waits for it.
 _STRIP_EVENTS = 1_024
@@ -77,11 +77,11 @@ class HostileSource:
     def __init__(self, stream: int) -> None:
         """``stream``: the number of the process that sends them."""
         self._stream = stream
-        _hostile.prepare()
+        hostile.prepare()
 
     def payload(self, first: int, events: int, unix_ms: int, *, batch: bool) -> Payload:  # noqa: ARG002 - a Source
         """Give hostile request number ``first``."""
-        return _hostile.payload(self._stream + first)
+        return hostile.payload(self._stream + first)
 
 
 def events_of(spec: LoadSpec, count: int) -> Events:
@@ -92,13 +92,13 @@ def events_of(spec: LoadSpec, count: int) -> Events:
     """
     if spec.scenario != "replay":
         return Content(spec.traffic, spec.seed, spec.run)
-    file = _replay.check(Path(spec.replay_path))
+    file = replay.check(Path(spec.replay_path))
     if file.events != spec.replay_events:
         raise UsageError(
             f"{file.path} holds {file.events} events and not {spec.replay_events} as when the test was set up: "
             "put the same file on every host, and leave it as it is"
         )
-    return _replay.ReplayContent(file, spec.run, count)
+    return replay.ReplayContent(file, spec.run, count)
 
 
 def source_of(spec: LoadSpec, index: int, count: int) -> Source:

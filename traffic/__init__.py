@@ -1,0 +1,1 @@
+"""What is sent and when, free of Locust: identities, schedules, content, the ledger of what became of each request."""
