@@ -2,8 +2,8 @@
 
 All of it follows from the load's own spec, so that the audit knows what the witness was due to offer without
 asking it. A sighting is one record of a record log (:mod:`pipeline.messages.recordlog`), written when the event was
-read or given up: ``missed_ns`` is when the last poll that did not find it began, ``seen_ns`` when the poll that read it ended.
-All times are ns from the epoch; ``NO_TIME`` of the ledger where there is none.
+read or given up: ``missed_ns`` is when the last poll that did not find it began, ``seen_ns`` when the poll that read it
+ended. All times are ns from the epoch; ``NO_TIME`` of the ledger where there is none.
 """
 
 from __future__ import annotations

@@ -13,7 +13,7 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
-from tests.unit.reports_bundle import Plan, quick_cells, write
+from tests.unit.reports.made_bundle import Plan, quick_cells, write
 
 ROOT = Path(__file__).resolve().parents[2]
 VOID_ELEMENTS = {"meta", "br", "hr", "img", "input", "link"}

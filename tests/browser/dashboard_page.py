@@ -18,7 +18,7 @@ from playwright.sync_api import Browser, Page, expect
 
 from pipeline.dashboard.hub import Hub
 from tests.integration.ingest_api import WAIT_S
-from tests.unit.dashboard_server import TOKEN, Figures, serving
+from tests.unit.pipeline.dashboard.server import TOKEN, Figures, serving
 
 expect.set_options(timeout=WAIT_S * 1000)
 
@@ -54,7 +54,7 @@ def link(url: str, token: str = TOKEN) -> str:
 
 @contextlib.contextmanager
 def served(shown: Figures, **how: Any) -> Iterator[Served]:
-    """Serve ``shown`` while the block runs; ``how`` as for :func:`tests.unit.dashboard_server.serving`."""
+    """Serve ``shown`` while the block runs; ``how`` as for :func:`tests.unit.pipeline.dashboard.server.serving`."""
     ready: Future[tuple[Served, asyncio.Event]] = Future()
 
     async def serve() -> None:

@@ -13,8 +13,8 @@ from playwright.sync_api import Browser, Page, expect
 from pipeline.dashboard.view import Event
 from tests.browser.dashboard_page import Served, figure, link, note, open_page, serious_faults, served, watched
 from tests.integration.ingest_api import wait_until
-from tests.unit.dashboard_records import event
-from tests.unit.dashboard_server import Figures, figures
+from tests.unit.pipeline.dashboard.records import event
+from tests.unit.pipeline.dashboard.server import Figures, figures
 
 HOSTILE = "<img src=x onerror=\"document.title='owned'\"><script>document.title='owned'</script>"
 STALE = "MongoDB at db:27017 does not answer (since"
