@@ -98,7 +98,7 @@ async def measure(
             await stack.enter_async_context(bench.filled(to_read))
         for place, (number, loop) in enumerate(planned):
             for _ in range(MAX_ATTEMPTS):
-                repeat = _told(loop, number, place % len(asked.loops) + 1, await bench.run.repeat(loop), asked.bounds)
+                repeat = _told(loop, number, place % len(asked.loops) + 1, await bench.repeat(loop), asked.bounds)
                 found[loop.name].append(repeat)
                 on_progress(f"[{place + 1}/{len(planned)}] {loop.name}, round {number}: {_in_words(repeat)}")
                 if repeat.valid:

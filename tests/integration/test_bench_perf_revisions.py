@@ -28,7 +28,7 @@ def documents_of(records: Sequence[Record]) -> tuple[list[Document], list[bytes]
 @pytest.fixture
 def checkout(tmp_path: Path) -> Path:
     folder = tmp_path / "a checkout"
-    for name in ("pipeline", "loadtest", "bench", "reports"):
+    for name in ("pipeline", "traffic", "loadtest", "bundle", "bench", "reports"):
         ignored = shutil.ignore_patterns("reference", "*.html")
         shutil.copytree(ROOT / name, folder / name, ignore=ignored)
     (folder / ".gitignore").write_text("__pycache__/\n", encoding="utf-8")

@@ -107,7 +107,7 @@ def taking(clock: VirtualClock, ms: int, status: int = 200) -> Callable[[], Answ
 
 def test_requests_go_out_at_their_intended_moments(tmp_path: Path) -> None:
     bench = Bench(tmp_path)
-    records = bench.run.run(taking(bench.clock, ms=5)).records
+    records = bench.run(taking(bench.clock, ms=5)).records
     assert records["intended_ns"].tolist() == [ms * NS_PER_MS for ms in range(50, 1000, 100)]
     assert (records["sent_ns"] == records["intended_ns"]).all()
     assert (records["answered_ns"] - records["sent_ns"] == 5 * NS_PER_MS).all()
@@ -118,30 +118,30 @@ def test_requests_go_out_at_their_intended_moments(tmp_path: Path) -> None:
 
 def test_an_events_moment_is_its_intended_one_on_the_wall_clock(tmp_path: Path) -> None:
     bench = Bench(tmp_path)
-    bench.run.run(taking(bench.clock, ms=250))
+    bench.run(taking(bench.clock, ms=250))
     moments = [int(body.split()[2]) for body in bench.sent]
     assert moments == [EPOCH.unix_ns // NS_PER_MS + ms for ms in range(50, 1000, 100)]
 
 
 def test_behind_a_slow_server_response_time_counts_from_the_intended_moment(tmp_path: Path) -> None:
     bench = Bench(tmp_path)
-    records = bench.run.run(taking(bench.clock, ms=250)).records
+    records = bench.run(taking(bench.clock, ms=250)).records
     # Each request waits for the one before: 150 ms later than it, while service takes 250 ms each time.
     assert bench.report.service_ms == [250] * 10
     assert bench.report.response_ms == [250 + 150 * late for late in range(10)]
     assert (records["sent_ns"] - records["intended_ns"]).tolist() == [150 * late * NS_PER_MS for late in range(10)]
-    assert bench.load.generator.counts.offered == offered(SPEC, 0, 1)
+    assert bench.generator.counts.offered == offered(SPEC, 0, 1)
 
 
 def test_the_body_is_made_before_the_request_is_due(tmp_path: Path) -> None:
     bench = Bench(tmp_path, build_ms=40)
-    records = bench.run.run(taking(bench.clock, ms=5)).records
+    records = bench.run(taking(bench.clock, ms=5)).records
     assert (records["sent_ns"] == records["intended_ns"]).all()
 
 
 def test_what_is_too_late_is_unsent_and_never_goes_out(tmp_path: Path) -> None:
     bench = Bench(tmp_path, unsent_after_s=0.3)
-    records = bench.run.run(taking(bench.clock, ms=500)).records
+    records = bench.run(taking(bench.clock, ms=500)).records
     late_ns = records["sent_ns"] - records["intended_ns"]
     unsent = records["outcome"] == Outcome.UNSENT
     assert 0 < unsent.sum() < 10
@@ -149,7 +149,7 @@ def test_what_is_too_late_is_unsent_and_never_goes_out(tmp_path: Path) -> None:
     assert (late_ns[~unsent] <= 0.3 * NS_PER_S).all()
     assert len(bench.sent) == (~unsent).sum()
     assert all(waited > 300 for waited in bench.report.unsent_ms)
-    assert bench.load.generator.counts.unsent == len(bench.report.unsent_ms) == unsent.sum()
+    assert bench.generator.counts.unsent == len(bench.report.unsent_ms) == unsent.sum()
 
 
 @pytest.mark.parametrize(
@@ -166,7 +166,7 @@ def test_what_is_not_accepted_is_rejected_or_in_doubt_and_sent_once(
     tmp_path: Path, answer: Answer, outcome: Outcome, failure: str
 ) -> None:
     bench = Bench(tmp_path)
-    records = bench.run.run(lambda: answer).records
+    records = bench.run(lambda: answer).records
     assert set(records["outcome"].tolist()) == {outcome}
     assert bench.report.failures == [failure] * 10
     assert len(set(bench.sent)) == len(bench.sent) == 10
@@ -178,13 +178,13 @@ def test_a_batch_partly_rejected_makes_a_row_for_each_run_of_events(tmp_path: Pa
     spec = LoadSpec(scenario="sdk", offered_load_events_per_s=200, arrivals="constant", duration_s=1)
     bench = Bench(tmp_path, spec)
     refused = (Refused(2, "too_large"), Refused(3, "too_large"), Refused(99_999, "beyond"))
-    records = bench.run.run(lambda: Answer(200, 2, refused)).records
+    records = bench.run(lambda: Answer(200, 2, refused)).records
     batches = len(bench.sent)
     assert records["outcome"].tolist() == [Outcome.ACCEPTED, Outcome.REJECTED, Outcome.ACCEPTED] * batches
     assert records["count"].tolist()[:2] == [2, 2]
     assert (records["sent_ns"][::3] == records["sent_ns"][2::3]).all()
     assert records["first"].tolist() == [0, *records["count"].cumsum().tolist()[:-1]]
-    assert bench.load.generator.counts.rejected == 2 * batches
+    assert bench.generator.counts.rejected == 2 * batches
     assert bench.report.failures == ["events of a batch rejected: too_large"] * batches
 
 
@@ -192,7 +192,7 @@ def test_a_hostile_request_succeeds_when_it_is_refused(tmp_path: Path) -> None:
     spec = LoadSpec(scenario="hostile", offered_load_events_per_s=10, arrivals="constant", duration_s=1)
     answers = iter([Answer(400, 2), Answer(413, 2), Answer(200, 2), Answer(500, 2), *[Answer(422, 2)] * 6])
     bench = Bench(tmp_path, spec)
-    bench.run.run(lambda: next(answers))
+    bench.run(lambda: next(answers))
     deserved = " to a request that deserves a 4xx"
     assert bench.report.failures == [None, None, f"HTTP 200{deserved}", f"HTTP 500{deserved}", *[None] * 6]
 
@@ -206,10 +206,10 @@ def test_after_a_stop_nothing_is_sent_and_what_was_not_due_was_never_offered(tmp
         nonlocal served
         served += 1
         if served == 2:
-            bench.load.generator.stop()
+            bench.generator.stop()
         return serve()
 
-    records = bench.run.run(serve_and_stop).records
+    records = bench.run(serve_and_stop).records
     # The second went out at 300 ms, when that of 250 ms had been due for a while: it still goes out.
     assert len(bench.sent) == 3
     assert set(records["outcome"].tolist()) == {Outcome.ACCEPTED}
@@ -223,34 +223,34 @@ def test_a_sender_that_is_killed_leaves_its_request_in_doubt(tmp_path: Path) -> 
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        bench.run.run(die)
-    assert not bench.load.generator.settled()
-    bench.load.generator.stop()
-    assert not bench.load.generator.settled()
+        bench.run(die)
+    assert not bench.generator.settled()
+    bench.generator.stop()
+    assert not bench.generator.settled()
     records = bench.end().records
     assert records["outcome"].tolist() == [Outcome.IN_DOUBT]
     assert records["sent_ns"][0] >= 0
     assert records["answered_ns"][0] == NO_TIME
     assert bench.report.failures == ["no answer before the test ended"]
-    assert bench.load.generator.counts.failures == 1
+    assert bench.generator.counts.failures == 1
 
 
 def test_what_the_senders_never_got_to_is_unsent(tmp_path: Path) -> None:
     bench = Bench(tmp_path)
     records = bench.end().records
     assert records["outcome"].tolist() == [Outcome.UNSENT] * 10
-    assert len(bench.report.unsent_ms) == bench.load.generator.counts.failures == 10
+    assert len(bench.report.unsent_ms) == bench.generator.counts.failures == 10
 
 
 def test_an_answer_after_the_end_counts_for_nothing(tmp_path: Path) -> None:
     bench = Bench(tmp_path)
 
     def end_meanwhile() -> Answer:
-        bench.load.generator.stop()
-        bench.load.generator.finish()
+        bench.generator.stop()
+        bench.generator.finish()
         return Answer(200, 2)
 
-    records = bench.run.run(end_meanwhile).records
+    records = bench.run(end_meanwhile).records
     assert records["outcome"].tolist() == [Outcome.IN_DOUBT]
     assert bench.report.failures == ["no answer before the test ended"]
 
@@ -258,10 +258,10 @@ def test_an_answer_after_the_end_counts_for_nothing(tmp_path: Path) -> None:
 def test_a_test_is_not_done_before_its_duration_has_passed(tmp_path: Path) -> None:
     bench = Bench(tmp_path)
     serve = taking(bench.clock, ms=5)
-    bench.load.generator.work(lambda _: serve())
-    assert bench.load.generator.settled()
+    bench.generator.work(lambda _: serve())
+    assert bench.generator.settled()
     early_ns = bench.clock.now_ns
     assert early_ns < EPOCH.monotonic_ns + NS_PER_S
-    assert not bench.load.generator.done()
+    assert not bench.generator.done()
     bench.clock.now_ns = EPOCH.monotonic_ns + NS_PER_S
-    assert bench.load.generator.done()
+    assert bench.generator.done()

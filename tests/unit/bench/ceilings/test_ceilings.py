@@ -73,7 +73,7 @@ def found(wanted: Place, asked: Asked, others: float = 0.0) -> Ceilings:
 
 
 def keep(cache: Path, kept: Ceilings, age_s: float = 0.0) -> None:
-    freshness.keeping.keep(cache / "ceilings", kept, kept.fingerprint)
+    freshness.machinecache.keep(cache / "ceilings", kept, kept.fingerprint)
     path = cache / "ceilings" / f"{kept.fingerprint}.json"
     os.utime(path, (time.time() - age_s, time.time() - age_s))
 

@@ -92,9 +92,9 @@ def test_every_role_of_ours_has_steps_and_their_names_are_their_own() -> None:
 @pytest.fixture
 def slower(tmp_path: Path) -> Path:
     """A copy of the code in which ids take three times as long to make, and deliveries cannot be logged."""
-    for name in ("pipeline", "loadtest"):
+    for name in ("pipeline", "traffic", "loadtest"):
         shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__", "web"))
-    path = tmp_path / "pipeline" / "identifiers.py"
+    path = tmp_path / "pipeline" / "messages" / "identifiers.py"
     path.write_text(
         path.read_text()
         + "\n_made = new_event_id\n\n\ndef new_event_id() -> str:\n    return _made() and _made() and _made()\n"

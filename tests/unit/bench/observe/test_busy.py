@@ -272,7 +272,7 @@ def test_nobody_is_named_who_used_nothing() -> None:
 
 HOLD = """
 import sys, time
-from bench.onlyone import only_one
+from bench.observe.benchlock import only_one
 with only_one("runs/first", "stop", print):
     print("held", flush=True)
     time.sleep(60)
