@@ -43,7 +43,7 @@ def test(session: nox.Session) -> None:
         "lint": lambda: _lint(session),
         "types": lambda: _types(session),
         "imports": lambda: _imports(session),
-        "unit": lambda: _pytest(session, "tests/unit", *pytest_arguments),
+        "unit": lambda: _pytest(session, "tests/unit", "--numprocesses=auto", *pytest_arguments),
         "integration": lambda: _pytest(session, "tests/integration", *pytest_arguments),
         "acceptance": lambda: _pytest(session, "tests/acceptance", *pytest_arguments),
         "browser": lambda: _pytest(session, "tests/browser", *pytest_arguments),
