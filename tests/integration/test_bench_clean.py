@@ -28,7 +28,7 @@ ROOT = Path(__file__).resolve().parents[2]
 CELL = CellSpec(id="drain-p1-c1", kind="drain", partitions=1)
 KILLED = """
 import os, signal
-from bench.marks import Mark
+from bench.targets.marks import Mark
 from pipeline import settings
 Mark({token!r}, settings.load(os.environ)).make("runs/killed")
 os.kill(os.getpid(), signal.SIGKILL)
