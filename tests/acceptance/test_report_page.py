@@ -196,7 +196,7 @@ def test_another_schema_version_exits_2_and_says_which_is_needed(tmp_path: Path)
     run = write(tmp_path, Plan(quick_cells(), rounds=0, schema_version=7))
     done = report(run, "--latest", tmp_path / "latest.html", cwd=tmp_path)
     assert done.returncode == 2
-    assert "schema_version 7, and this report needs schema_version 2" in done.stderr
+    assert "schema_version 7, and this program needs schema_version 2" in done.stderr
     assert not (run / "report.html").exists()
 
 
