@@ -45,6 +45,11 @@ class Deliveries:
     consumers: tuple[Consumer, ...]
 
 
+def none() -> Deliveries:
+    """Return those of a system that reports no stamps."""
+    return Deliveries(np.zeros(0, dtype=DELIVERY), ())
+
+
 def load(paths: Sequence[Path], assignments: Sequence[Assignment | None]) -> Deliveries:
     """Read the deliveries logs; a consumer is named after its file, and numbered in the order given.
 

@@ -57,6 +57,11 @@ class Documents:
     strangers: tuple[str, ...] = ()
 
 
+def none(offered: Offered) -> Documents:
+    """Return those of a system that reports none."""
+    return Documents(np.zeros(offered.events, dtype=np.int64), 0, 0, 0, 0, ())
+
+
 def scan(mongo: Mongo, offered: Offered, expected: Expected, compare_share: float) -> Documents:
     """Read the whole collection and compare the documents of ``compare_share`` (0 to 1) of the events.
 

@@ -16,7 +16,7 @@ from bench.matrix.expansion import expand
 from bench.matrix.matrix import MAX_REPEATS, Matrix, repeats
 from bench.matrix.problems import Problems
 from bench.targets import checkout
-from bench.targets.system import settings_for
+from bench.targets.cellsettings import settings_for
 from bundle.manifest import Variant
 from pipeline import settings as pipeline_settings
 from pipeline.errors import MissingPartError, UsageError

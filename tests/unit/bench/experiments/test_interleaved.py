@@ -20,7 +20,9 @@ from bench.observe import environment
 from bench.run import manifest, plan, turns
 from bench.run.progress import Display
 from bench.targets import checkout
-from bench.targets.system import System, settings_for
+from bench.targets.cellsettings import settings_for
+from bench.targets.target import Setup
+from bench.targets.tidemark import Tidemark
 from bundle import writing
 from bundle.errors import BundleError
 from bundle.manifest import Variant
@@ -195,7 +197,7 @@ def test_a_revision_is_checked_out_for_as_long_as_it_is_needed_and_its_code_is_w
         assert "PIPELINE_WORKER_BATCH_MAX_EVENTS" in code.settings
         (code.folder / "pipeline" / "__main__.py").write_text("print('the code of', __file__)\n")
         cell = matrix.load("smoke").cells[0]
-        system = System(settings_for(Settings(), cell, "name"), 1, tmp_path, code)
+        system = Tidemark(Setup(settings_for(Settings(), cell, "name"), tmp_path, code=code))
         (worker,) = system.workers
         worker.start()
         assert worker.wait(30) == 0
@@ -211,7 +213,8 @@ def test_an_older_revision_is_not_asked_to_record_what_it_cannot(tmp_path: Path)
     cell = matrix.load("smoke").cells[0]
     recorded = "PIPELINE_WORKER_LOOP_LAG_PATH"
     for known in (frozenset({recorded}), frozenset[str]()):
-        system = System(settings_for(Settings(), cell, "name"), 1, tmp_path, checkout.Checkout(tmp_path, known))
+        code = checkout.Checkout(tmp_path, known)
+        system = Tidemark(Setup(settings_for(Settings(), cell, "name"), tmp_path, code=code))
         assert (recorded in (system.workers[0]._env or {})) is (recorded in known)
 
 

@@ -1,41 +1,38 @@
-"""The system under test of one repeat: its names on the servers, and its processes."""
+"""Tidemark's own pipeline as the system under test: API, workers and dashboards of one repeat, as processes."""
 
 from __future__ import annotations
 
 import asyncio
 import os
 import secrets
-import signal
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
-from urllib.error import URLError
-from urllib.request import urlopen
 
+from aiokafka.errors import KafkaError
 from msgspec import structs
 from pymongo import MongoClient
+from pymongo.errors import PyMongoError
 
 from bench.errors import RepeatError
 from bench.evidence import deliveries
-from bench.matrix import stackaxes
-from bench.matrix.matrix import CellSpec
+from bench.evidence.deliveries import Deliveries
 from bench.retries import answered
-from bench.targets import marks
-from bench.targets.checkout import Checkout
+from bench.targets import marks, processes
 from bench.targets.dashboardviewer import WatchedDashboard
+from bench.targets.processes import NICENESS, POLL_S, READY_S
+from bench.targets.target import Setup, System
 from pipeline import provision
 from pipeline.addresses import url
 from pipeline.commands.supervision import child_environment
+from pipeline.errors import MissingPartError, ProvisionError
 from pipeline.local.ports import free_port
 from pipeline.local.process import ChildProcess
-from pipeline.local.stackspec import StackSpec
 from pipeline.messages.topics import event_topics
 from pipeline.settings import Settings
 
-# The generator goes first: were it to wait for what it loads, it could not tell how that does. All of the
-# system, servers included, is as nice, so that its parts share the machine as they would by themselves.
-NICENESS = 10
+ROLES = ("api", "worker", "dashboard")
 # What the harness has recorded where the code can: an older revision is measured without.
 _ONLY_RECORDED = ("PIPELINE_API_LOOP_LAG_PATH", "PIPELINE_WORKER_LOOP_LAG_PATH")
 # What makes servers and topics, which API and workers do neither: an older revision does not know all of it.
@@ -43,79 +40,30 @@ _OF_SERVERS = ("PIPELINE_KAFKA_MIN_INSYNC_REPLICAS", "PIPELINE_LOCAL_")
 _JOIN_WHEN = "PIPELINE_WORKER_JOIN_WHEN_PATH"  # older workers cannot wait, and are started when they may join
 _DASHBOARD = "PIPELINE_DASHBOARD_PORT"
 _BESIDE = ("_minutes", "_days", "_latencies")  # the dashboard's collections
-_READY_TIMEOUT_S = 60.0
-_STOP_TIMEOUT_S = 30.0
 _PROVISION_S = 30.0
-_POLL_S = 0.05
 _WAITS = "worker waits for"
+_PASSING = (MissingPartError, ProvisionError, KafkaError, PyMongoError, TimeoutError, OSError)
 
 
-def settings_for(base: Settings, cell: CellSpec, name: str) -> Settings:
-    """Give the settings that make ``cell`` run under names of its own: topics, group and collection."""
-    kafka = structs.replace(
-        base.kafka,
-        topic_prefix=f"{name}.",
-        dead_letter_topic=f"{name}-dead-letters",
-        partitions=cell.partitions,
-        **_copies(cell),
-    )
-    mongo = structs.replace(
-        base.mongo,
-        database=marks.DATABASE,
-        collection=name,
-        driver=cell.driver,
-        write_concern=cell.write_concern,
-    )
-    api = structs.replace(
-        base.api,
-        host="127.0.0.1",
-        port=free_port(),
-        processes=cell.api_processes,
-        acks=cell.acks,
-        linger_ms=cell.linger_ms,
-        compression=cell.compression,
-    )
-    worker = structs.replace(base.worker, group_id=name, batch_max_events=cell.batch_max_events, metrics_port=0)
-    dashboard = structs.replace(base.dashboard, group_id=f"{name}-dashboard", host="127.0.0.1")
-    return structs.replace(base, kafka=kafka, mongo=mongo, api=api, worker=worker, dashboard=dashboard)
+class Tidemark:
+    """API and workers of one repeat, as processes; start and stop each once (:class:`bench.targets.target.Target`)."""
 
+    roles = ROLES
 
-def _copies(cell: CellSpec) -> dict[str, int]:
-    """Give the settings for the copies of the cell's topics; on the user's own servers none."""
-    if cell.replication is None or cell.stack == StackSpec():
-        return {}
-    return {"replication_factor": cell.replication, "min_insync_replicas": stackaxes.least_in_sync(cell)}
-
-
-class System:
-    """API and workers of one repeat, as processes; start and stop each once."""
-
-    def __init__(
-        self,
-        for_repeat: Settings,
-        consumers: int,
-        folder: Path,
-        code: Checkout | None = None,
-        *,
-        recorded: bool = True,
-        dashboards: int = 0,
-    ) -> None:
-        """``folder``: where logs and deliveries logs go. ``code``: the checkout that is run, None for this one.
-
-        ``recorded``: without, the processes write neither deliveries nor the lag of their event loops down.
-        """
-        self.settings = for_repeat
-        self._recorded = recorded
-        self._code = code
-        self._logs = folder / "logs"
+    def __init__(self, setup: Setup) -> None:
+        """Without ``setup.recorded`` the processes write neither deliveries nor the lag of their event loops down."""
+        self.settings = setup.settings
+        self._setup = setup
+        self._code = setup.code
+        self._logs = setup.folder / "logs"
         self._logs.mkdir(exist_ok=True)
-        self._folder = folder
-        self._gate = folder / "workers-may-join"
-        self._workers_wait = code is None or _JOIN_WHEN in code.settings
+        self._folder = setup.folder
+        self._gate = setup.folder / "workers-may-join"
+        self._workers_wait = self._code is None or _JOIN_WHEN in self._code.settings
+        self._assignments: list[deliveries.Assignment | None] = []
         self.api: ChildProcess | None = None
-        self.assignments: list[deliveries.Assignment | None] = []
-        self.workers = [self._worker(number) for number in range(1, consumers + 1)]
-        self.dashboards = [self._dashboard(number) for number in range(1, dashboards + 1)]
+        self.workers = [self._worker(number) for number in range(1, setup.consumers + 1)]
+        self.dashboards = [self._dashboard(number) for number in range(1, setup.dashboards + 1)]
 
     @property
     def url(self) -> str:
@@ -127,8 +75,8 @@ class System:
         """The workers' deliveries logs, in the workers' order."""
         return [self._deliveries_log(number) for number in range(1, len(self.workers) + 1)]
 
-    def pids(self) -> Mapping[str, list[int]]:
-        """Give the processes that run, by role."""
+    def processes(self) -> Mapping[str, list[int]]:
+        """Return the ids of the processes that run, by role."""
         api = [self.api.pid] if self.api and self.api.running() else []
         return {
             "api": api,
@@ -149,8 +97,30 @@ class System:
         await answered(lambda: provision.create_topics(self.settings.kafka), patience_s=_PROVISION_S)
         await answered(lambda: provision.create_indexes(self.settings.mongo), patience_s=_PROVISION_S)
 
-    def drop_collection(self) -> None:
-        """Remove what was stored."""
+    async def remove(self) -> None:
+        """Remove collections, topics and groups; one that cannot be removed does not keep the others.
+
+        Raises:
+            MissingPartError, ProvisionError, KafkaError, PyMongoError, TimeoutError, OSError: the first failure.
+        """
+        kafka = self.settings.kafka
+        steps: list[Callable[[], Awaitable[object]]] = [
+            lambda: asyncio.to_thread(self._drop_collections),
+            lambda: provision.delete_topics(kafka),
+            lambda: marks.delete_group(kafka, self.settings.worker.group_id),
+        ]
+        if self.dashboards:
+            steps.append(lambda: marks.delete_group(kafka, self.settings.dashboard.group_id))
+        failures: list[Exception] = []
+        for step in steps:
+            try:
+                await step()
+            except _PASSING as error:
+                failures.append(error)
+        if failures:
+            raise failures[0]
+
+    def _drop_collections(self) -> None:
         mongo = self.settings.mongo
         bound_ms = mongo.timeout_ms
         with MongoClient[dict[str, object]](
@@ -159,10 +129,10 @@ class System:
             for suffix in ("", *_BESIDE):
                 client[mongo.database].drop_collection(mongo.collection + suffix)
 
-    async def start(self, *, with_api: bool) -> None:
+    async def start(self, *, through_http: bool) -> None:
         """Start API and workers all at once; wait until the API takes events and the workers could join their group."""
-        deadline = time.monotonic() + _READY_TIMEOUT_S
-        if with_api:
+        deadline = time.monotonic() + READY_S
+        if through_http:
             api = structs.replace(self.settings.api, loop_lag_path=self._record("loop-lag-api"))
             for_api = structs.replace(self.settings, api=api)
             self.api = self._process("api", ["-m", "pipeline", "api"], for_api)
@@ -174,17 +144,16 @@ class System:
             worker.start()
         for worker in waiting:
             await asyncio.to_thread(worker.wait_for_line, _WAITS, max(0.0, deadline - time.monotonic()))
-        while self.api is not None and not await asyncio.to_thread(_is_ready, self.url):
-            self._expect_running(self.api, deadline, "take events")
-            await asyncio.sleep(_POLL_S)
+        if self.api is not None:
+            await processes.answers(self.api, f"{self.url}/health/ready")
         for dashboard in self.dashboards:
             await asyncio.to_thread(dashboard.watch, max(0.0, deadline - time.monotonic()))
 
-    async def let_workers_join(self) -> None:
+    async def admit(self) -> None:
         """Let all workers join their group now; wait until each has, and every partition is assigned."""
         self.open_gate()
         topics = len(event_topics(self.settings.kafka))
-        deadline = time.monotonic() + _READY_TIMEOUT_S
+        deadline = time.monotonic() + READY_S
         while True:
             assigned = [deliveries.assignment(path) for path in self.deliveries_logs]
             partitions = sum(len(each) for one in assigned if one for each in one.values())
@@ -192,8 +161,8 @@ class System:
                 self._gate.unlink()
                 return
             for worker in self.workers:
-                self._expect_running(worker, deadline, "join the group")
-            await asyncio.sleep(_POLL_S)
+                processes.expect_running(worker, "join the group", deadline)
+            await asyncio.sleep(POLL_S)
 
     def open_gate(self) -> None:
         """Let all workers join their group now."""
@@ -204,34 +173,16 @@ class System:
 
     def stop(self) -> list[str]:
         """Stop API, then workers; tell of every process that had ended by itself, or badly."""
-        self.assignments = [deliveries.assignment(path) for path in self.deliveries_logs]
+        self._assignments = [deliveries.assignment(path) for path in self.deliveries_logs]
         for dashboard in self.dashboards:
             dashboard.stop_watching()
-        crashes = self._end([each.process for each in self.dashboards if each.process.pid])
-        crashes += self._end([self.api] if self.api else [])
-        return crashes + self._end([each for each in self.workers if each.pid])
+        crashes = processes.end([each.process for each in self.dashboards if each.process.pid])
+        crashes += processes.end([self.api] if self.api else [])
+        return crashes + processes.end([each for each in self.workers if each.pid])
 
-    def _end(self, processes: list[ChildProcess]) -> list[str]:
-        """End processes side by side: one that leaves the group makes work for the others."""
-        died = [not each.running() for each in processes]
-        for process in processes:
-            process.send_signal(signal.SIGTERM)
-        crashes = []
-        for process, was_dead in zip(processes, died, strict=True):
-            code: int | str | None = process.wait(_STOP_TIMEOUT_S)
-            if code is None:
-                process.kill()
-                code = f"{process.returncode}, killed after {_STOP_TIMEOUT_S:g} s"
-            if was_dead or code != 0:
-                crashes.append(f"crash: {process.name} ended with exit code {code}, see logs/{process.log_path.name}")
-        return crashes
-
-    def _expect_running(self, process: ChildProcess, deadline: float, purpose: str) -> None:
-        if not process.running():
-            raise RepeatError(f"{process.name} ended with exit code {process.returncode}; {process.last_words()}")
-        if time.monotonic() > deadline:
-            message = f"{process.name} did not {purpose} within {_READY_TIMEOUT_S:.0f} s; {process.last_words()}"
-            raise RepeatError(message)
+    def deliveries(self) -> Deliveries:
+        """Read the workers' deliveries logs; each worker with the partitions that it had when it was stopped."""
+        return deliveries.load(self.deliveries_logs, self._assignments or [None] * len(self.workers))
 
     def _worker(self, number: int) -> ChildProcess:
         worker = structs.replace(
@@ -253,7 +204,7 @@ class System:
         return WatchedDashboard(process, url(dashboard.host, port), token)
 
     def _record(self, name: str) -> str:
-        return str(self._folder / name) if self._recorded else ""
+        return str(self._folder / name) if self._setup.recorded else ""
 
     def _deliveries_log(self, number: int) -> Path:
         return self._folder / f"worker-{number}.log"
@@ -282,9 +233,4 @@ class System:
         return environment | {"PYTHONPATH": f"{self._code.folder}{os.pathsep}{environment['PYTHONPATH']}"}
 
 
-def _is_ready(url: str) -> bool:
-    try:
-        with urlopen(f"{url}/health/ready", timeout=2.0) as response:  # noqa: S310 - our own address, http
-            return bool(response.status == 200)  # noqa: PLR2004 - HTTP OK
-    except (URLError, OSError):
-        return False
+TIDEMARK = System("Tidemark", Tidemark)
