@@ -24,10 +24,10 @@ from bench.evidence import deliveries, durations
 from bench.load import calibration, nullsink, stubserver
 from bench.load.preload import preload
 from bench.observe import usage
+from bench.recorder.deliverieslog import EVENT
 from bench.targets.target import Setup
 from bench.targets.tidemark import Tidemark
 from pipeline.settings import Settings
-from pipeline.worker.deliveries import EVENT
 from traffic.ledger import Outcome
 from traffic.spec import LoadSpec, Traffic
 

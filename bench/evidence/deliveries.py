@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.messages import recordlog
-from pipeline.worker import deliveries as log
+from bench.recorder import deliverieslog as log
+from traffic import recordlog
 
 DELIVERY = np.dtype(
     [

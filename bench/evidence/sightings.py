@@ -1,7 +1,7 @@
 """What the witness sends, and what it saw: its schedule, its events, its log, and the log as read.
 
 All of it follows from the load's own spec, so that the audit knows what the witness was due to offer without
-asking it. A sighting is one record of a record log (:mod:`pipeline.messages.recordlog`), written when the event was
+asking it. A sighting is one record of a record log (:mod:`traffic.recordlog`), written when the event was
 read or given up: ``missed_ns`` is when the last poll that did not find it began, ``seen_ns`` when the poll that read it
 ended. All times are ns from the epoch; ``NO_TIME`` of the ledger where there is none.
 """
@@ -17,9 +17,9 @@ from bson.objectid import ObjectId
 from numpy.typing import NDArray
 
 from bench.evidence.offered import Offered
-from pipeline.messages.recordlog import RecordLogWriter, read_blocks
 from traffic import identity
 from traffic.content import Content
+from traffic.recordlog import RecordLogWriter, read_blocks
 from traffic.spec import LoadSpec
 
 RATE_PER_S = 4.0

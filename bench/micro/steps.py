@@ -271,7 +271,10 @@ def _bson(_: Path) -> Call:
 
 
 def _deliveries(folder: Path) -> Call:
-    from pipeline.worker.deliveries import DeliveriesLog
+    try:
+        from bench.recorder.deliverieslog import DeliveriesLog
+    except ImportError:  # an older revision
+        from pipeline.worker.deliveries import DeliveriesLog  # type: ignore[import-not-found, no-redef]
     from pipeline.worker.mapping import document_of
 
     identifiers = [document_of(record)["_id"].binary for record in records()]

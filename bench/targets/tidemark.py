@@ -18,8 +18,9 @@ from pymongo.errors import PyMongoError
 from bench.errors import RepeatError
 from bench.evidence import deliveries
 from bench.evidence.deliveries import Deliveries
+from bench.recorder.recorder import OBSERVER, WAITS, Places
 from bench.retries import answered
-from bench.targets import marks, processes
+from bench.targets import checkout, marks, processes
 from bench.targets.dashboardviewer import WatchedDashboard
 from bench.targets.processes import NICENESS, POLL_S, READY_S
 from bench.targets.target import Setup, System
@@ -33,15 +34,15 @@ from pipeline.messages.topics import event_topics
 from pipeline.settings import Settings
 
 ROLES = ("api", "worker", "dashboard")
-# What the harness has recorded where the code can: an older revision is measured without.
-_ONLY_RECORDED = ("PIPELINE_API_LOOP_LAG_PATH", "PIPELINE_WORKER_LOOP_LAG_PATH")
 # What makes servers and topics, which API and workers do neither: an older revision does not know all of it.
 _OF_SERVERS = ("PIPELINE_KAFKA_MIN_INSYNC_REPLICAS", "PIPELINE_LOCAL_")
-_JOIN_WHEN = "PIPELINE_WORKER_JOIN_WHEN_PATH"  # older workers cannot wait, and are started when they may join
+# Revisions from before the observer hook write down by themselves what these settings ask for, and the oldest of them
+# do not know the last three. Workers that cannot wait are started when they may join.
+_DELIVERIES, _JOIN_WHEN = checkout.DELIVERIES, "PIPELINE_WORKER_JOIN_WHEN_PATH"
+_LOOP_LAG = {"api": "PIPELINE_API_LOOP_LAG_PATH", "worker": "PIPELINE_WORKER_LOOP_LAG_PATH"}
 _DASHBOARD = "PIPELINE_DASHBOARD_PORT"
 _BESIDE = ("_minutes", "_days", "_latencies")  # the dashboard's collections
 _PROVISION_S = 30.0
-_WAITS = "worker waits for"
 _PASSING = (MissingPartError, ProvisionError, KafkaError, PyMongoError, TimeoutError, OSError)
 
 
@@ -59,7 +60,9 @@ class Tidemark:
         self._logs.mkdir(exist_ok=True)
         self._folder = setup.folder
         self._gate = setup.folder / "workers-may-join"
-        self._workers_wait = self._code is None or _JOIN_WHEN in self._code.settings
+        known = self._code.settings if self._code else frozenset({checkout.OBSERVER})
+        self._known = known
+        self._workers_wait = bool(known & {checkout.OBSERVER, _JOIN_WHEN})
         self._assignments: list[deliveries.Assignment | None] = []
         self.api: ChildProcess | None = None
         self.workers = [self._worker(number) for number in range(1, setup.consumers + 1)]
@@ -133,9 +136,8 @@ class Tidemark:
         """Start API and workers all at once; wait until the API takes events and the workers could join their group."""
         deadline = time.monotonic() + READY_S
         if through_http:
-            api = structs.replace(self.settings.api, loop_lag_path=self._record("loop-lag-api"))
-            for_api = structs.replace(self.settings, api=api)
-            self.api = self._process("api", ["-m", "pipeline", "api"], for_api)
+            lag = self._record("loop-lag-api")
+            self.api = self._process("api", "api", self.settings, Places(loop_lag=lag))
             self.api.start()
         for dashboard in self.dashboards:
             dashboard.process.start()
@@ -143,7 +145,7 @@ class Tidemark:
         for worker in waiting:
             worker.start()
         for worker in waiting:
-            await asyncio.to_thread(worker.wait_for_line, _WAITS, max(0.0, deadline - time.monotonic()))
+            await asyncio.to_thread(worker.wait_for_line, WAITS, max(0.0, deadline - time.monotonic()))
         if self.api is not None:
             await processes.answers(self.api, f"{self.url}/health/ready")
         for dashboard in self.dashboards:
@@ -185,14 +187,12 @@ class Tidemark:
         return deliveries.load(self.deliveries_logs, self._assignments or [None] * len(self.workers))
 
     def _worker(self, number: int) -> ChildProcess:
-        worker = structs.replace(
-            self.settings.worker,
-            deliveries_path=self._record(self._deliveries_log(number).name),
-            loop_lag_path=self._record("loop-lag-worker"),
-            join_when_path=str(self._gate),
+        places = Places(
+            deliveries=self._record(self._deliveries_log(number).name),
+            loop_lag=self._record("loop-lag-worker"),
+            join_when=str(self._gate),
         )
-        for_worker = structs.replace(self.settings, worker=worker)
-        return self._process(f"worker-{number}", ["-m", "pipeline", "worker"], for_worker)
+        return self._process(f"worker-{number}", "worker", self.settings, places)
 
     def _dashboard(self, number: int) -> WatchedDashboard:
         if self._code is not None and _DASHBOARD not in self._code.settings:
@@ -200,7 +200,7 @@ class Tidemark:
         port, token = free_port(), secrets.token_urlsafe(24)
         dashboard = structs.replace(self.settings.dashboard, port=port, token=token)
         for_dashboard = structs.replace(self.settings, dashboard=dashboard)
-        process = self._process(f"dashboard-{number}", ["-m", "pipeline", "dashboard"], for_dashboard)
+        process = self._process(f"dashboard-{number}", "dashboard", for_dashboard)
         return WatchedDashboard(process, url(dashboard.host, port), token)
 
     def _record(self, name: str) -> str:
@@ -209,11 +209,12 @@ class Tidemark:
     def _deliveries_log(self, number: int) -> Path:
         return self._folder / f"worker-{number}.log"
 
-    def _process(self, name: str, arguments: list[str], of_process: Settings) -> ChildProcess:
+    def _process(self, name: str, role: str, of_process: Settings, places: Places | None = None) -> ChildProcess:
+        """Return the process of a role, which writes to ``places``, if it is to be observed at all."""
         return ChildProcess(
             name,
-            [sys.executable, *arguments],
-            env=self._environment(of_process),
+            [sys.executable, "-m", "pipeline", role],
+            env=self._environment(of_process) | (self._observed(role, places) if places else {}),
             cwd=self._code.folder if self._code else None,
             log_path=self._logs / f"{name}.log",
             niceness=NICENESS,
@@ -222,15 +223,21 @@ class Tidemark:
     def _environment(self, of_process: Settings) -> dict[str, str]:
         """The settings as variables, and first among the paths the checkout that is run."""
         environment = child_environment(of_process)
-        environment = {name: text for name, text in environment.items() if not name.startswith(_OF_SERVERS)}
+        left_out = (*_OF_SERVERS, checkout.OBSERVER)  # the harness has an observer of its own
+        environment = {name: text for name, text in environment.items() if not name.startswith(left_out)}
         if self._code is None:
             return environment
-        known = self._code.settings
-        others = {name for name in environment if name.startswith("PIPELINE_DASHBOARD_")}
-        for name in (*_ONLY_RECORDED, _JOIN_WHEN, *others):
-            if name not in known:
-                environment.pop(name, None)
+        for name in [each for each in environment if each.startswith("PIPELINE_DASHBOARD_")]:
+            if name not in self._known:
+                del environment[name]
         return environment | {"PYTHONPATH": f"{self._code.folder}{os.pathsep}{environment['PYTHONPATH']}"}
+
+    def _observed(self, role: str, places: Places) -> dict[str, str]:
+        """The variables by which a process writes to ``places``, as far as its code can."""
+        if checkout.OBSERVER in self._known:
+            return {checkout.OBSERVER: OBSERVER, **places.to_environment()}
+        asked = {_LOOP_LAG[role]: places.loop_lag, _DELIVERIES: places.deliveries, _JOIN_WHEN: places.join_when}
+        return {name: path for name, path in asked.items() if path and name in self._known}
 
 
 TIDEMARK = System("Tidemark", Tidemark)
