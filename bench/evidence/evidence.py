@@ -14,6 +14,7 @@ from bench.evidence.deliveries import Deliveries
 from bench.evidence.documents import Documents
 from bench.evidence.expected import Expected
 from bench.evidence.leftovers import Leftovers
+from bench.evidence.mongodocuments import MongoDocuments
 from bench.evidence.offered import Offered
 from bench.observe import looplag, usage
 from bench.observe.sampling import ClockSamples, Sample
@@ -96,7 +97,8 @@ class Evidence:
 
 def read_documents(mongo: Mongo, of_offered: Offered, spec: LoadSpec, compare_share: float) -> Documents:
     """Scan the collection, and compare with what the generator says it sent (it is made anew from the seed)."""
-    return documents.scan(mongo, of_offered, Expected(of_offered, spec), compare_share)
+    expected = Expected(of_offered, spec, MongoDocuments.templates)
+    return documents.scan(MongoDocuments(mongo), of_offered, expected, compare_share)
 
 
 def write_tables(folder: Path, evidence: Evidence, start_ns: int, end_ns: int, *, with_histograms: bool) -> None:

@@ -13,7 +13,6 @@ from pathlib import Path
 
 import msgspec
 import numpy as np
-from bson.objectid import ObjectId
 from numpy.typing import NDArray
 
 from bench.evidence.offered import Offered
@@ -91,7 +90,7 @@ def unix_ms_of(epoch_unix_ns: int, intended_ns: int) -> int:
     return (epoch_unix_ns + intended_ns) // _NS_PER_MS
 
 
-def document_id(run: int, sequence: int, unix_ms: int) -> ObjectId:
-    """Give the ``_id`` under which an event of the witness has to appear (docs/identifiers.md)."""
+def document_id(run: int, sequence: int, unix_ms: int) -> bytes:
+    """Give the 12 bytes of the ``_id`` under which an event of the witness has to appear (docs/identifiers.md)."""
     low = identity.id_low(identity.pack(run, identity.WITNESS_STREAM, sequence))
-    return ObjectId((unix_ms // 1_000 % 2**32).to_bytes(4, "big") + low.to_bytes(8, "big"))
+    return (unix_ms // 1_000 % 2**32).to_bytes(4, "big") + low.to_bytes(8, "big")

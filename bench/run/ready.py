@@ -62,6 +62,7 @@ async def prepare(repeat: Repeat, folder: Path, course: Course) -> Ready:
     """
     cell, system = repeat.identity.cell, repeat.system
     settings = settings_for(repeat.settings, cell, repeat.name)
+    (folder / "logs").mkdir(exist_ok=True)
     target = system.build(Setup(settings, folder, cell.consumers, cell.dashboards, repeat.code))
     generator = generator_process(repeat.load_spec, target.url, cell.generator_processes, folder)
     witness = witness_process(settings, target.url, folder)

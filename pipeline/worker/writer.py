@@ -4,23 +4,22 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from operator import attrgetter
-from typing import Any, NamedTuple
-
-import bson
-from bson.errors import BSONError
+from typing import NamedTuple
 
 from pipeline.observer import Observer
 from pipeline.store import (
     Cause,
     CommandFailedError,
     Document,
+    Identifier,
     InsertReply,
     Store,
     StoreAwayError,
     TooLargeError,
     UnencodableError,
+    expect_encodable,
 )
 from pipeline.worker.batches import Batch, Refusal
 from pipeline.worker.content import same_content
@@ -201,7 +200,7 @@ class BatchWriter:
                 log.error("%s: kept as a dead letter", detail)
         return absent
 
-    async def _found(self, identifiers: list[Any]) -> dict[Any, bytes]:
+    async def _found(self, identifiers: Sequence[Identifier]) -> Mapping[Identifier, bytes]:
         while True:
             try:
                 found = await self._store.find(identifiers)
@@ -223,12 +222,12 @@ class BatchWriter:
 
 
 def _encodable(part: _Part, refused: _Refused) -> list[_Part] | None:
-    """Try each document alone; return those that fit BSON, add the others to ``refused``. None if all of them fit."""
+    """Try each document alone; return those that can be encoded, add the others to ``refused``. None: all can be."""
     kept = []
     for at, document in enumerate(part.documents):
         try:
-            bson.encode(document)
-        except (BSONError, OverflowError, RecursionError, ValueError) as error:
+            expect_encodable(document)
+        except UnencodableError as error:
             refused[part.places[at]] = ("unencodable", str(error))
         else:
             kept.append(at)

@@ -19,14 +19,14 @@ DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")])
 
 def settings_with_defaults() -> dict[str, str]:
     settings = Settings()
-    found = {OBSERVER: settings.observer}
+    found = {}
     for section in SECTIONS:
         values = getattr(settings, section)
         for field in values.__struct_fields__:
             default = getattr(values, field)
             text = ",".join(default) if isinstance(default, tuple) else str(default)
             found[f"{PREFIX}{section}_{field}".upper()] = text.lower() if isinstance(default, bool) else text
-    return found
+    return {**found, OBSERVER: settings.observer}
 
 
 def metrics_in_code() -> set[str]:

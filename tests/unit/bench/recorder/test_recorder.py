@@ -17,6 +17,8 @@ from bench.recorder.recorder import Places, Recorder
 from pipeline.errors import UsageError
 from traffic.recordlog import RecordLogWriter
 
+LATER_NS = 1 << 60
+
 
 def places(folder: Path) -> Places:
     return Places(str(folder / "worker-1.log"), str(folder / "loop-lag-worker"), str(folder / "gate"))
@@ -34,7 +36,7 @@ def test_what_a_worker_stored_and_how_late_it_woke_is_read_again(
     made = Recorder(places(tmp_path), "worker")
     made.assigned({"events_generic": [0, 1]})
     made.stored(10, 20, [bytes(range(12)), bytes(12)], [5, 6])
-    made.woke(2_000_000_000, 7_000_000)
+    made.woke(LATER_NS, 7_000_000)
     made.close()
     path = tmp_path / "worker-1.log"
     assert deliveries.assignment(path) == {"events_generic": (0, 1)}
@@ -42,7 +44,7 @@ def test_what_a_worker_stored_and_how_late_it_woke_is_read_again(
     assert (rows["fetched_ns"].tolist(), rows["acknowledged_ns"].tolist()) == ([10, 10], [20, 20])
     assert rows["record_timestamp_ms"].tolist() == [5, 6]
     assert [each.name for each in looplag.logs_of(tmp_path, "worker")] == [f"loop-lag-worker.{os.getpid()}"]
-    assert looplag.use(looplag.load(tmp_path), 0, 3_000_000_000)["worker"].max_ms == 7
+    assert looplag.use(looplag.load(tmp_path), LATER_NS - 1, LATER_NS + 1)["worker"].max_ms == 7
 
 
 def test_without_places_nothing_is_written_and_nobody_waits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -51,7 +53,7 @@ def test_without_places_nothing_is_written_and_nobody_waits(tmp_path: Path, monk
     asyncio.run(asyncio.wait_for(made.before_join(lambda: False), 5))
     made.assigned({})
     made.stored(1, 2, [bytes(12)], [3])
-    made.woke(1 << 40, 1)
+    made.woke(LATER_NS, 1)
     made.close()
     assert not list(tmp_path.iterdir())
 
@@ -87,7 +89,7 @@ def test_a_disk_that_is_full_ends_the_record_of_the_lag_and_not_the_process(
     monkeypatch.setattr(laglog, "NOTE_NS", 0)
     made = Recorder(Places(loop_lag=str(tmp_path / "lag")), "api")
     for at_ns in (1, 2, 3):
-        made.woke(1 << 60 | at_ns, 5)
+        made.woke(LATER_NS + at_ns, 5)
     made.close()
     assert caplog.text.count("no longer recorded") == 1
 
