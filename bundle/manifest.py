@@ -9,6 +9,8 @@ from msgspec import Struct
 from bundle.result import Disturbance
 from bundle.version import SCHEMA_VERSION
 
+OWN_PIPELINE = "Tidemark"
+"""The system that is measured where nothing else is said."""
 LOCAL = "local"
 """The servers of a run that started its own."""
 Setting = bool | int | float | str
@@ -91,6 +93,7 @@ class Manifest(Struct, frozen=True, kw_only=True):
     used the machine. ``tokens``: those in the names on the servers, one for each time that servers were started, or a
     session began on the user's own. ``servers``: "local", or where they are. ``stacks``: the servers that are started,
     first those of cells that do not say which; empty on the user's own. ``interleaved_with``: the other run of a pair.
+    ``system``: what was measured.
     """
 
     schema_version: int = SCHEMA_VERSION
@@ -117,3 +120,4 @@ class Manifest(Struct, frozen=True, kw_only=True):
     interleaved_with: str | None = None
     variant: Variant | None = None
     baseline: Baseline | None = None
+    system: str = OWN_PIPELINE

@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 from msgspec import Struct
 
+from bundle.reported import Report
 from bundle.version import SCHEMA_VERSION
 
 Verdict = Literal["sustained", "not sustained", "straddles"]
@@ -263,6 +264,7 @@ class Result(Struct, frozen=True, kw_only=True):
     negative_durations: dict[str, int] = {}
     bounds_measured: dict[str, float] = {}
     duration_s: dict[str, float] = {}
+    not_reported: tuple[Report, ...] = ()
 
     @property
     def kept_up(self) -> bool | None:

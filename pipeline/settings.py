@@ -1,8 +1,9 @@
 """Every setting of the pipeline: one frozen tree, read once, at a process's start.
 
 A setting is written ``PIPELINE_<SECTION>_<FIELD>`` in the environment, or ``field`` under
-``[section]`` in a TOML file named by ``PIPELINE_SETTINGS_FILE``. The environment wins over the
-file, the file over the defaults below. Lists are comma-separated in the environment.
+``[section]`` in a TOML file named by ``PIPELINE_SETTINGS_FILE``; the observer, which belongs to no
+section, ``PIPELINE_OBSERVER`` or ``observer``. The environment wins over the file, the file over the
+defaults below. Lists are comma-separated in the environment.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ Seconds = Annotated[float, Meta(gt=0, le=24 * 3600)]  # bounded: infinity is a f
 Linger = Annotated[int, Meta(ge=0, le=10_000)]
 Servers = Annotated[int, Meta(ge=1, le=7)]  # of one kind on this machine: odd numbers survive more failures
 Name = Annotated[str, Meta(min_length=1, max_length=200, pattern=r"^[A-Za-z0-9._-]+$")]
+ObserverName = Annotated[str, Meta(pattern=r"^([A-Za-z_][\w.]*:[A-Za-z_]\w*)?$")]
 FunnelStep = Annotated[str, Meta(min_length=1, max_length=200, pattern=r"^[^,:]+(:[^,]+)?$")]
 
 MOST_FUNNEL_STEPS = 8
@@ -88,7 +90,6 @@ class Api(Struct, frozen=True, forbid_unknown_fields=True):
     cors_origins: tuple[str, ...] = ()
     write_keys: tuple[str, ...] = ()
     demo: bool = False  # `up` switches it on
-    loop_lag_path: str = ""  # empty: nothing is recorded
 
 
 class Worker(Struct, frozen=True, forbid_unknown_fields=True):
@@ -107,9 +108,6 @@ class Worker(Struct, frozen=True, forbid_unknown_fields=True):
     shutdown_timeout_s: Seconds = 20.0
     metrics_host: str = "127.0.0.1"
     metrics_port: Port = 0  # 0: none
-    deliveries_path: str = ""  # empty: nothing is recorded
-    loop_lag_path: str = ""  # empty: nothing is recorded
-    join_when_path: str = ""  # empty: at once
 
 
 class Dashboard(Struct, frozen=True, forbid_unknown_fields=True):
@@ -153,6 +151,11 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
     worker: Worker = msgspec.field(default_factory=Worker)
     dashboard: Dashboard = msgspec.field(default_factory=Dashboard)
     local: Local = msgspec.field(default_factory=Local)
+    observer: ObserverName = ""  # pipeline/observer.py; empty: none
+
+
+SECTIONS = tuple(name for name in Settings.__struct_fields__ if name != "observer")
+OBSERVER = PREFIX + "OBSERVER"
 
 
 def load(environment: Mapping[str, str]) -> Settings:
@@ -201,7 +204,9 @@ def to_environment(settings: Settings) -> dict[str, str]:
     """Give the variables that make :func:`load` return ``settings`` in another process."""
     defaults = Settings()
     variables = {}
-    for section in settings.__struct_fields__:
+    if settings.observer:
+        variables[OBSERVER] = settings.observer
+    for section in SECTIONS:
         values, base = getattr(settings, section), getattr(defaults, section)
         for field in values.__struct_fields__:
             value = getattr(values, field)
@@ -222,7 +227,10 @@ def _merge_file(settings: Settings, path: Path) -> Settings:
         message = f"{path} is not TOML: {error}; fix that place"
         raise UsageError(message) from error
     for section, values in content.items():
-        if section not in settings.__struct_fields__ or not isinstance(values, dict):
+        if section == "observer":
+            settings = _with_observer(settings, f"observer in {path}", values)
+            continue
+        if section not in SECTIONS or not isinstance(values, dict):
             raise SettingError(
                 section, secrecy.HIDDEN, f"{path} may hold {_named(settings.__struct_fields__, section)}"
             )
@@ -232,11 +240,20 @@ def _merge_file(settings: Settings, path: Path) -> Settings:
 
 
 def _merge_variable(settings: Settings, name: str, value: str) -> Settings:
+    if name == OBSERVER:
+        return _with_observer(settings, name, value)
     section, _, field = name.removeprefix(PREFIX).lower().partition("_")
-    if section not in settings.__struct_fields__:
-        known = [PREFIX + each.upper() + "_..." for each in settings.__struct_fields__]
+    if section not in SECTIONS:
+        known = [PREFIX + each.upper() + "_..." for each in SECTIONS]
         raise SettingError(name, secrecy.HIDDEN, f"settings begin with {', '.join(known)}")
     return _set(settings, section, field, value, name, strict=False)
+
+
+def _with_observer(settings: Settings, name: str, value: Any) -> Settings:
+    try:
+        return msgspec.structs.replace(settings, observer=msgspec.convert(value, ObserverName))
+    except msgspec.ValidationError as error:
+        raise SettingError(name, value, "write module:factory, or leave it empty for no observer") from error
 
 
 def _set(settings: Settings, section: str, field: str, value: Any, name: str, *, strict: bool) -> Settings:

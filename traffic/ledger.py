@@ -1,6 +1,6 @@
 """The ledger: what became of every request, and when, kept by the process that sent it.
 
-One file a stream, ``ledger-<stream>.log``, as a record log (:mod:`pipeline.messages.recordlog`): a head (JSON), blocks
+One file a stream, ``ledger-<stream>.log``, as a record log (:mod:`traffic.recordlog`): a head (JSON), blocks
 of fixed-width records, a tail (JSON) when the generator ended properly. Whatever was flushed survives a kill.
 All times are nanoseconds from the epoch; ``NO_TIME`` where there is none.
 """
@@ -18,7 +18,7 @@ from msgspec import Struct
 from numpy.typing import NDArray
 
 from pipeline.errors import CorruptLogError, MissingPartError, UsageError
-from pipeline.messages.recordlog import RecordLogWriter, read_blocks
+from traffic.recordlog import RecordLogWriter, read_blocks
 from traffic.spec import LoadSpec
 
 KIND_HEAD = 10

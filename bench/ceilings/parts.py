@@ -24,10 +24,10 @@ from bench.evidence import deliveries, durations
 from bench.load import calibration, nullsink, stubserver
 from bench.load.preload import preload
 from bench.observe import usage
-from bench.targets.system import System
-from pipeline import provision
+from bench.recorder.deliverieslog import EVENT
+from bench.targets.target import Setup
+from bench.targets.tidemark import Tidemark
 from pipeline.settings import Settings
-from pipeline.worker.deliveries import EVENT
 from traffic.ledger import Outcome
 from traffic.spec import LoadSpec, Traffic
 
@@ -53,11 +53,11 @@ async def drain(
     events = material.fitting(loop.events, traffic)
     async with _system(settings, loop.connections, folder, with_api=False) as system:
         await preload(settings.kafka, spec, events, folder / "ledger-0.log")
-        workers = system.pids()["worker"]
+        workers = system.processes()["worker"]
         reader = Meter({**pids, "worker": workers})
         servers = [pid for of_role in pids.values() for pid in of_role]
         with pinning.apart(servers, workers) if loop.apart else contextlib.nullcontext():
-            await system.let_workers_join()
+            await system.admit()
             deadline_s = time.monotonic() + longest_s
             before = await _when_delivered(system, loop.warm_up * events // loop.events, reader, deadline_s)
             after = await _when_delivered(system, int(STORED_SHARE * events), reader, deadline_s)
@@ -67,7 +67,7 @@ async def drain(
 
 
 @contextlib.asynccontextmanager
-async def api(settings: Settings, folder: Path) -> AsyncIterator[System]:
+async def api(settings: Settings, folder: Path) -> AsyncIterator[Tidemark]:
     """Have the API for the block, with topics of its own."""
     async with _system(settings, 0, folder, with_api=True) as system:
         yield system
@@ -123,26 +123,25 @@ def _offered(seen: calibration.Offering, start_ns: int, end_ns: int) -> Measured
 
 
 @contextlib.asynccontextmanager
-async def _system(settings: Settings, consumers: int, folder: Path, *, with_api: bool) -> AsyncIterator[System]:
+async def _system(settings: Settings, consumers: int, folder: Path, *, with_api: bool) -> AsyncIterator[Tidemark]:
     """Have API or workers for the block, on topics and a collection of their own; nothing of it stays."""
-    system = System(settings, consumers, folder)
+    system = Tidemark(Setup(settings, folder, consumers))
     await system.provision()
     try:
-        await system.start(with_api=with_api)
+        await system.start(through_http=with_api)
         yield system
     finally:
         crashes = await asyncio.to_thread(system.stop)
-        await provision.delete_topics(settings.kafka)
-        await asyncio.to_thread(system.drop_collection)
+        await system.remove()
     if crashes:
         raise RepeatError(f"{crashes[0]}; {_last_words(system)}")
 
 
-def _last_words(system: System) -> str:
+def _last_words(system: Tidemark) -> str:
     return "; ".join(each.last_words() for each in [*([system.api] if system.api else []), *system.workers])
 
 
-async def _when_delivered(system: System, events: int, reader: Meter, deadline_s: float) -> Reading:
+async def _when_delivered(system: Tidemark, events: int, reader: Meter, deadline_s: float) -> Reading:
     """Read clock and CPU when the workers have ``events`` events behind them, by the sizes of their logs."""
     paths, wanted = system.deliveries_logs, events * _EVENT_BYTES
     while sum(_size(path) for path in paths) < wanted:
@@ -159,7 +158,7 @@ def _size(path: Path) -> int:
         return 0
 
 
-def _delivered(system: System, before: Reading, after: Reading) -> int:
+def _delivered(system: Tidemark, before: Reading, after: Reading) -> int:
     """Count the events that were acknowledged between two readings."""
     paths: Sequence[Path] = system.deliveries_logs
     rows = deliveries.load(paths, [None] * len(paths)).rows

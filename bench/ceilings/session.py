@@ -36,8 +36,9 @@ from bench.load.load import EVEN_MIX
 from bench.load.preload import preload
 from bench.matrix.cellspec import CellSpec
 from bench.matrix.matrix import Bounds
+from bench.targets.cellsettings import settings_for
+from bench.targets.processes import NICENESS
 from bench.targets.servers import Servers
-from bench.targets.system import NICENESS, settings_for
 from bundle.ceilings import LoopRepeat
 from pipeline import provision
 from pipeline.commands.supervision import child_environment
@@ -159,7 +160,7 @@ class _Bench:
         if loop.kind == loops.OFFERING:
             return await parts.offering(loop, self._traffic, folder)
         async with parts.api(fresh, folder) as system:
-            return await self._run(loop, fresh, self._traffic, system.url, {"api": system.pids()["api"]})
+            return await self._run(loop, fresh, self._traffic, system.url, {"api": system.processes()["api"]})
 
     def _settings(self, name: str) -> Settings:
         return settings_for(self._servers.settings, _CELL, f"{self._name}-{name}")

@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.messages import recordlog
-from pipeline.worker import deliveries as log
+from bench.recorder import deliverieslog as log
+from traffic import recordlog
 
 DELIVERY = np.dtype(
     [
@@ -43,6 +43,11 @@ class Deliveries:
 
     rows: NDArray[np.void]
     consumers: tuple[Consumer, ...]
+
+
+def none() -> Deliveries:
+    """Return those of a system that reports no stamps."""
+    return Deliveries(np.zeros(0, dtype=DELIVERY), ())
 
 
 def load(paths: Sequence[Path], assignments: Sequence[Assignment | None]) -> Deliveries:

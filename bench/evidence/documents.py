@@ -3,7 +3,7 @@
 Which event a document stands for is read from ``props.tidemark``, never from ``_id``: so the audit
 sees two documents for one event, and a worker that makes ``_id`` from something else.
 
-Documents are read as raw BSON. What has the usual layout is counted many at a time, and what is the same
+Documents are read as the store has them. What has the usual layout is counted many at a time, and what is the same
 byte by byte as it has to be needs no second look; all else is decoded, and compared field by field.
 """
 
@@ -13,19 +13,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import bson
 import numpy as np
-from bson.codec_options import CodecOptions, DatetimeConversion
-from bson.datetime_ms import DatetimeMS
 from numpy.typing import NDArray
 
 from bench.evidence.expected import Expected, expected_document
 from bench.evidence.offered import Offered, id_low_of_props
-from bench.evidence.rawbson import identities
-from bench.evidence.rawcursor import Batch, batches
-from pipeline.settings import Mongo
+from bench.evidence.stored import Batch, StoredDocuments
 
-_OPTIONS: CodecOptions[dict[str, Any]] = CodecOptions(datetime_conversion=DatetimeConversion.DATETIME_MS)
 _MAX_EXAMPLES = 5
 _GOLDEN = np.uint64(0x9E37_79B9_7F4A_7C15)  # 2 to the power of 64 divided by the golden ratio: spreads neighbours
 
@@ -57,14 +51,19 @@ class Documents:
     strangers: tuple[str, ...] = ()
 
 
-def scan(mongo: Mongo, offered: Offered, expected: Expected, compare_share: float) -> Documents:
+def none(offered: Offered) -> Documents:
+    """Return those of a system that reports none."""
+    return Documents(np.zeros(offered.events, dtype=np.int64), 0, 0, 0, 0, ())
+
+
+def scan(stored: StoredDocuments, offered: Offered, expected: Expected, compare_share: float) -> Documents:
     """Read the whole collection and compare the documents of ``compare_share`` (0 to 1) of the events.
 
     Raises:
-        PyMongoError: MongoDB is away, or did not answer in ``mongo.timeout_ms``.
+        PyMongoError: MongoDB, if it is that, is away or did not answer in time.
     """
-    tally = _Tally(offered, expected, compare_share)
-    for batch in batches(mongo):
+    tally = _Tally(stored, offered, expected, compare_share)
+    for batch in stored.batches():
         tally.take(batch)
     return tally.documents()
 
@@ -72,7 +71,8 @@ def scan(mongo: Mongo, offered: Offered, expected: Expected, compare_share: floa
 class _Tally:
     """Counts and compares, batch by batch."""
 
-    def __init__(self, offered: Offered, expected: Expected, compare_share: float) -> None:
+    def __init__(self, stored: StoredDocuments, offered: Offered, expected: Expected, compare_share: float) -> None:
+        self._stored = stored
         self._offered = offered
         self._expected = expected
         self._compare_below = np.float64(compare_share) * 2.0**64
@@ -85,17 +85,17 @@ class _Tally:
 
     def take(self, batch: Batch) -> None:
         """Take the next documents."""
-        id_low, read = identities(batch)
+        id_low, read = self._stored.identities(batch)
         for at in np.flatnonzero(~read).tolist():
-            id_low[at] = id_low_of_props(_decoded(batch, at).get("props"))
+            id_low[at] = id_low_of_props(self._fields(batch, at).get("props"))
         index = self._offered.index_of(id_low)
         self._indexes.append(index)
         unknown = np.flatnonzero(index < 0)[: _MAX_EXAMPLES - len(self._strangers)]
-        self._strangers += [str(_decoded(batch, at).get("_id")) for at in unknown.tolist()]
+        self._strangers += [str(self._fields(batch, at).get("_id")) for at in unknown.tolist()]
         chosen = np.flatnonzero((index >= 0) & self._to_compare(id_low))
         self._compared += len(chosen)
         for at in self._unlike(batch, chosen, index).tolist():
-            document = _decoded(batch, at)
+            document = self._fields(batch, at)
             difference = _difference(document, self._expected.event(int(index[at])))
             if difference:
                 self._differing += 1
@@ -115,6 +115,9 @@ class _Tally:
             strangers=tuple(self._strangers),
         )
 
+    def _fields(self, batch: Batch, at: int) -> dict[str, Any]:
+        return self._stored.fields(batch.document(at))
+
     def _to_compare(self, id_low: NDArray[np.uint64]) -> NDArray[np.bool_]:
         """Say which events are of the sample: it depends on who they are, and on nothing else."""
         if self._all:
@@ -123,13 +126,13 @@ class _Tally:
 
     def _unlike(self, batch: Batch, chosen: NDArray[np.int64], index: NDArray[np.int64]) -> NDArray[np.int64]:
         """Give those of ``chosen`` that are not byte by byte what they have to be."""
-        known = self._expected.has_bson(index[chosen])
+        known = self._expected.has_encoded(index[chosen])
         if not known.all():
             others = self._unlike(batch, chosen[known], index)
             return np.sort(np.concatenate([chosen[~known], others]))
         if not len(chosen):
             return chosen
-        expected, lengths = self._expected.bson(index[chosen])
+        expected, lengths = self._expected.encoded(index[chosen])
         same_length = lengths == np.diff(batch.starts)[chosen]
         if not same_length.all():
             others = self._unlike(batch, chosen[same_length], index)
@@ -143,22 +146,14 @@ class _Tally:
         return chosen[np.logical_or.reduceat(differs, np.cumsum(lengths) - lengths)]
 
 
-def _decoded(batch: Batch, at: int) -> dict[str, Any]:
-    return bson.decode(batch.documents[batch.starts[at] : batch.starts[at + 1]], _OPTIONS)
-
-
 def _difference(document: Mapping[str, Any], event: Mapping[str, Any]) -> str | None:
     """Say how ``document`` differs from what ``event`` must become, None if it does not."""
     expected = expected_document(event)
-    found = {**document}
-    if "timestamp" in found:
-        stamp = found["timestamp"]
-        found["timestamp"] = int(stamp) if isinstance(stamp, DatetimeMS) else f"no date but {stamp!r}"
-    if found == expected:
+    if document == expected:
         return None
     told = []
-    for name in {**expected, **found}:
-        stored, sent = found.get(name, _ABSENT), expected.get(name, _ABSENT)
+    for name in {**expected, **document}:
+        stored, sent = document.get(name, _ABSENT), expected.get(name, _ABSENT)
         if stored != sent:
             told.append(f"{name} is {stored!r}, sent was {sent!r}")
     return "; ".join(told)[:500]

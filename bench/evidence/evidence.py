@@ -14,11 +14,13 @@ from bench.evidence.deliveries import Deliveries
 from bench.evidence.documents import Documents
 from bench.evidence.expected import Expected
 from bench.evidence.leftovers import Leftovers
+from bench.evidence.mongodocuments import MongoDocuments
 from bench.evidence.offered import Offered
 from bench.observe import looplag, usage
-from bench.observe.sampling import ROLES, ClockSamples, Sample
+from bench.observe.sampling import ClockSamples, Sample
 from bench.observe.servercounters import Counters
 from bundle import writing
+from bundle.reported import REPORTS, Report
 from pipeline.settings import Mongo
 from traffic.ledger import Outcome
 from traffic.spec import LoadSpec
@@ -74,6 +76,7 @@ class Evidence:
     backlog: Backlog
     counters: Counters = field(default_factory=Counters)
     witness: Witnessed | None = None
+    reports: frozenset[Report] = frozenset(REPORTS)  # what the system reports; of all else there is nothing here
 
     @property
     def audited(self) -> Offered:
@@ -94,7 +97,8 @@ class Evidence:
 
 def read_documents(mongo: Mongo, of_offered: Offered, spec: LoadSpec, compare_share: float) -> Documents:
     """Scan the collection, and compare with what the generator says it sent (it is made anew from the seed)."""
-    return documents.scan(mongo, of_offered, Expected(of_offered, spec), compare_share)
+    expected = Expected(of_offered, spec, MongoDocuments.templates)
+    return documents.scan(MongoDocuments(mongo), of_offered, expected, compare_share)
 
 
 def write_tables(folder: Path, evidence: Evidence, start_ns: int, end_ns: int, *, with_histograms: bool) -> None:
@@ -145,14 +149,18 @@ def timeseries(evidence: Evidence) -> dict[str, NDArray[np.generic]]:
         f"memory_bytes_{role}": _at_ends(
             seconds, at_s, np.array([each.usage[role].memory_bytes for each in evidence.samples])
         )
-        for role in ROLES
+        for role in evidence.samples[0].usage
     }
     return {
         "second": seconds,
         "offered": per_second(rows["intended"], rows["count"]),
         "accepted": per_second(rows["answered"][accepted], rows["count"][accepted]),
-        "stored": per_second(stored),
-        "backlog": _at_ends(seconds, (evidence.backlog.at_ns - epoch_ns) / 1e9, evidence.backlog.records),
+        **({"stored": per_second(stored)} if "stamps" in evidence.reports else {}),
+        **(
+            {"backlog": _at_ends(seconds, (evidence.backlog.at_ns - epoch_ns) / 1e9, evidence.backlog.records)}
+            if "backlog" in evidence.reports
+            else {}
+        ),
         "clock_offset_ns": _at_ends(seconds, at_s, evidence.clock.offset_ns),
         **memory,
         **usage.columns(evidence.samples, edges_ns),
@@ -174,7 +182,8 @@ def _write_histograms(path: Path, evidence: Evidence, start_ns: int, end_ns: int
     measures = {
         "response_time": histogram.Measure(requests.accepted_intended, requests.response_time),
         "service_time": histogram.Measure(requests.accepted_intended, requests.service_time),
-        "delivery_latency": histogram.Measure(events.intended, events.delivery_latency),
-        **{name: histogram.Measure(events.intended, values) for name, values in events.stages.items()},
     }
+    if "stamps" in evidence.reports:
+        measures["delivery_latency"] = histogram.Measure(events.intended, events.delivery_latency)
+        measures |= {name: histogram.Measure(events.intended, values) for name, values in events.stages.items()}
     histogram.write_log(path, evidence.offered.epoch_unix_ns, measures)

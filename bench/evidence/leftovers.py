@@ -54,6 +54,11 @@ class GroupPosition:
         """Records that the group has not committed."""
         return self.written - self.committed
 
+    @property
+    def at_rest(self) -> bool:
+        """Whether it has committed everything."""
+        return self.backlog == 0
+
 
 class GroupWatch:
     """Watches the position of a consumer group; an async context manager that keeps one connection open.

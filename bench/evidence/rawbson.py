@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from bench.evidence.rawcursor import Batch
+from bench.evidence.stored import Batch
 
 IDENTITY_NAME = b"\x12tidemark\x00"  # the type, a 64-bit integer, and the name
 _INT32, _INT64 = 4, 8

@@ -15,9 +15,9 @@ import numpy as np
 from bson.codec_options import CodecOptions
 from bson.errors import InvalidBSON
 from bson.raw_bson import RawBSONDocument
-from numpy.typing import NDArray
 from pymongo import MongoClient
 
+from bench.evidence.stored import Batch
 from pipeline.settings import Mongo
 
 BATCH_DOCUMENTS = 10_000
@@ -31,13 +31,6 @@ _SMALLEST_BYTES = 5
 _INT64 = struct.Struct("<q")
 _DOCUMENT, _ARRAY, _STRING, _LONG = 0x03, 0x04, 0x02, 0x12
 _VALUE_BYTES = {0x01: 8, 0x07: 12, 0x08: 1, 0x09: 8, 0x10: 4, 0x11: 8, _LONG: 8}  # of types of fixed length
-
-
-class Batch(NamedTuple):
-    """Documents one behind the other; ``starts``: where each of them begins, and where the last one ends."""
-
-    documents: bytes
-    starts: NDArray[np.int64]
 
 
 class _Reply(NamedTuple):

@@ -1,7 +1,7 @@
 """What the witness sends, and what it saw: its schedule, its events, its log, and the log as read.
 
 All of it follows from the load's own spec, so that the audit knows what the witness was due to offer without
-asking it. A sighting is one record of a record log (:mod:`pipeline.messages.recordlog`), written when the event was
+asking it. A sighting is one record of a record log (:mod:`traffic.recordlog`), written when the event was
 read or given up: ``missed_ns`` is when the last poll that did not find it began, ``seen_ns`` when the poll that read it
 ended. All times are ns from the epoch; ``NO_TIME`` of the ledger where there is none.
 """
@@ -13,13 +13,12 @@ from pathlib import Path
 
 import msgspec
 import numpy as np
-from bson.objectid import ObjectId
 from numpy.typing import NDArray
 
 from bench.evidence.offered import Offered
-from pipeline.messages.recordlog import RecordLogWriter, read_blocks
 from traffic import identity
 from traffic.content import Content
+from traffic.recordlog import RecordLogWriter, read_blocks
 from traffic.spec import LoadSpec
 
 RATE_PER_S = 4.0
@@ -91,7 +90,7 @@ def unix_ms_of(epoch_unix_ns: int, intended_ns: int) -> int:
     return (epoch_unix_ns + intended_ns) // _NS_PER_MS
 
 
-def document_id(run: int, sequence: int, unix_ms: int) -> ObjectId:
-    """Give the ``_id`` under which an event of the witness has to appear (docs/identifiers.md)."""
+def document_id(run: int, sequence: int, unix_ms: int) -> bytes:
+    """Give the 12 bytes of the ``_id`` under which an event of the witness has to appear (docs/identifiers.md)."""
     low = identity.id_low(identity.pack(run, identity.WITNESS_STREAM, sequence))
-    return ObjectId((unix_ms // 1_000 % 2**32).to_bytes(4, "big") + low.to_bytes(8, "big"))
+    return (unix_ms // 1_000 % 2**32).to_bytes(4, "big") + low.to_bytes(8, "big")

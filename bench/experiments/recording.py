@@ -39,10 +39,12 @@ from bench.matrix.cellspec import CellSpec
 from bench.observe.processes import Followed, total
 from bench.run.session import terminate_like_interrupt
 from bench.targets import servers
+from bench.targets.cellsettings import settings_for
 from bench.targets.servers import Servers
-from bench.targets.system import System, settings_for
+from bench.targets.target import Setup
+from bench.targets.tidemark import Tidemark
 from bundle.errors import BundleError
-from pipeline import provision, settings
+from pipeline import settings
 from pipeline.errors import TidemarkError
 from traffic import ledger
 from traffic.spec import LoadSpec
@@ -166,7 +168,8 @@ class _Side:
         load = cell.offered_load if isinstance(cell.offered_load, float) else 1.0
         self.cell = cell
         self.folder = folder
-        self.system = System(settings_for(started.settings, cell, name), cell.consumers, folder, recorded=recorded)
+        own = settings_for(started.settings, cell, name)
+        self.system = Tidemark(Setup(own, folder, cell.consumers, recorded=recorded))
         self.spec = LoadSpec(offered_load_events_per_s=load, duration_s=cell.duration_s, seed=_SEED, run=run)
         self.generator = generator_process(self.spec, self.system.url, 1, folder, recorded=recorded)
         self._followed = Followed(_OWN)
@@ -175,15 +178,14 @@ class _Side:
     async def prepare(self, stack: contextlib.AsyncExitStack) -> None:
         """Start everything, up to where the work may begin; ``stack`` takes what has to be undone."""
         kafka = self.system.settings.kafka
-        stack.push_async_callback(provision.delete_topics, kafka)
-        stack.callback(self.system.drop_collection)
+        stack.push_async_callback(self.system.remove)
         await self.system.provision()
         self._group = await stack.enter_async_context(GroupWatch(kafka, self.system.settings.worker.group_id))
         stack.callback(self.system.stop)
         stack.callback(self.generator.stop)
         if self.cell.through_http:
             self.generator.start()
-        await self.system.start(with_api=self.cell.through_http)
+        await self.system.start(through_http=self.cell.through_http)
         if self.cell.through_http:
             await self._at_rest()
         else:
@@ -199,7 +201,7 @@ class _Side:
     def look(self) -> None:
         """See what its processes have used: of one that ends, what it used since the last look is gone."""
         running = [self.generator.pid] if self.generator.running() else []
-        self._followed.look({**self.system.pids(), "generator": running}, {})
+        self._followed.look({**self.system.processes(), "generator": running}, {})
 
     async def stored(self) -> int | None:
         """Give how many events there were, None while some are still to be offered or stored."""

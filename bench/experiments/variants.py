@@ -16,7 +16,7 @@ from bench.matrix.expansion import expand
 from bench.matrix.matrix import MAX_REPEATS, Matrix, repeats
 from bench.matrix.problems import Problems
 from bench.targets import checkout
-from bench.targets.system import settings_for
+from bench.targets.cellsettings import settings_for
 from bundle.manifest import Variant
 from pipeline import settings as pipeline_settings
 from pipeline.errors import MissingPartError, UsageError
@@ -44,6 +44,8 @@ def read(side: str, given: str) -> Variant:
         return Variant(side, given, git_revision=_revision(given))
     if name.startswith(_SAME_SERVERS):
         raise UsageError(f"{name} cannot be compared: both sides run on the same servers")
+    if name == pipeline_settings.OBSERVER:
+        raise UsageError(f"{name} cannot be compared: the bench sets it, to see what workers store")
     if name in pipeline_settings.SECRET_VARIABLES:
         raise UsageError(f"{name} cannot be compared: its value is a secret, and anyone may read a run's folder")
     if name == "offered_load":

@@ -6,6 +6,7 @@ in the collection, in the dead-letter topic, in the rest of the topics and in th
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,6 +18,7 @@ from bench.evidence.leftovers import Leftovers
 from bench.evidence.offered import Offered
 from bench.judge import detectors
 from bench.judge.detectors import Detector, Detectors
+from bundle.reported import REPORTS, Report
 from bundle.result import Audit
 from traffic.ledger import Outcome
 
@@ -39,8 +41,12 @@ def judge(
     documents: Documents,
     leftovers: Leftovers,
     looked_for: Detectors = detectors.ALL,
+    reported: Collection[Report] = REPORTS,
 ) -> Verdict:
-    """Account for every event. ``scheduled``: events that the schedule intends, computed apart from the ledger."""
+    """Account for every event. ``scheduled``: events that the schedule intends, computed apart from the ledger.
+
+    ``reported``: what the system reports. Without its documents, nothing is said of what became of accepted events.
+    """
     outcome = offered.per_event("outcome")
     accepted = outcome == Outcome.ACCEPTED
     unsent = outcome == Outcome.UNSENT
@@ -48,7 +54,7 @@ def judge(
     stored = found & ~unsent
     dead = _present(offered, leftovers.dead_letters)
     undrained = _present(offered, leftovers.undrained)
-    lost = accepted & ~found & ~dead & ~undrained & (Detector.LOST in looked_for)
+    lost = accepted & ~found & ~dead & ~undrained & (Detector.LOST in looked_for and "documents" in reported)
     further = np.maximum(documents.count_per_event - 1, 0) * (Detector.STORED_TWICE in looked_for)
     foreign = documents.foreign + int(documents.count_per_event[unsent].sum())
     delivered = offered.index_of(deliveries.rows["id_low"])
@@ -85,11 +91,15 @@ def judge(
         *_finding(audit.dead_lettered, "dead-lettered", _examples(offered, dead)),
         *_finding(audit.undrained, "undrained: still in Kafka at the end", _examples(offered, undrained & ~found)),
     ]
-    return Verdict(audit, tuple(findings), tuple(_unsound(audit, offered, stored, delivered_count)))
+    return Verdict(audit, tuple(findings), tuple(_unsound(audit, offered, stored, delivered_count, reported)))
 
 
 def _unsound(
-    audit: Audit, offered: Offered, stored: NDArray[np.bool_], delivered_count: NDArray[np.int64]
+    audit: Audit,
+    offered: Offered,
+    stored: NDArray[np.bool_],
+    delivered_count: NDArray[np.int64],
+    reported: Collection[Report],
 ) -> list[str]:
     """Check the accounting itself; what the system did is not judged here."""
     reasons = []
@@ -98,13 +108,13 @@ def _unsound(
         reasons.append(f"accounting: a generator process did not close its ledger{unknown}")
     if not audit.offered_adds_up:
         reasons.append(f"accounting: the schedule intends {audit.offered} events, the ledger tells of {offered.events}")
-    if not audit.accepted_adds_up:
+    if not audit.accepted_adds_up and "documents" in reported:
         reasons.append(
             f"accounting: {audit.accepted} accepted are not {audit.stored_accepted} stored, {audit.dead_lettered} "
             f"dead-lettered, {audit.undrained} undrained and {audit.lost} lost"
         )
     unrecorded = _count(stored & (delivered_count == 0))
-    if unrecorded:
+    if unrecorded and "stamps" in reported:
         reasons.append(f"accounting: {unrecorded} stored events are in no deliveries log")
     if audit.stored_accepted and not audit.compared:
         reasons.append("accounting: no document was compared with what was sent")

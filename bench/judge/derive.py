@@ -15,6 +15,7 @@ from bench.judge.detectors import Detector, Detectors
 from bench.matrix.matrix import Bounds, CellSpec, Objective
 from bench.observe import kafkacounters, looplag, mongocounters, usage
 from bench.search import probe
+from bundle.reported import NOT_REPORTED, missing
 from bundle.result import Consumer, Percentiles, Probe, Result, Window
 
 WARMUP_BATCHES = 2  # a consumer has warmed up once it has settled this many batches
@@ -49,10 +50,17 @@ def result_of(
     window = window_of(cell, evidence)
     start_ns, end_ns = round(window.start_s * _NS), round(window.end_s * _NS)
     verdict = audit.judge(
-        evidence.audited, evidence.scheduled, evidence.deliveries, evidence.documents, evidence.leftovers, looked_for
+        evidence.audited,
+        evidence.scheduled,
+        evidence.deliveries,
+        evidence.documents,
+        evidence.leftovers,
+        looked_for,
+        evidence.reports,
     )
     stored, offered = _stored_in(window, evidence), _offered_in(window, evidence)
     steady = cell.through_http
+    stamped = "stamps" in evidence.reports
     requests = durations.of_requests(evidence.offered, start_ns, end_ns)
     events = events_of(evidence, window, looked_for)
     stamps = causality.stamps(evidence, worker_crashed=happened.worker_crashed)
@@ -60,7 +68,7 @@ def result_of(
     witness = agreement.judge(evidence, stamps, (start_ns, end_ns), bounds, looked_for)
     delay_p99_ms = _p99_ms(requests) if steady else None
     response_time = durations.percentiles(requests.response_time) if steady else None
-    delivery_latency = durations.percentiles(events.delivery_latency, events.request) if steady else None
+    delivery_latency = durations.percentiles(events.delivery_latency, events.request) if steady and stamped else None
     epoch_ns = evidence.offered.epoch_monotonic_ns
     use = usage.of_window(evidence.samples, epoch_ns + start_ns, epoch_ns + end_ns)
     consumers, told = _consumers(evidence), evidence.counters
@@ -86,9 +94,11 @@ def result_of(
     findings = [*(happened.crashes if Detector.CRASH in looked_for else ()), *verdict.findings]
     refused = _refused(verdict.audit.rejected, verdict.audit.in_doubt, verdict.audit.offered, objective)
     missed, unshown = _held_against(objective, response_time, delivery_latency, len(requests.response_time))
+    if steady and not stamped and objective.delivery_latency_p99_ms is not None:
+        unshown.append(f"objective not shown: delivery latency is {NOT_REPORTED}")
     if Detector.OBJECTIVE not in looked_for:
         missed, unshown = [], []
-    kept_up = probe.keeping_up(window, evidence) if steady else None
+    kept_up = probe.keeping_up(window, evidence) if steady and stamped else None
     judged: Probe | None = None
     if cell.kind == "capacity":  # a load that is too much is an answer there, and no fault
         against = [*refused, *missed, *findings]
@@ -107,16 +117,16 @@ def result_of(
         reasons=tuple(reasons),
         findings=tuple(findings),
         window=window,
-        throughput_events_per_s=stored / window.length_s if window.length_s > 0 else None,
+        throughput_events_per_s=stored / window.length_s if stamped and window.length_s > 0 else None,
         offered_load_events_per_s=identity.offered_load_events_per_s,
-        achieved=stored / offered if steady and offered else None,
+        achieved=stored / offered if steady and stamped and offered else None,
         audit=verdict.audit,
         requests=len(requests.response_time) if steady else 0,
         response_time_ms=response_time,
         service_time_ms=durations.percentiles(requests.service_time) if steady else None,
         delivery_latency_ms=delivery_latency,
-        stages_ms=durations.stages(events) if steady else None,
-        cohorts=tuple(durations.cohorts(events)) if steady else (),
+        stages_ms=durations.stages(events) if steady and stamped else None,
+        cohorts=tuple(durations.cohorts(events)) if steady and stamped else (),
         schedule_delay_p99_ms=delay_p99_ms,
         cpu_s_per_role=use.cpu_s,
         cpu_cores_per_role=use.cpu_cores,
@@ -140,6 +150,7 @@ def result_of(
         negative_durations=clocks.counts,
         bounds_measured=measured,
         duration_s=happened.duration_s,
+        not_reported=missing(evidence.reports),
     )
 
 

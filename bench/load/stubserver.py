@@ -11,7 +11,7 @@ from pathlib import Path
 
 import uvloop
 
-from bench.targets.system import NICENESS
+from bench.targets.processes import NICENESS
 from pipeline.local.ports import HOST
 from pipeline.local.process import ChildProcess
 

@@ -25,8 +25,9 @@ from pytest_benchmark.fixture import BenchmarkFixture
 
 from bench.load.preload import preload
 from bench.matrix.cellspec import CellSpec
-from bench.targets.system import System, settings_for
-from pipeline import provision
+from bench.targets.cellsettings import settings_for
+from bench.targets.target import Setup
+from bench.targets.tidemark import Tidemark
 from pipeline.settings import Kafka, Mongo, Settings
 from tests.conftest import Servers
 from traffic.spec import LoadSpec, Traffic
@@ -39,11 +40,11 @@ EVEN_MIX = (("page_view", 1.0), ("signup", 1.0), ("add_to_cart", 1.0))  # one ty
 
 
 @contextmanager
-def workers(servers: Servers, partitions: int, consumers: int, folder: Path) -> Iterator[System]:
+def workers(servers: Servers, partitions: int, consumers: int, folder: Path) -> Iterator[Tidemark]:
     """Workers that have joined, on topics and a collection of their own; nothing of it is left afterwards."""
     base = Settings(kafka=Kafka(bootstrap_servers=servers.kafka_bootstrap_servers), mongo=Mongo(uri=servers.mongo_uri))
     cell = CellSpec(id="micro", kind="drain", partitions=partitions, consumers=consumers)
-    system = System(settings_for(base, cell, f"micro-{secrets.token_hex(6)}"), consumers, folder)
+    system = Tidemark(Setup(settings_for(base, cell, f"micro-{secrets.token_hex(6)}"), folder, consumers))
     asyncio.run(system.provision())
     try:
         asyncio.run(start(system))
@@ -51,18 +52,17 @@ def workers(servers: Servers, partitions: int, consumers: int, folder: Path) -> 
     finally:
         send(system, signal.SIGCONT)
         crashes = system.stop()
-        system.drop_collection()
-        asyncio.run(provision.delete_topics(system.settings.kafka))
+        asyncio.run(system.remove())
     assert not crashes
 
 
-async def start(system: System) -> None:
-    await system.start(with_api=False)
-    await system.let_workers_join()
+async def start(system: Tidemark) -> None:
+    await system.start(through_http=False)
+    await system.admit()
 
 
-def send(system: System, which: signal.Signals) -> None:
-    for pid in system.pids()["worker"]:
+def send(system: Tidemark, which: signal.Signals) -> None:
+    for pid in system.processes()["worker"]:
         os.kill(pid, which)
 
 

@@ -1,4 +1,4 @@
-"""How late the event loops of API and workers woke, from the logs that they write (pipeline/looplag.py)."""
+"""How late the event loops of API and workers woke, from the recorder's logs (bench/recorder/laglog.py)."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.observe.scraper import Series
+from bench.recorder import laglog as log
 from bundle.result import LoopLag
-from pipeline import looplag as log
 from pipeline.errors import CorruptLogError
-from pipeline.messages import recordlog
+from traffic import recordlog
 
 ROLES = ("api", "worker")
 _FIGURE = "lag_ms"

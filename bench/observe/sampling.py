@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -17,6 +17,15 @@ from bench.observe.programs import Programs
 
 PERIOD_S = 1.0
 ROLES = ("generator", "api", "kafka", "worker", "mongodb", "dashboard", "harness", "witness")
+"""Of a run that measures Tidemark's own pipeline, in their usual order."""
+_BESIDE = ("generator", "kafka", "mongodb", "harness", "witness")
+"""Those that there are whatever is measured."""
+
+
+def roles_with(roles: Sequence[str]) -> tuple[str, ...]:
+    """Return all roles of a run whose system under test has ``roles``: the usual ones in their order, then others."""
+    there = {*_BESIDE, *roles}
+    return tuple(dict.fromkeys([each for each in (*ROLES, *roles) if each in there]))
 
 
 @dataclass(frozen=True)
@@ -72,11 +81,12 @@ class ClockSamples:
 class Sampler:
     """A thread that samples until stopped; a process that ended keeps what it had used until then.
 
-    ``processes`` gives, at each look, the pids of each role: their children count with them.
+    ``processes`` gives, at each look, the pids of each of the ``roles``: their children count with them.
     ``max_samples`` bounds what is kept.
     """
 
     processes: Callable[[], Mapping[str, list[int]]]
+    roles: tuple[str, ...] = ROLES
     max_samples: int = 24 * 3600
     samples: list[Sample] = field(default_factory=list)
 
@@ -84,7 +94,7 @@ class Sampler:
         self._ended = threading.Event()
         self._looking = threading.Lock()
         self._thread = threading.Thread(target=self._run, name="sampler", daemon=True)
-        self._followed = Followed(ROLES)
+        self._followed = Followed(self.roles)
         self._programs = Programs()
 
     def start(self) -> None:

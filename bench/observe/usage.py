@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.observe.sampling import ROLES, Sample
+from bench.observe.sampling import Sample
 from bundle.result import Disturbance, Program
 
 _NS = 1_000_000_000
@@ -39,15 +39,16 @@ def of_window(samples: Sequence[Sample], start_ns: int, end_ns: int) -> Use:
     """Sum up a window (monotonic ns); one without length has used nothing."""
     spent = {name: float(grown[0]) for name, grown in _growth(samples, np.array([start_ns, end_ns])).items()}
     length_s = max(0.0, (end_ns - start_ns) / _NS)
+    roles = _roles(samples)
     rates = {name: value / length_s for name, value in spent.items()} if length_s else {}
 
     def by_role(figure: str) -> dict[str, float]:
-        return {role: rates[f"{figure}_{role}"] for role in ROLES if f"{figure}_{role}" in rates}
+        return {role: rates[f"{figure}_{role}"] for role in roles if f"{figure}_{role}" in rates}
 
     return Use(
-        cpu_s={role: spent.get(f"cpu_s_{role}", 0.0) for role in ROLES},
-        cpu_cores={role: rates.get(f"cpu_s_{role}", 0.0) for role in ROLES},
-        memory_max_bytes={role: max(each.usage[role].memory_bytes for each in samples) for role in ROLES},
+        cpu_s={role: spent.get(f"cpu_s_{role}", 0.0) for role in roles},
+        cpu_cores={role: rates.get(f"cpu_s_{role}", 0.0) for role in roles},
+        memory_max_bytes={role: max(each.usage[role].memory_bytes for each in samples) for role in roles},
         cpu_user_cores=by_role("cpu_user_s"),
         cpu_system_cores=by_role("cpu_system_s"),
         busiest_process_cores=by_role("busiest_process_cpu_s"),
@@ -84,6 +85,11 @@ def columns(samples: Sequence[Sample], edges_ns: NDArray[np.int64]) -> dict[str,
     return {name: values if "cpu" in name else np.rint(values).astype(np.int64) for name, values in grown.items()}
 
 
+def _roles(samples: Sequence[Sample]) -> tuple[str, ...]:
+    """Return the roles that were followed, which are the same at every look."""
+    return tuple(samples[0].usage) if samples else ()
+
+
 def _growth(samples: Sequence[Sample], edges_ns: NDArray[np.int64]) -> dict[str, NDArray[np.float64]]:
     """Give what grew between neighbouring ``edges_ns`` by name, of roles that had a process."""
     at_ns = np.array([each.at_ns for each in samples], dtype=np.int64)
@@ -92,7 +98,7 @@ def _growth(samples: Sequence[Sample], edges_ns: NDArray[np.int64]) -> dict[str,
         return np.diff(np.interp(edges_ns, at_ns, np.array(totals, dtype=np.float64)))
 
     found: dict[str, NDArray[np.float64]] = {}
-    for role in ROLES:
+    for role in _roles(samples):
         pids = {pid for sample in samples for pid in sample.process_cpu_s.get(role, {})}
         if not pids:
             continue

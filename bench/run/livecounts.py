@@ -17,7 +17,7 @@ class _Counts(NamedTuple):
     offered: int
     accepted: int
     stored: int
-    backlog: int
+    backlog: int | None
 
 
 class Counting:
@@ -31,7 +31,7 @@ class Counting:
         """Begin anew."""
         self._counts.clear()
 
-    def count(self, offered: int, accepted: int, stored: int, backlog: int) -> None:
+    def count(self, offered: int, accepted: int, stored: int, backlog: int | None) -> None:
         """Take in what was counted now."""
         self._counts.append(_Counts(self._clock(), offered, accepted, stored, backlog))
 
@@ -41,9 +41,11 @@ class Counting:
             return ""
         latest = self._counts[-1]
         rate = self._stored_per_s(latest)
-        return (
-            f"offered {latest.offered:,}  accepted {latest.accepted:,}  stored {latest.stored:,}"
-            f"  backlog {latest.backlog:,}" + (f"  ({rate:,.0f} stored/s)" if rate is not None else "")
+        # What reports no backlog does not report either what it accepted: that is known when the ledger is read.
+        of_group = "" if latest.backlog is None else f"  accepted {latest.accepted:,}"
+        backlog = "" if latest.backlog is None else f"  backlog {latest.backlog:,}"
+        return f"offered {latest.offered:,}{of_group}  stored {latest.stored:,}{backlog}" + (
+            f"  ({rate:,.0f} stored/s)" if rate is not None else ""
         )
 
     def _stored_per_s(self, latest: _Counts) -> float | None:

@@ -117,6 +117,14 @@ def expect_the_same_servers(began: Manifest, *, local: bool) -> None:
     raise BundleError(f"{began.run_id} began on {then}, and would go on on {now}: name the servers that it began on")
 
 
+def expect_the_same_system(began: Manifest, name: str) -> None:
+    """Refuse to go on with a run with another system under test; raises BundleError."""
+    if began.system != name:
+        raise BundleError(
+            f"{began.run_id} began with the system {began.system}, and this would go on with {name}: name the first"
+        )
+
+
 def expect_the_same(began: Manifest, here: Environment) -> None:
     """Refuse to go on with a run on other code or another machine: the bundle would say what is not so.
 

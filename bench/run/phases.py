@@ -1,4 +1,4 @@
-"""The course of one repeat: its phases, and how far its group has come, for the display and the time series."""
+"""The course of one repeat: its phases, and how far the system has come, for the display and the time series."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import numpy as np
 
 from bench.errors import RepeatError
 from bench.evidence.evidence import Backlog
-from bench.evidence.leftovers import GroupWatch
+from bench.evidence.progress import Progress
 from bench.run.progress import Display
 from bench.search import probe
 from bench.search.forecast import Seen
@@ -40,6 +40,7 @@ class Course:
     _at_ns: list[int] = field(default_factory=list)
     _backlog: list[int] = field(default_factory=list)
     _seen: list[Seen] = field(default_factory=list)
+    _at_rest: bool = False
 
     @contextlib.contextmanager
     def phase(self, name: str) -> Iterator[None]:
@@ -57,24 +58,26 @@ class Course:
 
     @property
     def backlog(self) -> Backlog:
-        """The backlog as it was seen."""
+        """The backlog as it was seen; empty where the system does not report it."""
         return Backlog(np.array(self._at_ns, dtype=np.int64), np.array(self._backlog, dtype=np.int64))
 
     @property
     def is_drained(self) -> bool:
-        """Whether the group had committed everything when it was looked at last."""
-        return bool(self._backlog) and self._backlog[-1] == 0
+        """Whether nothing was on its way any more when the system was looked at last."""
+        return self._at_rest
 
     @property
     def elapsed_s(self) -> float:
         """Seconds since the epoch."""
         return max(0.0, (time.monotonic_ns() - self.epoch_ns) / 1e9)
 
-    async def look(self, group: GroupWatch, load: LoadSpec | None = None) -> None:
-        """Note the group's position and show it; of a ``load``, the events due by now count, of a drain all."""
-        position = await group.position()
-        self._at_ns.append(time.monotonic_ns())
-        self._backlog.append(position.backlog)
+    async def look(self, progress: Progress, load: LoadSpec | None = None) -> None:
+        """Note the system's position and show it; of a ``load``, the events due by now count, of a drain all."""
+        position = await progress.position()
+        self._at_rest = position.at_rest
+        if position.backlog is not None:
+            self._at_ns.append(time.monotonic_ns())
+            self._backlog.append(position.backlog)
         accepted = position.written
         self._seen.append(Seen(self.elapsed_s, position.written, position.committed))
         due = round(load.offered_load_events_per_s * min(self.elapsed_s, load.duration_s)) if load else accepted
@@ -84,7 +87,7 @@ class Course:
     async def follow_load(
         self,
         generator: ChildProcess,
-        group: GroupWatch,
+        progress: Progress,
         spec: LoadSpec,
         until: probe.Watch | None,
         sample: Callable[[], None],
@@ -101,7 +104,7 @@ class Course:
             if time.monotonic() > deadline:
                 generator.kill()
                 raise RepeatError(f"the generator did not end by itself; {generator.last_words()}")
-            await self.look(group, spec)
+            await self.look(progress, spec)
             if until is not None and until.is_over(self._seen):
                 sample()
                 generator.send_signal(signal.SIGTERM)  # what is due by now still goes out, and its answer is awaited
@@ -111,12 +114,12 @@ class Course:
             if 0 < left_s <= _LOOK_S:
                 sample()
 
-    async def follow_drain(self, group: GroupWatch, *, deadline_s: float, working: Callable[[], bool]) -> None:
-        """Wait until the group has committed everything, nobody is ``working``, or it is ``deadline_s`` (monotonic)."""
-        await self.look(group)
+    async def follow_drain(self, progress: Progress, *, deadline_s: float, working: Callable[[], bool]) -> None:
+        """Wait until nothing is on its way, nobody is ``working``, or it is ``deadline_s`` (monotonic)."""
+        await self.look(progress)
         while not self.is_drained and time.monotonic() < deadline_s and working():
             await asyncio.sleep(_DRAIN_POLL_S)
-            await self.look(group)
+            await self.look(progress)
 
 
 async def _until_ended(process: ChildProcess, most_s: float) -> None:

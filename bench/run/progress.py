@@ -109,8 +109,8 @@ class Display:
         self._phase = text
         self._plain_line()
 
-    def live(self, offered: int, accepted: int, stored: int, backlog: int) -> None:
-        """Tell how many events of the running repeat were offered, accepted and stored so far, and the backlog."""
+    def live(self, offered: int, accepted: int, stored: int, backlog: int | None) -> None:
+        """Show how many events of the running repeat were offered, accepted, stored; ``backlog`` None: not reported."""
         self._counting.count(offered, accepted, stored, backlog)
         self._plain_line()
 

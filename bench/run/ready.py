@@ -5,24 +5,29 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Mapping
+from collections.abc import Awaitable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from aiokafka.errors import KafkaError
 from pymongo.errors import PyMongoError
 
+from bench.errors import RepeatError
 from bench.evidence.leftovers import GroupWatch
+from bench.evidence.progress import DocumentWatch, Progress
 from bench.load.generator import generator_process
 from bench.run.phases import Course
 from bench.run.progress import Display
 from bench.run.repeatspec import Repeat
-from bench.targets import marks
-from bench.targets.system import System, settings_for
+from bench.targets.cellsettings import settings_for
+from bench.targets.target import Setup, System, Target
 from bench.witness.witness import witness_process
-from pipeline import provision
 from pipeline.errors import MissingPartError, ProvisionError
 from pipeline.local.process import ChildProcess
+from pipeline.settings import Settings
+
+_LONGEST_STEP_S = 180.0  # of making topics, of starting: each part of Tidemark's has a shorter bound of its own
+_PASSING = (MissingPartError, ProvisionError, KafkaError, PyMongoError, TimeoutError, OSError)
 
 
 @dataclass(frozen=True)
@@ -32,16 +37,17 @@ class Ready:
     repeat: Repeat
     folder: Path
     course: Course
-    system: System
+    target: Target
+    settings: Settings
     generator: ChildProcess
     witness: ChildProcess
-    group: GroupWatch
+    progress: Progress
     held: contextlib.AsyncExitStack
 
     def pids(self) -> Mapping[str, list[int]]:
         """Give the processes that run, servers included, by role."""
         beside = {each.name: [each.pid] for each in (self.generator, self.witness) if each.pid}
-        return {**self.repeat.server_pids, **self.system.pids(), **beside}
+        return {**self.repeat.server_pids, **self.target.processes(), **beside}
 
     async def end(self) -> None:
         """End the processes and leave nothing on the servers. May be called twice."""
@@ -54,30 +60,59 @@ async def prepare(repeat: Repeat, folder: Path, course: Course) -> Ready:
     Raises:
         TidemarkError, KafkaError, PyMongoError, OSError: it cannot be made ready; nothing of it is left.
     """
-    cell = repeat.identity.cell
-    system = System(
-        settings_for(repeat.settings, cell, repeat.name),
-        cell.consumers,
-        folder,
-        repeat.code,
-        dashboards=cell.dashboards,
-    )
-    generator = generator_process(repeat.load_spec, system.url, cell.generator_processes, folder)
-    witness = witness_process(system.settings, system.url, folder)
+    cell, system = repeat.identity.cell, repeat.system
+    settings = settings_for(repeat.settings, cell, repeat.name)
+    (folder / "logs").mkdir(exist_ok=True)
+    target = system.build(Setup(settings, folder, cell.consumers, cell.dashboards, repeat.code))
+    generator = generator_process(repeat.load_spec, target.url, cell.generator_processes, folder)
+    witness = witness_process(settings, target.url, folder)
     async with contextlib.AsyncExitStack() as stack:
-        stack.push_async_callback(_drop, system, course)
+        stack.push_async_callback(_remove, target, course)
         with course.phase("topics"):
-            await system.provision()
-        group = await stack.enter_async_context(GroupWatch(system.settings.kafka, system.settings.worker.group_id))
-        stack.callback(system.stop)
+            await _bounded(target.provision(), f"{system.name} was not provisioned")
+        progress = await stack.enter_async_context(_progress_of(system, settings))
+        stack.callback(target.stop)
         stack.callback(generator.stop)
         stack.callback(witness.stop)
         with course.phase("start"):
             if cell.through_http:
                 generator.start()  # first: it takes longest, and waits to be let begin
-                witness.start()  # which waits for the load
-            await system.start(with_api=cell.through_http)
-        return Ready(repeat, folder, course, system, generator, witness, group, stack.pop_all())
+                if "stamps" in system.reports:  # which are what it is held against
+                    witness.start()  # which waits for the load
+            await _bounded(target.start(through_http=cell.through_http), f"{system.name} was not ready")
+        _expect_known_roles(system, target)
+        return Ready(repeat, folder, course, target, settings, generator, witness, progress, stack.pop_all())
+
+
+def _expect_known_roles(system: System, target: Target) -> None:
+    """Raise RepeatError if a target has processes of roles that it does not name: nobody would watch them."""
+    unknown = sorted(set(target.processes()) - set(target.roles))
+    if unknown:
+        named = ", ".join(target.roles) or "none"
+        raise RepeatError(f"{system.name} has processes of the role {', '.join(unknown)}; the roles it names: {named}")
+
+
+def _progress_of(system: System, settings: Settings) -> Progress:
+    """Return what watches how far a target has come."""
+    if "backlog" in system.reports:
+        return GroupWatch(settings.kafka, settings.worker.group_id)
+    return DocumentWatch(settings.mongo if "documents" in system.reports else None)
+
+
+async def _bounded(step: Awaitable[None], failed: str) -> None:
+    """Wait for one step of a target, which may be any; ``failed``: what is said if it does not end in time.
+
+    Raises:
+        RepeatError: it did not.
+    """
+    bound = asyncio.timeout(_LONGEST_STEP_S)
+    try:
+        async with bound:
+            await step
+    except TimeoutError as error:
+        if not bound.expired():  # it is the step's own
+            raise
+        raise RepeatError(f"{failed} within {_LONGEST_STEP_S:g} s, see logs/") from error
 
 
 class Ahead:
@@ -129,17 +164,7 @@ def _same(one: Repeat, other: Repeat) -> bool:
     return one.name == other.name and loads[0] == loads[1]
 
 
-async def _drop(system: System, course: Course) -> None:
+async def _remove(target: Target, course: Course) -> None:
     """Remove everything from the servers. What cannot be removed now, the end of the run or ``bench clean`` removes."""
-    kafka = system.settings.kafka
-    passing = (MissingPartError, ProvisionError, KafkaError, PyMongoError, TimeoutError, OSError)
-    with course.phase("drop"):
-        with contextlib.suppress(*passing):
-            await asyncio.to_thread(system.drop_collection)
-        with contextlib.suppress(*passing):
-            await provision.delete_topics(kafka)
-        with contextlib.suppress(*passing):
-            await marks.delete_group(kafka, system.settings.worker.group_id)
-        if system.dashboards:
-            with contextlib.suppress(*passing):
-                await marks.delete_group(kafka, system.settings.dashboard.group_id)
+    with course.phase("drop"), contextlib.suppress(*_PASSING):
+        await target.remove()

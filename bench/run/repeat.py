@@ -11,24 +11,27 @@ from pathlib import Path
 
 import msgspec
 
-from bench.evidence import deliveries, evidence, offered, sightings
+from bench.evidence import deliveries, documents, evidence, offered, sightings
+from bench.evidence.documents import Documents
 from bench.evidence.evidence import Evidence, Happened, Witnessed
-from bench.evidence.leftovers import GroupWatch
+from bench.evidence.offered import Offered
+from bench.evidence.progress import Progress
 from bench.judge import derive, detectors
 from bench.judge.detectors import Detectors
 from bench.load.generator import begin
 from bench.load.preload import preload
-from bench.observe.sampling import Sampler
+from bench.observe.sampling import Sampler, roles_with
 from bench.observe.servercounters import CounterWatch, Observers
 from bench.retries import answered
 from bench.run.phases import Course
 from bench.run.progress import Display
 from bench.run.ready import Ready, prepare
 from bench.run.repeatspec import Repeat
-from bench.targets.system import System
+from bench.targets.target import Target
 from bench.witness.witness import LOAD_IS_OVER
 from bundle.result import Result, Window
 from pipeline.local.process import ChildProcess
+from pipeline.settings import Kafka
 from traffic import ledger, schedule
 from traffic.spec import LoadSpec
 
@@ -105,10 +108,10 @@ async def measure(
     """
     cell = repeat.identity.cell
     ready = ready or await prepare(repeat, folder, Course(display))
-    course, system, group = ready.course, ready.system, ready.group
+    course, target, progress = ready.course, ready.target, ready.progress
     generator, witness = ready.generator, ready.witness
     counters = CounterWatch(repeat.kafka_counters_urls, repeat.settings.mongo, repeat.mongo_member_uris)
-    observers = Observers(Sampler(ready.pids), counters)
+    observers = Observers(Sampler(ready.pids, roles_with(target.roles)), counters)
     until = repeat.probe_watch()
     async with contextlib.AsyncExitStack() as stack:
         stack.push_async_callback(ready.end)
@@ -116,26 +119,26 @@ async def measure(
         observers.start()
         if not cell.through_http:
             with course.phase("preload"):
-                course.epoch_ns = await _preload(system, repeat.load_spec, cell.events, folder)
+                course.epoch_ns = await _preload(ready.settings.kafka, repeat.load_spec, cell.events, folder)
         with course.phase("join"):
-            await system.let_workers_join()
+            await target.admit()
         if cell.through_http:
             with course.phase("load"):
                 course.epoch_ns = await begin(generator, folder)
         async with _beside(on_load(Moment(course.epoch_ns, ready.pids())) if on_load else None):
             if cell.through_http:
                 with course.phase("load"):
-                    await course.follow_load(generator, group, repeat.load_spec, until, observers.sampler.look)
+                    await course.follow_load(generator, progress, repeat.load_spec, until, observers.sampler.look)
                 witness.send_signal(LOAD_IS_OVER)
             with course.phase("drain"):
-                await _drain(system, group, course, witness, repeat.bounds.drain_timeout_s)
+                await _drain(target, progress, course, witness, repeat.bounds.drain_timeout_s)
         with course.phase("stop"):
             observers.stop()  # before the workers: what one used since the last sample goes with it
             if on_over is not None:
                 on_over()
-            crashes = await asyncio.to_thread(system.stop)
+            crashes = await asyncio.to_thread(target.stop)
         with course.phase("audit"):
-            collected = await _collect(system, group, repeat, observers, course, witness, folder)
+            collected = await _collect(ready, observers)
     happened = Happened(
         crashes=tuple(crashes),
         generator_exit_code=generator.returncode if generator.pid else 0,
@@ -180,56 +183,60 @@ async def _beside(action: Awaitable[None] | None) -> AsyncIterator[None]:
         await asyncio.wait([task])
 
 
-async def _preload(system: System, spec: LoadSpec, events: int, folder: Path) -> int:
+async def _preload(kafka: Kafka, spec: LoadSpec, events: int, folder: Path) -> int:
     """Fill the topics, with everything started and nobody reading yet; give when that began (monotonic ns)."""
     path = ledger.path_of(folder, 0)
-    await preload(system.settings.kafka, spec, events, path)
+    await preload(kafka, spec, events, path)
     return ledger.read(path).head.epoch_monotonic_ns
 
 
-async def _drain(system: System, group: GroupWatch, course: Course, witness: ChildProcess, timeout_s: float) -> None:
+async def _drain(target: Target, progress: Progress, course: Course, witness: ChildProcess, timeout_s: float) -> None:
     """Wait until the load is stored, then what the witness had on its way; it looks once more, and ends."""
     deadline_s = time.monotonic() + timeout_s
-    await course.follow_drain(group, deadline_s=deadline_s, working=system.is_working)
+    await course.follow_drain(progress, deadline_s=deadline_s, working=target.is_working)
     if witness.pid:
         witness.stop()
-        await course.follow_drain(group, deadline_s=deadline_s, working=system.is_working)
+        await course.follow_drain(progress, deadline_s=deadline_s, working=target.is_working)
 
 
-async def _collect(
-    system: System,
-    group: GroupWatch,
-    repeat: Repeat,
-    observers: Observers,
-    course: Course,
-    witness: ChildProcess,
-    folder: Path,
-) -> Evidence:
-    """Read all that the repeat left behind."""
-    spec = repeat.load_spec
+async def _collect(ready: Ready, observers: Observers) -> Evidence:
+    """Read all that the repeat left behind, as far as the system reports it."""
+    repeat, folder, witness = ready.repeat, ready.folder, ready.witness
+    reports = repeat.system.reports
     audited = await asyncio.to_thread(offered.load, folder)
     of_load = audited.of_load()
     witnessed = Witnessed(audited, sightings.load(folder), witness.returncode) if witness.pid else None
-    if witnessed is None:
-        scheduled = repeat.identity.cell.events
-    else:
-        scheduled = sightings.scheduled(spec, audited) + sum(
-            schedule.offered(spec, index, len(of_load.streams), stopped_ns)
-            for index, stopped_ns in zip(of_load.streams, of_load.stopped_ns, strict=True)
-        )
-    mongo, share = system.settings.mongo, repeat.bounds.compare_share
-    found, left = await asyncio.gather(
-        answered(lambda: asyncio.to_thread(evidence.read_documents, mongo, audited, spec, share)), group.leftovers()
-    )
+    found, left = await asyncio.gather(_documents(ready, audited), ready.progress.leftovers())
     return Evidence(
         offered=of_load,
-        scheduled=scheduled,
-        deliveries=await asyncio.to_thread(deliveries.load, system.deliveries_logs, system.assignments),
+        scheduled=_scheduled(repeat, audited, of_load, witnessed),
+        deliveries=await asyncio.to_thread(ready.target.deliveries) if "stamps" in reports else deliveries.none(),
         documents=found,
         leftovers=left,
         clock=observers.sampler.clock(),
         samples=tuple(observers.sampler.samples),
-        backlog=course.backlog,
+        backlog=ready.course.backlog,
         witness=witnessed,
         counters=observers.counters.counters(folder),
+        reports=reports,
     )
+
+
+async def _documents(ready: Ready, audited: Offered) -> Documents:
+    """Read what is stored and compare it with what was sent."""
+    if "documents" not in ready.repeat.system.reports:
+        return documents.none(audited)
+    mongo, spec, share = ready.settings.mongo, ready.repeat.load_spec, ready.repeat.bounds.compare_share
+    return await answered(lambda: asyncio.to_thread(evidence.read_documents, mongo, audited, spec, share))
+
+
+def _scheduled(repeat: Repeat, audited: Offered, of_load: Offered, witnessed: Witnessed | None) -> int:
+    """Return how many events were due: of a drain its backlog, else by the schedules, the witness's too."""
+    if not repeat.identity.cell.through_http:
+        return repeat.identity.cell.events
+    spec = repeat.load_spec
+    due = sum(
+        schedule.offered(spec, index, len(of_load.streams), stopped_ns)
+        for index, stopped_ns in zip(of_load.streams, of_load.stopped_ns, strict=True)
+    )
+    return due + (sightings.scheduled(spec, audited) if witnessed else 0)

@@ -10,6 +10,8 @@ from bench.load import load
 from bench.matrix.matrix import Bounds, Objective
 from bench.search import probe
 from bench.targets.checkout import Checkout
+from bench.targets.target import System
+from bench.targets.tidemark import TIDEMARK
 from pipeline.settings import Settings
 from traffic.spec import Arrivals, LoadSpec, Traffic
 
@@ -30,6 +32,7 @@ class Repeat:
     kafka_counters_urls: tuple[str, ...] = ()  # where the brokers tell their own counters; empty: nowhere
     mongo_member_uris: tuple[str, ...] = ()  # of each mongod that is ours; empty: the settings' server is asked
     code: Checkout | None = None  # the checkout that API and workers run from, None for this one
+    system: System = TIDEMARK  # what is measured
 
     @property
     def load_spec(self) -> LoadSpec:

@@ -18,13 +18,15 @@ from bench.observe import environment
 from bench.observe.benchlock import alone
 from bench.observe.busy import Busy, WhenBusy
 from bench.observe.environment import Environment
-from bench.run import machine, manifest, plan, searching, session, storage
+from bench.run import machine, manifest, measurable, plan, searching, session, storage
 from bench.run.machine import Choice
 from bench.run.progress import Display
 from bench.run.ready import Ahead
 from bench.run.stacks import Stacks
 from bench.run.turns import Next, Run, Turn, attempt, is_done, offer, on_servers
 from bench.targets.servers import Servers
+from bench.targets.target import System
+from bench.targets.tidemark import TIDEMARK
 from bundle import writing
 from bundle.errors import BundleError
 from bundle.manifest import Baseline
@@ -54,19 +56,22 @@ def execute(  # noqa: PLR0913 - each is one thing that is asked for of a run
     ceilings: Choice = "auto",
     when_busy: WhenBusy = "stop",
     loads: Baseline | None = None,
+    system: System = TIDEMARK,
 ) -> Outcome:
     """Run a matrix into a new bundle under ``out_dir``.
 
     ``local``: on servers started for it; else on those of ``settings``. ``ceilings``: where they come from.
     ``when_busy``: what to do if others use the machine.
-    ``loads``: those of another run, instead of those that this run would find.
+    ``loads``: those of another run, instead of those that this run would find. ``system``: what is measured.
 
     Raises:
         BundleError, StorageError: the bundle cannot be created, or no longer be written.
         DeadServerError: a server has ended.
         MissingPartError: Kafka or MongoDB cannot be had.
-        UsageError: ceilings are asked for, and the cells run on several kinds of servers.
+        UsageError: ceilings are asked for, and the cells run on several kinds of servers; or ``system`` does not report
+            what a cell rests on.
     """
+    measurable.expect(wanted.cells, system)
     if ceilings in ("always", "parts") and len(stackaxes.stacks_of(wanted.cells)) > 1:
         text = f"--ceilings {ceilings} cannot be used with {wanted.name!r}: its cells run on several kinds of servers"
         raise UsageError(f"{text}, and ceilings are of one; leave it out, or fix {', '.join(STACK_AXES)} and [servers]")
@@ -83,19 +88,25 @@ def execute(  # noqa: PLR0913 - each is one thing that is asked for of a run
         command=command,
         started_at=writing.now(),
     )
-    told = structs.replace(told, baseline=loads)
-    run = Run(into, told, asked, order, display, settings, local, ceilings=ceilings)
+    told = structs.replace(told, baseline=loads, system=system.name)
+    run = Run(into, told, asked, order, display, settings, local, ceilings=ceilings, system=system)
     return carry_out([run], [(run, planned) for planned in order], when_busy)[0]
 
 
 def resume(
-    run_dir: Path, *, display: Display, settings: Settings, local: bool, when_busy: WhenBusy = "stop"
+    run_dir: Path,
+    *,
+    display: Display,
+    settings: Settings,
+    local: bool,
+    when_busy: WhenBusy = "stop",
+    system: System = TIDEMARK,
 ) -> Outcome:
     """Go on with a run that was interrupted: what is finished is not run again.
 
     Raises:
         BundleError: there is no run in ``run_dir``, another process works on it, it is of another schema, or it
-            began with other code or on another machine.
+            began with other code, on another machine or with another system.
         MissingPartError: Kafka or MongoDB cannot be had.
     """
     if not (run_dir / "manifest.json").is_file():
@@ -108,11 +119,12 @@ def resume(
         source = f"the matrix in {run_dir / 'manifest.json'}"
         wanted = matrix.parse(told.matrix.text, source, stack=manifest.base_stack(told))
         manifest.expect_the_same_servers(told, local=local)
+        manifest.expect_the_same_system(told, system.name)
         wanted = baseline.applied(wanted, told.baseline)
     except BaseException:
         into.close()
         raise
-    run = Run(into, told, wanted, plan.order(wanted), display, settings, local)
+    run = Run(into, told, wanted, plan.order(wanted), display, settings, local, system=system)
     return carry_out([run], [(run, planned) for planned in run.order], when_busy)[0]
 
 

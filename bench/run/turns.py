@@ -31,6 +31,8 @@ from bench.targets import servers
 from bench.targets.checkout import Checkout
 from bench.targets.marks import Mark
 from bench.targets.servers import Servers
+from bench.targets.target import System
+from bench.targets.tidemark import TIDEMARK
 from bundle import files, writing
 from bundle.capacity import Capacity
 from bundle.manifest import Manifest, Spell
@@ -57,7 +59,7 @@ class Run:
     ``fresh``: nothing is made ready ahead, and every repeat has Kafka and MongoDB started for it alone.
     ``busy``: what to do if others use the machine; None: nothing. ``mark``: that of this session on the servers.
     ``search_share``: of the time for all searches, what those may take that are run until now.
-    ``knows_machine``: whether this session has looked at the machine for it.
+    ``knows_machine``: whether this session has looked at the machine for it. ``system``: what is measured.
     """
 
     bundle: BundleWriter
@@ -75,6 +77,7 @@ class Run:
     mark: Mark | None = None
     search_share: float = 1.0
     knows_machine: bool = False
+    system: System = TIDEMARK
 
     def note_busy(self, found: Disturbance, then: str) -> None:
         """Record that others used the machine, and what was done about it."""
@@ -254,6 +257,7 @@ def _to_run(run: Run, planned: PlannedRepeat, offered: Offer, started: Servers) 
         kafka_counters_urls=started.kafka_counters_urls,
         mongo_member_uris=started.mongo_member_uris,
         code=run.code,
+        system=run.system,
     )
 
 

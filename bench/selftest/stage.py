@@ -29,8 +29,8 @@ from bench.selftest import checks, planting
 from bench.selftest.cases import OBJECTIVE, Case
 from bench.selftest.checks import STRICT, Check, Seen
 from bench.selftest.planting import Context
+from bench.targets.cellsettings import settings_for
 from bench.targets.servers import Servers
-from bench.targets.system import settings_for
 from bundle import writing
 from bundle.manifest import CellPlan, Manifest, Matrix
 from bundle.result import Result, Window

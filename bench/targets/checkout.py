@@ -15,12 +15,14 @@ from pipeline.errors import MissingPartError
 
 ROOT = Path(__file__).resolve().parents[2]
 _TIMEOUT_S = 120.0
-_NEEDED = "PIPELINE_WORKER_DELIVERIES_PATH"
+OBSERVER = "PIPELINE_OBSERVER"
+DELIVERIES = "PIPELINE_WORKER_DELIVERIES_PATH"
+"""By the first a revision's deliveries are seen, by the second those of the revisions before it."""
 _LIST_SETTINGS = """
 from pipeline.settings import PREFIX, Settings
 for section in Settings.__struct_fields__:
-    for field in getattr(Settings(), section).__struct_fields__:
-        print(f"{PREFIX}{section}_{field}".upper())
+    for field in getattr(getattr(Settings(), section), "__struct_fields__", ("",)):
+        print(f"{PREFIX}{section}_{field}".upper().rstrip("_"))
 """
 
 
@@ -85,10 +87,9 @@ def checked_out(commit: str | None) -> Iterator[Checkout | None]:
     try:
         _git("worktree", "add", "--detach", str(code), commit)
         settings = frozenset(_run([sys.executable, "-c", _LIST_SETTINGS], code).split())
-        if _NEEDED not in settings:
-            raise MissingPartError(
-                f"revision {commit} has no {_NEEDED}, by which deliveries are seen: name a later one"
-            )
+        if not settings & {OBSERVER, DELIVERIES}:
+            needed = f"neither {OBSERVER} nor {DELIVERIES}, by which deliveries are seen"
+            raise MissingPartError(f"revision {commit} has {needed}: name a later one")
         yield Checkout(code, settings)
     finally:
         shutil.rmtree(folder, ignore_errors=True)

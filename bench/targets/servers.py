@@ -16,7 +16,7 @@ from pymongo import MongoClient
 from pymongo.errors import PyMongoError
 
 from bench.errors import DeadServerError
-from bench.targets.system import NICENESS
+from bench.targets.processes import NICENESS
 from pipeline.local import stackspec
 from pipeline.local.process import ChildProcess
 from pipeline.local.stack import LocalStack
@@ -24,7 +24,7 @@ from pipeline.local.stackspec import StackSpec
 from pipeline.settings import Settings
 
 # A group forms only once all of its workers are there: no consumer gets a head start. They are let in together
-# (bench/targets/system.py), and each that comes within this time of the one before it is waited for.
+# (bench/targets/tidemark.py), and each that comes within this time of the one before it is waited for.
 _REBALANCE_DELAY_MS = 300
 _LOOK_S = 0.5
 _ASK_MS = 5_000

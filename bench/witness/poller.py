@@ -34,7 +34,7 @@ class Outstanding:
     """An event that was sent and not read yet; times in ns from the epoch."""
 
     sequence: int
-    document_id: ObjectId
+    document_id: bytes
     sent_ns: int
     missed_ns: int = NO_TIME
 
@@ -56,8 +56,8 @@ class Collected:
         # A write that is acknowledged by fewer nodes may be readable for a majority only later.
         self._level = "majority" if mongo.write_concern == "majority" else "local"
 
-    def there(self, wanted: Sequence[ObjectId]) -> Collection[ObjectId]:
-        """Give those of ``wanted`` that can be read from the primary now.
+    def there(self, wanted: Sequence[bytes]) -> Collection[bytes]:
+        """Give those of ``wanted``, the bytes of an ``_id`` each, that can be read from the primary now.
 
         Raises:
             PyMongoError: MongoDB did not answer.
@@ -65,14 +65,14 @@ class Collected:
         reply = self._database.command(
             {
                 "find": self._collection,
-                "filter": {"_id": {"$in": list(wanted)}},
+                "filter": {"_id": {"$in": list(map(ObjectId, wanted))}},
                 "projection": {"_id": 1},
                 "batchSize": len(wanted) + 1,
                 "singleBatch": True,
                 "readConcern": {"level": self._level},
             }
         )
-        return {each["_id"] for each in reply["cursor"]["firstBatch"]}
+        return {each["_id"].binary for each in reply["cursor"]["firstBatch"]}
 
     def close(self) -> None:
         """Close the connections."""

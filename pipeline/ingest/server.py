@@ -7,6 +7,7 @@ import sys
 
 from aiokafka.codec import has_gzip, has_lz4, has_snappy, has_zstd
 
+from pipeline import observer
 from pipeline.errors import SettingError
 from pipeline.ingest.listeners import listen, url
 from pipeline.ingest.service import serve_on
@@ -24,8 +25,8 @@ def serve(settings: Settings) -> int:
     question, for ``/health/ready``.
 
     Raises:
-        SettingError: the address cannot be listened on, the compression is not installed, or
-            the bounds contradict each other.
+        SettingError: the address cannot be listened on, the compression is not installed, the bounds contradict each
+            other, or there is no such observer.
     """
     _check(settings.api)
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
@@ -33,6 +34,7 @@ def serve(settings: Settings) -> int:
     logging.getLogger("sanic.error").addFilter(_is_news)
     # While Kafka is away it tells so several times a second; the publisher says it once.
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
+    watching = observer.load(settings.observer, "api")
     listeners = listen(settings.api)
 
     def announce() -> None:
@@ -40,10 +42,10 @@ def serve(settings: Settings) -> int:
         sys.stdout.flush()
 
     if settings.api.processes == 1:
-        serve_on(listeners[0], settings, None, on_ready=announce)
+        serve_on(listeners[0], settings, None, on_ready=announce, observer=watching)
         return 0
     with SharedMetrics() as shared:
-        return supervise(listeners, settings, shared, on_ready=announce)
+        return supervise(listeners, settings, shared, watching, on_ready=announce)
 
 
 def _check(api: Api) -> None:

@@ -28,6 +28,7 @@ from pipeline.ingest.publisher import Publisher
 from pipeline.ingest.routes import Parts
 from pipeline.ingest.slices import Turns
 from pipeline.metrics import SharedMetrics
+from pipeline.observer import Observer
 from pipeline.settings import Mongo, Settings
 
 if TYPE_CHECKING:
@@ -47,11 +48,12 @@ def serve_on(
     *,
     on_ready: Callable[[], None],
     lifeline: int | None = None,
+    observer: Observer | None = None,
 ) -> None:
     """Answer on ``listener`` until SIGTERM or SIGINT, or until ``lifeline`` (a pipe's end) is closed; then drain."""
     mend_aiokafka()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(_serve(listener, settings, shared, on_ready, lifeline))
+        runner.run(_serve(listener, settings, shared, on_ready, lifeline, observer))
 
 
 async def _serve(
@@ -60,6 +62,7 @@ async def _serve(
     shared: SharedMetrics | None,
     on_ready: Callable[[], None],
     lifeline: int | None,
+    observer: Observer | None,
 ) -> None:
     api = settings.api
     stop = _stop_event(lifeline)
@@ -97,8 +100,7 @@ async def _serve(
     gc.collect()
     gc.freeze()
     gc.set_threshold(_GC_THRESHOLD, 20, 50)
-    watching_lag = looplag.watching(parts.metrics.loop_lag.observe, api.loop_lag_path, "PIPELINE_API_LOOP_LAG_PATH")
-    async with _observing(parts), watching_lag:
+    async with _observing(parts), looplag.watching(parts.metrics.loop_lag.observe, observer):
         on_ready()
         told = asyncio.create_task(stop.wait(), name="stop")
         await asyncio.wait((publishing, told), return_when=asyncio.FIRST_COMPLETED)
@@ -110,6 +112,8 @@ async def _serve(
         await parts.publisher.close(max(0.1, deadline - asyncio.get_running_loop().time()))
     if stored is not None:
         await stored.close()
+    if observer is not None:
+        observer.close()
     if not publishing.cancelled():
         publishing.result()  # raises: it ends by itself only where something is wrong that nobody foresaw
 

@@ -14,6 +14,7 @@ from contextlib import contextmanager
 
 from pipeline.ingest.service import serve_on
 from pipeline.metrics import SharedMetrics
+from pipeline.observer import Observer
 from pipeline.settings import Settings
 
 _CRASHED = 3
@@ -26,7 +27,12 @@ _log = logging.getLogger(__name__)
 
 
 def supervise(
-    listeners: Sequence[socket.socket], settings: Settings, shared: SharedMetrics, *, on_ready: Callable[[], None]
+    listeners: Sequence[socket.socket],
+    settings: Settings,
+    shared: SharedMetrics,
+    observer: Observer | None = None,
+    *,
+    on_ready: Callable[[], None],
 ) -> int:
     """Run a process on each of ``listeners`` until SIGTERM or SIGINT; give the exit code.
 
@@ -34,18 +40,24 @@ def supervise(
     exit code is 3. When this process dies, however it does, the others see their lifeline end and drain.
     """
     with _signals() as signals:
-        return _Supervisor(listeners, settings, shared, signals).run(on_ready)
+        return _Supervisor(listeners, settings, shared, observer, signals).run(on_ready)
 
 
 class _Supervisor:
     """The children and the pipes to them. Runs before and without any event loop: a fork must find none."""
 
     def __init__(
-        self, listeners: Sequence[socket.socket], settings: Settings, shared: SharedMetrics, signals: _Signals
+        self,
+        listeners: Sequence[socket.socket],
+        settings: Settings,
+        shared: SharedMetrics,
+        observer: Observer | None,
+        signals: _Signals,
     ) -> None:
         self._listeners = listeners
         self._settings = settings
         self._shared = shared
+        self._observer = observer
         self._signals = signals
         self._lifeline = os.pipe()
         self._ready = os.pipe()
@@ -95,6 +107,7 @@ class _Supervisor:
             self._shared,
             on_ready=lambda: _tell(self._ready[1]),
             lifeline=self._lifeline[0],
+            observer=self._observer,
         )
         if select.select([self._lifeline[0]], [], [], 0)[0]:
             self._shared.remove()  # the parent, whose task it was, is gone

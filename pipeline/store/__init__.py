@@ -1,36 +1,41 @@
-"""Where events are kept: one small seam, two drivers behind it.
+"""Where events are kept: one small seam, and MongoDB behind it.
 
-``open_store`` gives a :class:`Store`; everything above it knows neither Motor nor PyMongo.
+This is the one place that names the store. Everything above knows only :mod:`pipeline.store.seam`: another store is
+another module like :mod:`pipeline.store.mongodb`, named here.
 """
 
 from __future__ import annotations
 
-from pipeline.settings import Mongo
-from pipeline.store.drivers import MotorStore, PymongoStore
+from collections.abc import Callable
+
+from pipeline.store import mongodb
 from pipeline.store.errors import CommandFailedError, StoreAwayError, TooLargeError, UnencodableError
-from pipeline.store.seam import Cause, Document, InsertReply, Store, WriteError
+from pipeline.store.seam import Cause, Document, Identifier, InsertReply, Store, StoreModule, WriteError
 
 __all__ = [
     "Cause",
     "CommandFailedError",
     "Document",
+    "Identifier",
     "InsertReply",
     "Store",
     "StoreAwayError",
+    "StoreModule",
     "TooLargeError",
     "UnencodableError",
     "WriteError",
+    "bytes_of",
+    "expect_encodable",
+    "identifier",
+    "is_same",
     "open_store",
 ]
 
-
-def open_store(mongo: Mongo, connections: int) -> Store:
-    """Give the store that ``mongo.driver`` names, with up to ``connections`` connections.
-
-    Connects on first use, not here; must be called on the running event loop.
-
-    Raises:
-        SettingError: the URI or the write concern cannot be used.
-    """
-    driver = MotorStore if mongo.driver == "motor" else PymongoStore
-    return driver(mongo, connections)
+_shipped: StoreModule = mongodb
+identifier: Callable[[bytes], Identifier] = _shipped.identifier
+bytes_of, open_store, expect_encodable, is_same = (
+    _shipped.bytes_of,
+    _shipped.open_store,
+    _shipped.expect_encodable,
+    _shipped.is_same,
+)

@@ -4,7 +4,7 @@ from pipeline.errors import TidemarkError
 
 
 class StoreAwayError(TidemarkError):
-    """MongoDB cannot do it now, whatever the documents are: wait and try again."""
+    """The store cannot do it now, whatever the documents are: wait and try again."""
 
 
 class CommandFailedError(StoreAwayError):
@@ -12,7 +12,7 @@ class CommandFailedError(StoreAwayError):
 
 
 class UnencodableError(TidemarkError):
-    """At least one of the documents does not fit BSON; nothing was sent."""
+    """At least one of the documents cannot be encoded for the store; nothing was sent."""
 
 
 class TooLargeError(TidemarkError):

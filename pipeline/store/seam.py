@@ -1,16 +1,20 @@
-"""The seam: what a worker needs of a database of documents, and no more."""
+"""The seam: what a worker needs of a store of documents, and no more. Nothing here knows which store it is."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from enum import Enum
 from typing import Any, NamedTuple, Protocol
 
-from bson import ObjectId
 from msgspec import Struct
 
+from pipeline.settings import Mongo
+
+Identifier = Any
+"""The identifier of a document as the store's client takes it: made of the 12 bytes of docs/identifiers.md, hashable,
+and as text their 24 hexadecimal digits. Only the store looks into it."""
 Document = dict[str, Any]
-"""A stored event as BSON has it: ``_id``, ``event_type``, ``user_id``, ``props``, ``timestamp``, in this order."""
+"""A stored event: ``_id`` (an :data:`Identifier`), ``event_type``, ``user_id``, ``props``, ``timestamp``, in order."""
 
 
 class Cause(Enum):
@@ -56,18 +60,64 @@ class Store(Protocol):
         because its document can never be stored.
 
         Raises:
-            StoreAwayError: MongoDB does not take writes now, or does not let us insert into the collection.
+            StoreAwayError: the store does not take writes now, or does not let us insert into the collection.
         """
         ...
 
-    async def find(self, identifiers: Sequence[ObjectId]) -> dict[ObjectId, bytes]:
-        """Give the BSON of the documents that are durably there, by ``_id``.
+    async def find(self, identifiers: Sequence[Identifier]) -> Mapping[Identifier, bytes]:
+        """Give the documents that are durably there, by ``_id``, as the store encodes them.
 
         Raises:
-            StoreAwayError: MongoDB did not answer.
+            StoreAwayError: it did not answer.
         """
         ...
 
     async def close(self) -> None:
         """Close the connections."""
+        ...
+
+
+class StoreModule(Protocol):
+    """A store as a module: how it is opened, and how it writes down an event.
+
+    The functions are called for every event or every doubt; so they are no methods of the open store, and the worker's
+    mapping needs none.
+    """
+
+    @staticmethod
+    def identifier(raw: bytes, /) -> Identifier:
+        """Make the identifier of 12 bytes. Called for every event."""
+        ...
+
+    @staticmethod
+    def bytes_of(of: Identifier, /) -> bytes:
+        """Give the 12 bytes of an identifier."""
+        ...
+
+    @staticmethod
+    def open_store(mongo: Mongo, connections: int) -> Store:
+        """Give the store, with up to ``connections`` connections; must be called on the running event loop.
+
+        Connects on first use, not here.
+
+        Raises:
+            SettingError: a setting cannot be used.
+        """
+        ...
+
+    @staticmethod
+    def expect_encodable(document: Document, /) -> None:
+        """Check that the store can write ``document`` down at all.
+
+        Raises:
+            UnencodableError: it cannot.
+        """
+        ...
+
+    @staticmethod
+    def is_same(stored: bytes, document: Document, without: Collection[str], /) -> bool:
+        """Whether ``stored``, as :meth:`Store.find` gives it, says the same as ``document``.
+
+        The order of names does not matter. The fields ``without`` are not compared.
+        """
         ...

@@ -9,7 +9,7 @@ from aiokafka.structs import TopicPartition
 from msgspec import Struct, field
 
 from pipeline.errors import InvalidEventError
-from pipeline.store import Document
+from pipeline.store import Document, bytes_of
 from pipeline.worker.mapping import Record, document_of, documents_of
 
 _MAPPED_AT_ONCE = 128
@@ -110,5 +110,5 @@ def _add_each(batch: Batch, records: Sequence[Record]) -> None:
             batch.refusals.append(Refusal(record, error.code, str(error)))
         else:
             batch.documents.append(document)
-            batch.identifiers.append(document["_id"].binary)
+            batch.identifiers.append(bytes_of(document["_id"]))
             batch.records.append(record)

@@ -7,7 +7,6 @@ from operator import attrgetter
 from typing import Annotated, Any, Protocol
 
 import msgspec
-from bson import ObjectId
 from msgspec import Meta, Struct
 
 from pipeline.errors import InvalidEventError
@@ -15,6 +14,7 @@ from pipeline.messages.identifiers import document_id, uuid7_document_id, uuid7_
 from pipeline.messages.origin import Headers, origin_of
 from pipeline.messages.timestamps import read_timestamp, read_timestamps, record_time
 from pipeline.store import Document
+from pipeline.store import identifier as stored_identifier
 
 ORIGINAL_TIMESTAMP = "original_timestamp"
 """Where ``props`` keep a timestamp that could not be read."""
@@ -69,12 +69,12 @@ def documents_of(records: Sequence[Record]) -> tuple[list[Document], list[bytes]
     if identifiers is None:
         pairs = zip(messages, records, strict=True)
         identifiers = [_identifier(message.event_id, record, record.value or b"") for message, record in pairs]
-    documents = []
+    documents, made = [], stored_identifier
     for message, identifier, when in zip(messages, identifiers, times, strict=True):
         user_id = message.user_id
         documents.append(
             {
-                "_id": ObjectId(identifier),
+                "_id": made(identifier),
                 "event_type": message.event,
                 "user_id": user_id if user_id.__class__ is str else str(user_id),
                 "props": _named_as_stored(message.props),
@@ -108,7 +108,7 @@ def document_of(record: Record) -> Document:
             _keep_original(props, timestamp)
     user_id = message.user_id
     return {
-        "_id": ObjectId(_identifier(message.event_id, record, value)),
+        "_id": stored_identifier(_identifier(message.event_id, record, value)),
         "event_type": message.event,
         "user_id": user_id if user_id.__class__ is str else str(user_id),
         "props": props,
@@ -142,7 +142,7 @@ def _identifier(event_id: str | int | None, record: Record, value: bytes) -> byt
 
 
 def _keep_original(props: dict[str, Any], timestamp: Any) -> None:
-    """Put ``timestamp`` into ``props`` under a name that is free, as something that BSON can hold."""
+    """Put ``timestamp`` into ``props`` under a name that is free, as something that a store can hold."""
     name = ORIGINAL_TIMESTAMP
     while name in props:
         name += "_"

@@ -4,27 +4,26 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from operator import attrgetter
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-import bson
-from bson.errors import BSONError
-
+from pipeline.observer import Observer
 from pipeline.store import (
     Cause,
     CommandFailedError,
     Document,
+    Identifier,
     InsertReply,
     Store,
     StoreAwayError,
     TooLargeError,
     UnencodableError,
+    expect_encodable,
 )
 from pipeline.worker.batches import Batch, Refusal
 from pipeline.worker.content import same_content
 from pipeline.worker.dead_letters import DeadLetters
-from pipeline.worker.deliveries import DeliveriesLog
 from pipeline.worker.metrics import WorkerMetrics
 from pipeline.worker.waiting import Waiting
 
@@ -64,7 +63,7 @@ class BatchWriter:
         store: Store,
         dead_letters: DeadLetters,
         metrics: WorkerMetrics,
-        deliveries: DeliveriesLog | None,
+        observer: Observer | None,
         *,
         store_name: str,
         retry_pause_s: float,
@@ -73,7 +72,7 @@ class BatchWriter:
         self._store = store
         self._dead_letters = dead_letters
         self._metrics = metrics
-        self._deliveries = deliveries
+        self._observer = observer
         self._waiting = Waiting(store_name, retry_pause_s)
         self._incomplete = Waiting(f"{store_name} to take every document", retry_pause_s)
 
@@ -86,8 +85,8 @@ class BatchWriter:
         acknowledged_ns = time.monotonic_ns()
         stored = len(batch.documents) - len(refused)
         self._metrics.stored.inc(stored)
-        if self._deliveries is not None and stored:
-            self._record(self._deliveries, batch, refused, acknowledged_ns)
+        if self._observer is not None and stored:
+            self._report(self._observer, batch, refused, acknowledged_ns)
         refusals = [*batch.refusals, *(Refusal(batch.records[at], *why) for at, why in refused.items())]
         if refusals:
             await self._dead_letters.publish(refusals)
@@ -201,7 +200,7 @@ class BatchWriter:
                 log.error("%s: kept as a dead letter", detail)
         return absent
 
-    async def _found(self, identifiers: list[Any]) -> dict[Any, bytes]:
+    async def _found(self, identifiers: Sequence[Identifier]) -> Mapping[Identifier, bytes]:
         while True:
             try:
                 found = await self._store.find(identifiers)
@@ -212,23 +211,23 @@ class BatchWriter:
                 return found
 
     @staticmethod
-    def _record(deliveries: DeliveriesLog, batch: Batch, refused: _Refused, acknowledged_ns: int) -> None:
+    def _report(observer: Observer, batch: Batch, refused: _Refused, acknowledged_ns: int) -> None:
         identifiers = batch.identifiers
         timestamps_ms = list(map(_timestamp_of, batch.records))
         if refused:
             kept = [at for at in range(len(identifiers)) if at not in refused]
             identifiers = [identifiers[at] for at in kept]
             timestamps_ms = [timestamps_ms[at] for at in kept]
-        deliveries.events(batch.fetched_ns, acknowledged_ns, identifiers, timestamps_ms)
+        observer.stored(batch.fetched_ns, acknowledged_ns, identifiers, timestamps_ms)
 
 
 def _encodable(part: _Part, refused: _Refused) -> list[_Part] | None:
-    """Try each document alone; return those that fit BSON, add the others to ``refused``. None if all of them fit."""
+    """Try each document alone; return those that can be encoded, add the others to ``refused``. None: all can be."""
     kept = []
     for at, document in enumerate(part.documents):
         try:
-            bson.encode(document)
-        except (BSONError, OverflowError, RecursionError, ValueError) as error:
+            expect_encodable(document)
+        except UnencodableError as error:
             refused[part.places[at]] = ("unencodable", str(error))
         else:
             kept.append(at)

@@ -15,7 +15,7 @@ from bundle.capacity import Capacity
 from bundle.manifest import CellPlan
 from bundle.result import Result
 from reports import formats, names
-from reports.cells import saturation
+from reports.cells import reported, saturation
 from reports.cells.axes import CONSUMERS, PARTITIONS
 from reports.cells.saturation import Evidence, Headroom
 from reports.names import ROLE_NAMES, STAGE_NAMES
@@ -303,6 +303,9 @@ def _unknown(seen: _Seen, stages_ms: Mapping[str, float], beyond: Sequence[Resul
             )
     if any(result.mongodb_use is None for result in seen.results):
         said.append("MongoDB's own counters were not recorded")
+    if reported.lacks(seen.results, "stamps"):
+        said.append(f"stages and the lag of event loops: {reported.NOT_REPORTED}")
+        return Bottleneck(resource=UNKNOWN, because="; ".join(said))  # its axes are not known either
     working = max(saturation.working_consumers(result) for result in seen.results)
     there = max(result.partitions_total for result in seen.results)
     axis = CONSUMERS if working < there else PARTITIONS

@@ -142,7 +142,9 @@ def _cell(plan: CellPlan, bundle: Bundle, names: Naming) -> Cell:
         cores=cores,
         memory_max_bytes={
             role: max(result.memory_max_bytes_per_role.get(role, 0) for result in results)
-            for role in ROLES
+            for role in dict.fromkeys(
+                [*ROLES, *(role for result in results for role in result.memory_max_bytes_per_role)]
+            )
             if any(role in result.memory_max_bytes_per_role for result in results)
         },
         bottleneck=bottleneck.judge(

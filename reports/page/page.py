@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from bundle.manifest import OWN_PIPELINE
 from bundle.reading import CAPACITY, Bundle
 from reports import formats
 from reports.answer import verdict
 from reports.answer.verdict import Verdict
 from reports.cells import cells as cell_views
+from reports.cells import reported
 from reports.cells.cells import Cell
 from reports.drawing.panel import Panel
 from reports.page import rendering
@@ -56,6 +58,7 @@ def make(bundle: Bundle, cells: Sequence[Cell], judged: Verdict) -> Page:
         details.backlog(by_kind),
     )
     each = details.by_kind(by_kind)
+    lacking = reported.missing(repeat.result for repeat in bundle.valid)
     rendered = rendering.render(
         "report.html.j2",
         bundle=bundle,
@@ -64,8 +67,8 @@ def make(bundle: Bundle, cells: Sequence[Cell], judged: Verdict) -> Page:
         facts=_facts(bundle, cells),
         findings=verdict.alike(judged.findings),
         answer=answers.part(judged.rows),
-        identities=account.identities(verdict.total(bundle.valid)) if bundle.valid else (),
-        besides=account.besides(verdict.total(bundle.valid)) if bundle.valid else (),
+        identities=account.identities(verdict.total(bundle.valid), lacking) if bundle.valid else (),
+        besides=account.besides(verdict.total(bundle.valid), lacking) if bundle.valid else (),
         sections=contents,
         printed=_PRINTED,
         left_out=[section.title for section in contents if section.name not in _PRINTED] + ["Each cell"],
@@ -105,6 +108,7 @@ def _environment(bundle: Bundle) -> Table:
     return pairs(
         [
             ("run", manifest.run_id),
+            *([("system under test", manifest.system)] if manifest.system != OWN_PIPELINE else []),
             ("status", manifest.status),
             ("started", formats.moment(manifest.started_at)),
             ("finished", formats.moment(manifest.finished_at)),

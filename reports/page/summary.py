@@ -17,7 +17,7 @@ from reports.answer import breaking, verdict
 from reports.answer.answer import Row
 from reports.answer.verdict import Verdict
 from reports.ceilings import shares
-from reports.cells import statistics
+from reports.cells import reported, statistics
 from reports.cells.cells import MEASURES, Cell
 from reports.scaling import scaling
 from reports.tables import Table, account, answers, capacity, span, table
@@ -81,7 +81,9 @@ def to_markdown(bundle: Bundle, cells: Sequence[Cell], judged: Verdict) -> str:
     said += [f"- {each}" for each in (*judged.evidence, *judged.undecided, *judged.culprits, *judged.cautions)]
     lines += [*said, ""] if said else []
     lines += [*markdown(answers.of(judged.rows)), ""] if judged.rows else []
-    for identity in account.identities(verdict.total(bundle.valid)):
+    for identity in account.identities(
+        verdict.total(bundle.valid), reported.missing(repeat.result for repeat in bundle.valid)
+    ):
         parts = " + ".join(f"{count:,} {name}" for name, count in identity.parts)
         name, whole = identity.whole
         lines += [f"{whole:,} {name} {'=' if identity.closes else '≠'} {parts}  "]
@@ -189,6 +191,7 @@ def _cell(cell: Cell, cores_there: float) -> dict[str, Any]:
         "bottleneck": msgspec.to_builtins(cell.bottleneck),
         "idle_consumers": cell.idle_consumers,
         "audit": msgspec.to_builtins(cell.audit),
+        "not_reported": list(reported.missing(repeat.result for repeat in cell.attempts)),
         "capacity": msgspec.to_builtins(cell.capacity),
         "breaks_first": msgspec.to_builtins(breaking.of(cell, cores_there)),
     }

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from bundle.reading import CAPACITY
+from bundle.reported import Report
 from reports import formats
 from reports.answer import searches
 from reports.cells import axes as axes_of
+from reports.cells import reported
 from reports.cells.cells import Cell
 from reports.drawing.panel import Panel
 from reports.figures import backlog as figures
@@ -25,7 +27,11 @@ def backlog(by_kind: dict[str, list[Cell]]) -> Section:
     """Backlog second by second, a small figure for each cell; many of a kind stand behind a summary."""
     drawn = {kind: tuple(figures.panels(group)) for kind, group in by_kind.items()}
     many = sum(map(len, drawn.values())) > _MOST_PANELS
-    parts = [Part(words=(_BACKLOG if any(drawn.values()) else "No time series.",))]
+    lacking = reported.lacks(
+        [each.result for group in by_kind.values() for of in group for each in of.attempts], "backlog"
+    )
+    nothing = f"Backlog: {reported.NOT_REPORTED}." if lacking else "No time series."
+    parts = [Part(words=(_BACKLOG if any(drawn.values()) else nothing,))]
     for kind, of_kind in drawn.items():
         summary = f"{kind.capitalize()} cells, {formats.plural(len(of_kind), 'figure')}" if many else ""
         parts.append(Part(figures=of_kind, small=True, summary=summary))
@@ -43,6 +49,9 @@ def cell(of: Cell, seconds: Panel | None = None) -> CellDetails:
     told_of = [(repeat, text) for repeat in of.attempts for text in repeat.result.findings]
     findings = [f"{repeat.name}{'' if repeat.result.valid else _NO_FINDING}: {text}" for repeat, text in told_of]
     parts = [Part(words=tuple(findings), table=repeats.repeats_of(of))]
+    lacking = _lacking(of)
+    if lacking:
+        parts.append(Part(words=(lacking,)))
     if of.stages_ms:
         parts.append(Part("Stages", table=repeats.stages_of(of)))
     if seconds is not None:
@@ -60,6 +69,19 @@ def cell(of: Cell, seconds: Panel | None = None) -> CellDetails:
     number = sum(repeat.result.valid for repeat, _ in told_of)
     alarm = formats.plural(number, "finding") if number else ""
     return CellDetails(f"cell-{of.plan.id}", of.sentence, f"{of.plan.id}: {_remark(of)}", alarm, tuple(parts))
+
+
+_WORDS: dict[Report, str] = {
+    "stamps": "Stored events a second, delivery latency, its stages, deliveries, consumers, event loops",
+    "backlog": "Backlog, dead letters, what was left in Kafka",
+    "documents": "What is stored",
+}
+
+
+def _lacking(of: Cell) -> str:
+    """Say what of a cell is not there because the system does not report it."""
+    what = "; ".join(_WORDS[each] for each in reported.missing(repeat.result for repeat in of.attempts))
+    return f"{what}: {reported.NOT_REPORTED}." if what else ""
 
 
 def _counters(of: Cell) -> list[Part]:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from bundle.reading import CAPACITY
 from reports.answer.answer import DRAIN
+from reports.cells import reported
 from reports.cells.cells import Cell
 from reports.figures import bars, percentiles, waterfall
 from reports.sections.parts import Part, Section
@@ -35,7 +36,7 @@ def section(cells: Sequence[Cell]) -> Section:
         return Section(*_DURATIONS, (Part(words=(_nothing(cells),)),))
     # Those of a capacity cell were measured at its answer: near the objective, and off the scale of the others.
     curves = [cell for cell in timed if cell.plan.kind != CAPACITY] or timed
-    words = (_WHAT_IS_TIMED, percentiles.gate_sentence(curves))
+    words = (_WHAT_IS_TIMED, percentiles.gate_sentence(curves), *_unreported(timed, "Delivery latency"))
     figures = (*percentiles.panels(curves, "delivery_latency"), *percentiles.panels(curves, "response_time"))
     at_answers = _AT_ANSWERS if any(cell.plan.kind == CAPACITY for cell in timed) else ""
     service = measured.percentiles(timed, "service_time")
@@ -45,6 +46,15 @@ def section(cells: Sequence[Cell]) -> Section:
         Part(table=service, summary="Service time, from the actual send: it hides what a late send adds"),
     )
     return Section(*_DURATIONS, parts)
+
+
+def _unreported(cells: Sequence[Cell], what: str) -> list[str]:
+    """Say of which cells ``what`` is not there, for the system reports no stamps."""
+    lacking = [cell for cell in cells if reported.lacks([each.result for each in cell.attempts], "stamps")]
+    if not lacking:
+        return []
+    of = "" if len(lacking) == len(cells) else f" of {', '.join(cell.label_with_kind for cell in lacking)}"
+    return [f"{what}{of}: {reported.NOT_REPORTED}."]
 
 
 def _nothing(cells: Sequence[Cell]) -> str:
@@ -59,7 +69,8 @@ def stages(cells: Sequence[Cell]) -> Section:
     """Where delivery latency is spent, in the mean and around its p99, kind by kind."""
     having = [cell for cell in cells if cell.stages_ms]
     kinds = list(dict.fromkeys(cell.plan.kind for cell in having))
-    parts = [Part(words=(_THE_STAGES if having else _nothing(cells),))]
+    unreported = _unreported(cells, "Stages of delivery latency")
+    parts = [Part(words=(*([_THE_STAGES] if having else [] if unreported else [_nothing(cells)]), *unreported))]
     for kind in kinds:
         heading = _HEADINGS.get(kind, f"{kind.capitalize()} cells") if len(kinds) > 1 else ""
         parts += _waterfalls([cell for cell in having if cell.plan.kind == kind], heading)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from bundle.reading import Bundle
 from reports import formats
+from reports.cells import reported
 from reports.cells.cells import Cell
 from reports.sections import calibration
 from reports.sections.parts import Part, Section
@@ -19,6 +20,7 @@ _HOW_AUDITED = (
 )
 _TOO_SHORT = "Its window is too short to make it void for that, but it does not count when its cell is decided."
 _BOUNDS_SUMMARY = "Bounds of validity, the worst that was measured of each, and the attempts that it voided"
+_NOTHING_TO_HOLD_AGAINST = f"The moments that a witness would be held against: {reported.NOT_REPORTED}."
 _WITNESS_SUMMARY = "The witness, cell by cell: what it read from MongoDB against what the deliveries logs say"
 
 
@@ -73,7 +75,8 @@ def _witness(cells: Sequence[Cell]) -> Part:
     """Say in one sentence whether the witness agrees, with the cells behind it."""
     told = [repeat.result.witness for cell in cells for repeat in cell.valid if repeat.result.witness]
     if not told:
-        return Part()
+        lacking = reported.lacks([repeat.result for cell in cells for repeat in cell.attempts], "stamps")
+        return Part(words=(_NOTHING_TO_HOLD_AGAINST,)) if lacking else Part()
     read = formats.plural(sum(one.events for one in told), "event")
     repeats = formats.plural(len(told), "valid repeat")
     disagreeing = sum(one.disagreeing for one in told)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
-from bundle.reading import Bundle
+from bundle.reading import Bundle, Repeat
+from bundle.reported import Report
 from bundle.result import Audit
 from reports import formats
+from reports.cells import reported
 from reports.tables import Table, table
 
 _AUDIT_COLUMNS = (
@@ -28,6 +31,14 @@ _AUDIT_COLUMNS = (
     ("differing", "differing"),
 )
 
+_RESTS_ON: dict[str, Report] = {
+    **dict.fromkeys(("stored_accepted", "lost", "stored_in_doubt", "stored_rejected", "stored_twice"), "documents"),
+    **dict.fromkeys(("foreign", "compared", "differing"), "documents"),
+    **dict.fromkeys(("dead_lettered", "undrained"), "backlog"),
+    "delivered_twice": "stamps",
+}
+"""What a count cannot be had without."""
+
 
 @dataclass(frozen=True)
 class Identity:
@@ -39,8 +50,8 @@ class Identity:
     closes: bool
 
 
-def identities(audit: Audit) -> tuple[Identity, Identity]:
-    """Give both identities of an audit, as sums."""
+def identities(audit: Audit, not_reported: Collection[Report] = ()) -> tuple[Identity, ...]:
+    """Give both identities of an audit, as sums, without what the system does not report."""
     offered: tuple[tuple[str, int], ...] = (("accepted", audit.accepted), ("rejected", audit.rejected))
     offered += (("in doubt", audit.in_doubt), ("unsent", audit.unsent))
     accepted: tuple[tuple[str, int], ...] = (
@@ -48,14 +59,38 @@ def identities(audit: Audit) -> tuple[Identity, Identity]:
         ("dead-lettered", audit.dead_lettered),
     )
     accepted += (("undrained", audit.undrained), ("lost", audit.lost))
-    return (
-        Identity("Identity 1", ("offered", audit.offered), offered, audit.offered_adds_up),
-        Identity("Identity 2", ("accepted", audit.accepted), accepted, audit.accepted_adds_up),
-    )
+    if "backlog" in not_reported:
+        accepted = (accepted[0], accepted[-1])
+    first = Identity("Identity 1", ("offered", audit.offered), offered, audit.offered_adds_up)
+    if "documents" in not_reported:
+        return (first,)
+    return first, Identity("Identity 2", ("accepted", audit.accepted), accepted, audit.accepted_adds_up)
 
 
-def besides(audit: Audit) -> tuple[tuple[str, str, bool], ...]:
-    """Give the counts that no identity holds: name, number, and whether it must be 0 and is not."""
+def besides(audit: Audit, not_reported: Collection[Report] = ()) -> tuple[tuple[str, str, bool], ...]:
+    """Give the counts that no identity holds: name, number, and whether it must be 0 and is not.
+
+    What the system does not report has words in place of a number, the counts too that an identity is shown without.
+    """
+    rest = {name: report for name, report in _RESTS_ON.items() if report in not_reported}
+    if not rest:
+        return _besides(audit)
+    told = [each for each in _besides(audit) if _KEYS[each[0]] not in rest]
+    heads = [head for name, head in _AUDIT_COLUMNS if name in rest]
+    return (*told, (", ".join(heads), reported.NOT_REPORTED, False))
+
+
+_KEYS = {
+    "stored twice": "stored_twice",
+    "foreign": "foreign",
+    "differing": "differing",
+    "stored, in doubt": "stored_in_doubt",
+    "stored, rejected": "stored_rejected",
+    "delivered twice (allowed)": "delivered_twice",
+}
+
+
+def _besides(audit: Audit) -> tuple[tuple[str, str, bool], ...]:
     return (
         ("stored twice", formats.count(audit.stored_twice), audit.stored_twice > 0),
         ("foreign", formats.count(audit.foreign), audit.foreign > 0),
@@ -78,7 +113,7 @@ def audit_total(bundle: Bundle) -> Table:
         "all": list(bundle.repeats),
     }
     sums = [sum((r.result.audit for r in repeats), Audit()) for repeats in groups.values()]
-    columns = [_audit_cells(audit) for audit in sums]
+    columns = [_audit_cells(audit, _missing(repeats)) for audit, repeats in zip(sums, groups.values(), strict=True)]
     names = [*(head for _, head in _AUDIT_COLUMNS), "both identities"]
     heads = ["events", *(f"{name} ({len(repeats)})" for name, repeats in groups.items())]
     return table(heads, [[name, *row] for name, row in zip(names, zip(*columns, strict=True), strict=True)])
@@ -90,12 +125,21 @@ def audit_by_repeat(bundle: Bundle) -> Table:
     for index, repeat in enumerate(bundle.repeats):
         if repeat.result.findings or not repeat.result.valid:
             marked.append(index)
-        *counts, closed = _audit_cells(repeat.result.audit)
+        *counts, closed = _audit_cells(repeat.result.audit, repeat.result.not_reported)
         rows.append([repeat.name, "valid" if repeat.result.valid else "void", closed, *counts])
     heads = ["repeat", "validity", "identities", *(head for _, head in _AUDIT_COLUMNS)]
     return table(heads, rows, text=3, marked=marked)
 
 
-def _audit_cells(audit: Audit) -> list[str]:
-    closed = "close" if audit.offered_adds_up and audit.accepted_adds_up else "DO NOT CLOSE"
-    return [*(formats.count(getattr(audit, name)) for name, _ in _AUDIT_COLUMNS), closed]
+def _missing(repeats: Sequence[Repeat]) -> tuple[Report, ...]:
+    return reported.missing(repeat.result for repeat in repeats)
+
+
+def _audit_cells(audit: Audit, not_reported: Collection[Report]) -> list[str]:
+    accepted_adds_up = audit.accepted_adds_up or "documents" in not_reported
+    closed = "close" if audit.offered_adds_up and accepted_adds_up else "DO NOT CLOSE"
+    counts = [
+        reported.NOT_REPORTED if _RESTS_ON.get(name) in not_reported else formats.count(getattr(audit, name))
+        for name, _ in _AUDIT_COLUMNS
+    ]
+    return [*counts, closed]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from reports import formats
-from reports.cells import statistics
+from reports.cells import reported, statistics
 from reports.cells.bottleneck import ROLE_NAMES
 from reports.cells.cells import Cell
 from reports.tables import PERCENTILE_NAMES, Table, span, table
@@ -20,7 +20,7 @@ def steady(cells: Sequence[Cell]) -> Table:
             [
                 cell.label,
                 formats.count(cell.offered_load),
-                formats.count(interval.mean if interval else None),
+                _stored(cell),
                 span(interval),
                 formats.share(cell.achieved),
                 formats.count(cell.requests),
@@ -29,6 +29,12 @@ def steady(cells: Sequence[Cell]) -> Table:
         )
     heads = ["partitions × consumers", "offered load, events/s", "stored, events/s", "95% t interval", "achieved"]
     return table([*heads, "requests in the window", "valid attempts"], rows)
+
+
+def _stored(cell: Cell) -> str:
+    if cell.throughput is None and reported.lacks([repeat.result for repeat in cell.counted], "stamps"):
+        return reported.NOT_REPORTED
+    return formats.count(cell.throughput.mean if cell.throughput else None)
 
 
 def percentiles(cells: Sequence[Cell], measure: str) -> Table:

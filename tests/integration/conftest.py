@@ -19,6 +19,7 @@ from pymongo import MongoClient
 from pymongo.collection import Collection
 from pymongo.database import Database
 
+from bench.recorder.recorder import Places
 from pipeline.local.process import ChildProcess
 from pipeline.settings import Settings
 from tests.integration import dashboard_runs, roles
@@ -234,12 +235,12 @@ def mongo_proxy(settings: Settings) -> Iterator[Proxy]:
 
 @pytest.fixture
 def start_worker(tmp_path: Path) -> Iterator[Callable[..., ChildProcess]]:
-    """Start a worker with these settings, wait until it is ready; all end with the test."""
+    """Start a worker with these settings, wait until it is ready; all end with the test. ``places``: its recorder's."""
     started: list[ChildProcess] = []
 
-    def start(settings: Settings, *, ready: bool = True) -> ChildProcess:
+    def start(settings: Settings, *, ready: bool = True, places: Places | None = None) -> ChildProcess:
         name = f"worker-{len(started)}"
-        worker = roles.child("worker", settings, tmp_path / f"{name}.log", name=name)
+        worker = roles.child("worker", settings, tmp_path / f"{name}.log", name=name, places=places)
         started.append(worker.start())
         if ready:
             worker.wait_for_line("worker ready", WAIT_S)

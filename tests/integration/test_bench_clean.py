@@ -19,8 +19,8 @@ from pymongo import MongoClient
 
 from bench.matrix.cellspec import CellSpec
 from bench.targets import cleaning, marks
+from bench.targets.cellsettings import settings_for
 from bench.targets.marks import Left, Mark
-from bench.targets.system import settings_for
 from pipeline import provision
 from pipeline.settings import Settings, to_environment
 

@@ -33,7 +33,7 @@ CELL = CellSpec(id="steady-p1-c1", kind="steady", partitions=1, warmup_s=1.0, du
 FAULT = f"""
 import sys
 if "worker" in sys.orig_argv:
-    from pipeline.worker.deliveries import DeliveriesLog
+    from bench.recorder.deliverieslog import DeliveriesLog
     events = DeliveriesLog.events
     def ahead(self, fetched_ns, acknowledged_ns, *what):
         events(self, fetched_ns + {AHEAD_MS * MS}, acknowledged_ns + {AHEAD_MS * MS}, *what)

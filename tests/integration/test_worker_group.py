@@ -14,10 +14,11 @@ import pytest
 from msgspec import structs
 from pymongo.collection import Collection
 
+from bench.recorder import deliverieslog as deliveries
+from bench.recorder.recorder import Places
 from pipeline.local.process import ChildProcess
-from pipeline.messages.recordlog import read_blocks
 from pipeline.settings import Settings
-from pipeline.worker import deliveries
+from traffic.recordlog import read_blocks
 
 Start = Callable[..., ChildProcess]
 Documents = Collection[dict[str, Any]]
@@ -36,9 +37,11 @@ def assert_stored_once(collection: Documents, count: int) -> None:
     assert numbers == list(range(count))
 
 
-def recording(settings: Settings, path: Path, **changes: Any) -> Settings:
-    worker = structs.replace(settings.worker, session_timeout_ms=6_000, deliveries_path=str(path), **changes)
-    return structs.replace(settings, worker=worker)
+def recorded(start_worker: Start, settings: Settings, path: Path, join_when: Path | None = None, **changes: Any) -> Any:
+    """Start a worker whose deliveries log is ``path``; with ``join_when`` it is not ready before that file is there."""
+    worker = structs.replace(settings.worker, session_timeout_ms=6_000, **changes)
+    places = Places(deliveries=str(path), join_when=str(join_when or ""))
+    return start_worker(structs.replace(settings, worker=worker), ready=join_when is None, places=places)
 
 
 def delivered(path: Path) -> int:
@@ -58,14 +61,14 @@ def test_sigterm_finishes_and_commits_what_is_in_hand(
 ) -> None:
     kafka.send(messages(0, 20_000))
     first, second = tmp_path / "first.log", tmp_path / "second.log"
-    worker = start_worker(recording(settings, first, batch_max_events=200))
+    worker = recorded(start_worker, settings, first, batch_max_events=200)
     wait_until(lambda: delivered(first) > 0, "the first write")
     worker.send_signal(signal.SIGTERM)
     assert worker.wait(20) == 0
     stored = collection.count_documents({})
     assert 0 < stored < 20_000
     assert sum(kafka.committed().values()) == stored == delivered(first)
-    start_worker(recording(settings, second))
+    recorded(start_worker, settings, second)
     wait_until(lambda: kafka.committed() == kafka.ends(), "everything committed")
     assert_stored_once(collection, 20_000)
     assert delivered(first) + delivered(second) == 20_000, "nothing was read twice"
@@ -98,14 +101,14 @@ def test_one_joins_and_leaves_and_one_is_killed(
     settings: Settings, kafka: Any, collection: Documents, start_worker: Start, wait_until: Wait, tmp_path: Path
 ) -> None:
     logs = [tmp_path / f"deliveries-{name}.log" for name in ("stays", "leaves", "killed")]
-    start_worker(recording(settings, logs[0]))
+    recorded(start_worker, settings, logs[0])
     with Producing(kafka) as producing:
         wait_until(lambda: delivered(logs[0]) > 0, "the first events")
-        leaves = start_worker(recording(settings, logs[1]))
+        leaves = recorded(start_worker, settings, logs[1])
         wait_until(lambda: delivered(logs[1]) > 0, "events of the one that leaves")
         leaves.send_signal(signal.SIGTERM)
         assert leaves.wait(20) == 0
-        killed = start_worker(recording(settings, logs[2], batch_max_events=50))
+        killed = recorded(start_worker, settings, logs[2], batch_max_events=50)
         wait_until(lambda: delivered(logs[2]) > 0, "events of the one that is killed")
         killed.kill()
         killed_ns = time.monotonic_ns()
@@ -129,11 +132,11 @@ def test_worker_that_was_thrown_out_of_its_group_rejoins_and_commits_nothing_it_
 ) -> None:
     kafka.send(messages(0, 30_000))
     frozen_log, other_log = tmp_path / "frozen.log", tmp_path / "other.log"
-    frozen = start_worker(recording(settings, frozen_log, batch_max_events=100))
+    frozen = recorded(start_worker, settings, frozen_log, batch_max_events=100)
     wait_until(lambda: delivered(frozen_log) > 0, "the first write")
     frozen.send_signal(signal.SIGSTOP)
     assert delivered(frozen_log) < 30_000
-    other = start_worker(recording(settings, other_log))
+    other = recorded(start_worker, settings, other_log)
     wait_until(lambda: kafka.committed() == kafka.ends(), "the other one's commits")
     other.send_signal(signal.SIGTERM)
     assert other.wait(20) == 0
@@ -154,7 +157,7 @@ def test_more_workers_than_partitions_leave_one_idle_and_it_says_so(
     logs = [tmp_path / f"deliveries-{at}.log" for at in range(settings.kafka.partitions * 3 + 1)]
     narrow = structs.replace(settings, kafka=structs.replace(settings.kafka, event_types=(), partitions=3))
     for path in logs[:4]:
-        start_worker(recording(narrow, path))
+        recorded(start_worker, narrow, path)
     wait_until(
         lambda: sorted(len(assignments(path)[-1].get(kafka.topic("generic"), [])) for path in logs[:4]) == [0, 1, 1, 1],
         "one partition each, and none for one",
@@ -170,10 +173,8 @@ def test_workers_that_wait_to_be_let_in_share_the_partitions_at_once_and_end_whe
 ) -> None:
     kafka.send(messages(0, 300))
     gate, logs = tmp_path / "gate", [tmp_path / f"{number}.log" for number in range(2)]
-    kept_out = start_worker(
-        recording(settings, tmp_path / "out.log", join_when_path=str(tmp_path / "never")), ready=False
-    )
-    workers = [start_worker(recording(settings, log, join_when_path=str(gate)), ready=False) for log in logs]
+    kept_out = recorded(start_worker, settings, tmp_path / "out.log", tmp_path / "never")
+    workers = [recorded(start_worker, settings, log, gate) for log in logs]
     for each in (kept_out, *workers):
         each.wait_for_line("worker waits for", 30)
     assert collection.count_documents({}) == 0

@@ -16,13 +16,14 @@ from msgspec import structs
 from pymongo import MongoClient
 from pymongo.collection import Collection
 
+from bench.recorder import deliverieslog as deliveries
+from bench.recorder.recorder import Places
 from pipeline import provision
 from pipeline.errors import MissingPartError
 from pipeline.local.process import ChildProcess
 from pipeline.local.stack import LocalStack
-from pipeline.messages.recordlog import read_blocks
 from pipeline.settings import Settings, load
-from pipeline.worker import deliveries
+from traffic.recordlog import read_blocks
 
 Start = Callable[..., ChildProcess]
 Documents = Collection[dict[str, Any]]
@@ -81,12 +82,12 @@ def test_connection_to_mongodb_lost_in_the_middle_of_a_write(  # noqa: PLR0913, 
     through = structs.replace(
         settings,
         mongo=structs.replace(settings.mongo, uri=uri, driver=driver, timeout_ms=1_000),
-        worker=structs.replace(settings.worker, batch_max_events=500, deliveries_path=str(path)),
+        worker=structs.replace(settings.worker, batch_max_events=500),
     )
     # About the middle: a request of 500 events takes some 60 kB, its reply some 200 bytes. Lost
     # replies are the harder case: what was written is not known to be.
     mongo_proxy.cut_after(direction, 600_000 if direction == "request" else 6_000)
-    worker = start_worker(through)
+    worker = start_worker(through, places=Places(deliveries=str(path)))
     wait_until(lambda: mongo_proxy.cuts == 1, "the cut")
     worker.wait_for_line("waiting for MongoDB", 45)
     time.sleep(2.5)  # several attempts
@@ -153,13 +154,13 @@ def test_kafka_killed_and_started_again(
     own_stack: LocalStack, settings: Settings, kafka: Any, start_worker: Start, wait_until: Wait, tmp_path: Path
 ) -> None:
     path = tmp_path / "deliveries.log"
-    own = on(own_stack, settings, batch_max_events=250, deliveries_path=str(path))
+    own = on(own_stack, settings, batch_max_events=250)
     asyncio.run(provision.create_topics(own.kafka))
     own_kafka = type(kafka)(own)
     own_kafka.send(messages(0, EVENTS))
     with MongoClient[dict[str, Any]](own.mongo.uri) as client:
         collection = client[own.mongo.database][own.mongo.collection]
-        worker = start_worker(own)
+        worker = start_worker(own, places=Places(deliveries=str(path)))
         # Not the first document: MongoDB has that before the worker hears of it.
         wait_until(lambda: path.exists() and acknowledged(path), "the first acknowledged write")
         own_stack.kafka.kill()

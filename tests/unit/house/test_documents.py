@@ -9,7 +9,7 @@ import pytest
 
 from bench.matrix.cellspec import AXES
 from bench.matrix.matrix import Bounds, Objective
-from pipeline.settings import PREFIX, Settings
+from pipeline.settings import OBSERVER, PREFIX, SECTIONS, Settings
 
 ROOT = Path(__file__).resolve().parents[3]
 OPERATIONS = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
@@ -20,13 +20,13 @@ DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")])
 def settings_with_defaults() -> dict[str, str]:
     settings = Settings()
     found = {}
-    for section in settings.__struct_fields__:
+    for section in SECTIONS:
         values = getattr(settings, section)
         for field in values.__struct_fields__:
             default = getattr(values, field)
             text = ",".join(default) if isinstance(default, tuple) else str(default)
             found[f"{PREFIX}{section}_{field}".upper()] = text.lower() if isinstance(default, bool) else text
-    return found
+    return {**found, OBSERVER: settings.observer}
 
 
 def metrics_in_code() -> set[str]:

@@ -41,8 +41,9 @@ def test_what_goes_to_another_process_arrives_as_it_was() -> None:
         kafka=Kafka(bootstrap_servers="a:1,b:2", topic_prefix="", event_types=(), partitions=9),
         mongo=Mongo(uri="mongodb://a:1,b:2/?replicaSet=x", journal=False, write_concern="1"),
         api=Api(request_timeout_s=0.5, cors_origins=("https://a", "https://b"), acks="1"),
-        worker=Worker(deliveries_path="/a b/c", retry_pause_s=1e-3),
+        worker=Worker(retry_pause_s=1e-3),
         local=Local(keep_data=True, data_dir="~/d"),
+        observer="a.b:c",
     )
     assert load(to_environment(settings)) == settings
     assert to_environment(Settings()) == {}

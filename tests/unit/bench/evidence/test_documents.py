@@ -12,9 +12,12 @@ from bson.datetime_ms import DatetimeMS
 from bson.errors import InvalidBSON
 from bson.objectid import ObjectId
 
-from bench.evidence import documents, expected, rawcursor
+from bench.evidence import documents, rawcursor
 from bench.evidence.expected import Expected, expected_document
+from bench.evidence.mongodocuments import MongoDocuments
 from bench.evidence.offered import ROW, Offered
+from bench.evidence.stored import Batch
+from pipeline.settings import Mongo
 from pipeline.worker.mapping import document_of
 from traffic import identity
 from traffic.content import Content
@@ -64,7 +67,7 @@ def stored(spec: LoadSpec) -> list[dict]:
     ]
 
 
-def batch_of(found: list[dict]) -> rawcursor.Batch:
+def batch_of(found: list[dict]) -> Batch:
     """As a server sends them: an array, which in BSON is a document with numbers for names."""
     return rawcursor.cut(bson.encode({str(number): each for number, each in enumerate(found)}))
 
@@ -72,7 +75,7 @@ def batch_of(found: list[dict]) -> rawcursor.Batch:
 def scanned(spec: LoadSpec, found: list[dict], share: float = 1.0) -> documents.Documents:
     """What the audit says of ``found``, in batches of 100."""
     of = offered(spec)
-    tally = documents._Tally(of, Expected(of, spec), share)
+    tally = documents._Tally(MongoDocuments(Mongo()), of, Expected(of, spec, MongoDocuments.templates), share)
     for at in range(0, len(found), 100):
         tally.take(batch_of(found[at : at + 100]))
     return tally.documents()
@@ -91,7 +94,7 @@ def test_documents_are_known_without_decoding_them(monkeypatch) -> None:
     def decoded(*_: object) -> None:
         raise AssertionError("a document was decoded")
 
-    monkeypatch.setattr(documents, "_decoded", decoded)
+    monkeypatch.setattr(MongoDocuments, "fields", decoded)
     assert scanned(spec_of(), stored(spec_of())).compared == 1400
 
 
@@ -102,7 +105,7 @@ def test_what_is_kept_to_compare_with_does_not_grow_with_the_size_of_documents(p
     tracemalloc.start()
     try:
         before, _ = tracemalloc.get_traced_memory()
-        templates = expected._Templates(table)
+        templates = MongoDocuments.templates(table)
         after, _ = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
@@ -122,7 +125,7 @@ def test_of_large_events_fewer_are_prepared_so_that_all_of_them_stay_in_memory()
     [
         (lambda document: document.update(user_id="somebody else"), "user_id is 'somebody else'"),
         (lambda document: document["props"].update(url="/elsewhere"), "'url': '/elsewhere'"),
-        (lambda document: document.update(_id=ObjectId(b"123456789012")), "_id is ObjectId"),
+        (lambda document: document.update(_id=ObjectId(b"123456789012")), "_id is '3132333435363738"),
         (lambda document: document.update(timestamp=DatetimeMS(1)), "timestamp is 1"),
         (lambda document: document.update(timestamp="2025"), "timestamp is \"no date but '2025'\""),
         (lambda document: document.update(more=None), "more is None"),
@@ -217,12 +220,16 @@ def test_array_and_cursor_are_found_in_a_reply_wherever_they_stand(array_first: 
 def test_the_expected_documents_in_bson_are_those_compared_field_by_field() -> None:
     """All that the table has, and once around: the two are written apart."""
     spec = spec_of()
-    wanted = Expected(offered(spec), spec)
-    made, lengths = wanted.bson(np.arange(1400))
+    wanted = Expected(offered(spec), spec, MongoDocuments.templates)
+    made, lengths = wanted.encoded(np.arange(1400))
     assert int(lengths.sum()) == len(made)
     ends = np.cumsum(lengths).tolist()
     for index, (start, end) in enumerate(pairwise([0, *ends])):
         document = wanted.event(index)
         assert made[start:end] == bson.encode(
-            {**(fields := expected_document(document)), "timestamp": DatetimeMS(fields["timestamp"])}
+            {
+                **(fields := expected_document(document)),
+                "_id": ObjectId(fields["_id"]),
+                "timestamp": DatetimeMS(fields["timestamp"]),
+            }
         )

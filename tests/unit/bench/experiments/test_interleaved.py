@@ -20,7 +20,9 @@ from bench.observe import environment
 from bench.run import manifest, plan, turns
 from bench.run.progress import Display
 from bench.targets import checkout
-from bench.targets.system import System, settings_for
+from bench.targets.cellsettings import settings_for
+from bench.targets.target import Setup
+from bench.targets.tidemark import Tidemark
 from bundle import writing
 from bundle.errors import BundleError
 from bundle.manifest import Variant
@@ -195,7 +197,7 @@ def test_a_revision_is_checked_out_for_as_long_as_it_is_needed_and_its_code_is_w
         assert "PIPELINE_WORKER_BATCH_MAX_EVENTS" in code.settings
         (code.folder / "pipeline" / "__main__.py").write_text("print('the code of', __file__)\n")
         cell = matrix.load("smoke").cells[0]
-        system = System(settings_for(Settings(), cell, "name"), 1, tmp_path, code)
+        system = Tidemark(Setup(settings_for(Settings(), cell, "name"), tmp_path, code=code))
         (worker,) = system.workers
         worker.start()
         assert worker.wait(30) == 0
@@ -207,12 +209,21 @@ def test_a_revision_is_checked_out_for_as_long_as_it_is_needed_and_its_code_is_w
         assert code is None
 
 
-def test_an_older_revision_is_not_asked_to_record_what_it_cannot(tmp_path: Path) -> None:
+def test_a_revision_is_asked_to_record_in_the_words_that_it_knows(tmp_path: Path) -> None:
     cell = matrix.load("smoke").cells[0]
-    recorded = "PIPELINE_WORKER_LOOP_LAG_PATH"
-    for known in (frozenset({recorded}), frozenset[str]()):
-        system = System(settings_for(Settings(), cell, "name"), 1, tmp_path, checkout.Checkout(tmp_path, known))
-        assert (recorded in (system.workers[0]._env or {})) is (recorded in known)
+    deliveries, lag = "PIPELINE_WORKER_DELIVERIES_PATH", "PIPELINE_WORKER_LOOP_LAG_PATH"
+    hook, path = "PIPELINE_OBSERVER", str(tmp_path / "worker-1.log")
+    for known, asked in (
+        ({hook, deliveries}, {hook: "bench.recorder.recorder:record", "TIDEMARK_RECORDER_DELIVERIES": path}),
+        ({deliveries, lag}, {deliveries: path, lag: str(tmp_path / "loop-lag-worker")}),
+        ({deliveries}, {deliveries: path}),
+    ):
+        code = checkout.Checkout(tmp_path, frozenset(known))
+        worker = Tidemark(Setup(settings_for(Settings(observer="a:b"), cell, "name"), tmp_path, code=code)).workers[0]
+        given = worker._env or {}
+        assert {name: given[name] for name in asked} == asked
+        assert not {hook, deliveries, lag} - set(asked) & set(given)
+        assert ("TIDEMARK_RECORDER_DELIVERIES" in given) is (hook in known)
 
 
 def begun(root: Path, side: Side, name: str) -> turns.Run:

@@ -14,13 +14,13 @@ from bench.evidence.documents import Documents
 from bench.evidence.expected import expected_document
 from bench.evidence.leftovers import Leftovers
 from bench.judge import audit
+from bench.recorder import deliverieslog as log
 from bundle.errors import BundleError
-from pipeline.messages.recordlog import RecordLogWriter
 from pipeline.messages.skipped import Missed
-from pipeline.worker import deliveries as log
 from traffic import identity, ledger
 from traffic.content import Content
 from traffic.ledger import LedgerHead, LedgerWriter, Outcome
+from traffic.recordlog import RecordLogWriter
 from traffic.spec import LoadSpec, Traffic
 
 RUN = 77

@@ -9,6 +9,7 @@ import msgspec
 import numpy as np
 import pytest
 
+from bench.evidence import deliveries, documents
 from bench.evidence.deliveries import DELIVERY, Consumer, Deliveries
 from bench.evidence.documents import Documents
 from bench.evidence.evidence import Backlog, Evidence, Happened
@@ -20,6 +21,7 @@ from bench.matrix.cellspec import CellSpec
 from bench.matrix.matrix import Bounds, Objective
 from bench.observe.processes import Usage
 from bench.observe.sampling import ROLES, ClockSamples, Machine, Sample
+from bundle.reported import Report
 from bundle.result import Result
 from tests.unit.identities import id_low_array
 from traffic.ledger import Outcome
@@ -201,3 +203,25 @@ def test_a_drain_with_nothing_left_after_its_warm_up_is_void() -> None:
     rows["acknowledged_ns"] = S
     result = judged(replace(first, deliveries=Deliveries(rows, ())), cell=DRAIN)
     assert any("preload more events" in each for each in result.reasons)
+
+
+def test_what_a_system_does_not_report_is_left_out_and_named() -> None:
+    silent = replace(evidence_of(), deliveries=deliveries.none(), reports=frozenset({"documents"}))
+    asked = Objective(delivery_latency_p99_ms=100.0)
+    result = judged(silent, objective=asked)
+    assert (result.valid, result.reasons) == (True, ())
+    assert result.not_reported == ("stamps", "backlog")
+    assert result.findings == ("objective not shown: delivery latency is not reported by this system",)
+    assert result.response_time_ms is not None
+    assert (result.throughput_events_per_s, result.achieved, result.delivery_latency_ms) == (None, None, None)
+    assert (result.stages_ms, result.cohorts, result.keeping_up, result.witness) == (None, (), None, None)
+    assert (result.audit.stored_accepted, result.audit.lost) == (500, 0)
+
+
+def test_without_documents_nothing_is_called_lost() -> None:
+    silent = replace(evidence_of(), deliveries=deliveries.none(), reports=frozenset[Report]())
+    blind = replace(silent, documents=documents.none(silent.audited))
+    result = judged(blind)
+    assert (result.valid, result.findings) == (True, ())
+    assert (result.audit.accepted, result.audit.stored, result.audit.lost) == (500, 0, 0)
+    assert result.not_reported == ("stamps", "backlog", "documents")

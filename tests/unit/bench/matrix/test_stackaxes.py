@@ -20,7 +20,7 @@ from bench.observe.environment import describe
 from bench.observe.kafkacounters import together as brokers_together
 from bench.observe.mongocounters import together as members_together
 from bench.run import manifest, plan
-from bench.targets.system import settings_for
+from bench.targets.cellsettings import settings_for
 from bundle.errors import BundleError
 from bundle.manifest import Manifest
 from pipeline.errors import UsageError

@@ -44,7 +44,7 @@ def log(monkeypatch: pytest.MonkeyPatch) -> list[str]:
                 raise RepeatError("it cannot be made ready")
             told.append(f"{repeat.name} ready")
             none = cast("Any", None)  # nothing of it is looked at here
-            return Ready(repeat, folder, course, none, none, none, none, held.pop_all())
+            return Ready(repeat, folder, course, none, none, none, none, none, held.pop_all())
 
     monkeypatch.setattr(ready, "prepare", prepare)
     return told

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
-from bson.objectid import ObjectId
 from pymongo.errors import AutoReconnect
 
 from bench.evidence import sightings
@@ -15,18 +14,18 @@ from bench.witness.poller import Outstanding, Poller
 from traffic.ledger import NO_TIME
 
 S = 1_000_000_000
-FIRST, SECOND = ObjectId(b"first-events"), ObjectId(b"second-event")
+FIRST, SECOND = b"first-events", b"second-event"
 
 
 class Scripted:
     """Gives one answer after the other, the last one for ever; each poll takes 2 s of a clock of its own."""
 
-    def __init__(self, *answers: Sequence[ObjectId] | None) -> None:
+    def __init__(self, *answers: Sequence[bytes] | None) -> None:
         self.now_ns = 0
-        self.asked: list[list[ObjectId]] = []
+        self.asked: list[list[bytes]] = []
         self._answers = list(answers)
 
-    def there(self, wanted: Sequence[ObjectId]) -> Sequence[ObjectId]:
+    def there(self, wanted: Sequence[bytes]) -> Sequence[bytes]:
         self.asked.append(list(wanted))
         answer = self._answers.pop(0) if len(self._answers) > 1 else self._answers[0]
         self.now_ns += 2 * S

@@ -15,6 +15,7 @@ from bench.evidence.documents import Documents
 from bench.evidence.evidence import Evidence, Happened
 from bench.evidence.expected import Expected, expected_document
 from bench.evidence.leftovers import Leftovers
+from bench.evidence.mongodocuments import MongoDocuments
 from bench.judge import agreement, audit, causality, derive
 from bench.matrix.cellspec import CellSpec
 from bench.matrix.matrix import Bounds, Objective
@@ -88,12 +89,12 @@ def test_an_event_of_the_witness_appears_under_the_id_that_the_pipeline_gives_it
     unix_ms = 1_700_000_000_123
     event = sightings.content_of(SPEC).event(WITNESS_STREAM, 9, unix_ms)
     assert event["props"]["tidemark"] == identity.pack(77, WITNESS_STREAM, 9)
-    assert sightings.document_id(77, 9, unix_ms) == expected_document(event)["_id"]
+    assert sightings.document_id(77, 9, unix_ms).hex() == expected_document(event)["_id"]
 
 
 def test_what_a_document_of_the_witness_must_say_is_made_from_the_witness_s_own_table(tmp_path: Path) -> None:
     write_ledgers(tmp_path, 6, 3)
-    expected = Expected(offered.load(tmp_path), SPEC)
+    expected = Expected(offered.load(tmp_path), SPEC, MongoDocuments.templates)
     assert expected.event(8) == sightings.content_of(SPEC).event(WITNESS_STREAM, 2, 0)
     assert expected.event(2)["props"]["tidemark"] == identity.pack(77, 0, 2)
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, strategies
 
 from pipeline.errors import CorruptLogError
-from pipeline.messages.recordlog import Block, RecordLogWriter, read_blocks
+from traffic.recordlog import Block, RecordLogWriter, read_blocks
 
 BLOCKS = [Block(1, b"head", b"payload"), Block(2, b"", b""), Block(7, b"h", b"x" * 1_000)]
 

@@ -1,6 +1,6 @@
 """The deliveries log: which events a worker stored and when, for the harness to join by id.
 
-Two kinds of block in a record log (pipeline/messages/recordlog.py), all stamps ``time.monotonic_ns()``:
+Two kinds of block in a record log (traffic/recordlog.py), all stamps ``time.monotonic_ns()``:
 
 - ``EVENTS``: ``EVENTS_HEADER`` (fetched, acknowledged), then one ``EVENT`` an event: the low 64
   bits of its ``_id`` as a number, and its record's timestamp in milliseconds. Written once the
@@ -20,7 +20,7 @@ from pathlib import Path
 
 import msgspec
 
-from pipeline.messages.recordlog import RecordLogWriter
+from traffic.recordlog import RecordLogWriter
 
 EVENTS = 1
 ASSIGNMENT = 2

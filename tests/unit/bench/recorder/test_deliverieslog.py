@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from pipeline.messages.recordlog import read_blocks
-from pipeline.worker import deliveries
+from bench.recorder import deliverieslog as deliveries
+from traffic.recordlog import read_blocks
 
 
 def test_events_are_read_back_number_for_number(tmp_path: Path) -> None:
