@@ -84,18 +84,15 @@ class StoreModule(Protocol):
     mapping needs none.
     """
 
-    @staticmethod
-    def identifier(raw: bytes, /) -> Identifier:
+    def identifier(self, raw: bytes, /) -> Identifier:
         """Make the identifier of 12 bytes. Called for every event."""
         ...
 
-    @staticmethod
-    def bytes_of(of: Identifier, /) -> bytes:
+    def bytes_of(self, of: Identifier, /) -> bytes:
         """Give the 12 bytes of an identifier."""
         ...
 
-    @staticmethod
-    def open_store(mongo: Mongo, connections: int) -> Store:
+    def open_store(self, mongo: Mongo, connections: int) -> Store:
         """Give the store, with up to ``connections`` connections; must be called on the running event loop.
 
         Connects on first use, not here.
@@ -105,8 +102,7 @@ class StoreModule(Protocol):
         """
         ...
 
-    @staticmethod
-    def expect_encodable(document: Document, /) -> None:
+    def expect_encodable(self, document: Document, /) -> None:
         """Check that the store can write ``document`` down at all.
 
         Raises:
@@ -114,8 +110,7 @@ class StoreModule(Protocol):
         """
         ...
 
-    @staticmethod
-    def is_same(stored: bytes, document: Document, without: Collection[str], /) -> bool:
+    def is_same(self, stored: bytes, document: Document, without: Collection[str], /) -> bool:
         """Whether ``stored``, as :meth:`Store.find` gives it, says the same as ``document``.
 
         The order of names does not matter. The fields ``without`` are not compared.
