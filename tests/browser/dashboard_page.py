@@ -69,12 +69,14 @@ def served(shown: Figures, **how: Any) -> Iterator[Served]:
                 ready.set_exception(error)
             raise
 
-    thread = threading.Thread(target=lambda: asyncio.run(serve()))
+    thread = threading.Thread(target=lambda: asyncio.run(serve()), daemon=True)
     thread.start()
     try:
         found, stop = ready.result(WAIT_S)
-        yield found
-        found.loop.call_soon_threadsafe(stop.set)
+        try:
+            yield found
+        finally:  # also where the test fails: pytest would wait for this thread for ever
+            found.loop.call_soon_threadsafe(stop.set)
     finally:
         thread.join(WAIT_S)
 
