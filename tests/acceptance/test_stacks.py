@@ -172,7 +172,7 @@ class Load:
         self._url = url
         self.accepted: set[int] = set()
         self._ended = threading.Event()
-        self._thread = threading.Thread(target=self._send)
+        self._thread = threading.Thread(target=self._send, daemon=True)
 
     def __enter__(self) -> Self:
         self._thread.start()

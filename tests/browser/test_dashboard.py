@@ -129,7 +129,7 @@ class Load:
     def __init__(self, pipeline: Pipeline) -> None:
         self._pipeline = pipeline
         self.accepted = 0
-        self._thread = threading.Thread(target=self._run)
+        self._thread = threading.Thread(target=self._run, daemon=True)
 
     def __enter__(self) -> Self:
         self._thread.start()

@@ -52,7 +52,7 @@ def test_the_api_accepts_events_with_one_of_three_brokers_gone(stack: LocalStack
                 time.sleep(0.1)
 
     with running(settings, tmp_path) as api:
-        clients = [threading.Thread(target=send, args=(number,)) for number in range(CLIENTS)]
+        clients = [threading.Thread(target=send, args=(number,), daemon=True) for number in range(CLIENTS)]
         for each in clients:
             each.start()
         try:

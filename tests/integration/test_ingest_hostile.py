@@ -76,7 +76,7 @@ def test_thousands_of_requests_in_one_piece_let_others_in_between(api: Running) 
     many = request("/health/live", method="GET") * 8_000
     before = stalls(api, 0.1)
     with connect(api) as wire:
-        sending = threading.Thread(target=wire.sendall, args=(many,))
+        sending = threading.Thread(target=wire.sendall, args=(many,), daemon=True)
         sending.start()
         answered, deadline_s = 0, time.monotonic() + WAIT_S
         while answered < len(many) // len(request("/health/live", method="GET")) and time.monotonic() < deadline_s:
@@ -155,7 +155,7 @@ def test_a_thousand_slow_clients_keep_nobody_out(settings: Settings, tmp_path: P
                         wire.sendall(next(each))
                 stop.wait(0.5)
 
-        trickling = threading.Thread(target=trickle)
+        trickling = threading.Thread(target=trickle, daemon=True)
         trickling.start()
         try:
             time.sleep(1.0)

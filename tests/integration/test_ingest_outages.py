@@ -101,7 +101,7 @@ def test_it_starts_without_kafka_and_finds_it_later(stack: LocalStack, mine: Set
 def test_it_ends_without_kafka(stack: LocalStack, mine: Settings, tmp_path: Path) -> None:
     with running(mine, tmp_path) as api:
         stack.kafka.send_signal(signal.SIGSTOP)
-        waiting = threading.Thread(target=post, args=(api, "/track", SEED_EVENT))
+        waiting = threading.Thread(target=post, args=(api, "/track", SEED_EVENT), daemon=True)
         waiting.start()
         wait_until(lambda: metric(api, "tidemark_api_in_flight_events") == 1, "an event is on its way")
         api.process.send_signal(signal.SIGTERM)
@@ -129,7 +129,7 @@ def test_a_stalled_kafka_fills_the_bound_and_no_more(stack: LocalStack, mine: Se
     with running(bounded, tmp_path) as api:
         stack.kafka.send_signal(signal.SIGSTOP)
         answers: list[Answer] = []
-        batches = [threading.Thread(target=lambda: answers.append(batch_of(api, 50))) for _ in range(2)]
+        batches = [threading.Thread(target=lambda: answers.append(batch_of(api, 50)), daemon=True) for _ in range(2)]
         for each in batches:
             each.start()
         wait_until(lambda: metric(api, "tidemark_api_in_flight_events") == 100, "the bound is reached")
@@ -155,7 +155,7 @@ def test_what_finds_no_room_waits_and_is_taken_when_there_is_some(
     with running(bounded, tmp_path) as api:
         stack.kafka.send_signal(signal.SIGSTOP)
         answers: list[Answer] = []
-        batches = [threading.Thread(target=lambda: answers.append(batch_of(api, 50))) for _ in range(3)]
+        batches = [threading.Thread(target=lambda: answers.append(batch_of(api, 50)), daemon=True) for _ in range(3)]
         for each in batches:
             each.start()
         wait_until(lambda: metric(api, "tidemark_api_waiting_requests") == 2, "two wait for room")
@@ -202,13 +202,13 @@ def test_one_write_key_cannot_take_all_of_the_room(stack: LocalStack, mine: Sett
     with running(bounded, tmp_path) as api:
         stack.kafka.send_signal(signal.SIGSTOP)
         holding = threading.Thread(
-            target=post, args=(api, "/track/batch", [SEED_EVENT] * 70), kwargs={"X_Write_Key": "loud"}
+            target=post, args=(api, "/track/batch", [SEED_EVENT] * 70), kwargs={"X_Write_Key": "loud"}, daemon=True
         )
         holding.start()
         wait_until(lambda: metric(api, "tidemark_api_in_flight_events") == 70, "one key holds 70%")
         loud = post(api, "/track/batch", [SEED_EVENT] * 10, X_Write_Key="loud")
         quiet = threading.Thread(
-            target=post, args=(api, "/track/batch", [SEED_EVENT] * 10), kwargs={"X_Write_Key": "quiet"}
+            target=post, args=(api, "/track/batch", [SEED_EVENT] * 10), kwargs={"X_Write_Key": "quiet"}, daemon=True
         )
         quiet.start()
         assert (loud.status, loud.json["code"]) == (429, "too_many_requests")
@@ -289,7 +289,7 @@ def test_a_kafka_that_is_gone_is_reported_at_once_and_found_again(
                 time.sleep(0.05)
 
     with running(patient, tmp_path) as api:
-        clients = [threading.Thread(target=send, args=(number,)) for number in range(CLIENTS)]
+        clients = [threading.Thread(target=send, args=(number,), daemon=True) for number in range(CLIENTS)]
         for each in clients:
             each.start()
         try:
@@ -332,7 +332,7 @@ def test_a_batch_without_room_is_not_decoded(stack: LocalStack, mine: Settings, 
     with running(bounded, tmp_path) as api:
         assert post(api, "/track/batch", no_json).status == 400
         stack.kafka.send_signal(signal.SIGSTOP)
-        batch = threading.Thread(target=batch_of, args=(api, 50))
+        batch = threading.Thread(target=batch_of, args=(api, 50), daemon=True)
         batch.start()
         wait_until(lambda: metric(api, "tidemark_api_in_flight_events") == 50, "the bound is reached")
         assert refused_for_now(post(api, "/track/batch", no_json))
@@ -368,7 +368,7 @@ def test_kafka_killed_under_load_loses_nothing_that_was_accepted(
                 time.sleep(0.1)
 
     with running(with_api(mine, publish_timeout_s=publish_timeout_s), tmp_path) as api:
-        clients = [threading.Thread(target=send, args=(number,)) for number in range(CLIENTS)]
+        clients = [threading.Thread(target=send, args=(number,), daemon=True) for number in range(CLIENTS)]
         for each in clients:
             each.start()
         try:

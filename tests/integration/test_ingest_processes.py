@@ -41,7 +41,7 @@ class Load:
         self._api = api
         self._lock = threading.Lock()
         self._stop = threading.Event()
-        self._threads = [threading.Thread(target=self._send, args=(number,)) for number in range(CLIENTS)]
+        self._threads = [threading.Thread(target=self._send, args=(number,), daemon=True) for number in range(CLIENTS)]
         self.accepted: list[str] = []
         self.refused = 0
         for each in self._threads:

@@ -53,7 +53,7 @@ def test_another_thread_has_no_signals_to_change() -> None:
         except ValueError as error:
             failed.append(error)
 
-    thread = threading.Thread(target=block)
+    thread = threading.Thread(target=block, daemon=True)
     thread.start()
     thread.join()
     assert failed == []
