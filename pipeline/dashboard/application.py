@@ -155,7 +155,7 @@ def _file(file: File) -> Handler:
         headers["content-length"] = str(len(body))
         answer = await request.respond(status=200, headers={**_HEADERS, **headers}, content_type=file.content_type)
         for at in range(0, len(body), _PIECE_BYTES):
-            await _within(request, answer.send(body[at : at + _PIECE_BYTES]))
+            await _within_time(answer.send(body[at : at + _PIECE_BYTES]))
         return None
 
     return send
@@ -168,10 +168,10 @@ def _live(hub: Hub) -> Handler:
             first = await anext(following)
             headers = {**_HEADERS, "cache-control": "no-store", "x-accel-buffering": "no"}
             answer: Any = await request.respond(status=200, headers=headers, content_type="text/event-stream")
-            await _within(request, answer.send(b"retry: 3000\n\n" + _message(first)))
+            await _within_time(answer.send(b"retry: 3000\n\n" + _message(first)))
             async for snapshot in following:
-                await _within(request, answer.send(_message(snapshot)))
-            await _within(request, answer.eof())
+                await _within_time(answer.send(_message(snapshot)))
+            await _within_time(answer.eof())
         except StopAsyncIteration:  # it is ending
             return _refused(503, "unavailable", "the dashboard is ending", {"retry-after": "5"})
         finally:
@@ -186,15 +186,12 @@ def _message(snapshot: bytes) -> bytes:
     return b"event: snapshot\ndata: " + snapshot + b"\n\n" if snapshot else b": still here\n\n"
 
 
-async def _within(request: Request, sending: Awaitable[Any]) -> None:
-    """Send, unless the client does not read: then its connection is given up."""
+async def _within_time(sending: Awaitable[Any]) -> None:
+    """Send, unless the client does not read: then Sanic closes its connection."""
     try:
         async with asyncio.timeout(_SEND_S):
             await sending
     except TimeoutError:
-        transport: Any = request.transport  # Sanic's annotation of it lacks that
-        if transport is not None:
-            transport.abort()
         raise RequestCancelled("the client does not read") from None
 
 

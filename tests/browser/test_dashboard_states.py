@@ -401,8 +401,9 @@ def test_the_keyboard_reaches_every_control_in_order_and_shows_where_it_is(page:
         at, outline, name = page.evaluate(
             """() => { const each = document.activeElement;
                  const marked = each.type === 'radio' ? each.closest('label') : each;
-                 return [controls.indexOf(each), getComputedStyle(marked).outlineStyle, each.textContent.trim() ||
-                   each.labels?.length || each.getAttribute('aria-label')]; }"""
+                 const name = each.matches('.scroll') ? each.role === 'region' && each.ariaLabel
+                   : each.textContent.trim() || each.labels?.length || each.ariaLabel;
+                 return [controls.indexOf(each), getComputedStyle(marked).outlineStyle, name]; }"""
         )
         reached.append(at)
         assert outline == "solid", at

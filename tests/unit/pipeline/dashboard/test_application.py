@@ -126,6 +126,7 @@ async def test_every_answer_has_the_policy_and_none_lets_other_origins_read(
         answer = await client.get(path, headers={**headers, "origin": "https://elsewhere.example"})
         assert answer.headers["content-security-policy"] == POLICY
         assert answer.headers["x-content-type-options"] == "nosniff"
+        assert answer.headers["referrer-policy"] == "no-referrer"
         assert not [name for name in answer.headers if name.startswith("access-control")]
 
 
