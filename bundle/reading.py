@@ -19,8 +19,6 @@ from bundle.errors import BundleError, NoRunError, SchemaVersionError
 from bundle.manifest import CellPlan, Manifest
 from bundle.result import Result
 
-CAPACITY = "capacity"
-"""The kind of cell whose repeats are probes of different loads."""
 _NAMED_IN_A_NOTE = 8
 _UNFINISHED = ".partial"
 _Content = TypeVar("_Content", bound=Struct)  # Python 3.11 has no type parameters yet
@@ -155,7 +153,7 @@ def _capacities(path: Path, repeats: Sequence[Repeat]) -> tuple[dict[str, Capaci
             damaged.add(file.parent.name)
         else:
             found[capacity.cell] = capacity
-    probed = dict.fromkeys(repeat.result.cell for repeat in repeats if repeat.result.kind == CAPACITY)
+    probed = dict.fromkeys(repeat.result.cell for repeat in repeats if repeat.result.probe is not None)
     open_ = [cell for cell in probed if cell not in found and cell not in damaged]
     return found, notes + [f"{cell}: its search has not ended, there is no capacity.json" for cell in open_]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from msgspec import Struct
+from msgspec import UNSET, Struct, UnsetType
 
 from bundle.reported import Report
 from bundle.version import SCHEMA_VERSION
@@ -265,6 +265,7 @@ class Result(Struct, frozen=True, kw_only=True):
     bounds_measured: dict[str, float] = {}
     duration_s: dict[str, float] = {}
     not_reported: tuple[Report, ...] = ()
+    of_kind: dict[str, Any] | UnsetType = UNSET  # what only this kind of cell has; most have nothing
 
     @property
     def kept_up(self) -> bool | None:

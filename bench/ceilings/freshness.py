@@ -13,8 +13,8 @@ from pymongo.errors import PyMongoError
 
 from bench.ceilings import session, summary
 from bench.ceilings.session import Asked
+from bench.cells.bounds import Bounds
 from bench.errors import RepeatError
-from bench.matrix.matrix import Bounds
 from bench.observe import machinecache
 from bench.observe.environment import Environment
 from bench.targets import marks

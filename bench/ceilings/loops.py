@@ -7,6 +7,8 @@ from typing import Final, Literal
 
 from msgspec import Struct
 
+from bench import kinds
+
 Kind = Literal["insert", "consume", "produce", "handler", "worker", "api", "generator"]
 
 INSERT: Final = "insert"
@@ -107,10 +109,10 @@ def _task_of(loop: Loop) -> str:
     return f"take requests of {loop.batch}" if loop.kind in (PRODUCE, HANDLER, API) else loop.kind
 
 
-def needed(kinds: Collection[str], cores: int) -> tuple[Loop, ...]:
-    """Give the loops that the ceilings of cells of these ``kinds`` rest on: a drain's need no HTTP and no producer."""
+def needed(of_kinds: Collection[str], cores: int) -> tuple[Loop, ...]:
+    """Give the loops that the ceilings of cells of these kinds rest on: a drain's need no HTTP and no producer."""
     names = {_insert(number).name for number in connections(cores)} | {"consume-decoded"}
-    if any(kind != "drain" for kind in kinds):
+    if any(kinds.of(name).through_http for name in of_kinds):
         names |= {"produce-pooled-8", "produce-pooled-64", "handler-single-8", "handler-batches-8"}
     return tuple(loop for loop in every(cores) if loop.name in names)
 

@@ -29,13 +29,12 @@ from bench.ceilings import handler, loops, material, parts
 from bench.ceilings.loops import Loop
 from bench.ceilings.meter import Measured
 from bench.ceilings.task import Task
+from bench.cells.bounds import Bounds
 from bench.errors import RepeatError
 from bench.judge import validity
+from bench.kinds.drain import EVEN_MIX, DrainCell
 from bench.load import stubserver
-from bench.load.load import EVEN_MIX
 from bench.load.preload import preload
-from bench.matrix.cellspec import CellSpec
-from bench.matrix.matrix import Bounds
 from bench.targets.cellsettings import settings_for
 from bench.targets.processes import NICENESS
 from bench.targets.servers import Servers
@@ -50,7 +49,7 @@ from traffic.spec import LoadSpec, Traffic
 PARTITIONS = 4
 """Of each of the three topics, in every loop that has some."""
 _START_S, _POLL_S = 60.0, 0.05
-_CELL = CellSpec(id="ceilings", kind="drain", partitions=PARTITIONS)
+_CELL = DrainCell(id="ceilings", partitions=PARTITIONS)
 _PER_100K = 100_000
 
 

@@ -10,7 +10,7 @@ from bench.ceilings import loops, targets
 from bench.ceilings.interval import interval
 from bench.ceilings.loops import Loop
 from bench.ceilings.session import PARTITIONS, Asked
-from bench.matrix.cellspec import CellSpec
+from bench.cells.cellspec import CellSpec
 from bundle import writing
 from bundle.calibration import Calibration
 from bundle.ceilings import BareLoop, Ceilings, Conditions, LoopRepeat
@@ -53,7 +53,7 @@ def conclude(
 
 def conditions(asked: Asked, settings: Settings) -> Conditions:
     """Say under what the loops run: a cell's defaults, but for the traffic."""
-    usual = CellSpec(id="", kind="drain")
+    usual = CellSpec(id="", kind="")
     return Conditions(
         payload_bytes=asked.traffic.payload_bytes,
         visitor_share=asked.traffic.visitor_share,

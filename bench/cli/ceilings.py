@@ -19,9 +19,9 @@ from bench.ceilings.freshness import Place
 from bench.ceilings.loops import Loop
 from bench.ceilings.meter import CLIENT
 from bench.ceilings.session import Asked
+from bench.cells.bounds import Bounds
 from bench.load import calibration
 from bench.matrix import matrix
-from bench.matrix.matrix import Bounds
 from bench.observe import machinecache
 from bench.observe.benchlock import alone
 from bench.observe.busy import Busy, WhenBusy

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,9 +22,12 @@ from bench.observe.sampling import ClockSamples, Sample
 from bench.observe.servercounters import Counters
 from bundle import writing
 from bundle.reported import REPORTS, Report
+from bundle.result import Window
 from pipeline.settings import Mongo
 from traffic.ledger import Outcome
 from traffic.spec import LoadSpec
+
+_NS = 1_000_000_000
 
 
 @dataclass(frozen=True)
@@ -43,6 +47,7 @@ class Happened:
     drained: bool
     duration_s: dict[str, float]
     lost: str = ""  # of a probe, why it was stopped before its time
+    beside: Any = None  # what was done beside the load, in the words of its kind
 
     @property
     def worker_crashed(self) -> bool:
@@ -93,6 +98,26 @@ class Evidence:
     def audited_first_deliveries(self) -> NDArray[np.void]:
         """The same of the witness's events too; ``index`` is that in ``audited``."""
         return durations.first_deliveries(self.audited, self.deliveries)
+
+    def emptying(self, warmup_batches: int, share: float) -> Window:
+        """Return the stretch in which all consumers were busy with a backlog, by the acknowledgements.
+
+        It begins with the first one after every consumer with work has settled so many batches, and ends when the first
+        of them runs dry or that ``share`` of all events is stored.
+        """
+        rows = self.deliveries.rows
+        if not len(rows):
+            return Window(0.0, 0.0)
+        moments = rows["acknowledged_ns"] - self.offered.epoch_monotonic_ns
+        warm, dry = [], []
+        for consumer in np.unique(rows["consumer"]):
+            own = np.unique(moments[rows["consumer"] == consumer])
+            warm.append(own[min(warmup_batches, len(own)) - 1])
+            dry.append(own[-1])
+        ordered = np.sort(moments)
+        stored = ordered[min(int(len(ordered) * share), len(ordered) - 1)]
+        after_warmup = ordered[ordered >= max(warm)]
+        return Window(float(after_warmup[0]) / _NS, float(min(*dry, stored)) / _NS)
 
 
 def read_documents(mongo: Mongo, of_offered: Offered, spec: LoadSpec, compare_share: float) -> Documents:

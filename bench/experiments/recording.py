@@ -31,11 +31,13 @@ from rich.console import Console
 from rich.table import Table
 from scipy import special
 
+from bench import kinds
+from bench.cells.cellspec import CellSpec
 from bench.errors import RepeatError
 from bench.evidence.leftovers import GroupWatch
+from bench.kinds.drain import DrainCell
 from bench.load.generator import GATE, generator_process
 from bench.load.preload import preload
-from bench.matrix.cellspec import CellSpec
 from bench.observe.processes import Followed, total
 from bench.run.session import terminate_like_interrupt
 from bench.targets import servers
@@ -60,7 +62,7 @@ _AT_REST_S, _AT_REST_CPU_S, _START_S, _END_S = 0.5, 0.02, 30.0, 90.0
 _OWN, _SHARED = ("generator", "api", "worker"), ("kafka", "mongodb")
 
 # Of each of the two systems. A third of what two cores hold together: neither falls behind.
-DRAIN = CellSpec(id="drain", kind="drain", partitions=4, events=150_000)
+DRAIN = DrainCell(id="drain", partitions=4, events=150_000)
 STEADY = CellSpec(id="steady", kind="steady", partitions=4, offered_load=4_000.0, duration_s=10.0)
 
 
@@ -166,7 +168,7 @@ class _Side:
         folder.mkdir(parents=True)
         name = f"recording-{os.getpid()}-{folder.parent.name}-{folder.name}"
         load = cell.offered_load if isinstance(cell.offered_load, float) else 1.0
-        self.cell = cell
+        self.cell, self.kind = cell, kinds.of(cell.kind)
         self.folder = folder
         own = settings_for(started.settings, cell, name)
         self.system = Tidemark(Setup(own, folder, cell.consumers, recorded=recorded))
@@ -183,13 +185,13 @@ class _Side:
         self._group = await stack.enter_async_context(GroupWatch(kafka, self.system.settings.worker.group_id))
         stack.callback(self.system.stop)
         stack.callback(self.generator.stop)
-        if self.cell.through_http:
+        if self.kind.through_http:
             self.generator.start()
-        await self.system.start(through_http=self.cell.through_http)
-        if self.cell.through_http:
+        await self.system.start(through_http=self.kind.through_http)
+        if self.kind.through_http:
             await self._at_rest()
         else:
-            await preload(kafka, self.spec, self.cell.events, ledger.path_of(self.folder, 0))
+            await preload(kafka, self.spec, self.kind.preloaded_events(self.cell), ledger.path_of(self.folder, 0))
 
     def begin(self) -> None:
         """Let the work begin."""

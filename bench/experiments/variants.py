@@ -10,8 +10,9 @@ from typing import Any
 import msgspec
 from msgspec import structs
 
+from bench import kinds
+from bench.cells.cellspec import CellSpec
 from bench.matrix import stackaxes
-from bench.matrix.cellspec import AXES, CellSpec
 from bench.matrix.expansion import expand
 from bench.matrix.matrix import MAX_REPEATS, Matrix, repeats
 from bench.matrix.problems import Problems
@@ -53,9 +54,9 @@ def read(side: str, given: str) -> Variant:
     setting = stackaxes.setting_of(name)
     if setting is not None:
         return Variant(side, given, settings={".".join(setting): value.strip()})
-    if name not in AXES and not name.startswith(pipeline_settings.PREFIX):
-        near = difflib.get_close_matches(name, AXES, n=1)
-        hint = f"did you mean {near[0]!r}?" if near else f"the axes are {', '.join(AXES)}"
+    if name not in kinds.axes() and not name.startswith(pipeline_settings.PREFIX):
+        near = difflib.get_close_matches(name, kinds.axes(), n=1)
+        hint = f"did you mean {near[0]!r}?" if near else f"the axes are {', '.join(kinds.axes())}"
         raise UsageError(
             f"{name}: there is no axis {name!r}, and settings begin with PIPELINE_, kafka. or mongod.; {hint}"
         )
@@ -75,7 +76,7 @@ def matrix_of(variant: Variant, wanted: Matrix, api: Api, nodes: int | None = No
         setting = stackaxes.setting_of(name)
         if setting is not None:
             wanted = _on_other_servers(wanted, setting, text, api, nodes)
-        elif name in AXES:
+        elif name in kinds.axes():
             wanted = _varied(wanted, name, text, api, nodes)
     return wanted
 
@@ -124,10 +125,10 @@ def _in_cell(settings: Settings, cell: CellSpec) -> Settings:
 
 def _varied(wanted: Matrix, axis: str, text: str, api: Api, nodes: int | None) -> Matrix:
     content = tomllib.loads(wanted.text)
-    kinds = AXES[axis].kinds
-    knowing = [block for block in content["cells"] if block["kind"] in kinds]
+    having = kinds.having(axis)
+    knowing = [block for block in content["cells"] if block["kind"] in having]
     if not knowing:
-        raise UsageError(f"{axis}={text} changes nothing: {axis} is an axis of {' and '.join(kinds)} cells")
+        raise UsageError(f"{axis}={text} changes nothing: {axis} is an axis of {' and '.join(having)} cells")
     if any(axis in block.get("axes", {}) for block in knowing):
         raise UsageError(
             f"{axis}={text} cannot be compared: it varies among the cells of {wanted.name!r}; fix it there"
@@ -184,7 +185,7 @@ def _value(axis: str, text: str) -> Any:
     """Read the value of an axis: as TOML where that fits, else as the text that it is."""
     value = _as_toml(text)
     try:
-        msgspec.convert(value, AXES[axis].type)
+        msgspec.convert(value, kinds.axes()[axis].type)
     except msgspec.ValidationError:
         return text
     return value

@@ -14,11 +14,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from bench.cells.bounds import Bounds
 from bench.evidence.evidence import Evidence, Witnessed
 from bench.judge import detectors
 from bench.judge.causality import NEVER, NONE, Stamps
 from bench.judge.detectors import Detector, Detectors
-from bench.matrix.matrix import Bounds
 from bundle.result import WitnessAgreement
 from traffic.identity import WITNESS_STREAM
 from traffic.ledger import Outcome

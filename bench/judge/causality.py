@@ -14,11 +14,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from bench.cells.bounds import Bounds
 from bench.evidence.evidence import Evidence
 from bench.evidence.offered import Offered
 from bench.judge import detectors
 from bench.judge.detectors import Detector, Detectors
-from bench.matrix.matrix import Bounds
 from traffic.identity import WITNESS_STREAM
 from traffic.ledger import NO_TIME
 

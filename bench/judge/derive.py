@@ -6,20 +6,24 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+from msgspec import UNSET
 
+from bench import kinds
+from bench.cells.bounds import Bounds
+from bench.cells.cellspec import CellSpec
+from bench.cells.objective import Objective
 from bench.evidence import durations
 from bench.evidence.durations import EventDurations, RequestDurations
 from bench.evidence.evidence import Evidence, Happened
 from bench.judge import agreement, audit, causality, detectors, validity
 from bench.judge.detectors import Detector, Detectors
-from bench.matrix.matrix import Bounds, CellSpec, Objective
+from bench.kinds import naming
+from bench.kinds.kind import Seen
 from bench.observe import kafkacounters, looplag, mongocounters, usage
 from bench.search import probe
 from bundle.reported import NOT_REPORTED, missing
-from bundle.result import Consumer, Percentiles, Probe, Result, Window
+from bundle.result import Consumer, Percentiles, Result, Window
 
-WARMUP_BATCHES = 2  # a consumer has warmed up once it has settled this many batches
-DRAINED_SHARE = 0.9
 ENOUGH_REQUESTS = 299  # to show by their silence that at most 1% are late
 _NS = 1_000_000_000
 
@@ -47,7 +51,8 @@ def result_of(
 ) -> Result:
     """Judge one repeat. ``looked_for``: only the self-test leaves anything out."""
     cell = identity.cell
-    window = window_of(cell, evidence)
+    kind = kinds.of(cell.kind)
+    window = kind.window(cell, evidence)
     start_ns, end_ns = round(window.start_s * _NS), round(window.end_s * _NS)
     verdict = audit.judge(
         evidence.audited,
@@ -59,7 +64,7 @@ def result_of(
         evidence.reports,
     )
     stored, offered = _stored_in(window, evidence), _offered_in(window, evidence)
-    steady = cell.through_http
+    steady = kind.through_http
     stamped = "stamps" in evidence.reports
     requests = durations.of_requests(evidence.offered, start_ns, end_ns)
     events = events_of(evidence, window, looked_for)
@@ -99,23 +104,31 @@ def result_of(
     if Detector.OBJECTIVE not in looked_for:
         missed, unshown = [], []
     kept_up = probe.keeping_up(window, evidence) if steady and stamped else None
-    judged: Probe | None = None
-    if cell.kind == "capacity":  # a load that is too much is an answer there, and no fault
-        against = [*refused, *missed, *findings]
-        judged = probe.judge(cell, identity.step, window, kept_up, against, unshown, happened.lost)
-    else:
-        findings += [*refused, *missed, *unshown]
+    seen = Seen(
+        evidence=evidence,
+        window=window,
+        kept_up=kept_up,
+        step=identity.step,
+        findings=findings,
+        refused=refused,
+        missed=missed,
+        unshown=unshown,
+        objective=objective,
+        lost=happened.lost,
+        beside=happened.beside,
+    )
+    judged = kind.verdict(cell, seen)
     return Result(
         cell=cell.id,
         kind=cell.kind,
-        axes=cell.axes(),
+        axes=naming.axes_of(cell),
         round=identity.round,
         attempt=identity.attempt,
         run_number=identity.run_number,
         started_at=identity.started_at,
         valid=not reasons,
         reasons=tuple(reasons),
-        findings=tuple(findings),
+        findings=tuple(judged.findings),
         window=window,
         throughput_events_per_s=stored / window.length_s if stamped and window.length_s > 0 else None,
         offered_load_events_per_s=identity.offered_load_events_per_s,
@@ -141,7 +154,7 @@ def result_of(
         event_loop_lag_ms=looplag.use(told.loop_lag, epoch_ns + start_ns, epoch_ns + end_ns),
         kafka_use=kafkacounters.use(told.kafka, epoch_ns + start_ns, epoch_ns + end_ns),
         mongodb_use=mongocounters.use(told.mongodb, epoch_ns + start_ns, epoch_ns + end_ns),
-        probe=judged,
+        probe=judged.probe,
         keeping_up=kept_up,
         witness=witness.compared,
         consumers=tuple(consumers),
@@ -151,6 +164,7 @@ def result_of(
         bounds_measured=measured,
         duration_s=happened.duration_s,
         not_reported=missing(evidence.reports),
+        of_kind=judged.of_kind or UNSET,
     )
 
 
@@ -160,7 +174,7 @@ def broken_down(identity: Identity, error: Exception, folder: Path) -> Result:
     return Result(
         cell=identity.cell.id,
         kind=identity.cell.kind,
-        axes=identity.cell.axes(),
+        axes=naming.axes_of(identity.cell),
         round=identity.round,
         attempt=identity.attempt,
         run_number=identity.run_number,
@@ -178,33 +192,6 @@ def events_of(evidence: Evidence, window: Window, looked_for: Detectors = detect
     if Detector.WAITING in looked_for:
         return events
     return replace(events, delivery_latency=events.stages["write"])  # what a worker would say that timed itself
-
-
-def window_of(cell: CellSpec, evidence: Evidence) -> Window:
-    """Give the measured window: of a load by its schedule, of a drain by the acknowledgements.
-
-    A probe's ends when its load was stopped.
-    A drain's begins with the first acknowledgement after every consumer with work has settled its
-    warm-up batches, and ends when the first of them runs dry or 90% are stored.
-    """
-    if cell.kind == "steady":
-        return Window(cell.warmup_s, cell.warmup_s + cell.duration_s)
-    if cell.kind == "capacity":
-        stopped_s = [stopped_ns / _NS for stopped_ns in evidence.offered.stopped_ns if stopped_ns is not None]
-        return Window(cell.warmup_s, max(cell.warmup_s, min([probe.most_s(cell), *stopped_s])))
-    rows = evidence.deliveries.rows
-    if not len(rows):
-        return Window(0.0, 0.0)
-    moments = rows["acknowledged_ns"] - evidence.offered.epoch_monotonic_ns
-    warm, dry = [], []
-    for consumer in np.unique(rows["consumer"]):
-        own = np.unique(moments[rows["consumer"] == consumer])
-        warm.append(own[min(WARMUP_BATCHES, len(own)) - 1])
-        dry.append(own[-1])
-    ordered = np.sort(moments)
-    ninety = ordered[min(int(len(ordered) * DRAINED_SHARE), len(ordered) - 1)]
-    after_warmup = ordered[ordered >= max(warm)]
-    return Window(float(after_warmup[0]) / _NS, float(min(*dry, ninety)) / _NS)
 
 
 def _stored_in(window: Window, evidence: Evidence) -> int:

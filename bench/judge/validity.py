@@ -6,13 +6,13 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from bench.cells.bounds import Bounds
 from bench.evidence import durations
 from bench.evidence.durations import EventDurations
 from bench.evidence.evidence import Evidence, Happened
 from bench.judge import agreement, causality
 from bench.judge.causality import Clocks
 from bench.judge.detectors import Detector, Detectors
-from bench.matrix.matrix import Bounds
 from bench.observe.busy import WORTH_TELLING
 from bench.observe.usage import Use
 from bench.words import culprits

@@ -21,12 +21,12 @@ import psutil
 from msgspec import structs
 from numpy.typing import NDArray
 
+from bench.cells.bounds import Bounds
 from bench.errors import RepeatError
 from bench.evidence import durations, offered
 from bench.evidence.offered import Offered
 from bench.load import nullsink, stubserver
 from bench.load.generator import begin, generator_process
-from bench.matrix.matrix import Bounds
 from bench.observe import environment, machinecache, usage
 from bench.observe.environment import Environment
 from bench.observe.sampling import Sample, Sampler

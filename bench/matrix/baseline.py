@@ -13,7 +13,8 @@ from typing import TypeVar
 import msgspec
 from msgspec import Struct, structs
 
-from bench.matrix.cellspec import CellSpec, OfferedLoad
+from bench import kinds
+from bench.cells.cellspec import CellSpec
 from bench.matrix.matrix import Matrix
 from bundle.capacity import Capacity
 from bundle.manifest import Baseline, Manifest
@@ -47,7 +48,7 @@ def read(folder: Path, wanted: Matrix) -> Baseline:
     if manifest.schema_version != SCHEMA_VERSION:
         version = f"has schema version {manifest.schema_version}, this program reads {SCHEMA_VERSION}"
         raise UsageError(f"--baseline {folder}: its manifest.json {version}: name a newer run")
-    found = {cell.id: _load_of(folder, cell) for cell in wanted.cells if _is_open(cell)}
+    found = {cell.id: _load_of(folder, cell) for cell in wanted.cells if kinds.of(cell.kind).is_open(cell)}
     missing = [name for name, load in found.items() if load is None]
     if missing:
         more = f" and {len(missing) - _NAMED} more" if len(missing) > _NAMED else ""
@@ -65,30 +66,19 @@ def applied(wanted: Matrix, given: Baseline | None) -> Matrix:
     return structs.replace(wanted, cells=tuple(_with(cell, given.loads.get(cell.id)) for cell in wanted.cells))
 
 
-def _is_open(cell: CellSpec) -> bool:
-    """Whether the run itself has to find the cell's load (of a drain: the number of events)."""
-    return cell.kind == "drain" or any(isinstance(load, OfferedLoad) for load in (cell.offered_load, cell.start_load))
-
-
 def _with(cell: CellSpec, load: float | None) -> CellSpec:
     if load is None:
         return cell
-    if cell.kind == "drain":
-        return structs.replace(cell, events=int(load))
-    return structs.replace(cell, **{"start_load" if cell.kind == "capacity" else "offered_load": load})
+    changed: CellSpec = kinds.of(cell.kind).with_load(cell, load)
+    return changed
 
 
 def _load_of(folder: Path, cell: CellSpec) -> float | None:
     """Return the load of a cell in the run, in events/s (of a drain: its events); None without a valid repeat."""
-    results = _results(folder, cell)
-    if cell.kind == "drain":
-        return max((float(each.audit.offered) for each in results), default=None)
-    loads = [each.offered_load_events_per_s for each in results if each.offered_load_events_per_s]
-    if cell.kind == "capacity":
-        file = folder / "cells" / cell.id / "capacity.json"
-        answer = _decode(file, Capacity).sustainable_events_per_s if file.is_file() else None
-        return answer or min(loads, default=None)
-    return loads[0] if loads else None
+    kind = kinds.of(cell.kind)
+    file = folder / "cells" / cell.id / "capacity.json"
+    answer = _decode(file, Capacity) if kind.searches and file.is_file() else None
+    return kind.load_of(_results(folder, cell), answer)
 
 
 def _results(folder: Path, cell: CellSpec) -> Sequence[Result]:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Annotated, Any, NamedTuple, get_args
+from typing import Any, NamedTuple
 
 import msgspec
-from msgspec import Meta
 
+from bench import kinds
+from bench.cells.axes import OFFERED_LOAD, STACK_AXES, Compression
+from bench.cells.cellspec import CellSpec
+from bench.kinds import naming
+from bench.kinds.kind import Kind, Size
 from bench.matrix import stackaxes
-from bench.matrix.cellspec import AXES, STACK_AXES, CellSpec, Compression, Kind, Objective, OfferedLoad, Rate, cell_id
 from bench.matrix.problems import Problems
 from bench.matrix.stackaxes import ServerSettings
 from bench.matrix.tomllines import Path
@@ -19,27 +22,8 @@ from pipeline.settings import Api
 from traffic.spec import Traffic
 
 MAX_CELLS = 1_000
-BATCHES_PER_CONSUMER = 5  # a drain with fewer has no stretch between its ramp-up and its end that could be measured
 _ENVELOPE_BYTES = 512  # what an event's JSON may have beyond payload_bytes
-
-_KINDS: tuple[str, ...] = get_args(Kind)
-_SIZES: dict[str, tuple[tuple[Kind, ...], Any, str]] = {
-    "events": (("drain",), Annotated[int, Meta(ge=1_000, le=100_000_000)], "a whole number, 1000 to 100000000"),
-    "warmup_s": (("steady", "capacity"), Annotated[float, Meta(ge=0, le=3_600)], "seconds, 0 to 3600"),
-    "duration_s": (("steady", "capacity"), Annotated[float, Meta(ge=1, le=86_400)], "seconds, 1 to 86400"),
-    "start_load": (
-        ("capacity",),
-        Rate | OfferedLoad,
-        "events/s above 0, or { share_of_drain = 0.4, at_least = 1000 } with a share above 0 and up to 2",
-    ),
-    "objective": (("steady", "capacity"), Objective, "a table, such as { delivery_latency_p99_ms = 1000 }"),
-    "max_probes": (("capacity",), Annotated[int, Meta(ge=4, le=100)], "a whole number, 4 to 100"),
-    "resolution": (("capacity",), Annotated[float, Meta(ge=0.02, le=0.5)], "a ratio less 1, 0.02 to 0.5"),
-    "confirmations": (("capacity",), Annotated[int, Meta(ge=1, le=10)], "a whole number, 1 to 10"),
-}
-_BLOCK_KEYS = ("kind", "axes", "fixed", *_SIZES, "offered_load")
-LEAST_PROBE_S = 8.0  # four blocks of two seconds: fewer do not show how a rate varies
-_SIZES_OF_A_PROBE: dict[str, Any] = {"duration_s": 14.0, "start_load": OfferedLoad(share_of_drain=0.4)}
+_BLOCK_KEYS = ("kind", "axes", "fixed")
 _DURABILITY = ("acks", "write_concern", "replication", "mongo_members")
 
 
@@ -47,7 +31,7 @@ class _Block(NamedTuple):
     """One ``[[cells]]`` as read: ``values`` has the list of values of each axis that is given in any way."""
 
     path: Path
-    kind: Kind
+    kind: Kind[Any]
     values: dict[str, Sequence[Any]]
     varied: frozenset[str]
     sizes: dict[str, Any]
@@ -85,9 +69,9 @@ def expand(
     ``server_table``: the matrix's ``[servers]``.
     """
     if not isinstance(blocks, list) or not blocks or not all(isinstance(block, Mapping) for block in blocks):
-        problems.add(
-            ("cells",), "there are no cells: write [[cells]], and kind = 'drain', 'steady' or 'capacity' below it"
-        )
+        *others, last = map(repr, kinds.names())
+        known = f"{', '.join(others)} or {last}"
+        problems.add(("cells",), f"there are no cells: write [[cells]], and kind = {known} below it")
         return ()
     before = len(problems)
     placed: list[_Placed] = []
@@ -115,39 +99,44 @@ def expand(
 
 def _read(problems: Problems, path: Path, given: Mapping[str, Any], *, yours: bool) -> _Block | None:
     """Read one ``[[cells]]``; ``yours``: the servers are the user's own."""
-    kind = given.get("kind")
-    if kind not in _KINDS:
-        wrong = f"kind = {kind!r} is none" if "kind" in given else "kind is missing"
-        problems.add((*path, "kind"), f"{wrong}: a cell's kind is one of {', '.join(map(repr, _KINDS))}")
+    name = given.get("kind")
+    if name not in kinds.names():
+        wrong = f"kind = {name!r} is none" if "kind" in given else "kind is missing"
+        problems.add((*path, "kind"), f"{wrong}: a cell's kind is one of {', '.join(map(repr, kinds.names()))}")
         return None
+    kind = kinds.of(name)
     values: dict[str, Sequence[Any]] = {}
-    sizes: dict[str, Any] = {}
-    for name, value in given.items():
-        if name in _SIZES:
-            _read_size(problems, (*path, name), kind, value, sizes)
-        elif name == "offered_load":
-            _read_axis(problems, (*path, name), kind, [value], values)
-        elif name in AXES:
-            problems.add((*path, name), f"{name} is an axis: write fixed = {{ {name} = ... }}, or axes with a list")
-        elif name not in _BLOCK_KEYS:
-            problems.unknown((*path, name), name, _BLOCK_KEYS)
+    sizes = _read_sizes(problems, path, kind, given, values)
     varied = _read_table(problems, path, "axes", kind, given, values)
     _read_table(problems, path, "fixed", kind, given, values)
     if yours:
         _refuse_stack_axes(problems, path, varied, values)
-    if kind == "steady" and "offered_load" not in values:
-        problems.add(path, "a steady cell needs offered_load: events/s, or { share_of_drain = 0.5, at_least = 1000 }")
+    missing = [f"a {kind.name} cell needs {name}: {text}" for name, text in kind.needed.items() if name not in values]
+    for text in missing:
+        problems.add(path, text)
+    if missing:
         return None
-    if kind == "capacity":
-        sizes = _sizes_of_a_probe(problems, path, sizes)
+    sizes = {**kind.usual, **sizes}
+    for name, text in kind.size_problems(sizes):
+        problems.add((*path, name), text)
     return _Block(path, kind, values, varied, sizes)
 
 
-def _sizes_of_a_probe(problems: Problems, path: Path, given: dict[str, Any]) -> dict[str, Any]:
-    sizes = _SIZES_OF_A_PROBE | given
-    if sizes["duration_s"] < LEAST_PROBE_S:
-        text = f"duration_s = {sizes['duration_s']:g} is too short for a probe: at least {LEAST_PROBE_S:g}"
-        problems.add((*path, "duration_s"), text)
+def _read_sizes(
+    problems: Problems, path: Path, kind: Kind[Any], given: Mapping[str, Any], values: dict[str, Sequence[Any]]
+) -> dict[str, Any]:
+    """Read what stands beside ``axes`` and ``fixed``: sizes, and an offered load, which goes into ``values``."""
+    all_sizes = {name: None for each in kinds.every() for name in each.sizes}
+    sizes: dict[str, Any] = {}
+    for name, value in given.items():
+        if name in all_sizes:
+            _read_size(problems, (*path, name), kind, value, sizes)
+        elif name == OFFERED_LOAD:
+            _read_axis(problems, (*path, name), kind, [value], values)
+        elif name in kinds.axes():
+            problems.add((*path, name), f"{name} is an axis: write fixed = {{ {name} = ... }}, or axes with a list")
+        elif name not in _BLOCK_KEYS:
+            problems.unknown((*path, name), name, (*_BLOCK_KEYS, *all_sizes, OFFERED_LOAD))
     return sizes
 
 
@@ -157,20 +146,26 @@ def _refuse_stack_axes(problems: Problems, path: Path, varied: frozenset[str], v
             stackaxes.refuse_yours(problems, (*path, "axes" if name in varied else "fixed", name), name)
 
 
-def _read_size(problems: Problems, path: Path, kind: str, value: Any, sizes: dict[str, Any]) -> None:
+def _read_size(problems: Problems, path: Path, kind: Kind[Any], value: Any, sizes: dict[str, Any]) -> None:
     name = str(path[-1])
-    of_kinds, wanted, allowed = _SIZES[name]
-    if kind not in of_kinds:
-        problems.add(path, f"{name} belongs to {' and '.join(of_kinds)} cells, this is a {kind} cell: leave it out")
+    size: Size | None = kind.sizes.get(name)
+    if size is None:
+        of_kinds = " and ".join(each.name for each in kinds.every() if name in each.sizes)
+        problems.add(path, f"{name} belongs to {of_kinds} cells, this is a {kind.name} cell: leave it out")
         return
     try:
-        sizes[name] = msgspec.convert(value, wanted)
+        sizes[name] = msgspec.convert(value, size.type)
     except msgspec.ValidationError:
-        problems.add(path, f"{name} = {value!r} is impossible: {allowed}")
+        problems.add(path, f"{name} = {value!r} is impossible: {size.allowed}")
 
 
 def _read_table(
-    problems: Problems, path: Path, table: str, kind: str, given: Mapping[str, Any], values: dict[str, Sequence[Any]]
+    problems: Problems,
+    path: Path,
+    table: str,
+    kind: Kind[Any],
+    given: Mapping[str, Any],
+    values: dict[str, Sequence[Any]],
 ) -> frozenset[str]:
     """Read ``axes`` or ``fixed`` into ``values``; gives the names that it has."""
     content = given.get(table, {})
@@ -179,8 +174,8 @@ def _read_table(
         return frozenset()
     for name, value in content.items():
         where = (*path, table, name)
-        if name not in AXES:
-            problems.unknown(where, name, AXES)
+        if name not in kinds.axes():
+            problems.unknown(where, name, kinds.axes())
         elif name in values:
             problems.add(where, f"{name} is given twice in these cells: keep one")
         elif table == "axes" and (not isinstance(value, list) or not value):
@@ -193,12 +188,13 @@ def _read_table(
 
 
 def _read_axis(
-    problems: Problems, path: Path, kind: str, given: Sequence[Any], values: dict[str, Sequence[Any]]
+    problems: Problems, path: Path, kind: Kind[Any], given: Sequence[Any], values: dict[str, Sequence[Any]]
 ) -> None:
     name = str(path[-1])
-    axis = AXES[name]
-    if kind not in axis.kinds:
-        problems.add(path, f"{name} means nothing in a {kind} cell, only in {' and '.join(axis.kinds)}: leave it out")
+    axis = kinds.axes()[name]
+    if not kind.has(name):
+        only = " and ".join(kinds.having(name))
+        problems.add(path, f"{name} means nothing in a {kind.name} cell, only in {only}: leave it out")
         return
     converted: list[Any] = []
     for value in given:
@@ -228,9 +224,9 @@ def _size(block: _Block) -> int:
 def _combinations(block: _Block, filling: _Base) -> Iterator[CellSpec]:
     """Every combination, the last axis of the list of axes changing fastest, and what [servers] varies last."""
     traffic, stack = filling.traffic, filling.stack
-    base = CellSpec(
+    base: CellSpec = block.kind.cell(
         id="",
-        kind=block.kind,
+        kind=block.kind.name,
         key_skew=traffic.key_skew,
         payload_bytes=traffic.payload_bytes,
         visitor_share=traffic.visitor_share,
@@ -240,12 +236,12 @@ def _combinations(block: _Block, filling: _Base) -> Iterator[CellSpec]:
         mongo_members=stack.mongo_members if stack else None,
         **block.sizes,
     )
-    names = [name for name in AXES if name in block.values]
+    names = [name for name in kinds.axes() if name in block.values]
     combinations = itertools.product(*(block.values[name] for name in names))
     for combination, servers in itertools.product(combinations, filling.servers):
         cell = msgspec.structs.replace(base, **dict(zip(names, combination, strict=True)), **servers._asdict())
         cell = stackaxes.filled(cell, replication_is_given="replication" in block.values)
-        yield msgspec.structs.replace(cell, id=cell_id(cell))
+        yield msgspec.structs.replace(cell, id=naming.cell_id(cell))
 
 
 def _refuse_duplicates(problems: Problems, placed: Sequence[_Placed]) -> None:
@@ -262,7 +258,7 @@ def _refuse_duplicates(problems: Problems, placed: Sequence[_Placed]) -> None:
 def _refuse_unequal_durability(problems: Problems, placed: Sequence[_Placed]) -> None:
     """Refuse what would compare cells of different durability unawares (method.md, rule 8)."""
     for name in _DURABILITY:
-        plain = [each for each in placed if each.cell.kind in AXES[name].kinds and not _is_varied(name, each.block)]
+        plain = [each for each in placed if each.block.kind.has(name) and not _is_varied(name, each.block)]
         for cell, block in plain:
             value, other = getattr(cell, name), getattr(plain[0].cell, name)
             if value != other:
@@ -289,19 +285,17 @@ def _is_installed(compression: Compression) -> bool:
 
 def _refuse_impossible(problems: Problems, placed: _Placed, traffic: Traffic, api: Api) -> None:
     cell, block = placed
-    if cell.kind == "drain":
-        needed = BATCHES_PER_CONSUMER * cell.batch_max_events * cell.consumers
-        if cell.events < needed:
-            text = f"events = {cell.events} is too few for {cell.id}: at least {needed}"
-            problems.add((*block.path, "events"), f"{text}, {BATCHES_PER_CONSUMER} batches for each consumer")
+    for name, text in block.kind.problems(cell):
+        problems.add((*block.path, name) if name in block.kind.sizes else _place(block, name), text)
+    if not block.kind.through_http:
         return
     if not _is_installed(cell.compression):
-        path = (*block.path, "axes" if "compression" in block.varied else "fixed", "compression")
+        path = _place(block, "compression")
         text = f"compression = {cell.compression!r} needs a codec that is not installed here"
         problems.add(path, f"{text}: install cramjam, or use 'none' or 'gzip'")
     largest = api.max_event_bytes - _ENVELOPE_BYTES
     in_batches = api.max_body_bytes // traffic.batch_max_events - _ENVELOPE_BYTES
-    path = (*block.path, "axes" if "payload_bytes" in block.varied else "fixed", "payload_bytes")
+    path = _place(block, "payload_bytes")
     if cell.payload_bytes > largest:
         problems.add(path, f"payload_bytes = {cell.payload_bytes} is too large for the API: up to {largest}")
     elif cell.payload_bytes > in_batches:
@@ -313,8 +307,7 @@ def _refuse_impossible(problems: Problems, placed: _Placed, traffic: Traffic, ap
 def _refuse_impossible_servers(problems: Problems, placed: _Placed) -> None:
     cell, block = placed
     for name, text in stackaxes.wrong(cell):
-        in_block = (*block.path, "axes" if name in block.varied else "fixed", name)
-        problems.add((name,) if name == stackaxes.SERVERS else in_block, text)
+        problems.add((name,) if name == stackaxes.SERVERS else _place(block, name), text)
 
 
 def _refuse_absent_nodes(problems: Problems, placed: _Placed, nodes: int | None) -> None:
@@ -322,7 +315,7 @@ def _refuse_absent_nodes(problems: Problems, placed: _Placed, nodes: int | None)
     cell, block = placed
     if nodes is None or not cell.write_concern.isdecimal() or int(cell.write_concern) <= nodes:
         return
-    path = (*block.path, "axes" if "write_concern" in block.varied else "fixed", "write_concern")
+    path = _place(block, "write_concern")
     there = "only 1 node holds" if nodes == 1 else f"only {nodes} nodes hold"
     text = f"write_concern = {cell.write_concern!r} waits for {cell.write_concern} nodes, but {there} data"
     problems.add(path, f"{text}: write 'majority', or a number up to '{nodes}'")
@@ -330,10 +323,13 @@ def _refuse_absent_nodes(problems: Problems, placed: _Placed, nodes: int | None)
 
 def _refuse_shares_of_nothing(problems: Problems, placed: Sequence[_Placed]) -> None:
     """A share of a drain needs a drain in the same run."""
-    if any(cell.kind == "drain" for cell, _ in placed):
+    if any(block.kind.sets_loads for _, block in placed):
         return
-    for name in ("offered_load", "start_load"):
-        shares = (block.path for cell, block in placed if isinstance(getattr(cell, name), OfferedLoad))
-        for path in dict.fromkeys(shares):
-            text = f"{name} is a share of what a drain reached, and no cell is a drain"
-            problems.add(path, f"{text}: add a [[cells]] with kind = 'drain', or give {name} in events/s")
+    for name, path in dict.fromkeys((name, block.path) for cell, block in placed for name in block.kind.shares(cell)):
+        text = f"{name} is a share of what a drain reached, and no cell is a drain"
+        problems.add(path, f"{text}: add a [[cells]] with kind = 'drain', or give {name} in events/s")
+
+
+def _place(block: _Block, axis: str) -> Path:
+    """Return where the value of an axis stands in its block."""
+    return (*block.path, "axes" if axis in block.varied else "fixed", axis)

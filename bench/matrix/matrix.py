@@ -16,8 +16,11 @@ from typing import Annotated, Any, TypeVar
 import msgspec
 from msgspec import Meta, Struct
 
+from bench import kinds
+from bench.cells.bounds import Bounds
+from bench.cells.cellspec import CellSpec
+from bench.cells.objective import Objective
 from bench.errors import MatrixError, Problem
-from bench.matrix.cellspec import DEFAULT_OBJECTIVE_MS, CellSpec, Objective, OfferedLoad
 from bench.matrix.expansion import expand
 from bench.matrix.problems import Problems
 from pipeline.errors import UsageError
@@ -25,36 +28,9 @@ from pipeline.local.stackspec import StackSpec
 from pipeline.settings import Api
 from traffic.spec import Traffic
 
-__all__ = ["Bounds", "CellSpec", "Matrix", "Objective", "OfferedLoad", "changed", "load", "parse", "repeats", "shipped"]
-
 SHIPPED_DIR = Path(__file__).parents[1] / "matrices"
 MAX_REPEATS = 5_000  # three attempts of each have run numbers of their own, and those have 14 bits
 LOCAL = StackSpec()
-_NotNegative = Annotated[float, Meta(ge=0)]
-
-
-class Bounds(Struct, frozen=True, forbid_unknown_fields=True):
-    """What a valid repeat keeps to (method.md, rule 6); the defaults are the method's, and ours where it has none.
-
-    ``negative_duration_ms``: how far below zero a duration may be in which Kafka's record timestamp takes part.
-    ``disturbed_share``: of the machine's CPU, what other programs and the host of a virtual machine may take of it.
-    ``witness_tolerance_ms``: how far the witness's sighting of an event may lie from what the deliveries log says,
-    beyond the time between two polls.
-    ``compare_share``: the share of events whose documents the audit compares field by field.
-    ``drain_window_s``: the shortest window of a drain; a shorter attempt is void, and the next one gets a larger
-    backlog.
-    """
-
-    schedule_delay_p99_ms: Annotated[float, Meta(gt=0)] = 10.0
-    generator_cpu_share: Annotated[float, Meta(gt=0, le=1)] = 0.8
-    unsent: Annotated[int, Meta(ge=0)] = 0
-    clock_drift_ms_per_s: Annotated[float, Meta(gt=0)] = 1.0
-    drain_timeout_s: Annotated[float, Meta(ge=1, le=86_400)] = 60.0
-    negative_duration_ms: _NotNegative = 1.0
-    disturbed_share: Annotated[float, Meta(gt=0, le=1)] = 0.25
-    witness_tolerance_ms: _NotNegative = 10.0
-    compare_share: Annotated[float, Meta(ge=0.01, le=1)] = 1.0
-    drain_window_s: Annotated[float, Meta(ge=0, le=3_600)] = 5.0
 
 
 class Matrix(Struct, frozen=True):
@@ -76,13 +52,8 @@ class Matrix(Struct, frozen=True):
     stack: StackSpec | None = LOCAL
 
     def objective_of(self, cell: CellSpec) -> Objective:
-        """Give what ``cell`` has to reach; a search for capacity always has a bound to search for."""
-        if cell.objective is not None:
-            return cell.objective
-        unbounded = self.objective.delivery_latency_p99_ms is None and self.objective.response_time_p99_ms is None
-        if cell.kind == "capacity" and unbounded:
-            return msgspec.structs.replace(self.objective, delivery_latency_p99_ms=DEFAULT_OBJECTIVE_MS)
-        return self.objective
+        """Give what ``cell`` has to reach."""
+        return kinds.of(cell.kind).objective(cell, self.objective)
 
 
 class _Head(Struct, frozen=True, forbid_unknown_fields=True):
@@ -94,15 +65,9 @@ class _Head(Struct, frozen=True, forbid_unknown_fields=True):
     search_s: Annotated[float, Meta(ge=60, le=86_400)] | None = None
 
 
-def changed(bounds: Bounds) -> tuple[str, ...]:
-    """Give the names of the bounds that are not the method's default."""
-    defaults = Bounds()
-    return tuple(name for name in bounds.__struct_fields__ if getattr(bounds, name) != getattr(defaults, name))
-
-
 def repeats(cells: Sequence[CellSpec], rounds: int) -> int:
-    """Give how many repeats a run may have: a capacity cell's are its probes, whatever the rounds."""
-    return sum(cell.max_probes if cell.kind == "capacity" else rounds for cell in cells)
+    """Give how many repeats a run may have, the probes of searches included."""
+    return sum(kinds.of(cell.kind).most_repeats(cell, rounds) for cell in cells)
 
 
 def shipped() -> tuple[str, ...]:

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple, get_args
 
 from msgspec import structs
 
-from bench.matrix.cellspec import CellSpec
+from bench.cells.cellspec import CellSpec
 from bench.matrix.problems import Problems
 from bench.matrix.tomllines import Path
 from pipeline.local import stackspec

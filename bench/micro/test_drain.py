@@ -23,8 +23,8 @@ from pymongo import MongoClient
 from pymongo.collection import Collection
 from pytest_benchmark.fixture import BenchmarkFixture
 
+from bench.kinds.drain import DrainCell
 from bench.load.preload import preload
-from bench.matrix.cellspec import CellSpec
 from bench.targets.cellsettings import settings_for
 from bench.targets.target import Setup
 from bench.targets.tidemark import Tidemark
@@ -43,7 +43,7 @@ EVEN_MIX = (("page_view", 1.0), ("signup", 1.0), ("add_to_cart", 1.0))  # one ty
 def workers(servers: Servers, partitions: int, consumers: int, folder: Path) -> Iterator[Tidemark]:
     """Workers that have joined, on topics and a collection of their own; nothing of it is left afterwards."""
     base = Settings(kafka=Kafka(bootstrap_servers=servers.kafka_bootstrap_servers), mongo=Mongo(uri=servers.mongo_uri))
-    cell = CellSpec(id="micro", kind="drain", partitions=partitions, consumers=consumers)
+    cell = DrainCell(id="micro", partitions=partitions, consumers=consumers)
     system = Tidemark(Setup(settings_for(base, cell, f"micro-{secrets.token_hex(6)}"), folder, consumers))
     asyncio.run(system.provision())
     try:

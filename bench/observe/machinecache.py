@@ -11,7 +11,7 @@ from typing import Protocol, TypeVar
 
 import msgspec
 
-from bench.matrix.matrix import Bounds
+from bench.cells.bounds import Bounds
 from bench.observe.environment import Environment
 from bundle import files
 from bundle.result import Disturbance

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
 
+from bench import kinds
 from bench.ceilings import freshness, loops, pinning, summary, targets
 from bench.ceilings.freshness import Place
 from bench.ceilings.session import Asked
@@ -45,7 +46,7 @@ async def tell(
     ``servers``: with the run's own settings. What cannot be had is told to ``on_progress``, and the run does without.
     """
     cache = cache_folder(servers.settings.local.cache_dir)
-    if any(cell.through_http for cell in wanted.cells) and into.read_calibration() is None:
+    if any(kinds.of(cell.kind).through_http for cell in wanted.cells) and into.read_calibration() is None:
         await _calibrate(into, wanted, cache, on_progress)
     if ceilings == "never" or into.read_ceilings() is not None:
         return

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from msgspec import structs
 
-from bench.matrix import matrix, stackaxes
+from bench.cells import bounds
+from bench.kinds import naming
+from bench.matrix import stackaxes
 from bench.matrix.matrix import Matrix
 from bench.run.plan import PlannedRepeat
 from bundle import manifest as schema
@@ -42,8 +44,8 @@ def of(
             wanted.name, wanted.text, wanted.rounds, wanted.seed, msgspec.to_builtins(wanted.objective)
         ),
         bounds=msgspec.to_builtins(wanted.bounds),
-        changed_bounds=matrix.changed(wanted.bounds),
-        cells=tuple(CellPlan(cell.id, cell.kind, cell.axes()) for cell in wanted.cells),
+        changed_bounds=bounds.changed(wanted.bounds),
+        cells=tuple(CellPlan(cell.id, cell.kind, naming.axes_of(cell)) for cell in wanted.cells),
         order=tuple((each.cell.id, each.round) for each in order),
         git_revision=environment.git_revision,
         git_dirty=environment.git_dirty,

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from bench.matrix.cellspec import CellSpec
+from bench import kinds
+from bench.cells.cellspec import CellSpec
 from bench.targets.target import System
 from bundle.reported import NOT_REPORTED
 from pipeline.errors import UsageError
@@ -21,7 +22,7 @@ def expect(cells: Iterable[CellSpec], system: System) -> None:
     """
     if "stamps" in system.reports:
         return
-    without = [cell.id for cell in cells if cell.kind != "steady"]
+    without = [cell.id for cell in cells if kinds.of(cell.kind).rests_on_stamps]
     if without:
         raise UsageError(
             f"{system.name} cannot be measured in {', '.join(without)}: when each event was stored is {NOT_REPORTED}, "

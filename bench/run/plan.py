@@ -8,34 +8,37 @@ import random
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from statistics import fmean
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from bench import kinds
+from bench.cells.axes import STACK_AXES
+from bench.cells.bounds import changed
+from bench.cells.cellspec import CellSpec
+from bench.cells.objective import OfferedLoad
+from bench.kinds.kind import Kind
 from bench.matrix import stackaxes
-from bench.matrix.cellspec import AXES, STACK_AXES, CellSpec, OfferedLoad
-from bench.matrix.matrix import Matrix, changed
+from bench.matrix.matrix import Matrix
 from pipeline.errors import UsageError
 from pipeline.local.stackspec import StackSpec
 
-# What a repeat takes before anything is known, on two cores with all parts on them: topics, processes and
-# group at the start, processes and files at the end, and by event what is written, drained and audited.
-# Measured durations take their place as soon as there are any.
-_DRAIN_BASE_S = 2.0
-_DRAIN_S_PER_EVENT = 30e-6
-_STEADY_BASE_S = 5.0
-_PROBES_SHARE = 0.8  # of a search's most probes, what it takes
 SERVERS_START_AND_STOP_S = 12.0
 _ANOTHER_SERVER_S = 4.0  # a further broker, two mongods, or ZooKeeper
 
 
 class PlannedRepeat(NamedTuple):
-    """One repeat to come: ``round`` counts from 1. Of a capacity cell the whole search, its rounds are its probes."""
+    """One repeat to come: ``round`` counts from 1. Of a search the whole of it, its rounds are its probes."""
 
     cell: CellSpec
     round: int
+
+    @property
+    def is_search(self) -> bool:
+        """Whether it is a search."""
+        return kinds.of(self.cell.kind).searches
 
 
 def order(matrix: Matrix) -> tuple[PlannedRepeat, ...]:
@@ -50,7 +53,7 @@ def order(matrix: Matrix) -> tuple[PlannedRepeat, ...]:
     repeats: list[PlannedRepeat] = []
     last: StackSpec | None = None
     for number in range(1, matrix.rounds + 1):
-        cells = [cell for cell in matrix.cells if number == 1 or cell.kind != "capacity"]
+        cells = [cell for cell in matrix.cells if number == 1 or not kinds.of(cell.kind).searches]
         shuffled = random.Random(f"{matrix.seed}/{number}")  # noqa: S311 - an order, and no secret
         shuffled.shuffle(cells)
         if number == 1:
@@ -88,19 +91,15 @@ def _start_s(stack: StackSpec | None) -> float:
 
 def _waits(cell: CellSpec) -> int:
     """What has to have been measured before ``cell``: nothing, the drains, all else."""
-    return 2 if cell.kind == "capacity" else int(isinstance(cell.offered_load, OfferedLoad))
+    return kinds.of(cell.kind).waits(cell)
 
 
 def estimate_s(cell: CellSpec) -> float:
-    """Give what a repeat of ``cell`` may take, in seconds, from nothing but its size."""
-    if cell.kind == "drain":
-        return _DRAIN_BASE_S + _DRAIN_S_PER_EVENT * cell.events
-    return _of_one_s(cell) * (_PROBES_SHARE * cell.max_probes if cell.kind == "capacity" else 1)
+    """Give what a repeat of ``cell`` may take, in seconds, from nothing but its size.
 
-
-def _of_one_s(cell: CellSpec) -> float:
-    """Give what a steady repeat or a probe takes, in seconds."""
-    return _STEADY_BASE_S + cell.warmup_s + cell.duration_s
+    Measured durations take its place as soon as there are any.
+    """
+    return kinds.of(cell.kind).estimate_s(cell)
 
 
 def expected_s(
@@ -128,11 +127,10 @@ def expected_s(
         if cell.id in of_cell:
             total_s += fmean(of_cell[cell.id])
         else:
-            left_s = estimate_s(cell)
-            if cell.kind == "capacity" and probed:
-                left_s = max(_of_one_s(cell), left_s - _of_one_s(cell) * probed.get(cell.id, 0))
+            kind = kinds.of(cell.kind)
+            left_s = kind.left_s(cell, probed.get(cell.id, 0)) if probed else kind.estimate_s(cell)
             left_s *= fmean(of_kind.get(cell.kind, [1.0]))
-            if cell.kind == "capacity":
+            if kind.searches:
                 searches_s += left_s
             else:
                 total_s += left_s
@@ -170,7 +168,7 @@ def refuse_above(name: str, whole_s: float, max_minutes: float | None) -> None:
 
 def _how_many(matrix: Matrix) -> str:
     """Count what is to come: repeats of every round, and searches."""
-    searches = sum(cell.kind == "capacity" for cell in matrix.cells)
+    searches = sum(kinds.of(cell.kind).searches for cell in matrix.cells)
     cells = len(matrix.cells) - searches
     parts = [f"{cells} cells x {matrix.rounds} rounds = {cells * matrix.rounds} repeats"] if cells else []
     if searches:
@@ -189,14 +187,17 @@ def describe(matrix: Matrix) -> RenderableType:
         " on two cores",
     )
     parts: list[RenderableType] = [head, ""]
-    for kind in dict.fromkeys(cell.kind for cell in matrix.cells):
-        parts += [*_cells(kind, [cell for cell in matrix.cells if cell.kind == kind]), ""]
+    by_kind: dict[str, list[CellSpec]] = {}
+    for cell in matrix.cells:
+        by_kind.setdefault(cell.kind, []).append(cell)
+    for name, cells in by_kind.items():
+        parts += [*_cells(kinds.of(name), cells), ""]
     if matrix.search_s is not None:
         parts += [Text(f"all searches together: at most {duration(matrix.search_s)}"), ""]
     stacks = [stack for stack, _ in itertools.groupby(repeat.cell.stack for repeat in repeats)]
     if len(stacks) > 1:
-        kinds = f"{len(set(stacks))} kinds of servers, started {len(stacks)} times"
-        parts.append(Text(f"{kinds}: about {duration(starts_s(repeats))} of the time"))
+        started = f"{len(set(stacks))} kinds of servers, started {len(stacks)} times"
+        parts.append(Text(f"{started}: about {duration(starts_s(repeats))} of the time"))
         if untried := len(stackaxes.untried(repeat.cell for repeat in repeats)):
             once = f"{untried} of them started once more at the beginning, to see that they take their settings"
             parts.append(Text(f"{once}: about {duration(trials_s(repeats))}"))
@@ -207,7 +208,7 @@ def describe(matrix: Matrix) -> RenderableType:
         names = " ".join(repeat.cell.id for repeat in repeats if repeat.round == number)
         rounds.add_row(f"  {number}", names)
     parts.append(rounds)
-    if any(isinstance(cell.offered_load, OfferedLoad) for cell in matrix.cells):
+    if any(kinds.of(cell.kind).waits(cell) == 1 for cell in matrix.cells):
         parts.append(Text(_DRAINS_FIRST, style="dim"))
     bounds = ", ".join(f"{name} = {getattr(matrix.bounds, name)}" for name in changed(matrix.bounds))
     if bounds:
@@ -230,33 +231,24 @@ def duration(seconds: float) -> str:
     return f"{minutes // 60} h {minutes % 60:02} min"
 
 
-def _cells(kind: str, cells: Sequence[CellSpec]) -> tuple[RenderableType, RenderableType]:
+def _cells(kind: Kind[Any], cells: Sequence[CellSpec]) -> tuple[RenderableType, RenderableType]:
     """The cells of one kind, a row each with what differs between them, and below it the values that most have."""
-    names = [name for name, axis in AXES.items() if kind in axis.kinds]
+    names = [name for name in kinds.axes() if kind.has(name)]
     names = [name for name in names if name not in STACK_AXES or any(cell.stack for cell in cells)]
     shown = {name: [_shown(cell, name) for cell in cells] for name in names}
     for name in dict.fromkeys(name for cell in cells for name in cell.server_settings):
         shown[name] = [str(cell.server_settings.get(name, "the server's default")) for cell in cells]
-    shown["a repeat"] = [f"{size(cell)}, about {duration(estimate_s(cell))}" for cell in cells]
+    shown["a repeat"] = [f"{kind.size_words(cell)}, about {duration(estimate_s(cell))}" for cell in cells]
     usual = {name: Counter(values).most_common(1)[0][0] for name, values in shown.items()}
     varied = [name for name in _ALWAYS if len(set(shown[name])) > 1]
     table = Table.grid(padding=(0, 2, 0, 0))
-    table.add_row(Text(f"{kind} cell", style="bold", no_wrap=True), Text("what differs", style="bold"))
+    table.add_row(Text(f"{kind.name} cell", style="bold", no_wrap=True), Text("what differs", style="bold"))
     for row, cell in enumerate(cells):
         own = [name for name in shown if name in varied or shown[name][row] != usual[name]]
         differs = ", ".join(f"{name.replace('a repeat', 'size')} {shown[name][row]}" for name in own)
         table.add_row(Text(cell.id, no_wrap=True), Text(differs))
     same = [f"{name} {value}" for name, value in usual.items() if name not in varied and name != "a repeat"]
-    one = "a search" if kind == "capacity" else "a repeat"
-    return table, Text(f"{one}: {usual['a repeat']}; unless said otherwise: {', '.join(same)}", style="dim")
-
-
-def size(cell: CellSpec) -> str:
-    """Say how much a repeat of ``cell`` offers."""
-    if cell.kind == "drain":
-        return f"{cell.events:,} events"
-    one = f"{cell.warmup_s:g} + {cell.duration_s:g} s"
-    return f"up to {cell.max_probes} probes of {one}" if cell.kind == "capacity" else one
+    return table, Text(f"{kind.one}: {usual['a repeat']}; unless said otherwise: {', '.join(same)}", style="dim")
 
 
 def _shown(cell: CellSpec, name: str) -> str:
@@ -268,5 +260,5 @@ def _shown(cell: CellSpec, name: str) -> str:
     if name == "offered_load":
         return f"{value:,.0f}/s"
     if value is None:  # an event mix that the cell leaves open
-        return "all topics alike" if cell.kind == "drain" else "the traffic's"
+        return kinds.of(cell.kind).mix_words
     return str(value)

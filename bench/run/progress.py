@@ -15,7 +15,8 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from bench.matrix.cellspec import CellSpec
+from bench import kinds
+from bench.cells.cellspec import CellSpec
 from bench.run.livecounts import Counting
 from bench.run.plan import PlannedRepeat, duration, expected_s
 from bench.words import answer, outcome
@@ -117,7 +118,7 @@ class Display:
     def repeat_finished(self, planned: PlannedRepeat, result: Result) -> None:
         """Tell what became of a repeat."""
         took_s = self._clock() - self._started_s
-        if planned.cell.kind == "capacity":
+        if planned.is_search:
             self._probing_s += took_s
         else:
             self._measured.append((planned.cell, took_s))
@@ -174,7 +175,7 @@ class Display:
         return [planned for planned in self._order if not self._is_done(planned)]
 
     def _is_done(self, planned: PlannedRepeat) -> bool:
-        if planned.cell.kind == "capacity":
+        if planned.is_search:
             return planned.cell.id in self._searched
         return _key(planned) in self._results
 
@@ -264,7 +265,7 @@ class Display:
     def _repeats_of(self, cell: CellSpec) -> Iterable[PlannedRepeat]:
         """The cell's repeats as planned, or of a search the probes so far."""
         planned = {each for each in self._order if each.cell.id == cell.id}
-        if cell.kind == "capacity":
+        if kinds.of(cell.kind).searches:
             planned |= {PlannedRepeat(cell, number) for name, number in self._results if name == cell.id}
             if self._running is not None and self._running.cell == cell:
                 planned.add(self._running)

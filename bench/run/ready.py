@@ -12,6 +12,7 @@ from pathlib import Path
 from aiokafka.errors import KafkaError
 from pymongo.errors import PyMongoError
 
+from bench import kinds
 from bench.errors import RepeatError
 from bench.evidence.leftovers import GroupWatch
 from bench.evidence.progress import DocumentWatch, Progress
@@ -61,6 +62,7 @@ async def prepare(repeat: Repeat, folder: Path, course: Course) -> Ready:
         TidemarkError, KafkaError, PyMongoError, OSError: it cannot be made ready; nothing of it is left.
     """
     cell, system = repeat.identity.cell, repeat.system
+    kind = kinds.of(cell.kind)
     settings = settings_for(repeat.settings, cell, repeat.name)
     (folder / "logs").mkdir(exist_ok=True)
     target = system.build(Setup(settings, folder, cell.consumers, cell.dashboards, repeat.code))
@@ -75,11 +77,11 @@ async def prepare(repeat: Repeat, folder: Path, course: Course) -> Ready:
         stack.callback(generator.stop)
         stack.callback(witness.stop)
         with course.phase("start"):
-            if cell.through_http:
+            if kind.through_http:
                 generator.start()  # first: it takes longest, and waits to be let begin
                 if "stamps" in system.reports:  # which are what it is held against
                     witness.start()  # which waits for the load
-            await _bounded(target.start(through_http=cell.through_http), f"{system.name} was not ready")
+            await _bounded(target.start(through_http=kind.through_http), f"{system.name} was not ready")
         _expect_known_roles(system, target)
         return Ready(repeat, folder, course, target, settings, generator, witness, progress, stack.pop_all())
 
@@ -160,7 +162,7 @@ class Ahead:
 
 def _same(one: Repeat, other: Repeat) -> bool:
     """Whether both are the same attempt at the same load or backlog; each attempt of a run has its own name."""
-    loads = [(each.identity.offered_load_events_per_s, each.identity.cell.events) for each in (one, other)]
+    loads = [(each.identity.offered_load_events_per_s, each.identity.cell) for each in (one, other)]
     return one.name == other.name and loads[0] == loads[1]
 
 

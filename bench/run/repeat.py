@@ -8,9 +8,11 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
+from bench import kinds
 from bench.evidence import deliveries, documents, evidence, offered, sightings
 from bench.evidence.documents import Documents
 from bench.evidence.evidence import Evidence, Happened, Witnessed
@@ -18,6 +20,7 @@ from bench.evidence.offered import Offered
 from bench.evidence.progress import Progress
 from bench.judge import derive, detectors
 from bench.judge.detectors import Detectors
+from bench.kinds.kind import Action, Moment
 from bench.load.generator import begin
 from bench.load.preload import preload
 from bench.observe.sampling import Sampler, roles_with
@@ -35,16 +38,6 @@ from pipeline.settings import Kafka
 from traffic import ledger, schedule
 from traffic.spec import LoadSpec
 
-
-@dataclass(frozen=True)
-class Moment:
-    """The repeat at the moment its load begins: when that is (monotonic ns), and its processes by role."""
-
-    epoch_ns: int
-    pids: Mapping[str, list[int]]
-
-
-OnLoad = Callable[[Moment], Awaitable[None]]
 OnOver = Callable[[], None]
 
 
@@ -84,7 +77,7 @@ async def run(
 def _overhead_s(repeat: Repeat, result: Result, phases_s: Mapping[str, float], whole_s: float) -> float:
     """Give what of a repeat is neither preload, warm-up, measuring, draining nor audit, in seconds."""
     work_s = sum(phases_s.get(each, 0.0) for each in ("preload", "drain", "audit"))
-    if repeat.identity.cell.through_http and result.window is not None:
+    if kinds.of(repeat.identity.cell.kind).through_http and result.window is not None:
         work_s += result.window.end_s  # the warm-up and what was measured, from the epoch on
     return whole_s - work_s
 
@@ -93,20 +86,23 @@ async def measure(
     repeat: Repeat,
     folder: Path,
     display: Display,
-    on_load: OnLoad | None = None,
+    on_load: Action | None = None,
     *,
     ready: Ready | None = None,
     on_over: OnOver | None = None,
 ) -> Measured:
     """Run ``repeat`` and give all that it left behind; raw logs and what the processes printed stay in ``folder``.
 
-    ``on_load``: called once when the load begins, it runs beside it (of a drain, beside the emptying). ``ready``: the
+    ``on_load``: called once when the load begins, it runs beside it (of a drain, beside the emptying), in place of what
+    the kind of the cell does there. ``ready``: the
     repeat, made ready ahead. ``on_over``: called once when nothing is measured any more, before the audit.
 
     Raises:
         TidemarkError, KafkaError, PyMongoError, OSError: the repeat could not be run to its end.
     """
     cell = repeat.identity.cell
+    kind = kinds.of(cell.kind)
+    on_load = on_load or kind.beside(cell)
     ready = ready or await prepare(repeat, folder, Course(display))
     course, target, progress = ready.course, ready.target, ready.progress
     generator, witness = ready.generator, ready.witness
@@ -117,16 +113,17 @@ async def measure(
         stack.push_async_callback(ready.end)
         stack.callback(observers.stop)
         observers.start()
-        if not cell.through_http:
+        if not kind.through_http:
             with course.phase("preload"):
-                course.epoch_ns = await _preload(ready.settings.kafka, repeat.load_spec, cell.events, folder)
+                events = kind.preloaded_events(cell)
+                course.epoch_ns = await _preload(ready.settings.kafka, repeat.load_spec, events, folder)
         with course.phase("join"):
             await target.admit()
-        if cell.through_http:
+        if kind.through_http:
             with course.phase("load"):
                 course.epoch_ns = await begin(generator, folder)
-        async with _beside(on_load(Moment(course.epoch_ns, ready.pids())) if on_load else None):
-            if cell.through_http:
+        async with _beside(on_load(Moment(course.epoch_ns, ready.pids())) if on_load else None) as beside:
+            if kind.through_http:
                 with course.phase("load"):
                     await course.follow_load(generator, progress, repeat.load_spec, until, observers.sampler.look)
                 witness.send_signal(LOAD_IS_OVER)
@@ -145,6 +142,7 @@ async def measure(
         drained=course.is_drained,
         duration_s=course.phase_s,
         lost=until.lost if until else "",
+        beside=beside.result() if beside else None,
     )
     return Measured(collected, happened)
 
@@ -164,19 +162,22 @@ def keep(repeat: Repeat, measured: Measured, result: Result, folder: Path) -> No
         measured.evidence,
         round(window.start_s * 1e9),
         round(window.end_s * 1e9),
-        with_histograms=repeat.identity.cell.through_http,
+        with_histograms=kinds.of(repeat.identity.cell.kind).through_http,
     )
 
 
 @contextlib.asynccontextmanager
-async def _beside(action: Awaitable[None] | None) -> AsyncIterator[None]:
-    """Run ``action``, if there is one, beside the block, and wait for it; a block that fails ends it first."""
+async def _beside(action: Awaitable[Any] | None) -> AsyncIterator[asyncio.Future[Any] | None]:
+    """Run ``action``, if there is one, beside the block, and wait for it; a block that fails ends it first.
+
+    What it returned is in the future that the block is given.
+    """
     if action is None:
-        yield
+        yield None
         return
     task = asyncio.ensure_future(action)
     try:
-        yield
+        yield task
         await task
     finally:
         task.cancel()
@@ -232,8 +233,10 @@ async def _documents(ready: Ready, audited: Offered) -> Documents:
 
 def _scheduled(repeat: Repeat, audited: Offered, of_load: Offered, witnessed: Witnessed | None) -> int:
     """Return how many events were due: of a drain its backlog, else by the schedules, the witness's too."""
-    if not repeat.identity.cell.through_http:
-        return repeat.identity.cell.events
+    cell, kind = repeat.identity.cell, kinds.of(repeat.identity.cell.kind)
+    if not kind.through_http:
+        preloaded: int = kind.preloaded_events(cell)
+        return preloaded
     spec = repeat.load_spec
     due = sum(
         schedule.offered(spec, index, len(of_load.streams), stopped_ns)

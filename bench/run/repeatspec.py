@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from bench import kinds
+from bench.cells.bounds import Bounds
+from bench.cells.objective import Objective
 from bench.judge import derive
 from bench.load import load
-from bench.matrix.matrix import Bounds, Objective
 from bench.search import probe
 from bench.targets.checkout import Checkout
 from bench.targets.target import System
@@ -43,13 +45,14 @@ class Repeat:
     def longest_s(self) -> float:
         """How long it may take at most, in seconds, except for steps that take at most minutes."""
         cell = self.identity.cell
-        load_s = cell.warmup_s + probe.most_s(cell) if cell.through_http else 0.0
+        kind = kinds.of(cell.kind)
+        load_s = cell.warmup_s + kind.load_s(cell) if kind.through_http else 0.0
         return load_s + self.bounds.drain_timeout_s
 
     def probe_watch(self) -> probe.Watch | None:
-        """Give what says when a probe has lasted long enough; a steady cell lasts as long as it says."""
+        """Give what says when a load that is watched has lasted long enough; any other lasts as long as it says."""
         cell = self.identity.cell
-        if cell.kind != "capacity":
+        if not kinds.of(cell.kind).watched:
             return None
         offered_load = self.identity.offered_load_events_per_s or 0.0
         return probe.Watch(cell, offered_load, self.objective.delivery_latency_p99_ms)

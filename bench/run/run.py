@@ -10,9 +10,9 @@ from pathlib import Path
 
 from msgspec import structs
 
+from bench.cells.axes import STACK_AXES
 from bench.errors import BusyError, StopError
 from bench.matrix import baseline, matrix, stackaxes
-from bench.matrix.cellspec import STACK_AXES
 from bench.matrix.matrix import Matrix
 from bench.observe import environment
 from bench.observe.benchlock import alone
@@ -198,7 +198,7 @@ async def _all(runs: Sequence[Run], order: Sequence[Turn], logs: Path) -> None:
                 continue
             started = await stacks.at(planned.cell.stack)
             await _tell_machine(runs, started)
-            if planned.cell.kind == "capacity":
+            if planned.is_search:
                 await _search(runs, order, started, ahead)
                 continue
             then = Next(runs, order[place + 1 :], started, ahead)
@@ -226,7 +226,7 @@ async def _tell_machine(runs: Sequence[Run], started: Servers) -> None:
 
 async def _search(runs: Sequence[Run], order: Sequence[Turn], started: Servers, ahead: Ahead) -> None:
     """Run the searches that run on the servers that are there, together; those on others have their own time."""
-    searches = [turn for turn in order if turn[1].cell.kind == "capacity"]
+    searches = [turn for turn in order if turn[1].is_search]
     here = [turn for turn in searches if turn[1].cell.stack == started.spec]
     for run in runs:
         run.search_share = searching.share_of(here, searches)

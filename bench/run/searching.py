@@ -7,11 +7,16 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.matrix.cellspec import AXES, CellSpec, OfferedLoad
+from bench import kinds
+from bench.cells.axes import AXES, EVERYWHERE
+from bench.cells.cellspec import CellSpec
+from bench.cells.objective import OfferedLoad
+from bench.kinds.capacity import CapacityCell
+from bench.kinds.offer import Offer, events_per_s
 from bench.run.plan import PlannedRepeat
 from bench.run.ready import Ahead
 from bench.run.repeatspec import Repeat
-from bench.run.turns import Offer, Run, Turn, attempt, events_per_s, is_done, prepare
+from bench.run.turns import Run, Turn, attempt, is_done, prepare, so_far
 from bench.search import capacity
 from bench.search.capacity import NextProbe
 from bench.search.search import Answer
@@ -23,7 +28,7 @@ FEWEST_PROBES = 3
 _A_LITTLE_LESS = 0.9  # of a neighbour's seeming limit: a first probe that is sustained says more
 
 _Drained = tuple[object, ...]
-"""The values of a drain's axes: they say which drain belongs to a search."""
+"""The values of the axes that all kinds have: they say which drain belongs to a search."""
 
 
 async def search(runs: Sequence[Run], searches: Sequence[Turn], started: Servers, ahead: Ahead) -> None:
@@ -115,7 +120,8 @@ def step_of(turn: Turn, runs: Sequence[Run], under_way_s: float = 0.0) -> NextPr
     results = _results(turn)
     # Its own first load, once there is one: that which it would begin with now moves with the searches beside it.
     began_at = results[0].offered_load_events_per_s if results else None
-    asked = capacity.Asked(planned.cell, began_at or first_load(planned.cell, runs), _cores(run))
+    cell = _cell(turn)
+    asked = capacity.Asked(cell, began_at or first_load(cell, runs), _cores(run))
     step = capacity.next_step(asked, results)
     if isinstance(step, Answer) or len({each.round for each in results}) < FEWEST_PROBES:
         return step
@@ -126,12 +132,19 @@ def step_of(turn: Turn, runs: Sequence[Run], under_way_s: float = 0.0) -> NextPr
     return capacity.cut_short(asked, results, f"the {most_s:g} s for searching were used up")
 
 
+def _cell(turn: Turn) -> CapacityCell:
+    cell = turn[1].cell
+    if not isinstance(cell, CapacityCell):
+        raise TypeError(f"{cell.id}: the cells of a kind that searches are of CapacityCell")
+    return cell
+
+
 def spent_s(runs: Iterable[Run]) -> float:
     """Return how long all probes of all searches took so far, void ones included."""
-    return sum(capacity.took_s(each) for run in runs for each in run.bundle.results() if each.kind == "capacity")
+    return sum(capacity.took_s(each) for run in runs for each in run.bundle.results() if kinds.of(each.kind).searches)
 
 
-def first_load(cell: CellSpec, runs: Sequence[Run]) -> float:
+def first_load(cell: CapacityCell, runs: Sequence[Run]) -> float:
     """Return the load of a search's first probe, in events/s.
 
     A share of what the drain of the same configuration reached. If other searches have probes already, the share at
@@ -145,12 +158,12 @@ def first_load(cell: CellSpec, runs: Sequence[Run]) -> float:
     cores = _cores(runs[0])
     drains = _drains(results, cells)
     if not drains:
-        return events_per_s(asked, runs) or asked.at_least
+        return events_per_s(asked, [so_far(run) for run in runs]) or asked.at_least
     slowest = min(drains.values())
     shares = [
         limit / drains.get(_drained(other), slowest)
         for other in cells.values()
-        if other.id != cell.id and other.kind == "capacity"
+        if other.id != cell.id and isinstance(other, CapacityCell)
         if (limit := _seeming_limit(other, results, cores)) is not None
     ]
     share = _A_LITTLE_LESS * statistics.median(shares) if shares else asked.share_of_drain
@@ -161,16 +174,18 @@ def _drains(results: Iterable[Result], cells: Mapping[str, CellSpec]) -> dict[_D
     """Return what each configuration drained: the geometric mean of its valid repeats, in events/s."""
     reached: dict[_Drained, list[float]] = {}
     for each in results:
-        if each.kind == "drain" and each.valid and each.throughput_events_per_s and each.cell in cells:
-            reached.setdefault(_drained(cells[each.cell]), []).append(each.throughput_events_per_s)
+        kind = kinds.of(each.kind)
+        rate = kind.reached(each) if kind.sets_loads and each.valid and each.cell in cells else None
+        if rate:
+            reached.setdefault(_drained(cells[each.cell]), []).append(rate)
     return {key: statistics.geometric_mean(rates) for key, rates in reached.items()}
 
 
 def _drained(cell: CellSpec) -> _Drained:
-    return (*(getattr(cell, name) for name, axis in AXES.items() if "drain" in axis.kinds), cell.kafka, cell.mongod)
+    return (*(getattr(cell, name) for name in AXES if name in EVERYWHERE), cell.kafka, cell.mongod)
 
 
-def _seeming_limit(cell: CellSpec, results: Iterable[Result], cores: int) -> float | None:
+def _seeming_limit(cell: CapacityCell, results: Iterable[Result], cores: int) -> float | None:
     return capacity.seeming_limit(capacity.Asked(cell, 1.0, cores), (each for each in results if each.cell == cell.id))
 
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from msgspec import structs
 
+from bench.cells.cellspec import CellSpec
 from bench.matrix import stackaxes
-from bench.matrix.cellspec import CellSpec
 from bench.run import session
 from bench.targets import servers
 from pipeline.errors import ProcessFailedError, TidemarkError, UsageError

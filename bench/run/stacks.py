@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from bench.cells.cellspec import CellSpec
 from bench.matrix import stackaxes
-from bench.matrix.cellspec import CellSpec
 from bench.run import session, stackcheck
 from bench.run.ready import Ahead
 from bench.run.turns import Run, on_servers

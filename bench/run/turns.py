@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple, Protocol, TypeVar
+from typing import Protocol, TypeVar
 
 import msgspec
 from msgspec import structs
 
+from bench import kinds
 from bench.attempts import MAX_ATTEMPTS, is_finished
 from bench.errors import DeadServerError, StopError
 from bench.judge import derive
-from bench.matrix.cellspec import CellSpec, OfferedLoad
+from bench.kinds.offer import Offer, SoFar
 from bench.matrix.matrix import Matrix
 from bench.observe import memory
 from bench.observe.busy import Busy
@@ -41,11 +41,6 @@ from bundle.writing import BundleWriter
 from pipeline.errors import MissingPartError
 from pipeline.local import stackspec
 from pipeline.settings import Settings
-
-MOST_BACKLOG_EVENTS = 100_000_000
-_BACKLOG_STEP_EVENTS = 10_000
-_WINDOW_MARGIN = 1.2  # of the shortest window: some repeats are faster
-_LARGEST_GROWTH = 20.0  # of a backlog, from one attempt to the next: a window that is far too short says little
 
 _Told = TypeVar("_Told", Result, Capacity)
 _Named = TypeVar("_Named", bound=msgspec.Struct)
@@ -128,12 +123,12 @@ class Next:
     def begin(self, before: Repeat) -> None:
         """Begin to prepare it, if it is known already; ``before`` is measured but not judged yet."""
         run, planned = next((turn for turn in self.turns if not is_done(*turn)), (None, None))
-        if run is None or planned is None or planned.cell.kind == "capacity" or run.fresh:
+        if run is None or planned is None or planned.is_search or run.fresh:
             return
         if planned.cell.stack != self.started.spec:
             return  # its servers are not there yet
-        of_drain = before.identity.cell.kind == "drain" and before.identity.round == 1
-        if of_drain and isinstance(planned.cell.offered_load, OfferedLoad):
+        sets_loads = kinds.of(before.identity.cell.kind).sets_loads and before.identity.round == 1
+        if sets_loads and kinds.of(planned.cell.kind).shares(planned.cell):
             return  # its load is a share of what is to be judged first
         prepare(run, planned, offer(planned, self.runs), self.started, self.ahead)
 
@@ -149,37 +144,23 @@ class Then(Protocol):
         """Begin to prepare it, if it is known already; ``before`` is measured but not judged yet."""
 
 
-class Offer(NamedTuple):
-    """What an attempt offers: events/s through HTTP, or the events of a drain's backlog; for a probe also its step."""
-
-    load_events_per_s: float | None = None
-    backlog_events: int = 0
-    step: str = ""
-
-
 def offer(planned: PlannedRepeat, runs: Sequence[Run]) -> Offer:
     """Return the offer of a repeat, as far as the results of ``runs`` decide it."""
-    cell = planned.cell
-    return Offer(events_per_s(cell.offered_load, runs), backlog_events(cell, runs) if cell.kind == "drain" else 0)
+    offered: Offer = kinds.of(planned.cell.kind).offer(planned.cell, [so_far(run) for run in runs])
+    return offered
 
 
-def backlog_events(cell: CellSpec, runs: Sequence[Run]) -> int:
-    """Return how many events a drain preloads: at least those of its cell, and as many as its window needs.
-
-    The number follows from what this machine's MongoDB takes, where the ceilings are known, from the windows of round 1
-    and from those that were too short. It is the same for all drains, so that their cells can be compared.
-    """
-    needed = [float(cell.events)]
-    for run in runs:
-        least_s = run.matrix.bounds.drain_window_s
-        if (ceilings := run.bundle.read_ceilings()) is not None:
-            needed.append(ceilings.inserts_per_s * least_s * _WINDOW_MARGIN)
-        for each in run.bundle.results():
-            length_s = each.window.length_s if each.kind == "drain" and each.window else 0.0
-            if length_s > 0 and (each.round == 1 or length_s < least_s):
-                needed.append(each.audit.offered * min(_WINDOW_MARGIN * least_s / length_s, _LARGEST_GROWTH))
-    events = math.ceil(max(needed) / _BACKLOG_STEP_EVENTS) * _BACKLOG_STEP_EVENTS
-    return max(cell.events, min(MOST_BACKLOG_EVENTS, events)) if len(needed) > 1 else cell.events
+def so_far(run: Run) -> SoFar:
+    """Return what is known of a run, as far as it decides what repeats offer."""
+    ceilings = run.bundle.read_ceilings()
+    drained = [each for each in run.bundle.results() if kinds.of(each.kind).sets_loads]
+    reached = [kinds.of(each.kind).reached(each) for each in drained if each.round == 1 and each.valid]
+    return SoFar(
+        bounds=run.matrix.bounds,
+        inserts_per_s=ceilings.inserts_per_s if ceilings else None,
+        drained=drained,
+        reached=[rate for rate in reached if rate],
+    )
 
 
 def prepare(run: Run, planned: PlannedRepeat, offered: Offer, started: Servers, ahead: Ahead) -> Path:
@@ -237,7 +218,7 @@ def _to_run(run: Run, planned: PlannedRepeat, offered: Offer, started: Servers) 
     number = len(run.attempts(planned)) + 1
     cell = planned.cell
     identity = derive.Identity(
-        cell=structs.replace(cell, events=offered.backlog_events) if offered.backlog_events else cell,
+        cell=kinds.of(cell.kind).with_offer(cell, offered),
         round=planned.round,
         attempt=number,
         run_number=_run_number(run, planned, number),
@@ -293,31 +274,17 @@ def on_servers(started: Servers, settings: Settings) -> Settings:
 
 def is_done(run: Run, planned: PlannedRepeat) -> bool:
     """Say whether a repeat needs no further attempt, or a search no further probe."""
-    if planned.cell.kind == "capacity":
+    if planned.is_search:
         return run.bundle.read_capacity(planned.cell.id) is not None
     return is_finished(run.attempts(planned))
-
-
-def events_per_s(load: float | OfferedLoad | None, runs: Sequence[Run]) -> float | None:
-    """Give a load in events/s; a share is of the slowest drain of round 1, for all cells of all runs alike."""
-    if not isinstance(load, OfferedLoad):
-        return load
-    reached = [
-        each.throughput_events_per_s
-        for run in runs
-        for each in run.bundle.results()
-        if each.kind == "drain" and each.round == 1 and each.valid and each.throughput_events_per_s
-    ]
-    return float(round(max(load.share_of_drain * min(reached, default=0.0), load.at_least)))
 
 
 def _run_number(run: Run, planned: PlannedRepeat, attempt: int) -> int:
     """Return every attempt of a run another number, for the ids of its events; two runs may share one."""
     start = int.from_bytes(hashlib.blake2b(run.manifest.run_id.encode(), digest_size=4).digest())
-    search = planned.cell.kind == "capacity"
-    place = planned.round - 1 if search else 0
+    place = planned.round - 1 if planned.is_search else 0
     for each in run.order:
-        if each.cell.id == planned.cell.id and (search or each.round == planned.round):
+        if each.cell.id == planned.cell.id and (planned.is_search or each.round == planned.round):
             break
-        place += each.cell.max_probes if each.cell.kind == "capacity" else 1
+        place += kinds.of(each.cell.kind).most_repeats(each.cell, 1)
     return (start + place * MAX_ATTEMPTS + attempt - 1) % writing.RUN_NUMBERS

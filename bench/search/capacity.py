@@ -13,7 +13,9 @@ from typing import cast
 from msgspec import Struct
 
 from bench.attempts import is_finished
-from bench.matrix.cellspec import CellSpec, Objective
+from bench.cells.cellspec import CellSpec
+from bench.cells.objective import Objective
+from bench.kinds.capacity import CapacityCell
 from bench.search import search
 from bench.search.knee import Point, knee
 from bench.search.search import Answer, ProbeOutcome, SearchSettings
@@ -38,7 +40,7 @@ class NextProbe(Struct, frozen=True):
 class Asked(Struct, frozen=True):
     """A search: its cell, the load of its first probe (events/s), and the cores of the machine that it runs on."""
 
-    cell: CellSpec
+    cell: CapacityCell
     start_load_events_per_s: float
     cores: int = 1
 

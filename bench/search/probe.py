@@ -7,26 +7,20 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from bench import kinds
+from bench.cells.cellspec import CellSpec
 from bench.evidence.evidence import Evidence
-from bench.matrix.cellspec import CellSpec
 from bench.search import forecast, sustained
 from bench.search.forecast import Seen
 from bench.search.sustained import BLOCK_S, Moments
-from bundle.result import Probe, Sustained, Window
+from bundle.result import Sustained, Window
 from traffic.ledger import Outcome
 
-# A probe that straddles is watched for up to this much longer, as a share of its duration.
-MOST_EXTENDED = 1.0
 # Three blocks of the bootstrap: below that nothing is judged, not even that a probe is lost.
 _LEAST_WATCHED_S = 3 * BLOCK_S + 1.0
 _LOOK_S = 1.0
 _CLEARLY = 1.3  # a look counts by the second, the verdict by the event: a close case may straddle there
 _NS = 1_000_000_000
-
-
-def most_s(cell: CellSpec) -> float:
-    """Give how long a probe's load may last, in seconds, its warm-up and the longest extension included."""
-    return cell.warmup_s + cell.duration_s * (1 + MOST_EXTENDED)
 
 
 @dataclass
@@ -57,7 +51,7 @@ class Watch:
             return bool(self.lost)
         if not self._straddles:
             self._straddles = not self._is_clear(seen)
-        return not self._straddles or now_s >= most_s(self.cell)
+        return not self._straddles or now_s >= kinds.of(self.cell.kind).load_s(self.cell)
 
     def _is_clear(self, seen: Sequence[Seen]) -> bool:
         at_s = np.array([each.at_s for each in seen])
@@ -77,46 +71,6 @@ def keeping_up(window: Window, evidence: Evidence) -> Sustained | None:
     if window.length_s < _LEAST_WATCHED_S - 1.0 or offered_per_s <= 0:
         return None
     return sustained.judge((window.start_s, window.end_s), *_moments(evidence), offered_per_s)
-
-
-def judge(
-    cell: CellSpec,
-    step: str,
-    window: Window,
-    judged: Sustained | None,
-    against: Sequence[str],
-    unshown: Sequence[str],
-    lost: str,
-) -> Probe:
-    """Judge a probe by what its evidence says of :func:`keeping_up`.
-
-    ``against``: what else speaks against it (refusals, an objective missed, findings). ``unshown``: what of the
-    objective could not be shown. ``lost``: why it was stopped.
-    """
-    if judged is None:
-        why = [*against, f"the load lasted {max(0.0, window.length_s):.1f} s after its warm-up, too short to be judged"]
-        return Probe(step, "not sustained" if against else "undetermined", False, 0.0, 0.0, 0.0, tuple(why))
-    deficit = f"{judged.deficit_events_per_s:,.0f} events/s more were accepted than stored"
-    bounds = f"{judged.low_events_per_s:,.0f} to {judged.bound_events_per_s:,.0f}"
-    allowed = f"{judged.allowed_events_per_s:,.0f} are allowed"
-    why = [*against, *unshown, *([f"stopped early: {lost}"] if lost else [])]
-    if judged.verdict != "sustained":
-        why.append(f"{deficit} ({bounds}), {allowed}")
-    if judged.verdict == "not sustained" or against or lost:
-        verdict = "not sustained"
-    else:
-        verdict = "undetermined" if judged.verdict == "straddles" or unshown else "sustained"
-    return Probe(
-        step=step,
-        verdict=verdict,
-        holds=judged.holds and not against and not lost,
-        deficit_events_per_s=judged.deficit_events_per_s,
-        deficit_bound_events_per_s=judged.bound_events_per_s,
-        allowed_events_per_s=judged.allowed_events_per_s,
-        why=tuple(why),
-        stopped_early=bool(lost),
-        extended_s=max(0.0, window.length_s - cell.duration_s),
-    )
 
 
 def _offered_in(window: Window, evidence: Evidence) -> int:

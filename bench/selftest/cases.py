@@ -8,9 +8,11 @@ from typing import Any
 
 from msgspec import structs
 
+from bench.cells.cellspec import CellSpec
+from bench.cells.objective import Objective
 from bench.judge import causality
 from bench.judge.detectors import Detector
-from bench.matrix.cellspec import CellSpec, Objective
+from bench.kinds.drain import DrainCell
 from bench.selftest import checks
 from bench.selftest.checks import Check
 from bench.selftest.planting import TRIGGER, Act, kill_worker, set_wall_clock, stall, trigger
@@ -38,7 +40,7 @@ _STEADY = CellSpec(
 )
 _SHORT = structs.replace(_STEADY, duration_s=4.0)
 _PAIR = structs.replace(_STEADY, partitions=2, consumers=2)
-_DRAIN = CellSpec(id="", kind="drain", partitions=1, events=DRAINED_EVENTS)
+_DRAIN = DrainCell(id="", partitions=1, events=DRAINED_EVENTS)
 _OTHER_CONTENT = "stored with other content than was sent"
 _LATE = rf"objective missed: delivery latency p99 [\d.]+ ms > {LIMIT_S * 1e3:g} ms"
 

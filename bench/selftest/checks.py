@@ -12,9 +12,9 @@ from typing import Literal
 import numpy as np
 import pyarrow.parquet as pq
 
+from bench.cells.bounds import Bounds
 from bench.evidence.durations import EventDurations
 from bench.judge.detectors import Detector, Detectors
-from bench.matrix.matrix import Bounds
 from bench.run.repeatspec import Repeat
 from bench.selftest import stalls
 from bench.selftest.planting import Context

@@ -17,7 +17,7 @@ import numpy as np
 import psutil
 from pymongo import MongoClient
 
-from bench.run.repeat import Moment
+from bench.kinds.kind import Moment
 from bench.selftest.stalls import Counted, Stall
 from pipeline.settings import Mongo
 

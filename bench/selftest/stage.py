@@ -14,12 +14,14 @@ import numpy as np
 from msgspec import structs
 from numpy.typing import NDArray
 
+from bench import kinds
+from bench.cells import bounds
+from bench.cells.bounds import Bounds
+from bench.cells.cellspec import CellSpec
 from bench.evidence import sightings
 from bench.judge import derive, detectors
 from bench.judge.detectors import Detectors
-from bench.matrix import matrix
-from bench.matrix.cellspec import CellSpec
-from bench.matrix.matrix import Bounds
+from bench.kinds import naming
 from bench.observe.environment import Environment
 from bench.run import repeat
 from bench.run.progress import Display
@@ -81,8 +83,8 @@ class Book:
                     objective=msgspec.to_builtins(OBJECTIVE),
                 ),
                 bounds=msgspec.to_builtins(BOUNDS),
-                changed_bounds=matrix.changed(BOUNDS),
-                cells=tuple(CellPlan(cell.id, cell.kind, cell.axes()) for cell in self.cells),
+                changed_bounds=bounds.changed(BOUNDS),
+                cells=tuple(CellPlan(cell.id, cell.kind, naming.axes_of(cell)) for cell in self.cells),
                 order=tuple((cell.id, 1) for cell in self.cells),
                 git_revision=environment.git_revision,
                 git_dirty=environment.git_dirty,
@@ -220,9 +222,9 @@ class _Judged:
 
 
 def _due_s(of: Repeat) -> NDArray[np.float64]:
-    """When every event of a steady repeat was due, those of the witness too: by the schedules alone."""
+    """When every event of a load was due, those of the witness too: by the schedules alone."""
     cell = of.identity.cell
-    if cell.kind != "steady":
+    if not kinds.of(cell.kind).through_http:
         return np.zeros(0)
     spec, count = of.load_spec, cell.generator_processes
     chunks = [chunk for index in range(count) for chunk in schedule.requests(spec, index, count)]

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from msgspec import structs
 
+from bench.cells.cellspec import CellSpec
 from bench.matrix import stackaxes
-from bench.matrix.matrix import CellSpec
 from bench.targets import marks
 from pipeline.local.ports import free_port
 from pipeline.local.stackspec import StackSpec

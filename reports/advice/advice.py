@@ -12,7 +12,7 @@ from msgspec import Struct
 
 from bundle.reading import Bundle
 from reports.advice import configurations, extrapolation, followup, proof
-from reports.advice.configurations import SMALLEST, WHOLE_PATH, Configuration
+from reports.advice.configurations import SMALLEST, Configuration
 from reports.advice.extrapolation import Extrapolation
 from reports.answer import objective
 from reports.answer.objective import Objective
@@ -66,7 +66,7 @@ def advise(bundle: Bundle, cells: Sequence[Cell], target: float, asked: Objectiv
 
 def for_report(bundle: Bundle, cells: Sequence[Cell]) -> tuple[Advice, ...]:
     """Answer for a few round loads about the highest that was held; none where no cell could prove any."""
-    through = [cell for cell in cells if cell.plan.kind in WHOLE_PATH and cell.valid]
+    through = [cell for cell in cells if cell.kind.proves_loads and cell.valid]
     if not through:
         return ()
     asked = asked_by(bundle, cells)
@@ -87,7 +87,7 @@ def asked_by(bundle: Bundle, cells: Sequence[Cell]) -> Objective:
 def _advise(
     bundle: Bundle, cells: Sequence[Cell], target: float, asked: Objective, curves: Sequence[Scaling]
 ) -> Advice:
-    through = [cell for cell in cells if cell.plan.kind in WHOLE_PATH]
+    through = [cell for cell in cells if cell.kind.proves_loads]
     if not through:
         raise NothingMeasuredError(
             f"{bundle.manifest.run_id} has no steady or capacity cell, so it proves no load for the whole path: "

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 
 from msgspec import Struct
 
-from bundle.reading import CAPACITY
 from reports import formats
 from reports.advice import proof
 from reports.advice.proof import Drained, Shown
@@ -20,8 +19,6 @@ API_PROCESSES = "api_processes"
 SIZES = (CONSUMERS, PARTITIONS, API_PROCESSES)
 """What makes a configuration small, in this order."""
 SMALLEST = "fewest consumers, then fewest partitions per topic, then fewest API processes"
-WHOLE_PATH = ("steady", CAPACITY)
-"""Kinds of cells whose events take the whole path."""
 
 
 class Configuration(Struct, frozen=True):
@@ -49,16 +46,16 @@ def of(cells: Sequence[Cell], asked: Objective, target: float) -> list[Configura
     """Weigh every configuration of cells of one workload for one load, smallest first; drains alone too."""
     groups: dict[str, list[Cell]] = {}
     for cell in cells:
-        if cell.plan.kind in WHOLE_PATH:
+        if cell.kind.proves_loads:
             groups.setdefault(json.dumps(proof.configuration(cell), sort_keys=True), []).append(cell)
-    drains = [cell for cell in cells if cell.plan.kind == "drain"]
+    drains = [cell for cell in cells if not cell.kind.whole_path]
     measured = [(proof.configuration(group[0]), group) for group in groups.values()]
     measured += [
         (own, [])
         for own in (proof.configuration(drain) for drain in drains)
         if not any(_same(own, chosen) for chosen, _ in measured)
     ]
-    through = [cell.plan for cell in cells if cell.plan.kind in WHOLE_PATH]
+    through = [cell.plan for cell in cells if cell.kind.proves_loads]
     varying = (*axes.naming(through).varying, *axes.naming(cell.plan for cell in drains).varying)
     found = []
     for chosen, group in measured:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from msgspec import Struct
 
-from bundle.reading import CAPACITY
+from reports import kinds
 from reports.advice import proof
 from reports.answer import objective
 from reports.answer.objective import Objective
@@ -38,7 +38,9 @@ def along(
     """
     by_id = {cell.plan.id: cell for cell in cells}
     searched = [
-        curve for curve in curves if curve.kind == CAPACITY and all(level.cell in by_id for level in curve.levels)
+        curve
+        for curve in curves
+        if kinds.of(curve.kind).searched and all(level.cell in by_id for level in curve.levels)
     ]
     if not searched:
         return None, "no capacity cells were measured over several numbers of consumers, so there is no curve to follow"

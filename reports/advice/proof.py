@@ -15,7 +15,7 @@ from msgspec import Struct
 from scipy import special
 
 from bundle.capacity import Capacity
-from bundle.reading import CAPACITY, Repeat
+from bundle.reading import Repeat
 from bundle.result import Result, Sustained
 from reports import formats
 from reports.answer import objective, searches, verdict
@@ -83,11 +83,11 @@ def of_cell(cell: Cell, asked: Objective, target: float) -> Iterator[Shown]:
     if found:
         load, text = min(((result.offered_load_events_per_s or 0.0, text) for result, text in found), key=itemgetter(0))
         yield Shown(cell.plan.id, load, "misses", f"it has findings: {text}", len(results))
-    if found and cell.plan.kind != CAPACITY:
+    if found and not cell.kind.searched:
         return
     if not results and not (cell.capacity and cell.capacity.sustainable_events_per_s):
         yield Shown(cell.plan.id, 0.0, "unclear", _without_a_repeat(cell), 0)
-    elif cell.plan.kind == CAPACITY:
+    elif cell.kind.searched:
         yield from _of_search(cell, asked, target)
     elif cell.offered_load is not None:
         yield _of_repeats(cell, results, cell.offered_load, asked)
@@ -119,7 +119,7 @@ def _of_repeats(cell: Cell, results: Sequence[Result], load: float, asked: Objec
     if worst is not None and len(values) == count:
         how = f"{name} at most {formats.milliseconds(worst)} ms in {formats.plural(count, 'repeat')}, no findings"
         return Shown(of, load, "holds", how, count, worst)
-    pooled = cell.percentile(asked.measure, asked.share) if cell.plan.kind != CAPACITY else None
+    pooled = cell.percentile(asked.measure, asked.share) if not cell.kind.searched else None
     if pooled is not None and not asked.missed(pooled):
         how = f"{name} {formats.milliseconds(pooled)} ms in {formats.plural(count, 'repeat')} pooled, no findings"
         return Shown(of, load, "holds", how, count, pooled)

@@ -11,7 +11,6 @@ from typing import NamedTuple
 
 from bundle.capacity import Capacity
 from bundle.interval import Interval
-from bundle.reading import CAPACITY
 from bundle.result import Audit
 from reports import formats
 from reports.answer import breaking, objective, searches
@@ -22,7 +21,6 @@ from reports.cells.cells import Cell
 
 MOST_WORDS = 29  # of the sentence: the outcome comes before it
 SAME_ANSWER = 0.1  # a search looks no closer than 7 to 15%
-DRAIN = "drain"
 _OBJECTIVE_MISSED = "objective missed"
 
 
@@ -45,10 +43,10 @@ class Row(NamedTuple):
 
 def rows(cells: Sequence[Cell], cores_there: float) -> tuple[Row, ...]:
     """Return the rows, searches first; a drain is in the row of the search with its configuration."""
-    drains = [cell for cell in cells if cell.plan.kind == DRAIN]
-    alike = {cell.plan.id: _drain_of(cell, drains) for cell in cells if cell.plan.kind == CAPACITY}
+    drains = [cell for cell in cells if not cell.kind.whole_path]
+    alike = {cell.plan.id: _drain_of(cell, drains) for cell in cells if cell.kind.searched}
     joined = {drain.plan.id for drain in alike.values() if drain}
-    shown = sorted((cell for cell in cells if cell.plan.id not in joined), key=lambda cell: cell.plan.kind != CAPACITY)
+    shown = sorted((cell for cell in cells if cell.plan.id not in joined), key=lambda cell: not cell.kind.searched)
     several = len({cell.plan.kind for cell in shown}) > 1
     return tuple(_row(cell, alike.get(cell.plan.id), cores_there, several=several) for cell in shown)
 
@@ -92,7 +90,7 @@ def _is_bounded(cell: Cell) -> bool:
 
 def fastest(cells: Sequence[Cell]) -> Cell | None:
     """Return the drain cell with the highest throughput, by geometric mean; None if no drain is valid."""
-    measured = [(cell.throughput.mean, cell) for cell in cells if cell.plan.kind == DRAIN and cell.throughput]
+    measured = [(cell.throughput.mean, cell) for cell in cells if not cell.kind.whole_path and cell.throughput]
     return max(measured, key=lambda pair: pair[0])[1] if measured else None
 
 
@@ -104,8 +102,8 @@ def held(cell: Cell) -> bool | None:
 
 
 def _row(cell: Cell, drain: Cell | None, cores_there: float, *, several: bool) -> Row:
-    own = cell if cell.plan.kind == DRAIN else drain
-    label = cell.label_with_kind if several and cell.plan.kind != CAPACITY else cell.label
+    own = cell if not cell.kind.whole_path else drain
+    label = cell.label_with_kind if several and not cell.kind.searched else cell.label
     p50, p95, p99 = (cell.percentile("delivery_latency", statistics.PERCENTILES[n]) for n in ("p50", "p95", "p99"))
     lost = cell.audit.lost + (drain.audit.lost if drain else 0)
     load, interval, breaks = _held(cell, breaking.of(cell, cores_there))
@@ -114,13 +112,13 @@ def _row(cell: Cell, drain: Cell | None, cores_there: float, *, several: bool) -
 
 def _held(cell: Cell, broke: Broke | None) -> tuple[float | None, str, str]:
     """Return the load that a cell held, its interval, and what broke first."""
-    if cell.plan.kind == CAPACITY:
+    if cell.kind.searched:
         found = cell.capacity
         interval = _span(found.low_events_per_s, found.high_events_per_s) if found else formats.NOTHING
         unsure = "" if found is None or found.confirmed or not found.sustainable_events_per_s else "not confirmed; "
         breaks = unsure + (broke.short if broke else "not determined")
         return (found.sustainable_events_per_s if found else None), interval, breaks
-    if cell.plan.kind == DRAIN:
+    if not cell.kind.whole_path:
         bound = cell.bottleneck
         name = _briefly(bound.name) if bound else ""
         return None, formats.NOTHING, f"bound by {name}" if name else breaking.NOT_DETERMINED
@@ -166,7 +164,7 @@ def _said(cells: Sequence[Cell], cores_there: float, *, brief: bool) -> tuple[st
     most = best(cells)
     if most is not None and most.capacity is not None:
         return _held_by(most, most.capacity, brief=brief), _breaks(breaking.of(most, cores_there))
-    searched = [cell for cell in cells if cell.plan.kind == CAPACITY]
+    searched = [cell for cell in cells if cell.kind.searched]
     failed = [cell for cell in searched if cell.held_nothing]
     if failed:
         lowest = min(failed, key=_lowest)
@@ -177,13 +175,18 @@ def _said(cells: Sequence[Cell], cores_there: float, *, brief: bool) -> tuple[st
     drain = fastest(cells)
     if drain is not None and drain.throughput is not None:
         return undecided or "the whole path was not measured", _drained(drain, drain.throughput, brief=brief)
-    steady = [cell for cell in cells if cell.valid and cell.offered_load is not None and cell.plan.kind != CAPACITY]
+    steady = [cell for cell in cells if cell.valid and cell.offered_load is not None and _offers(cell)]
     if steady and not undecided:
         return _offered(max(steady, key=lambda cell: cell.offered_load or 0.0), brief=brief)
     nothing = (
         "no cell stored anything" if any(cell.valid for cell in cells) else "nothing is decided: no repeat is valid"
     )
     return (undecided or nothing,)
+
+
+def _offers(cell: Cell) -> bool:
+    """Whether its repeats show if one offered load is held."""
+    return cell.kind.proves_loads and not cell.kind.searched
 
 
 def _lowest(cell: Cell) -> float:

@@ -13,11 +13,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from bundle.reading import CAPACITY, Bundle
-from reports import formats
+from bundle.reading import Bundle
+from reports import formats, kinds
 from reports.cells import axes
 from reports.cells.axes import CONSUMERS, PARTITIONS
-from reports.cells.cells import Cell
+from reports.cells.cells import Cell, by_kind
 from reports.ratios import inference, measures, power, searches
 from reports.ratios.inference import Estimate, Floats
 from reports.ratios.measures import Measure
@@ -25,7 +25,6 @@ from reports.ratios.outcome import DEFAULT_EFFECT, DEFAULT_FLOOR
 
 _NO_CHOICE = ("offered_load", "generator_processes")
 _MOST_WORDS = 24  # of the answer; how many events were lost comes after it
-_KINDS = (CAPACITY, "drain", "steady")
 
 
 class _Pair(NamedTuple):
@@ -49,8 +48,8 @@ def answer(bundle: Bundle, cells: Sequence[Cell]) -> str | None:
     axis = _axis(cells)
     if axis is None or bundle.manifest.status != "complete":
         return None
-    for kind in _KINDS:
-        asked = [cell for cell in cells if cell.plan.kind == kind]
+    for kind in kinds.every():
+        asked = [cell for cell in cells if cell.kind is kind]
         if len(asked) > 1 and all(cell.valid for cell in asked):
             said = _said(axis, asked)
             return said if said and len(said.split()) <= _MOST_WORDS else None
@@ -59,10 +58,8 @@ def answer(bundle: Bundle, cells: Sequence[Cell]) -> str | None:
 
 def _axis(cells: Sequence[Cell]) -> str | None:
     """Find the one axis that varies among cells of a kind."""
-    kinds = {cell.plan.kind for cell in cells}
-    varied = {
-        name for kind in kinds for name in axes.naming(cell.plan for cell in cells if cell.plan.kind == kind).varying
-    }
+    groups = by_kind(cells, lambda cell: cell.plan.kind).values()
+    varied = {name for group in groups for name in axes.naming(cell.plan for cell in group).varying}
     return next(iter(varied)) if len(varied) == 1 and not varied & set(_NO_CHOICE) else None
 
 
@@ -95,7 +92,7 @@ def _pairs(axis: str, ranked: Sequence[Cell], measure: Measure) -> list[_Pair]:
     for place in range(len(ranked) - 1):
         other, better = both[place]
         needed = None
-        if estimate.tested[place] and better.plan.kind != CAPACITY:
+        if estimate.tested[place] and not better.kind.searched:
             spreads = power.plausible_spreads(float(estimate.spread[place]), float(estimate.freedom[place]))
             needed = power.rounds_to_tell(spreads, cells=len(both), effect=DEFAULT_EFFECT, floor=DEFAULT_FLOOR)
         found.append(
@@ -117,7 +114,7 @@ def _estimate(both: Sequence[tuple[Cell, Cell]], measure: Measure) -> Estimate:
     """Estimate each pair by its rounds or, for two searches, by what their probes leave plausible."""
     rounds = sorted({number for pair in both for cell in pair for number in measure.values(cell)})
     sides = [np.array([_logs(pair[side], measure, rounds) for pair in both]) for side in (0, 1)]
-    known = [searches.log_ratio(*pair) if pair[0].plan.kind == CAPACITY else (math.nan, math.nan) for pair in both]
+    known = [searches.log_ratio(*pair) if pair[0].kind.searched else (math.nan, math.nan) for pair in both]
     return inference.with_known(inference.paired(*sides), *np.array(known, dtype=np.float64).T)
 
 
@@ -135,7 +132,7 @@ def _measure(cells: Sequence[Cell]) -> Measure:
 
 def _mean(measure: Measure, cell: Cell) -> float | None:
     """Return the mean by which cells are ranked; more is better."""
-    if cell.plan.kind == CAPACITY:
+    if cell.kind.searched:
         return measure.of_cell(cell)
     logs = _logs(cell, measure, sorted(measure.values(cell)))
     return None if np.isnan(logs).any() else float(logs.mean())

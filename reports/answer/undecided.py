@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from msgspec import Struct
 
-from bundle.reading import CAPACITY, Bundle, Repeat
+from bundle.reading import Bundle, Repeat
 from bundle.result import Disturbance, Result
 from reports import formats
 from reports.cells.cells import Cell
@@ -35,7 +35,7 @@ def cells(bundle: Bundle, given: Sequence[Cell]) -> tuple[Undecided, ...]:
     rounds = bundle.manifest.matrix.rounds
     found = []
     for cell in given:
-        why = _search(cell) if cell.plan.kind == CAPACITY else _repeats(bundle, cell, rounds)
+        why = _search(cell) if cell.kind.searched else _repeats(bundle, cell, rounds)
         if why:
             found.append(Undecided(cell.label_with_kind, why))
     return tuple(found)

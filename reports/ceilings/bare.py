@@ -10,8 +10,9 @@ from typing import NamedTuple
 
 from bundle.ceilings import BareLoop, Ceilings
 from bundle.manifest import CellPlan
+from reports import kinds
 
-DRAIN, THROUGH_HTTP = "drain", "the whole path"
+THROUGH_HTTP = "the whole path"
 PER = 100_000
 _CONDITIONS = ("payload_bytes", "write_concern", "acks", "compression")
 """Axes that a ceiling depends on: it is none for a cell that differs in one of them."""
@@ -39,26 +40,26 @@ def parts(found: Ceilings, plan: CellPlan, cores: float) -> tuple[Part, ...]:
 
     What runs in several processes is so many times as fast, as far as there are cores for them.
     """
-    drain = plan.kind == DRAIN
+    whole = kinds.of(plan.kind).whole_path
     told = [
-        *([] if drain else [_times(_generator(found), _processes(plan, "generator_processes", cores))]),
-        *([] if drain else [_times(_handler(found, _single(found, plan)), _processes(plan, "api_processes", cores))]),
-        *([] if drain else [_times(_produce(found), _processes(plan, "api_processes", cores))]),
+        _times(_generator(found), _processes(plan, "generator_processes", cores)) if whole else None,
+        _times(_handler(found, _single(found, plan)), _processes(plan, "api_processes", cores)) if whole else None,
+        _times(_produce(found), _processes(plan, "api_processes", cores)) if whole else None,
         _times(_consume(found), _processes(plan, "consumers", cores)),
         _insert(found),
     ]
     return tuple(part for part in told if part is not None)
 
 
-def costs(found: Ceilings, kind: str) -> dict[str, float]:
-    """Give what 100,000 events cost each role at least (CPU-s), over the loops that the path of a cell is made of.
+def costs(found: Ceilings, path: str) -> dict[str, float]:
+    """Give what 100,000 events cost each role at least (CPU-s), over the loops that a path is made of.
 
     Of loops that differ in their connections, the fastest counts. Empty where a loop of the path was not measured.
     """
     told = [(_fastest(found, "consume-decoded"), {"client": "worker", "kafka": "kafka"})]
     told.append((_fastest(found, "insert-"), {"client": "worker", "mongodb": "mongodb"}))
     summed: dict[str, float] = {}
-    if kind != DRAIN:
+    if path == THROUGH_HTTP:
         told.append((_fastest(found, "generator"), {"generator": "generator"}))
         told.append((_fastest(found, "produce-pooled-"), {"client": "api", "kafka": "kafka"}))
         handler = _handler_cost(found)

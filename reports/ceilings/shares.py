@@ -54,8 +54,7 @@ def of(bundle: Bundle, cells: Sequence[Cell]) -> Account:
     """Give the account of a run."""
     cores, found = bundle.manifest.hardware.cores, bundle.ceilings
     shares = tuple(_share(cell, found, cores) for cell in cells)
-    kinds = dict.fromkeys(cell.plan.kind for cell in cells)
-    return Account(cores=cores, shares=shares, least=_least(found, tuple(kinds), cores) if found else ())
+    return Account(cores=cores, shares=shares, least=_least(found, cells, cores) if found else ())
 
 
 def ceiling(found: Ceilings | None, plan: CellPlan, cores: float) -> tuple[bare.Part | None, str]:
@@ -89,19 +88,23 @@ def _share(cell: Cell, found: Ceilings | None, cores: float) -> Share:
     )
 
 
-def _least(found: Ceilings, kinds: Sequence[str], cores: float) -> tuple[Least, ...]:
+def _least(found: Ceilings, cells: Sequence[Cell], cores: float) -> tuple[Least, ...]:
     """Give the least costs of the paths that the cells take: that of a drain, and that through HTTP."""
     told = []
-    paths = dict.fromkeys(bare.DRAIN if kind == bare.DRAIN else bare.THROUGH_HTTP for kind in kinds)
-    for kind in paths:
-        cost = bare.costs(found, kind)
+    for path in dict.fromkeys(_path(cell) for cell in cells):
+        cost = bare.costs(found, path)
         if cost:
             told.append(
                 Least(
-                    kind=kind,
+                    kind=path,
                     cpu_s_per_100k_events=cost,
                     whole_cpu_s_per_100k_events=sum(cost.values()),
                     bound_events_per_s=bare.bound(cost, cores),
                 )
             )
     return tuple(told)
+
+
+def _path(cell: Cell) -> str:
+    """Name the path of a cell's events: the whole one, or that of its kind."""
+    return bare.THROUGH_HTTP if cell.kind.whole_path else cell.plan.kind

@@ -3,23 +3,27 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
+from typing import TypeVar
 
 from bundle.capacity import Capacity
 from bundle.errors import BundleError
 from bundle.interval import Interval
 from bundle.manifest import CellPlan
-from bundle.reading import CAPACITY, Bundle, Repeat
+from bundle.reading import Bundle, Repeat
 from bundle.result import Audit, Cohort, Result
+from reports import kinds
 from reports.cells import bottleneck, hlog, neighbours, statistics
 from reports.cells.axes import Naming, naming
 from reports.cells.bottleneck import Bottleneck
 from reports.cells.hlog import Distribution
+from reports.kinds.kind import Kind
 
 STAGES = ("schedule_delay", "http_and_api", "kafka_and_backlog", "write")
 NOT_SUSTAINED = "not sustained"
 _SAME_LOAD = 1e-3
+_Of = TypeVar("_Of")
 MEASURES = ("delivery_latency", "response_time", "service_time")
 ROLES = ("generator", "api", "kafka", "worker", "mongodb", "dashboard", "harness", "witness")
 
@@ -62,6 +66,11 @@ class Cell:
     notes: tuple[str, ...] = field(default=())
 
     @property
+    def kind(self) -> Kind:
+        """Its kind: how it is shown and compared."""
+        return kinds.of(self.plan.kind)
+
+    @property
     def label_with_kind(self) -> str:
         """Kind and label: ``drain 3 × 2``."""
         return f"{self.plan.kind} {self.label}"
@@ -97,23 +106,31 @@ class Cell:
 
 
 def of(bundle: Bundle) -> tuple[Cell, ...]:
-    """Give every cell of the bundle, in the order of the manifest."""
-    names = {kind: naming(c for c in bundle.manifest.cells if c.kind == kind) for kind in kinds(bundle.manifest.cells)}
+    """Give every cell of the bundle, in the order of the manifest.
+
+    Raises:
+        BundleError: a cell is of a kind that this program does not know.
+    """
+    kinds.expect_known(bundle.manifest.cells, bundle.path)
+    names = {name: naming(plans) for name, plans in by_kind(bundle.manifest.cells, lambda plan: plan.kind).items()}
     cells = [_cell(plan, bundle, names[plan.kind]) for plan in bundle.manifest.cells]
     told = neighbours.judge([neighbours.Measured(cell.plan, cell.throughput, cell.bottleneck) for cell in cells])
     return tuple(replace(cell, bottleneck=bound) for cell, bound in zip(cells, told, strict=True))
 
 
-def kinds(cells: Iterable[CellPlan]) -> list[str]:
-    """Give the kinds of the cells, drain first, else as they come."""
-    return sorted(dict.fromkeys(cell.kind for cell in cells), key=lambda kind: kind != "drain")
+def by_kind(given: Iterable[_Of], kind_of: Callable[[_Of], str]) -> dict[str, list[_Of]]:
+    """Sort cells, or their plans, by the name of their kind: drains first, else as they come."""
+    groups: dict[str, list[_Of]] = {}
+    for each in given:
+        groups.setdefault(kind_of(each), []).append(each)
+    return dict(sorted(groups.items(), key=lambda group: not kinds.of(group[0]).comes_first))
 
 
 def _cell(plan: CellPlan, bundle: Bundle, names: Naming) -> Cell:
     attempts = bundle.of_cell(plan.id)
     valid = tuple(repeat for repeat in attempts if repeat.result.valid)
     capacity = bundle.capacities.get(plan.id)
-    counted = _at_answer(valid, capacity) if plan.kind == CAPACITY else valid
+    counted = _at_answer(valid, capacity) if kinds.of(plan.kind).searched else valid
     results = [repeat.result for repeat in counted]
     beyond = _beyond(valid, capacity)
     requests = sum(result.requests or 0 for result in results)

@@ -9,7 +9,7 @@ from msgspec import structs
 
 from bundle.interval import Interval
 from bundle.manifest import CellPlan
-from reports import formats
+from reports import formats, kinds
 from reports.cells import axes
 from reports.cells.axes import CONSUMERS, PARTITIONS
 from reports.cells.bottleneck import THIN, UNKNOWN, Bottleneck
@@ -38,7 +38,9 @@ def judge(cells: Sequence[Measured]) -> list[Bottleneck | None]:
 
 def _told_by_neighbours(cell: Measured, cells: Sequence[Measured]) -> Bottleneck | None:
     found = cell.bottleneck
-    if found is None or found.resource not in (THIN, UNKNOWN) or cell.plan.kind != "drain" or cell.throughput is None:
+    if found is None or found.resource not in (THIN, UNKNOWN) or cell.throughput is None:
+        return found
+    if kinds.of(cell.plan.kind).whole_path:
         return found
     own, in_vain = cell.throughput, []
     for axis in _TRIED:

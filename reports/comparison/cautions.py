@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 
 from bundle.manifest import Manifest
-from bundle.reading import CAPACITY, Bundle
+from bundle.reading import Bundle
 from reports import formats
 from reports.answer import verdict
 from reports.cells.cells import Cell
@@ -41,9 +41,7 @@ def of_cells(pairs: Sequence[tuple[Cell, Cell]], only: Sequence[Sequence[str]], 
             yield f"In {side} only: {', '.join(names[:_NAMED])}{more}."
     if not interleaved:
         return
-    alone = [
-        (base.label_with_kind, len(_rounds(base) ^ _rounds(new))) for base, new in pairs if base.plan.kind != CAPACITY
-    ]
+    alone = [(base.label_with_kind, len(_rounds(base) ^ _rounds(new))) for base, new in pairs if not base.kind.searched]
     missing = [f"{label} {number}" for label, number in alone if number]
     if missing:
         yield f"Rounds left out, for a valid repeat of the other run is missing: {', '.join(missing)}."

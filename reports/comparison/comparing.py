@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from bundle.manifest import Manifest
-from bundle.reading import CAPACITY, Bundle
+from bundle.reading import Bundle
 from reports import formats
 from reports.cells import cells as cell_views
 from reports.cells.cells import Cell
@@ -104,7 +104,7 @@ def _questions(pairs: Sequence[tuple[Cell, Cell]], rules: Rules) -> list[_Questi
     for pair in pairs:
         obstacle = _obstacle(*pair)
         found.append(_Question(pair, measures.primary(*pair), obstacle, is_primary=True))
-        costs = measures.COSTS.get(pair[0].plan.kind, ()) if rules.cpu else ()
+        costs = measures.costs(pair[0]) if rules.cpu else ()
         found += [_Question(pair, measure, obstacle, is_primary=False) for measure in costs]
     return found
 
@@ -127,7 +127,7 @@ def _judged(
         why = question.obstacle or reasons.of(
             said, ratio, among=tests.count, noun=rules.noun, floor=rules.floor, paired=interleaved, seen=seen
         )
-        if base.plan.kind == CAPACITY and not question.obstacle:
+        if base.kind.searched and not question.obstacle:
             why = f"{why}; the limit lies at {searches.spans(base, new)}"
         found.append(
             CellComparison(base, new, ratio, said, why, needed, seen, unjudged, judges_cpu=not question.is_primary)
@@ -143,7 +143,7 @@ def _obstacle(base: Cell, new: Cell) -> str:
             void = cell.attempts[-1].result.reasons if cell.attempts else ()
             why = f": {formats.plural(len(cell.attempts), 'attempt')} void, the last because {void[0]}" if void else ""
             return f"{side} has no valid repeat{why}"
-    if base.plan.kind == CAPACITY:
+    if base.kind.searched:
         return searches.obstacle(base, new)
     loads = base.offered_load, new.offered_load
     if None in loads:
@@ -161,7 +161,7 @@ def _obstacle(base: Cell, new: Cell) -> str:
 def _test(asked: Sequence[_Question], rules: Rules, *, interleaved: bool) -> _Tests:
     pairs = [each.pair for each in asked]
     estimate = _estimate(pairs, [each.usable for each in asked], interleaved=interleaved)
-    known = [searches.log_ratio(*pair) if pair[0].plan.kind == CAPACITY else (math.nan, math.nan) for pair in pairs]
+    known = [searches.log_ratio(*pair) if pair[0].kind.searched else (math.nan, math.nan) for pair in pairs]
     log_ratio, error = np.array(known, dtype=np.float64).T
     estimate = inference.with_known(estimate, log_ratio, error)
     codes = inference.judge(estimate, rules.floor)
@@ -194,8 +194,8 @@ def _estimate(pairs: Sequence[tuple[Cell, Cell]], chosen: Sequence[Measure | Non
 def _beside(pairs: Sequence[tuple[Cell, Cell]], *, interleaved: bool) -> list[list[Ratio]]:
     """Estimate the measures that are not judged; a cell has those for which both runs have values."""
     found: list[list[Ratio]] = [[] for _ in pairs]
-    for measure in measures.BESIDE:
-        usable = [None if base.plan.kind == CAPACITY else measure for base, _ in pairs]
+    for measure in measures.beside(base for base, _ in pairs):
+        usable = [None if base.kind.searched else measure for base, _ in pairs]
         estimate = _estimate(pairs, usable, interleaved=interleaved)
         low, high = estimate.interval()
         for place, pair in enumerate(pairs):
@@ -233,7 +233,7 @@ def _unjudged(
 
 def _values(measure: Measure, cell: Cell) -> dict[int, float]:
     """Return the value of each round; a search has one, of all its probes."""
-    if cell.plan.kind != CAPACITY:
+    if not cell.kind.searched:
         return measure.values(cell)
     found = measure.of_cell(cell)
     return {_ONLY_SEARCH: found} if found else {}
@@ -244,7 +244,7 @@ def _power(question: _Question, tests: _Tests, place: int, rules: Rules) -> tupl
     estimate = tests.estimate
     if not estimate.tested[place]:
         return None, None
-    if question.pair[0].plan.kind == CAPACITY:
+    if question.pair[0].kind.searched:
         return None, groups.effect_told(estimate, place, cells=tests.count, floor=rules.floor)
     known_by = float(estimate.repeats[place]) - 1  # with Welch's degrees of freedom the noise would seem known too well
     spreads = power.plausible_spreads(float(estimate.spread[place]), known_by)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from bundle.reading import CAPACITY
 from reports import formats, tables
 from reports.comparison import forest, rivals, rounds, words
 from reports.drawing.panel import Panel
@@ -69,7 +68,7 @@ def _tiles(comparison: Comparison) -> list[Tile]:
     ]
     new = len(comparison.new_findings)
     found.append(Tile("new findings", str(new), "", "in NEW and not in BASE", alarm=new > 0))
-    counts = [cell.primary.rounds for cell in comparison.cells if cell.base.plan.kind != CAPACITY] or [0]
+    counts = [cell.primary.rounds for cell in comparison.cells if not cell.base.kind.searched] or [0]
     span = str(min(counts)) + (f" to {max(counts)}" if max(counts) > min(counts) else "")
     found.append(Tile("rounds", span, "", "in pairs" if comparison.interleaved else "of the shorter run"))
     return found
@@ -135,7 +134,7 @@ def _sections(comparison: Comparison) -> list[Section]:
 
 def _points(cell: CellComparison, comparison: Comparison) -> Panel | None:
     """Draw every repeat of both runs: over the rounds or, of a search, over the load."""
-    if cell.base.plan.kind == CAPACITY:
+    if cell.base.kind.searched:
         return rivals.probes(cell)
     return rounds.both(cell, paired=comparison.interleaved)
 

@@ -5,13 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from bundle.reading import CAPACITY
 from reports import formats, tables
 from reports.answer.verdict import Level
 from reports.cells.cells import Cell
 from reports.ratios import power
 from reports.ratios.inference import FAMILY_LEVEL
-from reports.ratios.measures import BESIDE, Measure
+from reports.ratios.measures import Measure, beside
 from reports.ratios.outcome import EXIT_CANNOT_TELL, CellComparison, Comparison, Ratio, Together
 from reports.tables import Table
 
@@ -76,7 +75,7 @@ def exit_note(comparison: Comparison) -> str:
 def rounds_needed(comparison: Comparison) -> str:
     """Say how many interleaved rounds would show the effect that was asked for, in all cells and in half of them."""
     effect = f"{comparison.rules.effect:.0%}"
-    repeated = [cell for cell in comparison.cells if cell.base.plan.kind != CAPACITY]
+    repeated = [cell for cell in comparison.cells if not cell.base.kind.searched]
     asked = [cell for cell in repeated if cell.primary.p is not None]
     if not asked:
         unknown = "How many rounds would show an effect is not known: there is no cell with two rounds."
@@ -167,7 +166,7 @@ def reasons_table(comparison: Comparison) -> Table:
 def beside_table(comparison: Comparison) -> Table | None:
     """One row a cell and measure that is not judged; None where there is none."""
     rows = []
-    for measure in BESIDE:
+    for measure in beside(cell.base for cell in comparison.cells):
         for cell in comparison.cells:
             for other in cell.beside:
                 if other.measure is measure:
@@ -225,7 +224,7 @@ def _value(measure: Measure, cell: Cell) -> str:
     """A measure over all repeats or, if their pooled data are missing, the lowest and highest of single repeats."""
     whole = measure.of_cell(cell)
     values = sorted(measure.values(cell).values())
-    if whole is not None or not values or cell.plan.kind == CAPACITY:
+    if whole is not None or not values or cell.kind.searched:
         return measure.form(whole)
     least, most = measure.form(values[0]), measure.form(values[-1])
     return least if least == most else f"{least} to {most}"
@@ -238,7 +237,7 @@ def _effect(told: float | None, of: Ratio) -> str:
 
 
 def _rounds(cell: CellComparison) -> str:
-    if cell.primary.p is None or cell.base.plan.kind == CAPACITY:
+    if cell.primary.p is None or cell.base.kind.searched:
         return formats.NOTHING
     return f"> {power.MOST_ROUNDS:,}" if cell.rounds_to_tell is None else f"{cell.rounds_to_tell:,}"
 

@@ -6,8 +6,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from bundle.manifest import OWN_PIPELINE
-from bundle.reading import CAPACITY, Bundle
-from reports import formats
+from bundle.reading import Bundle
+from reports import formats, kinds
 from reports.answer import verdict
 from reports.answer.verdict import Verdict
 from reports.cells import cells as cell_views
@@ -15,7 +15,7 @@ from reports.cells import reported
 from reports.cells.cells import Cell
 from reports.drawing.panel import Panel
 from reports.page import rendering
-from reports.sections import answers, capacity, ceilings, details, durations, limits, scaling, throughput, validity
+from reports.sections import answers, capacity, ceilings, details, durations, limits, own, scaling, throughput, validity
 from reports.sections.parts import CellDetails, Section
 from reports.tables import Table, account, pairs
 
@@ -43,12 +43,13 @@ class Page:
 
 def make(bundle: Bundle, cells: Sequence[Cell], judged: Verdict) -> Page:
     """Lay out the report and render it; the same bundle gives the same page."""
-    by_kind = {kind: [c for c in cells if c.plan.kind == kind] for kind in cell_views.kinds(bundle.manifest.cells)}
-    searched = by_kind.get(CAPACITY, [])
+    by_kind = cell_views.by_kind(cells, lambda cell: cell.plan.kind)
+    searched = [cell for cell in cells if cell.kind.searched]
     contents = (
         validity.section(bundle, cells),
         *([capacity.section(searched, bundle.manifest.hardware.cores)] if searched else []),
-        throughput.section({kind: group for kind, group in by_kind.items() if kind != CAPACITY}, judged),
+        throughput.section({name: group for name, group in by_kind.items() if not kinds.of(name).searched}, judged),
+        *own.sections(by_kind),
         durations.section(cells),
         durations.stages(cells),
         limits.section(bundle, by_kind),

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 import pandas as pd
 
-from bundle.reading import CAPACITY, Bundle, Repeat
+from bundle.reading import Bundle, Repeat
 from bundle.result import Probe
 from reports import formats
 from reports.advice import advice
@@ -87,10 +87,10 @@ def to_markdown(bundle: Bundle, cells: Sequence[Cell], judged: Verdict) -> str:
         parts = " + ".join(f"{count:,} {name}" for name, count in identity.parts)
         name, whole = identity.whole
         lines += [f"{whole:,} {name} {'=' if identity.closes else '≠'} {parts}  "]
-    searched = [cell for cell in cells if cell.plan.kind == CAPACITY]
+    searched = [cell for cell in cells if cell.kind.searched]
     if searched:
         lines += ["", *markdown(capacity.searched(searched))]
-    others = [cell for cell in cells if cell.plan.kind != CAPACITY]
+    others = [cell for cell in cells if not cell.kind.searched]
     if others:
         lines += ["", *markdown(_measured(others))]
     return "\n".join([*lines, "", f"Again: `{formats.command(bundle.manifest.command)}`", ""])

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import functools
+import statistics
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from bundle.result import Percentiles, Result
-from reports import formats, names
+from reports import formats, kinds, names
 from reports.cells.cells import Cell
 from reports.cells.statistics import PERCENTILES
+from reports.kinds.kind import Kind, OwnMeasure
 from reports.ratios import searches
 
 
@@ -65,7 +68,7 @@ def _beside_servers(role: str) -> Measure:
     """CPU of one role by that of Kafka and MongoDB: the pace of the machine, which all share, is not in it."""
 
     def of_repeat(result: Result) -> float | None:
-        idle = role == "api" and result.kind == "drain"
+        idle = role in kinds.of(result.kind).idle_roles
         return None if idle else _by_servers(result.cpu_cores_per_role, role)
 
     return Measure(
@@ -130,30 +133,56 @@ CPU = Measure(
     of_repeat=cpu_s_per_100k_events,
     of_cell=lambda cell: sum(cell.cpu_s_per_100k_events().values()) or None,
 )
-COSTS: Mapping[str, tuple[Measure, ...]] = {
-    "drain": (_of_role("worker"), CPU),
-    "steady": (_of_role("api"), _of_role("worker"), CPU),
-}
-"""What is judged beside the primary measure where the cost of an event is too, by kind of cell: of the parts that are
-ours, and of all, for a part of ours can make Kafka or MongoDB work more."""
 BESIDE = (
     *(CPU, DELIVERY_P50, DELIVERY_P95, DELIVERY_P99, RESPONSE_P95, RESPONSE_P99),
     *(_beside_servers("api"), _beside_servers("worker")),
 )
 """What stands beside the primary measure, without a verdict."""
+_NAMED = {each.name: each for each in (THROUGHPUT, SUSTAINABLE, *BESIDE, _of_role("api"), _of_role("worker"))}
 
 
 def primary(base: Cell, new: Cell) -> Measure:
-    """Give the one measure that is judged.
+    """Give the one measure that is judged: of those of the kind the first that every valid repeat of both runs has.
 
-    Of a steady cell the p99 of delivery latency, if every valid repeat of both runs has enough requests beyond it;
-    else the p50: a p99 from some of the rounds would be one of picked rounds.
+    For delivery latency that is p99 where there are enough requests beyond it everywhere, else p50: a p99 from some of
+    the rounds would be one of picked rounds.
     """
-    if base.plan.kind == "capacity":
-        return SUSTAINABLE
-    if base.plan.kind != "steady":
-        return THROUGHPUT
-    return DELIVERY_P99 if _everywhere(DELIVERY_P99, (base, new)) else DELIVERY_P50
+    *first, last = (_named(base.kind, name) for name in base.kind.primary)
+    return next((measure for measure in first if _everywhere(measure, (base, new))), last)
+
+
+def costs(cell: Cell) -> tuple[Measure, ...]:
+    """Give what is judged beside the primary measure where the cost of an event is too."""
+    return tuple(_named(cell.kind, name) for name in cell.kind.costs)
+
+
+def beside(cells: Iterable[Cell]) -> tuple[Measure, ...]:
+    """Give what stands beside the primary measure of these cells: also what only their kinds have."""
+    own = {each.name: _own(each) for cell in cells for each in cell.kind.own_measures}
+    return (*BESIDE, *own.values())
+
+
+def _named(kind: Kind, name: str) -> Measure:
+    return {**_NAMED, **{each.name: _own(each) for each in kind.own_measures}}[name]
+
+
+@functools.cache
+def _own(measure: OwnMeasure) -> Measure:
+    """Make a measure of a number that only one kind has; over a cell it is a geometric mean."""
+
+    def of_cell(cell: Cell) -> float | None:
+        values = [value for repeat in cell.valid if (value := measure.of_repeat(repeat.result)) and value > 0]
+        return statistics.geometric_mean(values) if values else None
+
+    return Measure(
+        name=measure.name,
+        title=measure.title,
+        unit=measure.unit,
+        more_is_better=measure.more_is_better,
+        form=formats.rounded,
+        of_repeat=measure.of_repeat,
+        of_cell=of_cell,
+    )
 
 
 def _everywhere(measure: Measure, cells: Sequence[Cell]) -> bool:

@@ -9,7 +9,6 @@ from collections.abc import Iterable, Sequence
 
 from msgspec import Struct
 
-from bundle.reading import CAPACITY
 from reports import formats
 from reports.cells import axes
 from reports.cells.axes import CONSUMERS
@@ -25,7 +24,6 @@ LACK_OF_FIT_P = 0.01
 """Below it the levels lie too far from any such curve, given how far their repeats scatter."""
 WIDEST_SIGMA, WIDEST_RATIO = 0.5, 1.5
 """Of sigma's interval, and of the ends of that of the throughput at the most consumers: wider ones tell nothing."""
-KINDS = ("drain", CAPACITY)
 _NOT_SHARED = ("worker_process", OFFERED_LOAD, IDLE, UNKNOWN, THIN, PARALLELISM)
 ASSUMPTIONS = (
     "contention and coherency beyond the measured levels are those of the measured ones",
@@ -67,7 +65,7 @@ def of(cells: Sequence[Cell]) -> tuple[Scaling, ...]:
     """Give a Scaling for every kind and setting whose cells have at least two numbers of consumers."""
     groups: dict[str, list[Cell]] = {}
     for cell in cells:
-        if cell.plan.kind in KINDS and cell.plan.axes.get(CONSUMERS):
+        if cell.kind.scales and cell.plan.axes.get(CONSUMERS):
             rest = sorted((name, repr(value)) for name, value in cell.plan.axes.items() if name != CONSUMERS)
             groups.setdefault(repr((cell.plan.kind, rest)), []).append(cell)
     several = [group for group in groups.values() if len({cell.plan.axes[CONSUMERS] for cell in group}) > 1]
@@ -82,7 +80,7 @@ def _scaling(group: Sequence[Cell], everything: Sequence[Cell]) -> Scaling:
     kind = group[0].plan.kind
     levels = _levels(group)
     usable = {level.consumers: cell for level, cell in zip(levels, group, strict=True) if not level.left_out}
-    fitted, why = _fit(kind, usable, levels)
+    fitted, why = _fit(usable, levels)
     common = {name: value for name, value in group[0].plan.axes.items() if name != CONSUMERS}
     varying = axes.naming(cell.plan for cell in everything if cell.plan.kind == kind).varying
     return Scaling(kind, _label(common, varying), common, levels, fitted, why)
@@ -109,7 +107,7 @@ def _levels(group: Sequence[Cell]) -> tuple[Level, ...]:
 
 
 def _throughput(cell: Cell) -> tuple[float | None, float | None, float | None]:
-    if cell.plan.kind == CAPACITY:
+    if cell.kind.searched:
         answer = cell.capacity
         if answer is None:
             return None, None, None
@@ -137,16 +135,14 @@ def _unusable(cell: Cell, value: float | None, low: float | None, high: float | 
     if bound is None or bound.resource == THIN:
         why = f": {bound.because}" if bound else ""
         return f"whether what all share was saturated at N = {n} is not known{why}"
-    if cell.plan.kind == CAPACITY and not (cell.capacity and cell.capacity.confirmed):
+    if cell.kind.searched and not (cell.capacity and cell.capacity.confirmed):
         return f"the answer at N = {n} was not confirmed"
     if low is None or high is None:
-        return (
-            f"the {'search' if cell.plan.kind == CAPACITY else 'one repeat'} at N = {n} gave no interval on both sides"
-        )
+        return f"the {'search' if cell.kind.searched else 'one repeat'} at N = {n} gave no interval on both sides"
     return ""
 
 
-def _fit(kind: str, usable: dict[int, Cell], levels: Sequence[Level]) -> tuple[Fit | None, str]:
+def _fit(usable: dict[int, Cell], levels: Sequence[Level]) -> tuple[Fit | None, str]:
     reasons = "; ".join(dict.fromkeys(level.left_out for level in levels if level.left_out))
     if len(levels) < LEVELS_ENOUGH:
         count = formats.plural(len(levels), "number of consumers", "numbers of consumers")
@@ -156,7 +152,7 @@ def _fit(kind: str, usable: dict[int, Cell], levels: Sequence[Level]) -> tuple[F
             None,
             f"cannot fit: only {len(usable)} of {len(levels)} levels can be used, not {LEVELS_ENOUGH}; {reasons}",
         )
-    fitted = usl.fit(_data(kind, usable))
+    fitted = usl.fit(_data(usable))
     if fitted.lack_of_fit_p < LACK_OF_FIT_P:
         return None, (
             "cannot fit: the levels lie on no such curve; they are further from the best one than their repeats "
@@ -181,8 +177,8 @@ def _vague(fitted: Fit, most: int) -> str:
     return ""
 
 
-def _data(kind: str, usable: dict[int, Cell]) -> Data:
-    if kind == CAPACITY:
+def _data(usable: dict[int, Cell]) -> Data:
+    if all(cell.kind.searched for cell in usable.values()):
         answers = {n: cell.capacity for n, cell in usable.items() if cell.capacity is not None}
         bounds = {
             n: (answer.sustainable_events_per_s or 0.0, answer.low_events_per_s or 0.0, answer.high_events_per_s or 0.0)

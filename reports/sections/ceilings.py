@@ -8,7 +8,7 @@ from bundle.ceilings import Ceilings
 from bundle.reading import Bundle
 from reports import formats
 from reports.ceilings import shares
-from reports.ceilings.bare import DRAIN
+from reports.ceilings.bare import THROUGH_HTTP
 from reports.ceilings.shares import Account, Share
 from reports.cells.cells import Cell
 from reports.sections.parts import Part, Section
@@ -82,8 +82,8 @@ def _nearest(told: Account, cells: Sequence[Cell]) -> list[str]:
     """Name the cells that came nearest to their ceiling: the drain, and the one through the whole path."""
     by_id = {cell.plan.id: cell for cell in cells}
     words = []
-    for drains in (True, False):
-        group = [each for each in told.shares if (by_id[each.cell].plan.kind == DRAIN) == drains and each.share]
+    for whole_path in (False, True):
+        group = [each for each in told.shares if by_id[each.cell].kind.whole_path is whole_path and each.share]
         if not group:
             continue
         best = max(group, key=_of_ceiling)
@@ -100,7 +100,7 @@ def _of_ceiling(each: Share) -> float:
 def _least(told: Account) -> list[str]:
     """Say what the least costs come to."""
     return [
-        f"By its bare loops, {'a drain' if least.kind == DRAIN else least.kind} costs at least "
+        f"By its bare loops, {least.kind if least.kind == THROUGH_HTTP else f'a {least.kind}'} costs at least "
         f"{formats.rounded(least.whole_cpu_s_per_100k_events)} CPU-s per 100k events: on {formats.value(told.cores)} "
         f"cores that allows {formats.rounded(least.bound_events_per_s)} events/s."
         for least in told.least

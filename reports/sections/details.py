@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from bundle.reading import CAPACITY
 from bundle.reported import Report
 from reports import formats
 from reports.answer import searches
@@ -97,7 +96,7 @@ def _counters(of: Cell) -> list[Part]:
 
 def _remark(of: Cell) -> str:
     """Say in a few words what came out."""
-    if of.plan.kind == CAPACITY:
+    if of.kind.searched:
         answer = of.capacity.sustainable_events_per_s if of.capacity else None
         remark = f"{formats.rounded(answer)} events/s, {searches.interval(of.capacity)}" if answer else "no answer"
         remark += f", {formats.plural(len(of.valid), 'valid probe')}"

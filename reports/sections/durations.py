@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from bundle.reading import CAPACITY
-from reports.answer.answer import DRAIN
 from reports.cells import reported
 from reports.cells.cells import Cell
 from reports.figures import bars, percentiles, waterfall
@@ -26,7 +24,6 @@ _THE_STAGES = (
     "waterfalls each bar starts where the one before ends, and the last is their sum."
 )
 _AT_ANSWERS = "Capacity cells: the probes at the load of the answer, pooled."
-_HEADINGS = {CAPACITY: "Capacity cells, at their sustainable throughput"}
 
 
 def section(cells: Sequence[Cell]) -> Section:
@@ -35,10 +32,10 @@ def section(cells: Sequence[Cell]) -> Section:
     if not timed:
         return Section(*_DURATIONS, (Part(words=(_nothing(cells),)),))
     # Those of a capacity cell were measured at its answer: near the objective, and off the scale of the others.
-    curves = [cell for cell in timed if cell.plan.kind != CAPACITY] or timed
+    curves = [cell for cell in timed if not cell.kind.searched] or timed
     words = (_WHAT_IS_TIMED, percentiles.gate_sentence(curves), *_unreported(timed, "Delivery latency"))
     figures = (*percentiles.panels(curves, "delivery_latency"), *percentiles.panels(curves, "response_time"))
-    at_answers = _AT_ANSWERS if any(cell.plan.kind == CAPACITY for cell in timed) else ""
+    at_answers = _AT_ANSWERS if any(cell.kind.searched for cell in timed) else ""
     service = measured.percentiles(timed, "service_time")
     parts = (
         Part(words=words, figures=figures),
@@ -59,7 +56,7 @@ def _unreported(cells: Sequence[Cell], what: str) -> list[str]:
 
 def _nothing(cells: Sequence[Cell]) -> str:
     """Say why there are no durations: no load, no valid repeat, or no file."""
-    loaded = [cell for cell in cells if cell.plan.kind != DRAIN]
+    loaded = [cell for cell in cells if cell.kind.whole_path]
     if not loaded:
         return _NOT_LOADED
     return _NO_LOGS if any(cell.counted for cell in loaded) else _NO_VALID
@@ -68,12 +65,13 @@ def _nothing(cells: Sequence[Cell]) -> str:
 def stages(cells: Sequence[Cell]) -> Section:
     """Where delivery latency is spent, in the mean and around its p99, kind by kind."""
     having = [cell for cell in cells if cell.stages_ms]
-    kinds = list(dict.fromkeys(cell.plan.kind for cell in having))
+    groups: dict[str, list[Cell]] = {}
+    for cell in having:
+        groups.setdefault(cell.plan.kind, []).append(cell)
     unreported = _unreported(cells, "Stages of delivery latency")
     parts = [Part(words=(*([_THE_STAGES] if having else [] if unreported else [_nothing(cells)]), *unreported))]
-    for kind in kinds:
-        heading = _HEADINGS.get(kind, f"{kind.capitalize()} cells") if len(kinds) > 1 else ""
-        parts += _waterfalls([cell for cell in having if cell.plan.kind == kind], heading)
+    for group in groups.values():
+        parts += _waterfalls(group, group[0].kind.heading if len(groups) > 1 else "")
     return Section("stages", "The four stages of delivery latency", "Stages", tuple(parts))
 
 

@@ -9,7 +9,6 @@ from reports import formats
 from reports.advice import advice
 from reports.advice.advice import Advice
 from reports.advice.configurations import Configuration
-from reports.answer.answer import DRAIN
 from reports.cells.cells import Cell
 from reports.figures import scaling as figures
 from reports.scaling import scaling
@@ -91,7 +90,7 @@ def advised(bundle: Bundle, cells: Sequence[Cell]) -> Section:
     """What to run for a few round loads, each with its proof, or what to measure where nothing holds it."""
     given = advice.for_report(bundle, cells)
     if not given:
-        words = _NO_PROOF if all(cell.plan.kind == DRAIN for cell in cells) else _NOTHING_VALID
+        words = _NO_PROOF if all(not cell.kind.whole_path for cell in cells) else _NOTHING_VALID
         return Section("advice", "Which configuration for which load", "Advice", (Part(words=(words,)),))
     first = given[0]
     told = ", ".join(f"{name} {formats.value(value)}" for name, value in first.conditions.items())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from reports import kinds
 from reports.answer.verdict import Verdict
 from reports.cells import statistics
 from reports.cells.cells import Cell
@@ -13,10 +14,6 @@ from reports.formats import plural
 from reports.sections.parts import Part, Section
 from reports.tables import measured
 
-_KIND_QUESTIONS = {
-    "drain": "How fast do the consumers empty a backlog that was there before them?",
-    "steady": "What was stored of an offered load that does not wait for the system?",
-}
 _CUT = (
     "Intervals that run out of the top of the curves are wider than the figure: the repeats lie far apart. "
     "The heat map has their bounds."
@@ -28,18 +25,20 @@ _THAT = {False: "that", True: "those"}
 def section(by_kind: dict[str, list[Cell]], judged: Verdict) -> Section:
     """Heat maps and scaling curves of drains; what steady cells stored of their offered load."""
     parts = []
-    for kind, cells in by_kind.items():
-        words = [_KIND_QUESTIONS.get(kind, "")]
+    emptied = any(not kinds.of(name).whole_path for name in by_kind)
+    for name, cells in by_kind.items():
+        kind = kinds.of(name)
+        words = [kind.question]
         drawn: tuple[Panel, ...] = ()
-        if kind == "drain" or "drain" not in by_kind:
+        if not kind.whole_path or not emptied:
             how = "each small point is one repeat, hollow marks have idle consumers"
             scale = "Colours run from half of the highest value (or the lowest, if lower) to the highest."
             words.append(f"Numbers and large marks: {statistics.INTERVAL_LABEL}; {how}. {scale}")
             words.append(_CUT if figures.cuts_an_interval(cells) else "")
-            words.append(_rivalry(judged, cells) if kind == "drain" else "It is bounded by the offered load.")
-            drawn = tuple(figures.panels(cells, kind))
-        table = measured.steady(cells) if kind != "drain" else None
-        parts.append(Part(f"{kind.capitalize()} cells", tuple(words), drawn, table))
+            words.append("It is bounded by the offered load." if kind.whole_path else _rivalry(judged, cells))
+            drawn = tuple(figures.panels(cells, name))
+        table = measured.steady(cells) if kind.whole_path else None
+        parts.append(Part(kind.title, tuple(words), drawn, table))
     parts = parts or [Part(words=("No drain and no steady cell in this run.",))]
     return Section("throughput", "Throughput of partitions × consumers", "Throughput", tuple(parts))
 

@@ -53,7 +53,7 @@ def _p95_p99(of: Percentiles | None) -> list[str]:
 
 
 def _steady(cell: Cell) -> bool:
-    return cell.plan.kind != "drain"
+    return cell.kind.whole_path
 
 
 def consumers_of(cell: Cell) -> Table:

@@ -13,8 +13,8 @@ from pymongo import MongoClient
 
 from bench.ceilings import loops, session
 from bench.ceilings.session import Asked
+from bench.cells.bounds import Bounds
 from bench.errors import RepeatError
-from bench.matrix.matrix import Bounds
 from bench.targets.servers import Servers
 from pipeline import provision
 from pipeline.settings import Settings

@@ -17,7 +17,7 @@ from aiokafka.structs import TopicPartition
 from msgspec import structs
 from pymongo import MongoClient
 
-from bench.matrix.cellspec import CellSpec
+from bench.kinds.drain import DrainCell
 from bench.targets import cleaning, marks
 from bench.targets.cellsettings import settings_for
 from bench.targets.marks import Left, Mark
@@ -25,7 +25,7 @@ from pipeline import provision
 from pipeline.settings import Settings, to_environment
 
 ROOT = Path(__file__).resolve().parents[2]
-CELL = CellSpec(id="drain-p1-c1", kind="drain", partitions=1)
+CELL = DrainCell(id="drain-p1-c1", partitions=1)
 KILLED = """
 import os, signal
 from bench.targets.marks import Mark

@@ -14,10 +14,11 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
+from bench.cells.bounds import Bounds
+from bench.cells.cellspec import CellSpec
+from bench.cells.objective import Objective
 from bench.evidence.offered import Offered
 from bench.judge.derive import Identity
-from bench.matrix.cellspec import CellSpec
-from bench.matrix.matrix import Bounds, Objective
 from bench.observe.kafkacounters import KafkaReader
 from bench.observe.mongocounters import MongoReader
 from bench.run import repeat

@@ -13,11 +13,12 @@ from pathlib import Path
 import pytest
 from msgspec import structs
 
+from bench.cells.bounds import Bounds
+from bench.cells.cellspec import CellSpec
+from bench.cells.objective import Objective
 from bench.errors import RepeatError
 from bench.judge import derive
 from bench.matrix import matrix
-from bench.matrix.cellspec import CellSpec
-from bench.matrix.matrix import Bounds, Objective
 from bench.observe import environment
 from bench.run import repeat, run
 from bench.run.progress import Display

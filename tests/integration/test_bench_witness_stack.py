@@ -12,10 +12,11 @@ import numpy as np
 import pytest
 from rich.console import Console
 
+from bench.cells.bounds import Bounds
+from bench.cells.cellspec import CellSpec
+from bench.cells.objective import Objective
 from bench.evidence import sightings
 from bench.judge import derive
-from bench.matrix.cellspec import CellSpec
-from bench.matrix.matrix import Bounds, Objective
 from bench.run import repeat
 from bench.run.progress import Display
 from bench.run.repeat import Measured

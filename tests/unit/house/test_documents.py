@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from bench.matrix.cellspec import AXES
-from bench.matrix.matrix import Bounds, Objective
+from bench import kinds
+from bench.cells.bounds import Bounds
+from bench.cells.objective import Objective
 from pipeline.settings import OBSERVER, PREFIX, SECTIONS, Settings
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -70,7 +71,8 @@ def test_methodology_lists_every_axis_with_the_kinds_that_know_it() -> None:
     rows = re.findall(r"^\| ((?:`\w+`(?:, )?)+) \| ([a-z ,]+) \|", METHODOLOGY, re.MULTILINE)
     documented = {name: kinds for names, kinds in rows for name in re.findall(r"\w+", names)}
     assert documented == {
-        name: "all kinds" if "drain" in axis.kinds else ", ".join(axis.kinds) for name, axis in AXES.items()
+        name: "all kinds" if kinds.having(name) == kinds.names() else ", ".join(kinds.having(name))
+        for name in kinds.axes()
     }
 
 

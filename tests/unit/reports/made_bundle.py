@@ -18,8 +18,9 @@ from hdrh.histogram import HdrHistogram
 from msgspec import structs
 from numpy.typing import NDArray
 
-from bench.matrix.cellspec import CellSpec
-from bench.matrix.matrix import Bounds
+from bench import kinds
+from bench.cells.bounds import Bounds
+from bench.kinds import naming
 from bundle import files
 from bundle.capacity import Capacity
 from bundle.manifest import LOCAL, CellPlan, Hardware, Manifest, Matrix
@@ -94,7 +95,7 @@ BOUNDS = msgspec.to_builtins(Bounds())
 
 def axes_of(cell: Cell) -> dict[str, Any]:
     """Every axis that a cell of this kind has, most with their defaults."""
-    return CellSpec("", cell.kind).axes() | MIX | cell.axes
+    return naming.axes_of(kinds.of(cell.kind).cell(id="", kind=cell.kind)) | MIX | cell.axes
 
 
 def quick_cells() -> list[Cell]:

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from bench.matrix.matrix import Bounds
+from bench.cells.bounds import Bounds
 from bundle.result import KafkaUse, LoopLag, MongoUse, WitnessAgreement
 
 

@@ -16,6 +16,7 @@ import msgspec
 import pytest
 from msgspec import structs
 
+from bench import kinds
 from bench.ceilings import freshness, loading, loops, material, meter, parts, session, summary, targets
 from bench.ceilings.freshness import Place
 from bench.ceilings.handler import application
@@ -23,11 +24,11 @@ from bench.ceilings.interval import interval
 from bench.ceilings.meter import Measured, Meter, Reading
 from bench.ceilings.session import Asked
 from bench.ceilings.task import Task
+from bench.cells.bounds import Bounds
 from bench.cli import ceilings
 from bench.errors import RepeatError
 from bench.load import nullsink
 from bench.matrix import matrix
-from bench.matrix.matrix import Bounds
 from bench.observe.environment import Environment, Hardware
 from bench.observe.sampling import Machine
 from bench.run import machine
@@ -507,7 +508,9 @@ class TestWhatARunDoes:
         self, cache: Path, into: Path, name: str = "smoke", choice: machine.Choice = "auto"
     ) -> tuple[BundleWriter, str]:
         wanted = matrix.load(name)
-        drains = structs.replace(wanted, cells=tuple(cell for cell in wanted.cells if not cell.through_http))
+        drains = structs.replace(
+            wanted, cells=tuple(cell for cell in wanted.cells if not kinds.of(cell.kind).through_http)
+        )
         base = Settings(local=structs.replace(Settings().local, cache_dir=str(cache)))
         into.mkdir()
         bundle, said = BundleWriter(into), []

@@ -12,12 +12,15 @@ import pytest
 from msgspec import structs
 
 from bench.__main__ import main
+from bench.cells.cellspec import CellSpec
 from bench.errors import MatrixError
 from bench.experiments import interleaved
 from bench.experiments.interleaved import Asked, Side
+from bench.kinds import naming
 from bench.matrix import matrix
 from bench.observe import environment
 from bench.run import manifest, plan, turns
+from bench.run.plan import PlannedRepeat
 from bench.run.progress import Display
 from bench.targets import checkout
 from bench.targets.cellsettings import settings_for
@@ -168,7 +171,7 @@ def test_both_offer_the_share_of_the_slowest_drain_of_either(file: str, tmp_path
         folder = of.bundle.start_repeat(cell.id, 1, 1)
         of.bundle.finish_repeat(folder, drained(cell, rate))
     steady = pair[0].matrix.cells[-1]
-    assert turns.events_per_s(steady.offered_load, runs) == 15_000.0
+    assert turns.offer(PlannedRepeat(steady, 1), runs).load_events_per_s == 15_000.0
 
 
 def test_the_display_tells_the_sides_apart_and_the_bundle_does_not(file: str, tmp_path: Path) -> None:
@@ -244,11 +247,11 @@ def begun(root: Path, side: Side, name: str) -> turns.Run:
     return of
 
 
-def drained(cell: matrix.CellSpec, rate: float) -> Result:
+def drained(cell: CellSpec, rate: float) -> Result:
     return Result(
         cell=cell.id,
         kind="drain",
-        axes=cell.axes(),
+        axes=naming.axes_of(cell),
         round=1,
         attempt=1,
         run_number=1,

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import pytest
 
+from bench.cells.bounds import Bounds
+from bench.cells.cellspec import CellSpec
+from bench.cells.objective import Objective
 from bench.judge.derive import Identity
-from bench.matrix.cellspec import CellSpec
-from bench.matrix.matrix import Bounds, Objective
+from bench.kinds.drain import DrainCell
 from bench.run.repeat import _overhead_s
 from bench.run.repeatspec import Repeat
 from bundle.result import Result, Window
 from pipeline.settings import Settings
 from traffic.spec import Traffic
 
-DRAIN = CellSpec(id="drain-p1-c1", kind="drain")
+DRAIN = DrainCell(id="drain-p1-c1")
 STEADY = CellSpec(id="steady-p1-c1", kind="steady", warmup_s=2, duration_s=8, offered_load=100.0)
 PHASES_S = {"topics": 0.5, "start": 1.0, "preload": 2.0, "join": 0.5, "drain": 3.0, "stop": 0.5, "audit": 1.0}
 

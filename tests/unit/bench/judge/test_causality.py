@@ -7,11 +7,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from bench.cells.bounds import Bounds
+from bench.cells.cellspec import CellSpec
+from bench.cells.objective import Objective
 from bench.evidence import durations
 from bench.evidence.evidence import Evidence, Happened
 from bench.judge import causality, derive
-from bench.matrix.cellspec import CellSpec
-from bench.matrix.matrix import Bounds, Objective
 from bundle.result import Result
 from tests.unit.bench.judge.stamps import MS, WITNESS, S, evidence_of
 

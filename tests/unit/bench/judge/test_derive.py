@@ -9,6 +9,10 @@ import msgspec
 import numpy as np
 import pytest
 
+from bench import kinds
+from bench.cells.bounds import Bounds
+from bench.cells.cellspec import CellSpec
+from bench.cells.objective import Objective
 from bench.evidence import deliveries, documents
 from bench.evidence.deliveries import DELIVERY, Consumer, Deliveries
 from bench.evidence.documents import Documents
@@ -17,8 +21,7 @@ from bench.evidence.leftovers import Leftovers
 from bench.evidence.offered import ROW, Offered
 from bench.judge import derive
 from bench.judge.derive import Identity
-from bench.matrix.cellspec import CellSpec
-from bench.matrix.matrix import Bounds, Objective
+from bench.kinds.drain import DrainCell
 from bench.observe.processes import Usage
 from bench.observe.sampling import ROLES, ClockSamples, Machine, Sample
 from bundle.reported import Report
@@ -28,7 +31,7 @@ from traffic.ledger import Outcome
 
 MS, S = 1_000_000, 1_000_000_000
 STEADY = CellSpec(id="steady-p1-c1", kind="steady", warmup_s=1, duration_s=4, offered_load=100.0)
-DRAIN = CellSpec(id="drain-p1-c2", kind="drain", consumers=2, events=100)
+DRAIN = DrainCell(id="drain-p1-c2", consumers=2, events=100)
 NONE = np.zeros(0, dtype=np.uint64)
 FEW = Documents(np.ones(500, dtype=np.int64), 500, 0, 490, 0, ())
 FINE = Happened(crashes=(), generator_exit_code=0, drained=True, duration_s={})
@@ -193,7 +196,7 @@ def test_a_drain_is_measured_from_warm_to_dry() -> None:
     rows["consumer"] = np.repeat([0, 1], [100, 50])
     batches = np.concatenate([np.arange(100) // 10, np.arange(50) // 10])
     rows["acknowledged_ns"] = S + batches * 100 * MS + rows["consumer"].astype(np.int64) * 50 * MS
-    window = derive.window_of(DRAIN, replace(first, deliveries=Deliveries(rows, ())))
+    window = kinds.of(DRAIN.kind).window(DRAIN, replace(first, deliveries=Deliveries(rows, ())))
     assert (window.start_s, window.end_s) == (1.15, 1.45)
 
 

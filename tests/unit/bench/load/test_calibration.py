@@ -12,10 +12,10 @@ import msgspec
 import numpy as np
 import pytest
 
+from bench.cells.bounds import Bounds
 from bench.evidence.offered import ROW, Offered
 from bench.load import calibration, nullsink
 from bench.load.calibration import Offering
-from bench.matrix.matrix import Bounds
 from bench.observe.environment import Environment, Hardware
 from bench.observe.processes import Usage
 from bench.observe.sampling import ROLES, Machine, Sample

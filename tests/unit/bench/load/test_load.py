@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from bench.cells.cellspec import CellSpec
 from bench.judge.derive import Identity
+from bench.kinds.drain import EVEN_MIX
 from bench.load import load
-from bench.matrix.cellspec import CellSpec
 from traffic.spec import LoadSpec, Traffic
 
 
@@ -23,4 +24,4 @@ def test_the_share_of_single_events_is_the_cell_s() -> None:
 
 def test_a_drain_has_all_topics_alike_and_no_share_of_single_events_of_its_own() -> None:
     made = offered("drain", visitor_share=1.0)
-    assert (made.traffic.event_mix, made.traffic.visitor_share) == (load.EVEN_MIX, 0.2)
+    assert (made.traffic.event_mix, made.traffic.visitor_share) == (EVEN_MIX, 0.2)

@@ -9,8 +9,8 @@ import msgspec
 import pytest
 
 from bench import __main__ as command
+from bench.cells.objective import OfferedLoad
 from bench.matrix import baseline, matrix
-from bench.matrix.cellspec import OfferedLoad
 from bench.matrix.matrix import Matrix
 from bench.observe import environment
 from bench.run import manifest, plan, run

@@ -6,10 +6,16 @@ import pytest
 from aiokafka import codec
 from msgspec import structs
 
+from bench.cells.axes import AXES
+from bench.cells.bounds import Bounds, changed
+from bench.cells.cellspec import CellSpec
+from bench.cells.objective import Objective, OfferedLoad
 from bench.errors import MatrixError
+from bench.kinds import naming
+from bench.kinds.drain import DrainCell
+from bench.kinds.naming import cell_id
 from bench.matrix import matrix
-from bench.matrix.cellspec import AXES, CellSpec, OfferedLoad, cell_id
-from bench.matrix.matrix import Bounds, Matrix, Objective
+from bench.matrix.matrix import Matrix
 from pipeline.errors import UsageError
 from pipeline.settings import Api
 from traffic.spec import Traffic
@@ -68,8 +74,8 @@ def test_the_file_s_own_values_and_the_defaults_of_all_others_are_there() -> Non
 
 
 def test_a_changed_bound_is_named() -> None:
-    assert matrix.changed(Bounds()) == ()
-    assert matrix.changed(read(DRAIN, 'name = "mine"\n[bounds]\ndrain_timeout_s = 90').bounds) == ("drain_timeout_s",)
+    assert changed(Bounds()) == ()
+    assert changed(read(DRAIN, 'name = "mine"\n[bounds]\ndrain_timeout_s = 90').bounds) == ("drain_timeout_s",)
 
 
 def test_an_offered_load_may_be_a_share_of_the_drains() -> None:
@@ -87,19 +93,22 @@ def test_traffic_fills_what_the_cells_leave_open() -> None:
 def test_an_event_mix_can_be_an_axis() -> None:
     cells = read('[[cells]]\nkind = "drain"\naxes = { event_mix = [{ page_view = 1 }, { signup = 2, page_view = 1 }] }')
     assert [cell.event_mix for cell in cells.cells] == [(("page_view", 1.0),), (("signup", 2.0), ("page_view", 1.0))]
-    assert [cell.axes()["event_mix"] for cell in cells.cells] == [{"page_view": 1.0}, {"signup": 2.0, "page_view": 1.0}]
+    assert [naming.axes_of(cell)["event_mix"] for cell in cells.cells] == [
+        {"page_view": 1.0},
+        {"signup": 2.0, "page_view": 1.0},
+    ]
 
 
 def test_all_axes_of_a_cell_are_told_and_those_of_another_kind_are_null() -> None:
     drain, steady = read(DRAIN + STEADY).cells[0], read(DRAIN + STEADY).cells[-1]
-    assert set(drain.axes()) == set(steady.axes()) == set(AXES)
-    assert drain.axes()["api_processes"] is None
-    assert steady.axes()["api_processes"] == 1
-    assert steady.axes()["offered_load"] == {"share_of_drain": 0.25, "at_least": 800}
+    assert set(naming.axes_of(drain)) == set(naming.axes_of(steady)) == set(AXES)
+    assert naming.axes_of(drain)["api_processes"] is None
+    assert naming.axes_of(steady)["api_processes"] == 1
+    assert naming.axes_of(steady)["offered_load"] == {"share_of_drain": 0.25, "at_least": 800}
 
 
 def test_a_cell_s_name_tells_what_is_not_the_default_and_depends_on_nothing_else() -> None:
-    cell = CellSpec(id="", kind="drain", partitions=6, consumers=2)
+    cell = DrainCell(id="", partitions=6, consumers=2)
     assert cell_id(cell) == "drain-p6-c2"
     assert cell_id(structs.replace(cell, driver="pymongo", batch_max_events=500)) == "drain-p6-c2-batch500-pymongo"
     steady = CellSpec(id="", kind="steady", offered_load=OfferedLoad())

@@ -13,8 +13,9 @@ from rich.console import Console
 from bench.errors import MatrixError
 from bench.experiments import variants
 from bench.experiments.variants import matrix_of
+from bench.kinds import naming
+from bench.kinds.drain import DrainCell
 from bench.matrix import matrix, stackaxes
-from bench.matrix.cellspec import CellSpec
 from bench.matrix.matrix import Matrix
 from bench.observe.environment import describe
 from bench.observe.kafkacounters import together as brokers_together
@@ -74,7 +75,7 @@ def test_each_setting_of_servers_is_an_axis_of_its_own() -> None:
     two, eight = matrix.parse(THREADS, "mine.toml").cells
     assert two.stack == StackSpec(kafka=(("num.io.threads", 2),), mongod=(("ttlMonitorEnabled", False),))
     assert two.id == "drain-p3-c1-kafka.num.io.threads2-mongod.ttlMonitorEnabledfalse"
-    assert [cell.axes()["kafka.num.io.threads"] for cell in (two, eight)] == [2, 8]
+    assert [naming.axes_of(cell)["kafka.num.io.threads"] for cell in (two, eight)] == [2, 8]
 
 
 def test_settings_may_be_written_without_quotes() -> None:
@@ -132,7 +133,9 @@ def test_of_the_user_s_own_servers_nothing_is_claimed() -> None:
     (cell,) = matrix.parse(HEAD + DRAIN, "mine.toml", stack=None).cells
     assert cell.stack is None
     assert cell.id == "drain-p3-c1"
-    assert [cell.axes()[name] for name in ("brokers", "replication", "coordination", "mongo_members")] == [None] * 4
+    assert [naming.axes_of(cell)[name] for name in ("brokers", "replication", "coordination", "mongo_members")] == [
+        None
+    ] * 4
     asked = structs.replace(Settings(), kafka=structs.replace(Settings().kafka, replication_factor=2))
     assert settings_for(asked, cell, "name").kafka.replication_factor == 2
 
@@ -363,4 +366,4 @@ def test_counters_of_members_are_added_and_levels_are_the_highest() -> None:
 
 
 def test_a_cell_of_no_matrix_runs_on_the_smallest_stack() -> None:
-    assert CellSpec(id="x", kind="drain").stack == StackSpec()
+    assert DrainCell(id="x").stack == StackSpec()

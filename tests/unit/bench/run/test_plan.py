@@ -9,9 +9,11 @@ import pytest
 from msgspec import structs
 from rich.console import Console
 
+from bench.cells.bounds import Bounds
+from bench.cells.cellspec import CellSpec
+from bench.cells.objective import OfferedLoad
+from bench.kinds.drain import DrainCell
 from bench.matrix import matrix
-from bench.matrix.cellspec import CellSpec, OfferedLoad
-from bench.matrix.matrix import Bounds
 from bench.run import plan
 from bench.run.plan import PlannedRepeat
 
@@ -62,14 +64,14 @@ def test_quick_fits_into_seven_minutes_and_smoke_into_forty_seconds() -> None:
 
 
 def test_larger_cells_are_expected_to_take_longer() -> None:
-    drain = CellSpec(id="d", kind="drain", events=100_000)
+    drain = DrainCell(id="d", events=100_000)
     assert plan.estimate_s(structs.replace(drain, events=200_000)) > plan.estimate_s(drain)
     steady = CellSpec(id="s", kind="steady", warmup_s=3, duration_s=8)
     assert plan.estimate_s(structs.replace(steady, duration_s=30)) == plan.estimate_s(steady) + 22
 
 
 def test_what_was_measured_takes_the_place_of_the_estimate() -> None:
-    a, b = CellSpec(id="a", kind="drain", events=100_000), CellSpec(id="b", kind="drain", events=100_000)
+    a, b = DrainCell(id="a", events=100_000), DrainCell(id="b", events=100_000)
     steady = CellSpec(id="s", kind="steady")
     assert plan.expected_s([PlannedRepeat(a, 2)], [(a, 30.0), (b, 100.0), (a, 40.0)]) == pytest.approx(35.0)
     # b was never measured: it is off by as much as the other drain was; a steady cell is not

@@ -9,10 +9,11 @@ from typing import Any, cast
 
 import pytest
 
+from bench.cells.bounds import Bounds
+from bench.cells.cellspec import CellSpec
+from bench.cells.objective import Objective
 from bench.errors import RepeatError
 from bench.judge.derive import Identity
-from bench.matrix.cellspec import CellSpec
-from bench.matrix.matrix import Bounds, Objective
 from bench.run import ready
 from bench.run.phases import Course
 from bench.run.progress import Display

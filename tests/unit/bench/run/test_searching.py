@@ -7,9 +7,12 @@ from pathlib import Path
 import pytest
 from msgspec import structs
 
+from bench.cells.cellspec import CellSpec
+from bench.kinds import naming
 from bench.matrix import matrix
 from bench.observe import environment
 from bench.run import manifest, plan, searching, turns
+from bench.run.plan import PlannedRepeat
 from bench.run.progress import Display
 from bench.search import capacity
 from bench.search.search import Answer
@@ -93,13 +96,11 @@ def keep(run: turns.Run, result: Result) -> None:
     run.bundle.finish_repeat(folder, result)
 
 
-def drained(
-    cell: matrix.CellSpec, rate: float, *, window_s: float = 6.0, number: int = 1, valid: bool = True
-) -> Result:
+def drained(cell: CellSpec, rate: float, *, window_s: float = 6.0, number: int = 1, valid: bool = True) -> Result:
     return Result(
         cell=cell.id,
         kind="drain",
-        axes=cell.axes(),
+        axes=naming.axes_of(cell),
         round=number,
         attempt=1,
         run_number=1,
@@ -114,12 +115,12 @@ def drained(
 
 
 def probed(
-    cell: matrix.CellSpec, load: float, number: int, *, verdict: str, stored: float | None = None, took_s: float = 20.0
+    cell: CellSpec, load: float, number: int, *, verdict: str, stored: float | None = None, took_s: float = 20.0
 ) -> Result:
     return Result(
         cell=cell.id,
         kind="capacity",
-        axes=cell.axes(),
+        axes=naming.axes_of(cell),
         round=number,
         attempt=1,
         run_number=1,
@@ -238,7 +239,10 @@ def test_the_backlog_of_all_drains_follows_from_the_shortest_window_of_round_1(
 ) -> None:
     for cell, window_s in zip((DRAIN_1, DRAIN_2), windows_s, strict=False):
         keep(run, drained(cell, 50_000, window_s=window_s))
-    assert [turns.backlog_events(cell, [run]) for cell in (DRAIN_1, DRAIN_2)] == [events, events]
+    assert [turns.offer(PlannedRepeat(cell, 1), [run]).backlog_events for cell in (DRAIN_1, DRAIN_2)] == [
+        events,
+        events,
+    ]
 
 
 @pytest.mark.parametrize(("inserts_per_s", "events"), [(20_000, 300_000), (80_000, 480_000)])
@@ -246,15 +250,15 @@ def test_before_the_first_drain_the_backlog_follows_from_the_bare_inserts(
     run: turns.Run, inserts_per_s: float, events: int
 ) -> None:
     run.bundle.write_ceilings(ceilings_with(inserts_per_s))
-    assert turns.backlog_events(DRAIN_1, [run]) == events
+    assert turns.offer(PlannedRepeat(DRAIN_1, 1), [run]).backlog_events == events
 
 
 def test_after_round_1_only_a_window_that_is_too_short_changes_the_backlog(run: turns.Run) -> None:
     keep(run, drained(DRAIN_1, 50_000, window_s=6.0))
     keep(run, drained(DRAIN_1, 50_000, window_s=5.5, number=2))
-    assert turns.backlog_events(DRAIN_1, [run]) == 300_000
+    assert turns.offer(PlannedRepeat(DRAIN_1, 1), [run]).backlog_events == 300_000
     keep(run, drained(DRAIN_1, 50_000, window_s=4.5, number=3))
-    assert turns.backlog_events(DRAIN_1, [run]) == 400_000
+    assert turns.offer(PlannedRepeat(DRAIN_1, 1), [run]).backlog_events == 400_000
 
 
 def test_only_a_folder_of_its_own_that_was_begun_is_dropped(run: turns.Run, tmp_path: Path) -> None:

@@ -6,13 +6,14 @@ import msgspec
 import pytest
 
 from bench.attempts import MAX_ATTEMPTS
-from bench.matrix.cellspec import CellSpec, Objective
+from bench.cells.objective import Objective
+from bench.kinds.capacity import CapacityCell
 from bench.search import capacity
 from bench.search.capacity import Asked, NextProbe
 from bench.search.search import Answer
 from bundle.result import Audit, Percentiles, Probe, Result
 
-CELL = CellSpec(id="capacity-p1-c1", kind="capacity", max_probes=12)
+CELL = CapacityCell(id="capacity-p1-c1", max_probes=12)
 ASKED = Asked(CELL, 4_000.0)
 TRUTH = 20_000.0
 

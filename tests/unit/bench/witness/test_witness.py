@@ -10,6 +10,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from bench.cells.bounds import Bounds
+from bench.cells.cellspec import CellSpec
+from bench.cells.objective import Objective
 from bench.evidence import offered, sightings
 from bench.evidence.documents import Documents
 from bench.evidence.evidence import Evidence, Happened
@@ -17,8 +20,6 @@ from bench.evidence.expected import Expected, expected_document
 from bench.evidence.leftovers import Leftovers
 from bench.evidence.mongodocuments import MongoDocuments
 from bench.judge import agreement, audit, causality, derive
-from bench.matrix.cellspec import CellSpec
-from bench.matrix.matrix import Bounds, Objective
 from bench.witness.post import post
 from bundle.result import Result, WitnessAgreement
 from tests.unit.bench.judge.stamps import LOAD, MS, WITNESS, S, evidence_of

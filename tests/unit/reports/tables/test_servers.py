@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from bench.kinds import naming
 from bench.matrix import matrix
 from pipeline.local.stackspec import StackSpec
 from reports.advice import followup
@@ -32,7 +33,9 @@ def test_what_is_to_be_measured_next_asks_for_the_same_servers() -> None:
         '[[cells]]\nkind = "steady"\noffered_load = 100\nfixed = { brokers = 3, mongo_members = 3 }\n'
     )
     (cell,) = matrix.parse(text, "mine.toml").cells
-    known = {name: value for name, value in cell.axes().items() if value is not None and name != "offered_load"}
+    known = {
+        name: value for name, value in naming.axes_of(cell).items() if value is not None and name != "offered_load"
+    }
     asked = objective.parse("p99 delivery latency <= 1 s")
     (proposed,) = matrix.parse(followup.toml(known, 100.0, asked), "next.toml").cells
     assert proposed.stack == cell.stack

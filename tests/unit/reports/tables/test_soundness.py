@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from bench.matrix.matrix import Bounds
+from bench.cells.bounds import Bounds
 from bundle import reading
 from reports.cells import cells
 from reports.sections import validity
