@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from bundle.result import Percentiles, Result
 from reports import formats, names
 from reports.cells.cells import Cell
-from reports.cells.statistics import PERCENTILES
 from reports.ratios import searches
+from stats.percentiles import PERCENTILES
 
 
 @dataclass(frozen=True)

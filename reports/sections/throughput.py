@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from reports.answer.verdict import Verdict
-from reports.cells import statistics
 from reports.cells.cells import Cell
 from reports.drawing.panel import Panel
 from reports.figures import throughput as figures
 from reports.formats import plural
 from reports.sections.parts import Part, Section
 from reports.tables import measured
+from stats import intervals
 
 _KIND_QUESTIONS = {
     "drain": "How fast do the consumers empty a backlog that was there before them?",
@@ -34,7 +34,7 @@ def section(by_kind: dict[str, list[Cell]], judged: Verdict) -> Section:
         if kind == "drain" or "drain" not in by_kind:
             how = "each small point is one repeat, hollow marks have idle consumers"
             scale = "Colours run from half of the highest value (or the lowest, if lower) to the highest."
-            words.append(f"Numbers and large marks: {statistics.INTERVAL_LABEL}; {how}. {scale}")
+            words.append(f"Numbers and large marks: {intervals.LABEL}; {how}. {scale}")
             words.append(_CUT if figures.cuts_an_interval(cells) else "")
             words.append(_rivalry(judged, cells) if kind == "drain" else "It is bounded by the offered load.")
             drawn = tuple(figures.panels(cells, kind))
