@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-import random
 import shutil
 import sys
 import tempfile
@@ -24,6 +23,7 @@ from msgspec import structs
 from pymongo import MongoClient
 from pymongo.errors import PyMongoError
 
+from bench import rounds
 from bench.attempts import MAX_ATTEMPTS
 from bench.ceilings import handler, loops, material, parts
 from bench.ceilings.loops import Loop
@@ -68,9 +68,8 @@ def order(asked: Asked) -> tuple[tuple[int, Loop], ...]:
     """Give every repeat as (round, loop), in the order that they are measured."""
     planned: list[tuple[int, Loop]] = []
     for number in range(1, asked.rounds + 1):
-        chance = random.Random(f"{asked.seed}/{number}")  # noqa: S311 - an order, and no secret
-        groups = [chance.sample(group, len(group)) for group in loops.together(asked.loops)]
-        planned += [(number, loop) for group in chance.sample(groups, len(groups)) for loop in group]
+        chance = rounds.coin(asked.seed, number)
+        planned += [(number, loop) for loop in rounds.shuffled(loops.together(asked.loops), chance)]
     return tuple(planned)
 
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import statistics
 from collections.abc import Mapping, Sequence
 
 from msgspec import structs
 
 from bench.ceilings import loops, targets
-from bench.ceilings.interval import interval
 from bench.ceilings.loops import Loop
 from bench.ceilings.session import PARTITIONS, Asked
 from bench.cells.cellspec import CellSpec
@@ -17,6 +17,7 @@ from bundle.ceilings import BareLoop, Ceilings, Conditions, LoopRepeat
 from bundle.interval import Interval
 from bundle.result import Disturbance
 from pipeline.settings import Settings
+from stats import intervals
 
 _GENERATOR_WORDS = "one process of the generator against a server that keeps nothing, within its bounds"
 
@@ -110,10 +111,16 @@ def _bare_loop(loop: Loop, repeats: Sequence[LoopRepeat]) -> BareLoop:
     return BareLoop(
         name=loop.name,
         words=loop.words,
-        events_per_s=interval([each.events_per_s for each in valid]),
-        cpu_s_per_100k_events={role: interval([each.cpu_s_per_100k_events[role] for each in valid]) for role in roles},
+        events_per_s=_interval([each.events_per_s for each in valid]),
+        cpu_s_per_100k_events={role: _interval([each.cpu_s_per_100k_events[role] for each in valid]) for role in roles},
         repeats=tuple(repeats),
     )
+
+
+def _interval(values: Sequence[float]) -> Interval:
+    """Return the geometric mean with its interval, or, as a short repeat may have used no CPU time, just the mean."""
+    found = intervals.log_t(values)
+    return Interval(*found) if found else Interval(len(values), statistics.fmean(values))
 
 
 def _is_valid(repeat: LoopRepeat) -> bool:

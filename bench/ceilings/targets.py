@@ -13,13 +13,11 @@ from typing import Literal
 
 from msgspec import Struct
 
-from bench.ceilings.interval import interval
+from bench import rounds
 from bundle.ceilings import Held, LoopRepeat, Pair
 
-FEWEST_PAIRS = 10
-ROUNDS = FEWEST_PAIRS + 2
+ROUNDS = rounds.FEWEST_PAIRS + 2
 """In which a run measures the parts: some may be void."""
-_CONFIDENCE = 0.95
 _PER_100K = 100_000
 
 Quantity = Literal["events/s", "CPU-s per 100k events", "service time p99, ms", "schedule delay p99, ms", "MB"]
@@ -176,8 +174,7 @@ def _held(target: Target, repeats: Mapping[str, Mapping[int, LoopRepeat]]) -> He
         theirs = _theirs(repeats[against][number], target) if against else target.limit
         if value and theirs:
             pairs.append(Pair(ours.round, value, theirs + target.spare, value / (theirs + target.spare)))
-    # A one-sided bound leaves out on its side what a two-sided interval of 90% does.
-    found = interval([pair.ratio for pair in pairs], 2 * _CONFIDENCE - 1) if pairs else None
+    found = rounds.ratio([pair.ratio for pair in pairs])
     ratio, low, high = (found.mean, found.low, found.high) if found else (None, None, None)
     return Held(
         name=target.name,
@@ -230,4 +227,4 @@ def _verdict(target: Target, low: float | None, high: float | None, pairs: int) 
         met, missed = (high <= target.share, low > target.share)
     if missed:
         return "not met"
-    return "met" if met and pairs >= FEWEST_PAIRS else "cannot tell"
+    return "met" if met and pairs >= rounds.FEWEST_PAIRS else "cannot tell"

@@ -14,7 +14,8 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from bench.ceilings import freshness, loops, pinning, summary, targets
+from bench import rounds
+from bench.ceilings import freshness, loops, pinning, summary
 from bench.ceilings.freshness import Place
 from bench.ceilings.loops import Loop
 from bench.ceilings.meter import CLIENT
@@ -147,7 +148,7 @@ def _held(held: Sequence[Held]) -> list[RenderableType]:
         table.add_row(*(Text(cell, overflow="fold") for cell in cells), verdict)
     words = (
         "ratio: geometric mean of the rounds' pairs, with its one-sided 95% bounds; a target is met when the bound "
-        f"of at least {targets.FEWEST_PAIRS} pairs clears it."
+        f"of at least {rounds.FEWEST_PAIRS} pairs clears it."
     )
     return [Text(""), table, Text(""), Text(words)]
 

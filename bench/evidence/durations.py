@@ -15,10 +15,9 @@ from bench.evidence.deliveries import Deliveries
 from bench.evidence.offered import Offered
 from bench.observe.sampling import ClockSamples
 from bundle.result import Cohort, Percentiles, StageStatistics
+from stats.percentiles import PERCENTILES, REQUESTS_BEYOND
 from traffic.ledger import Outcome
 
-PERCENTILES = {"p50": 0.5, "p90": 0.9, "p95": 0.95, "p99": 0.99, "p999": 0.999}
-REQUESTS_BEYOND_A_PERCENTILE = 10
 COHORTS = {"p50": (0.45, 0.55), "p90": (0.89, 0.91), "p95": (0.945, 0.955), "p99": (0.985, 0.995)}
 STAGES = ("schedule_delay", "http_and_api", "kafka_and_backlog", "write")
 _MS = 1_000_000
@@ -123,7 +122,7 @@ def percentiles(values: NDArray[np.int64], requests: NDArray[np.int64] | None = 
         at = np.quantile(values, share, method="higher")
         above = values > at
         beyond[name] = int(above.sum()) if requests is None else len(np.unique(requests[above]))
-        found[name] = float(at) / _MS if beyond[name] >= REQUESTS_BEYOND_A_PERCENTILE else None
+        found[name] = float(at) / _MS if beyond[name] >= REQUESTS_BEYOND else None
     return Percentiles(**found, max=float(values.max()) / _MS, requests_beyond=beyond)
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import random
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from pathlib import Path
 
 from msgspec import structs
 
+from bench import rounds
 from bench.experiments import variants
 from bench.matrix import matrix
 from bench.matrix.matrix import Matrix
@@ -99,11 +99,10 @@ def order_of(sides: Sequence[Matrix]) -> tuple[tuple[int, PlannedRepeat], ...]:
     Each pair's coin is its own: that is what the smallest p attainable rests on (docs/methodology.md).
     """
     cells = [{cell.id: cell for cell in side.cells} for side in sides]
-    coin = random.Random(f"{sides[0].seed}/pairs")  # noqa: S311 - an order, and no secret
+    pairs = ([(side, planned) for side in (0, 1)] for planned in plan.order(sides[0]))
     return tuple(
         (side, PlannedRepeat(cells[side][planned.cell.id], planned.round))
-        for planned in plan.order(sides[0])
-        for side in coin.sample((0, 1), 2)
+        for side, planned in rounds.neighbours(pairs, rounds.coin(sides[0].seed, "pairs"))
     )
 
 

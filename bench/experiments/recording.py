@@ -17,7 +17,6 @@ import asyncio
 import contextlib
 import math
 import os
-import random
 import statistics
 import sys
 import tempfile
@@ -25,13 +24,13 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import psutil
 from rich.console import Console
 from rich.table import Table
-from scipy import special
 
-from bench import kinds
+from bench import kinds, rounds
 from bench.cells.cellspec import CellSpec
 from bench.errors import RepeatError
 from bench.evidence.leftovers import GroupWatch
@@ -53,10 +52,9 @@ from traffic.spec import LoadSpec
 
 MOST_RATIO = 1.03
 """What recording may cost (docs/methodology.md)."""
-FEWEST_PAIRS = 10
 EXIT_MET, EXIT_NOT_MET, EXIT_INTERRUPTED = 0, 1, 130
-_CONFIDENCE = 0.95
 _SEED = 1
+_SIDES = (False, True)  # recorded or not
 _LOOK_S = 0.1
 _AT_REST_S, _AT_REST_CPU_S, _START_S, _END_S = 0.5, 0.02, 30.0, 90.0
 _OWN, _SHARED = ("generator", "api", "worker"), ("kafka", "mongodb")
@@ -82,8 +80,7 @@ Pair = tuple[Cost, Cost]
 """Not recorded, and recorded."""
 
 
-@dataclass(frozen=True)
-class Answer:
+class Answer(NamedTuple):
     """The ratio recorded / not recorded over all pairs: geometric mean, and its one-sided 95% upper bound."""
 
     ratio: float
@@ -96,11 +93,9 @@ class Answer:
 
 
 def answer(pairs: Sequence[Pair]) -> Answer:
-    """Give what ``pairs`` (two at least) show, by Student's t on the log ratios."""
-    logs = [math.log(recorded.whole / bare.whole) for bare, recorded in pairs]
-    mean, spread = statistics.fmean(logs), statistics.stdev(logs)
-    half = float(special.stdtrit(len(logs) - 1, _CONFIDENCE)) * spread / math.sqrt(len(logs))
-    return Answer(math.exp(mean), math.exp(mean + half))
+    """Return what ``pairs`` show; without two that both used some CPU time, it is nothing."""
+    found = rounds.ratio([recorded.whole / bare.whole for bare, recorded in pairs])
+    return Answer(found.mean, found.high or math.inf) if found else Answer(math.nan, math.inf)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -111,11 +106,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         epilog=f"exit codes: 0 at most {MOST_RATIO - 1:.0%} is shown, 1 it is not, 2 parts missing, 130 interrupted",
     )
     parser.add_argument(
-        "--pairs", type=int, default=FEWEST_PAIRS, metavar="N", help=f"of each kind, at least {FEWEST_PAIRS}"
+        "--pairs",
+        type=int,
+        default=rounds.FEWEST_PAIRS,
+        metavar="N",
+        help=f"of each kind, {rounds.FEWEST_PAIRS} or more",
     )
     chosen = parser.parse_args(arguments)
-    if chosen.pairs < FEWEST_PAIRS:
-        parser.error(f"--pairs {chosen.pairs}: fewer than {FEWEST_PAIRS} show nothing")
+    if chosen.pairs < rounds.FEWEST_PAIRS:
+        parser.error(f"--pairs {chosen.pairs}: fewer than {rounds.FEWEST_PAIRS} show nothing")
     try:
         with terminate_like_interrupt():
             return _run(chosen.pairs, Console(highlight=False, soft_wrap=True))
@@ -128,8 +127,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(number: int, console: Console) -> int:
-    coin = random.Random(_SEED)  # noqa: S311 - an order, and no secret
-    answers = []
+    answers, chance = [], rounds.coin(_SEED)
     with (
         tempfile.TemporaryDirectory(prefix="tidemark-recording-") as folder,
         servers.at_hand(settings.load(os.environ), Path(folder) / "logs", console.print, local=True) as started,
@@ -138,7 +136,7 @@ def _run(number: int, console: Console) -> int:
             pairs: list[Pair] = []
             for place in range(1, number + 1):
                 own = Path(folder) / f"{cell.id}-{place}"
-                pairs.append(asyncio.run(_pair(cell, own, started, recorded_first=coin.random() < 1 / 2)))
+                pairs.append(asyncio.run(_pair(cell, own, started, rounds.shuffled([_SIDES], chance))))
                 bare, recorded = pairs[-1]
                 console.print(
                     f"{cell.id} {place}: {bare.whole:.3f} CPU-s per 100k events, recorded {recorded.whole:.3f}, "
@@ -233,13 +231,13 @@ class _Side:
             await asyncio.sleep(_AT_REST_S)
 
 
-async def _pair(cell: CellSpec, folder: Path, started: Servers, *, recorded_first: bool) -> Pair:
-    """Let two systems work at the same time; ``recorded_first``: the recorded one begins, by a moment."""
+async def _pair(cell: CellSpec, folder: Path, started: Servers, order: Sequence[bool]) -> Pair:
+    """Let two systems work at the same time; ``order``: whether the recorded one begins, by a moment."""
     by_recorded = {
         recorded: _Side(
             cell, folder / ("recorded" if recorded else "bare"), started, run=int(recorded), recorded=recorded
         )
-        for recorded in (recorded_first, not recorded_first)
+        for recorded in order
     }
     sides = list(by_recorded.values())
     shared = Followed(_SHARED)

@@ -24,6 +24,7 @@ from typing import IO, NamedTuple, Self
 import msgspec
 from msgspec import Struct
 
+from bench import rounds
 from bench.targets.checkout import ROOT
 from pipeline.errors import ProcessFailedError, UsageError
 
@@ -87,19 +88,19 @@ def measure(asked: Asked, tell: Callable[[int], None]) -> tuple[StepTimes, ...]:
     """
     if not 1 <= asked.rounds <= MOST_ROUNDS:
         raise UsageError(f"{asked.rounds} rounds cannot be timed: from 1 to {MOST_ROUNDS}")
-    coin = random.Random(f"{asked.seed}/steps")  # noqa: S311 - an order, and no secret
-    rounds: list[_Round] = []
+    chance = rounds.coin(asked.seed, "steps")
+    done: list[_Round] = []
     for number in range(1, asked.rounds + 1):
-        rounds.append(_round(asked, coin))
+        done.append(_round(asked, chance))
         tell(number)
-        if not rounds[0].turns_us:
+        if not done[0].turns_us:
             break
-    base, new = rounds[0].told
+    base, new = done[0].told
     known = dict.fromkeys((*new, *base))
-    return tuple(_times_of(name, rounds) for name in known)
+    return tuple(_times_of(name, done) for name in known)
 
 
-def _round(asked: Asked, coin: random.Random) -> _Round:
+def _round(asked: Asked, chance: random.Random) -> _Round:
     with ExitStack() as stack:
         sides = [stack.enter_context(_Stopwatch(folder, asked.names)) for folder in (asked.base, asked.new)]
         base, new = (side.steps() for side in sides)
@@ -110,9 +111,8 @@ def _round(asked: Asked, coin: random.Random) -> _Round:
         turns: dict[str, tuple[list[float], list[float]]] = {}
         for name in both:
             turns[name] = ([], [])
-            for _ in range(TURNS):
-                for side in coin.sample((0, 1), 2):
-                    turns[name][side].append(sides[side].turn_us(name))
+            for side in rounds.neighbours([(0, 1)] * TURNS, chance):
+                turns[name][side].append(sides[side].turn_us(name))
         return _Round((base, new), turns)
 
 
@@ -189,13 +189,13 @@ def _note_of(base: _Told, new: _Told) -> str:
     return f"{own[0]} timed by its own definition of the step" if own else ""
 
 
-def _times_of(name: str, rounds: Sequence[_Round]) -> StepTimes:
-    base, new = (told.get(name, _Told(name, missing="no such step")) for told in rounds[0].told)
+def _times_of(name: str, done: Sequence[_Round]) -> StepTimes:
+    base, new = (told.get(name, _Told(name, missing="no such step")) for told in done[0].told)
     named = new if new.does else base
     for told, side, other in ((base, "BASE", "NEW"), (new, "NEW", "BASE")):
         if told.missing:
             return StepTimes(name, named.role, named.does, note=f"in {other} only; {side}: {told.missing}")
-    turns = [each.turns_us[name] for each in rounds]
+    turns = [each.turns_us[name] for each in done]
     return StepTimes(
         name,
         named.role,

@@ -9,16 +9,17 @@ thousands of events; to have no single jump decide, it is averaged over the firs
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import special
 
 from bundle.result import Sustained, Verdict
+from stats import intervals
+from stats.intervals import CONFIDENCE
 
 ALLOWED_SHARE = 0.02  # of the offered load
-CONFIDENCE = 0.95  # of each of the two one-sided bounds
 BLOCK_S = 2.0
 SHORTEST_S = 3 * BLOCK_S
 BIN_S = 0.25
@@ -138,4 +139,4 @@ def _few_blocks(blocks: float) -> float:
 
     They scatter less than the mean does by sqrt((k - 1) / k), and Student's t is wider than the normal distribution.
     """
-    return float(np.sqrt(blocks / (blocks - 1)) * special.stdtrit(blocks - 1, CONFIDENCE) / special.ndtri(CONFIDENCE))
+    return math.sqrt(blocks / (blocks - 1)) * intervals.t_over_normal(blocks - 1, intervals.ONE_SIDED)

@@ -22,6 +22,7 @@ from reports.answer import objective, searches, verdict
 from reports.answer.objective import Objective
 from reports.cells.bottleneck import KEPT_UP
 from reports.cells.cells import Cell
+from stats import intervals
 
 WORKLOAD = (
     "payload_bytes",
@@ -220,8 +221,7 @@ def limit_above(answer: Capacity, load: float) -> float | None:
         return None
     middle = answer.median_events_per_s or math.sqrt(low * high)
     end = low if load < middle else high
-    quantile = float(special.ndtri((1 + answer.confidence) / 2))
-    away = quantile * math.log(load / middle) / abs(math.log(end / middle))
+    away = intervals.normal_quantile(answer.confidence) * math.log(load / middle) / abs(math.log(end / middle))
     outside = (1 - answer.confidence) / 2
     return min(max(float(special.ndtr(-away)), outside), 1 - outside)
 

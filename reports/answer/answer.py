@@ -15,9 +15,9 @@ from bundle.result import Audit
 from reports import formats
 from reports.answer import breaking, objective, searches
 from reports.answer.breaking import Broke
-from reports.cells import statistics
 from reports.cells.axes import CONSUMERS, PARTITIONS
 from reports.cells.cells import Cell
+from stats.percentiles import PERCENTILES
 
 MOST_WORDS = 29  # of the sentence: the outcome comes before it
 SAME_ANSWER = 0.1  # a search looks no closer than 7 to 15%
@@ -104,7 +104,7 @@ def held(cell: Cell) -> bool | None:
 def _row(cell: Cell, drain: Cell | None, cores_there: float, *, several: bool) -> Row:
     own = cell if not cell.kind.whole_path else drain
     label = cell.label_with_kind if several and not cell.kind.searched else cell.label
-    p50, p95, p99 = (cell.percentile("delivery_latency", statistics.PERCENTILES[n]) for n in ("p50", "p95", "p99"))
+    p50, p95, p99 = (cell.percentile("delivery_latency", PERCENTILES[n]) for n in ("p50", "p95", "p99"))
     lost = cell.audit.lost + (drain.audit.lost if drain else 0)
     load, interval, breaks = _held(cell, breaking.of(cell, cores_there))
     return Row(label, load, interval, p50, p95, p99, breaks, lost, own.throughput if own else None)
@@ -239,7 +239,7 @@ def _offered(cell: Cell, *, brief: bool) -> tuple[str, ...]:
         return f"whether {where} held the {load} offered is not determined", "no search for the limit"
     if not kept:
         return f"{where} did not hold the {load} offered: {_not_held(cell)}", "no search for the limit"
-    p99 = cell.percentile("delivery_latency", statistics.PERCENTILES["p99"])
+    p99 = cell.percentile("delivery_latency", PERCENTILES["p99"])
     said = f" with p99 {formats.milliseconds(p99)} ms" if p99 is not None else ""
     return f"{where} held the {load} offered{said}", "no search for the limit"
 

@@ -9,8 +9,9 @@ from msgspec import Struct
 
 from bundle.result import Result
 from reports import formats
-from reports.cells.statistics import CONFIDENCE, PERCENTILES
 from reports.errors import ObjectiveError
+from stats.intervals import CONFIDENCE
+from stats.percentiles import PERCENTILES
 
 _MEASURES = {"delivery latency": "delivery_latency", "response time": "response_time"}
 _PERCENTILE_WORDS = {"p50": "p50", "p90": "p90", "p95": "p95", "p99": "p99", "p999": "p99.9"}

@@ -18,10 +18,11 @@ from reports import formats, kinds
 from reports.cells import axes
 from reports.cells.axes import CONSUMERS, PARTITIONS
 from reports.cells.cells import Cell, by_kind
-from reports.ratios import inference, measures, power, searches
-from reports.ratios.inference import Estimate, Floats
+from reports.ratios import measures, searches
 from reports.ratios.measures import Measure
 from reports.ratios.outcome import DEFAULT_EFFECT, DEFAULT_FLOOR
+from stats import inference, power
+from stats.inference import Estimate, Floats
 
 _NO_CHOICE = ("offered_load", "generator_processes")
 _MOST_WORDS = 24  # of the answer; how many events were lost comes after it

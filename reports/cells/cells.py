@@ -14,11 +14,13 @@ from bundle.manifest import CellPlan
 from bundle.reading import Bundle, Repeat
 from bundle.result import Audit, Cohort, Result
 from reports import kinds
-from reports.cells import bottleneck, hlog, neighbours, statistics
+from reports.cells import bottleneck, hlog, neighbours
 from reports.cells.axes import Naming, naming
 from reports.cells.bottleneck import Bottleneck
-from reports.cells.hlog import Distribution
 from reports.kinds.kind import Kind
+from stats import histograms, intervals
+from stats.histograms import Distribution
+from stats.percentiles import PERCENTILES, REQUESTS_BEYOND, largest_share
 
 STAGES = ("schedule_delay", "http_and_api", "kafka_and_backlog", "write")
 NOT_SUSTAINED = "not sustained"
@@ -105,6 +107,12 @@ class Cell:
         return {role: used / self.throughput.mean * 100_000 for role, used in self.cores.items()}
 
 
+def interval(values: Sequence[float]) -> Interval | None:
+    """Return the geometric mean of ``values`` with its interval, None where there is none."""
+    found = intervals.log_t(values)
+    return Interval(*found) if found else None
+
+
 def of(bundle: Bundle) -> tuple[Cell, ...]:
     """Give every cell of the bundle, in the order of the manifest.
 
@@ -145,7 +153,7 @@ def _cell(plan: CellPlan, bundle: Bundle, names: Naming) -> Cell:
         valid=valid,
         counted=counted,
         beyond=beyond,
-        throughput=statistics.log_t_interval(
+        throughput=interval(
             [result.throughput_events_per_s for result in results if result.throughput_events_per_s is not None]
         ),
         offered_load=_mean([r.offered_load_events_per_s for r in results]),
@@ -221,7 +229,7 @@ def _pool(valid: Sequence[Repeat]) -> tuple[dict[str, Distribution], tuple[str, 
     if missing:
         which = missing[0] if len(missing) == 1 else f"{missing[0]} and {len(missing) - 1} more"
         notes.insert(0, f"{which}: latency.hlog is missing, the durations are not in the percentiles")
-    pooled = {tag: hlog.pool(distributions) for tag, distributions in found.items()}
+    pooled = {tag: histograms.pool(distributions) for tag, distributions in found.items()}
     return {tag: one for tag, one in pooled.items() if one is not None}, tuple(notes)
 
 
@@ -231,12 +239,12 @@ def _largest_share(results: Sequence[Result], measure: str, requests: int) -> fl
     Large requests bring many slow events at once: fewer than 1% of requests may lie beyond p99 of events.
     """
     told = [getattr(result, f"{measure}_ms") for result in results]
-    largest, untold = statistics.largest_share(requests), None
-    for name, share in statistics.PERCENTILES.items():
+    largest, untold = largest_share(requests), None
+    for name, share in PERCENTILES.items():
         if not all(one and name in one.requests_beyond for one in told):
             untold = untold or share  # an older run has no p95: it is as sure as the next known percentile
             continue
-        if sum(one.requests_beyond[name] for one in told) < statistics.REQUESTS_BEYOND:
+        if sum(one.requests_beyond[name] for one in told) < REQUESTS_BEYOND:
             return min(largest, _just_below(untold or share))
         untold = None
     return largest

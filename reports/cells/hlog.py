@@ -1,4 +1,4 @@
-"""Reads HdrHistogram interval logs, with their tags, and pools them by adding.
+"""Reads HdrHistogram interval logs, with their tags; what lines of one tag hold is added.
 
 A line is ``Tag=NAME,start_s,interval_s,max,PAYLOAD``; the payload is a histogram of whole
 microseconds in HdrHistogram's compressed V2 encoding: base64 of a zlib stream, in it a header and the counts as
@@ -15,7 +15,7 @@ import binascii
 import re
 import struct
 import zlib
-from collections.abc import Container, Iterable, Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,6 +23,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bundle.errors import BundleError
+from stats import histograms
+from stats.histograms import Distribution
 
 _FIELDS_AFTER_TAG = 4
 _END = re.compile(r"#\[End: (\d+) intervals\]")
@@ -35,31 +37,6 @@ _MOST_NUMBER_BYTES = 8
 """Of 9 bytes would be a count beyond 2**56."""
 _MOST_DIGITS = 5
 _MOST_PLACES = 2**24
-
-
-@dataclass(frozen=True)
-class Distribution:
-    """A pooled histogram: how many events (``counts``) had a duration of at most ``values_ms``, which ascend."""
-
-    values_ms: NDArray[np.float64]
-    counts: NDArray[np.int64]
-
-    @property
-    def total(self) -> int:
-        """Events in it."""
-        return int(self.counts.sum())
-
-    def at(self, shares: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Give, for each share q in [0, 1], the smallest duration (ms) that q of the events do not exceed."""
-        cumulative = np.cumsum(self.counts)
-        # The small step back keeps 0.9 * 10 = 9.000000000000002 from becoming the tenth.
-        wanted = np.ceil(shares * self.total - 1e-9)
-        index = np.searchsorted(cumulative, np.maximum(wanted, 1))
-        return np.asarray(self.values_ms[np.minimum(index, len(self.values_ms) - 1)])
-
-    def quantile(self, share: float) -> float:
-        """Give one quantile in ms."""
-        return float(self.at(np.array([share]))[0])
 
 
 @dataclass(frozen=True)
@@ -108,17 +85,6 @@ def read(path: Path, tags: Container[str] | None = None) -> dict[str, Distributi
         raise BundleError(f"{path}: no HdrHistogram in one of its lines ({error})") from error
 
 
-def pool(distributions: Iterable[Distribution]) -> Distribution | None:
-    """Add the distributions up; None if there is nothing in them."""
-    given = [one for one in distributions if len(one.counts)]
-    if not given:
-        return None
-    values, place = np.unique(np.concatenate([one.values_ms for one in given]), return_inverse=True)
-    counts = np.zeros(len(values), dtype=np.int64)
-    np.add.at(counts, place, np.concatenate([one.counts for one in given]))
-    return Distribution(values, counts)
-
-
 def _unpack(tag: str, payload: str) -> _Payload:
     packed = binascii.a2b_base64(payload, strict_mode=True)
     cookie, length = _OUTER.unpack_from(packed)
@@ -148,7 +114,7 @@ def _by_tag(payloads: Sequence[_Payload]) -> dict[str, Distribution]:
         recorded = np.flatnonzero(counts)
         values_ms = _highest_equivalent(recorded, lowest, digits) / _US_PER_MS
         found.setdefault(tag, []).append(Distribution(values_ms, counts[recorded]))
-    pooled = {tag: pool(parts) for tag, parts in found.items()}
+    pooled = {tag: histograms.pool(parts) for tag, parts in found.items()}
     return {tag: one for tag, one in pooled.items() if one is not None}
 
 

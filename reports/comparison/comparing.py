@@ -16,10 +16,11 @@ from reports.cells import cells as cell_views
 from reports.cells.cells import Cell
 from reports.comparison import cautions, findings
 from reports.errors import ComparisonError
-from reports.ratios import environments, groups, inference, measures, power, reasons, searches
-from reports.ratios.inference import VERDICTS, Estimate, Floats, Verdict
+from reports.ratios import environments, groups, measures, reasons, searches
 from reports.ratios.measures import Measure
 from reports.ratios.outcome import CellComparison, Comparison, Ratio, Rules, Together
+from stats import inference, power
+from stats.inference import VERDICTS, Estimate, Floats, Verdict
 
 SAME_LOAD = 0.01
 """Offered loads that are further apart are different questions."""

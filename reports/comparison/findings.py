@@ -9,8 +9,8 @@ import numpy as np
 
 from bundle.reading import Bundle, Repeat
 from reports.answer import verdict
-from reports.ratios import inference
 from reports.ratios.outcome import FindingChange
+from stats import inference
 
 _BRACKETS = re.compile(r"\s*\([^)]*\)")
 _NUMBER = re.compile(r"-?\d[\d,.]*")

@@ -13,8 +13,8 @@ from reports.comparison import words
 from reports.drawing import palette, panel
 from reports.drawing.palette import Colour
 from reports.drawing.panel import Canvas, Panel
-from reports.ratios.inference import Verdict
 from reports.ratios.outcome import CellComparison, Comparison
+from stats.inference import Verdict
 
 WIDTH = 960
 _ROW_HEIGHT, _ABOVE, _BELOW = 30, 34, 48

@@ -8,10 +8,10 @@ from reports import formats, tables
 from reports.comparison import forest, rivals, rounds, words
 from reports.drawing.panel import Panel
 from reports.page import rendering
-from reports.ratios import power
-from reports.ratios.inference import FAMILY_LEVEL, VERDICTS
 from reports.ratios.outcome import CellComparison, Comparison
 from reports.sections.parts import Part, Section
+from stats import power
+from stats.inference import FAMILY_LEVEL, VERDICTS
 
 _READ = (
     "A filled mark is a verdict, a hollow one means that nothing can be told. The line is the 95% t interval of this "

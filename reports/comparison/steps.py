@@ -5,15 +5,17 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from statistics import geometric_mean
 from typing import Any, Protocol
 
 import numpy as np
 
 from reports import formats, names, tables
-from reports.ratios import inference, power, reasons
-from reports.ratios.inference import VERDICTS, Estimate, Verdict
+from reports.ratios import reasons
 from reports.ratios.outcome import Rules
 from reports.tables import Table
+from stats import inference, power
+from stats.inference import VERDICTS, Estimate, Verdict
 
 HOW_RATIOS_READ = (
     "Microseconds of CPU time an event (geometric means over the rounds). A ratio above 1 means that NEW is cheaper: "
@@ -115,8 +117,8 @@ def judge(timed: Sequence[Timed], rules: Rules) -> StepsComparison:
         found.append(
             JudgedStep(
                 timed=each,
-                base_us=_geometric_mean(each.base_us),
-                new_us=_geometric_mean(each.new_us),
+                base_us=geometric_mean(each.base_us),
+                new_us=geometric_mean(each.new_us),
                 rounds=tested.rounds,
                 ratio=math.exp(estimate.log_ratio[place]),
                 low=math.exp(low[place]) if tested.p is not None else None,
@@ -225,10 +227,6 @@ class _Tested:
 
 def _absent(timed: Timed) -> JudgedStep:
     return JudgedStep(timed, None, None, 0, None, None, None, None, None, 1.0, None, timed.note)
-
-
-def _geometric_mean(values: Sequence[float]) -> float:
-    return math.exp(sum(map(math.log, values)) / len(values))
 
 
 def _change(step: JudgedStep) -> str:

@@ -8,11 +8,11 @@ from collections.abc import Sequence
 from reports import formats, tables
 from reports.answer.verdict import Level
 from reports.cells.cells import Cell
-from reports.ratios import power
-from reports.ratios.inference import FAMILY_LEVEL
 from reports.ratios.measures import Measure, beside
 from reports.ratios.outcome import EXIT_CANNOT_TELL, CellComparison, Comparison, Ratio, Together
 from reports.tables import Table
+from stats import power
+from stats.inference import FAMILY_LEVEL
 
 HOW_RATIOS_READ = (
     "A ratio above 1 means that NEW is better: NEW by BASE for throughput, BASE by NEW for durations and CPU. It is "

@@ -12,11 +12,11 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, NullFormatter, NullLo
 
 from reports import formats
 from reports.cells import axes as axis_names
-from reports.cells import statistics
 from reports.cells.cells import Cell
 from reports.drawing import palette, panel
 from reports.drawing.panel import Panel
 from reports.tables import MEASURE_NAMES, measured
+from stats.percentiles import REQUESTS_BEYOND
 
 _POINTS_PER_DECADE = 40
 _LETTER_WIDTH, _BEFORE_LABEL, _NARROWEST, _WIDEST = 6.4, 22, 92, 190
@@ -119,6 +119,6 @@ def gate_sentence(cells: Sequence[Cell]) -> str:
     low, high = formats.count(min(requests)), formats.count(max(requests))
     some = low if low == high else f"{low} to {high}"
     return (
-        f"A curve ends where fewer than {statistics.REQUESTS_BEYOND} independent requests lie beyond; "
+        f"A curve ends where fewer than {REQUESTS_BEYOND} independent requests lie beyond; "
         f"the cells have {some} requests each, all valid repeats pooled by adding their histograms."
     )

@@ -17,10 +17,11 @@ from reports.answer import breaking, verdict
 from reports.answer.answer import Row
 from reports.answer.verdict import Verdict
 from reports.ceilings import shares
-from reports.cells import reported, statistics
+from reports.cells import reported
 from reports.cells.cells import MEASURES, Cell
 from reports.scaling import scaling
 from reports.tables import Table, account, answers, capacity, span, table
+from stats.percentiles import PERCENTILES
 
 
 def to_csv(bundle: Bundle) -> str:
@@ -112,7 +113,7 @@ def _measured(cells: Sequence[Cell]) -> Table:
             formats.count(cell.throughput.mean if cell.throughput else None),
             span(cell.throughput),
             *(
-                formats.milliseconds(cell.percentile(measure, statistics.PERCENTILES[name]))
+                formats.milliseconds(cell.percentile(measure, PERCENTILES[name]))
                 for measure in ("delivery_latency", "response_time")
                 for name in ("p50", "p95", "p99")
             ),
@@ -151,7 +152,7 @@ def _row(repeat: Repeat) -> dict[str, Any]:
     }
     for measure in MEASURES:
         percentiles = getattr(result, f"{measure}_ms")
-        row |= {f"{measure}_{name}_ms": getattr(percentiles, name, None) for name in (*statistics.PERCENTILES, "max")}
+        row |= {f"{measure}_{name}_ms": getattr(percentiles, name, None) for name in (*PERCENTILES, "max")}
     if result.probe:
         row |= {f"probe_{name}": value for name, value in _probe(result.probe).items()}
     if result.keeping_up:
@@ -182,7 +183,7 @@ def _cell(cell: Cell, cores_there: float) -> dict[str, Any]:
         "achieved": cell.achieved,
         "requests": cell.requests,
         **{
-            f"{measure}_ms": {name: cell.percentile(measure, q) for name, q in statistics.PERCENTILES.items()}
+            f"{measure}_ms": {name: cell.percentile(measure, q) for name, q in PERCENTILES.items()}
             for measure in MEASURES
         },
         "stages_mean_ms": cell.stages_ms,

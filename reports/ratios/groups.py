@@ -7,10 +7,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from reports.ratios import inference, power, reasons
-from reports.ratios.inference import VERDICTS, Estimate
+from reports.ratios import reasons
 from reports.ratios.measures import Measure
 from reports.ratios.outcome import Ratio, Rules, Together
+from stats import inference, power
+from stats.inference import VERDICTS, Estimate
 
 _NOUN = "kind"
 

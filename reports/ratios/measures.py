@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from bundle.result import Percentiles, Result
 from reports import formats, kinds, names
 from reports.cells.cells import Cell
-from reports.cells.statistics import PERCENTILES
 from reports.kinds.kind import Kind, OwnMeasure
 from reports.ratios import searches
+from stats.percentiles import PERCENTILES
 
 
 @dataclass(frozen=True)

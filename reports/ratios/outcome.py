@@ -8,8 +8,8 @@ from bundle.reading import Bundle
 from reports import formats
 from reports.cells.cells import Cell
 from reports.ratios.environments import Fact
-from reports.ratios.inference import FAMILY_LEVEL, Verdict
 from reports.ratios.measures import Measure
+from stats.inference import FAMILY_LEVEL, Verdict
 
 DEFAULT_FLOOR = 0.03
 DEFAULT_EFFECT = 0.10

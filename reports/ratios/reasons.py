@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Protocol
 
 from reports import formats
-from reports.ratios import inference, power
-from reports.ratios.inference import Verdict
+from stats import inference, power
+from stats.inference import Verdict
 
 
 class Tested(Protocol):

@@ -8,11 +8,10 @@ from __future__ import annotations
 
 import math
 
-from scipy import special
-
 from bundle.capacity import Capacity
 from reports import formats
 from reports.cells.cells import Cell
+from stats import intervals
 
 
 def obstacle(base: Cell, new: Cell) -> str:
@@ -55,8 +54,7 @@ def spans(base: Cell, new: Cell) -> str:
 
 def _standard_error(found: Capacity) -> float:
     """Return the standard error of the logarithm of the limit, from its interval as one of a normal distribution."""
-    width = math.log((found.high_events_per_s or 1.0) / (found.low_events_per_s or 1.0))
-    return width / (2 * float(special.ndtri((1 + found.confidence) / 2)))
+    return intervals.log_error(found.low_events_per_s or 1.0, found.high_events_per_s or 1.0, found.confidence)
 
 
 def _span(found: Capacity) -> str:

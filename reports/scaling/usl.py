@@ -18,7 +18,9 @@ from msgspec import Struct
 from numpy.typing import NDArray
 from scipy import special
 
-CONFIDENCE = 0.95
+from stats import intervals
+from stats.intervals import CONFIDENCE
+
 RESAMPLES = 600
 _SEED = 1
 _MOST_STEPS = 200
@@ -88,7 +90,7 @@ def from_repeats(levels: Mapping[int, Sequence[float]]) -> Data:
     deviations = np.concatenate([values - values.mean() for values in logs])
     degrees = len(deviations) - len(logs)
     # Deviations from a mean of their own are too small by this factor; with few of them a t quantile is the wider one.
-    pool = deviations * np.sqrt(len(deviations) / degrees) * _wider(degrees)
+    pool = deviations * np.sqrt(len(deviations) / degrees) * intervals.t_over_normal(degrees)
     rng = np.random.default_rng(_SEED)
     scatter = np.stack([rng.choice(pool, (RESAMPLES, count)).mean(axis=1) for count in counts], axis=1)
     means = np.array([values.mean() for values in logs])
@@ -99,7 +101,7 @@ def from_intervals(levels: Mapping[int, tuple[float, float, float]], confidence:
     """Make data of one answer a level: events/s with the low and the high end of its interval at ``confidence``."""
     consumers = np.array(sorted(levels), dtype=np.float64)
     values = np.log(np.array([levels[int(level)] for level in consumers], dtype=np.float64))
-    deviation = (values[:, 2] - values[:, 1]) / (2 * special.ndtri((1 + confidence) / 2))
+    deviation = (values[:, 2] - values[:, 1]) / (2 * intervals.normal_quantile(confidence))
     deviation = np.maximum(deviation, 1e-6)  # an interval of no width would count for everything
     scatter = np.random.default_rng(_SEED).normal(0.0, deviation, (RESAMPLES, len(consumers)))
     return Data(consumers, values[:, 0], deviation**-2.0, scatter, 0.0, 0)
@@ -190,12 +192,6 @@ def _lack_of_fit(data: Data, best: Floats) -> float:
         return float(special.chdtrc(degrees, square_sum))
     ratio = square_sum / degrees / max(data.error_square_sum / data.error_degrees, 1e-300)
     return float(special.fdtrc(degrees, data.error_degrees, ratio))
-
-
-def _wider(degrees: int) -> float:
-    """By how much the t quantile is beyond the normal one."""
-    share = (1 + CONFIDENCE) / 2
-    return float(special.stdtrit(degrees, share) / special.ndtri(share))
 
 
 def _tails() -> tuple[float, float]:

@@ -6,13 +6,13 @@ from collections.abc import Sequence
 
 from reports import kinds
 from reports.answer.verdict import Verdict
-from reports.cells import statistics
 from reports.cells.cells import Cell
 from reports.drawing.panel import Panel
 from reports.figures import throughput as figures
 from reports.formats import plural
 from reports.sections.parts import Part, Section
 from reports.tables import measured
+from stats import intervals
 
 _CUT = (
     "Intervals that run out of the top of the curves are wider than the figure: the repeats lie far apart. "
@@ -33,7 +33,7 @@ def section(by_kind: dict[str, list[Cell]], judged: Verdict) -> Section:
         if not kind.whole_path or not emptied:
             how = "each small point is one repeat, hollow marks have idle consumers"
             scale = "Colours run from half of the highest value (or the lowest, if lower) to the highest."
-            words.append(f"Numbers and large marks: {statistics.INTERVAL_LABEL}; {how}. {scale}")
+            words.append(f"Numbers and large marks: {intervals.LABEL}; {how}. {scale}")
             words.append(_CUT if figures.cuts_an_interval(cells) else "")
             words.append("It is bounded by the offered load." if kind.whole_path else _rivalry(judged, cells))
             drawn = tuple(figures.panels(cells, name))

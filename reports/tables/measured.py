@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from reports import formats
-from reports.cells import reported, statistics
+from reports.cells import reported
 from reports.cells.bottleneck import ROLE_NAMES
 from reports.cells.cells import Cell
 from reports.tables import PERCENTILE_NAMES, Table, span, table
+from stats.percentiles import PERCENTILES
 
 
 def steady(cells: Sequence[Cell]) -> Table:
@@ -42,7 +43,7 @@ def percentiles(cells: Sequence[Cell], measure: str) -> Table:
     rows, labels = [], _labels(cells)
     for cell in cells:
         distribution = cell.pooled.get(measure)
-        values = [formats.milliseconds(cell.percentile(measure, q)) for q in statistics.PERCENTILES.values()]
+        values = [formats.milliseconds(cell.percentile(measure, q)) for q in PERCENTILES.values()]
         requests = [formats.count(cell.requests), formats.count(distribution.total if distribution else None)]
         rows.append([labels[cell.plan.id], *values, *requests])
     return table(
@@ -59,7 +60,7 @@ def durations(cells: Sequence[Cell]) -> Table:
             *(
                 formats.milliseconds(cell.percentile(measure, q))
                 for measure in ("delivery_latency", "response_time")
-                for q in statistics.PERCENTILES.values()
+                for q in PERCENTILES.values()
             ),
             formats.count(cell.requests),
         ]

@@ -15,7 +15,7 @@ ROOT = Path(__file__).resolve().parents[3]
 WHOLE, COMMANDS, IMAGE, UV = (
     ROOT / "requirements" / f"{name}.txt" for name in ("developer", "tidemark", "pipeline", "uv")
 )
-PACKAGES = {"bench", "bundle", "loadtest", "pipeline", "reports"}
+PACKAGES = {"bench", "bundle", "loadtest", "pipeline", "reports", "stats", "traffic"}
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 
 

@@ -10,7 +10,7 @@ from bundle.capacity import Capacity
 from bundle.manifest import CellPlan
 from bundle.reading import Repeat
 from bundle.result import Audit, Percentiles, Probe, Result, Sustained, Window
-from reports.cells import statistics
+from reports.cells import cells
 from reports.cells.bottleneck import UNKNOWN, Bottleneck
 from reports.cells.cells import Cell
 
@@ -102,7 +102,7 @@ def cell(kind: str, results: Sequence[Result], **fields: Any) -> Cell:
         "valid": tuple(repeat for repeat in repeats if repeat.result.valid),
         "counted": tuple(repeat for repeat in repeats if repeat.result.valid),
         "beyond": (),
-        "throughput": statistics.log_t_interval(values),
+        "throughput": cells.interval(values),
         "offered_load": None,
         "achieved": None,
         "audit": Audit(),

@@ -20,7 +20,6 @@ from bench import kinds
 from bench.ceilings import freshness, loading, loops, material, meter, parts, session, summary, targets
 from bench.ceilings.freshness import Place
 from bench.ceilings.handler import application
-from bench.ceilings.interval import interval
 from bench.ceilings.meter import Measured, Meter, Reading
 from bench.ceilings.session import Asked
 from bench.ceilings.task import Task
@@ -204,21 +203,13 @@ class TestTargets:
 
 
 class TestWhatRepeatsComeTo:
-    def test_the_interval_is_that_of_student_s_t_on_logarithms(self) -> None:
-        # 12.7062 and 4.3027 are the 97.5% points of t with 1 and 2 degrees of freedom in any table.
-        two = interval([1.0, math.e**2])
-        assert two.mean == pytest.approx(math.e)
-        assert math.log(two.high or 0) - 1 == pytest.approx(12.7062 * math.sqrt(2) / math.sqrt(2), rel=1e-4)
-        three = interval([1_000.0, 2_000.0, 4_000.0])
-        half = 4.3027 * math.log(2) / math.sqrt(3)
-        assert three == Interval(
-            3, pytest.approx(2_000.0), pytest.approx(2_000.0 * math.exp(-half), rel=1e-4), three.high
-        )
-        assert (three.low or 0) * (three.high or 0) == pytest.approx(2_000.0**2)
-
-    def test_one_repeat_has_no_interval_and_no_cpu_time_no_logarithm(self) -> None:
-        assert interval([5.0]) == Interval(1, pytest.approx(5.0), None, None)
-        assert interval([0.0, 1.0]) == Interval(2, 0.5, None, None)
+    def test_without_cpu_time_there_is_a_mean_and_no_interval(self) -> None:
+        asked = Asked(DRAINS, 2, Traffic())
+        each = repeats([1_000.0, 2_000.0])
+        idle = [structs.replace(each[0], cpu_s_per_100k_events={"client": 0.0}), each[1]]
+        of_loop = {loop.name: idle for loop in asked.loops}
+        told = summary.conclude(asked, of_loop, settings=Settings(), fingerprint="", where="local", took_s=1.0)
+        assert told.loops[0].cpu_s_per_100k_events["client"] == Interval(2, 0.5)
 
     def test_every_repeat_is_kept_and_cost_has_an_interval_too(self) -> None:
         asked = Asked(DRAINS, 3, Traffic())

@@ -8,12 +8,12 @@ import pytest
 from msgspec import structs
 
 from bundle.capacity import Capacity
+from bundle.interval import Interval
 from bundle.manifest import CellPlan
 from bundle.result import Consumer, Disturbance, KafkaUse, LoopLag, MongoUse, Probe, Result, Sustained, Window
 from reports.cells import bottleneck, neighbours
 from reports.cells.bottleneck import Bottleneck
 from reports.cells.neighbours import Measured
-from reports.cells.statistics import Interval
 
 DRAIN = CellPlan("c", "drain", {"consumers": 1, "partitions": 3, "key_skew": 0.0})
 STEADY = CellPlan("s", "steady", {"api_processes": 1, "generator_processes": 1, "consumers": 1, "partitions": 3})

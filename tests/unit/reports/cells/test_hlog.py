@@ -11,6 +11,7 @@ from hdrh.histogram import HdrHistogram
 
 from bundle.errors import BundleError
 from reports.cells import hlog
+from stats import histograms
 from tests.unit.reports.made_bundle import hlog as log_text
 
 
@@ -28,7 +29,7 @@ def test_tags_are_kept_and_lines_of_one_tag_gathered(tmp_path: Path) -> None:
 def test_a_pooled_percentile_is_that_of_all_values_and_no_average(tmp_path: Path) -> None:
     quick, slow = [1_000.0] * 900, [100_000.0] * 100
     read = [hlog.read(log(tmp_path / name, {"write": us}))["write"] for name, us in (("q", quick), ("s", slow))]
-    pooled = hlog.pool(read)
+    pooled = histograms.pool(read)
     assert pooled is not None
     assert pooled.total == 1000
     # The p50s are 1 and 100 ms: their average would be 50.5. Of all thousand values the median is 1 ms.
@@ -78,7 +79,7 @@ def test_an_interval_without_values_adds_nothing(tmp_path: Path) -> None:
 
 
 def test_nothing_recorded_pools_to_nothing() -> None:
-    assert hlog.pool([]) is None
+    assert histograms.pool([]) is None
 
 
 @pytest.mark.parametrize(

@@ -15,8 +15,8 @@ from bench.__main__ import main
 from bundle import reading
 from reports.comparison import comparing, page, texts, words
 from reports.errors import ComparisonError
-from reports.ratios.inference import Verdict
 from reports.ratios.outcome import CellComparison, Comparison, Rules
+from stats.inference import Verdict
 from tests.unit.reports.made_bundle import Cell, Plan, write
 from tests.unit.reports.made_pair import DRAIN, OTHER_DRAIN, STEADY, Pair, rewrite, write_pair
 from tests.unit.reports.page.test_page import Words, make, sections

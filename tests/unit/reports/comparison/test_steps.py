@@ -13,9 +13,9 @@ import pytest
 from reports.comparison import revisions, steps
 from reports.comparison.command import Files
 from reports.comparison.steps import StepsComparison
-from reports.ratios import inference
-from reports.ratios.inference import FASTER, SLOWER
 from reports.ratios.outcome import Rules
+from stats import inference
+from stats.inference import FASTER, SLOWER
 
 ROUNDS, STEPS = 12, 16
 

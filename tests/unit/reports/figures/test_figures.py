@@ -13,13 +13,14 @@ import pytest
 from msgspec import structs
 
 from bundle import reading
+from bundle.interval import Interval
 from bundle.result import Window
 from reports import formats
-from reports.cells import cells, statistics
-from reports.cells.statistics import Interval
+from reports.cells import cells
 from reports.drawing import palette, panel, svg
 from reports.drawing.panel import Panel
 from reports.figures import backlog, bars, percentiles, throughput
+from stats.percentiles import REQUESTS_BEYOND
 from tests.unit.reports.made_bundle import Cell, Plan, quick_cells, write
 
 DASH = "\u2013"  # between the bounds of an interval
@@ -124,7 +125,7 @@ def test_an_axis_alone_is_drawn_across(tmp_path: Path) -> None:
 def test_curves_end_where_fewer_than_ten_requests_lie_beyond(tmp_path: Path) -> None:
     found = views(tmp_path, Plan(grid("steady"), rounds=2, requests=150))
     (drawn,) = percentiles.panels(found, "delivery_latency")
-    assert drawn.data["q"].max() == pytest.approx(1 - statistics.REQUESTS_BEYOND / 300)
+    assert drawn.data["q"].max() == pytest.approx(1 - REQUESTS_BEYOND / 300)
     assert "99%" not in words(drawn)
     assert all(formats.NOTHING in row for row in drawn.table.rows)
 

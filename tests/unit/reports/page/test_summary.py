@@ -12,8 +12,9 @@ import pytest
 
 from bundle import reading
 from reports.answer import verdict
-from reports.cells import cells, statistics
+from reports.cells import cells
 from reports.page import summary
+from stats.percentiles import PERCENTILES
 from tests.unit.reports.made_bundle import Cell, Plan, write
 
 DRAIN = Cell("drain-c4", "drain", {"consumers": 4, "partitions": 1})
@@ -58,7 +59,7 @@ def test_csv_numbers_are_numbers_that_a_program_reads(tmp_path: Path) -> None:
 
 def test_csv_is_empty_where_a_percentile_is_under_the_gate_or_has_no_meaning(tmp_path: Path) -> None:
     rows = csv(write(tmp_path, Plan([DRAIN, STEADY], rounds=1, requests=400))).set_index("cell")
-    columns = [f"delivery_latency_{name}_ms" for name in statistics.PERCENTILES]
+    columns = [f"delivery_latency_{name}_ms" for name in PERCENTILES]
     assert rows.loc["drain-c4", columns].isna().all()
     assert rows.loc["steady-c1", columns].notna().tolist() == [True, True, True, False, False]
 
@@ -77,7 +78,7 @@ def test_json_tells_the_verdict_the_sums_and_each_cell(tmp_path: Path) -> None:
     drain, steady = told["cells"]
     assert (drain["cell"], drain["axes"]["partitions"], drain["idle_consumers"]) == ("drain-c4", 1, 1)
     assert drain["throughput_events_per_s"]["n"] == len(drain["repeats_events_per_s"]) == 2
-    assert drain["delivery_latency_ms"] == dict.fromkeys(statistics.PERCENTILES)
+    assert drain["delivery_latency_ms"] == dict.fromkeys(PERCENTILES)
     # 800 pooled requests: 80 lie beyond p90, 40 beyond p95, only 8 beyond p99.
     gated = {name: value is not None for name, value in steady["delivery_latency_ms"].items()}
     assert gated == {"p50": True, "p90": True, "p95": True, "p99": False, "p999": False}

@@ -13,8 +13,9 @@ import pytest
 from numpy.typing import NDArray
 from scipy import stats
 
-from reports.ratios import groups, inference, power
-from reports.ratios.inference import CANNOT_TELL, FASTER, SAME, SLOWER
+from reports.ratios import groups
+from stats import inference, power
+from stats.inference import CANNOT_TELL, FASTER, SAME, SLOWER
 from tests.unit.reports.made_repeats import residuals
 
 NOISE = [

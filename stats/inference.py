@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import special
 
-from reports.cells.statistics import CONFIDENCE
+from stats.intervals import CONFIDENCE
 
 FAMILY_LEVEL = 0.05
 """The chance, at most, that any cell of a comparison is called faster or slower where none is."""

@@ -8,7 +8,7 @@ import math
 import numpy as np
 from scipy import special
 
-from reports.ratios.inference import FAMILY_LEVEL, Floats
+from stats.inference import FAMILY_LEVEL, Floats
 
 POWER = 0.9
 MOST_ROUNDS = 10_000
