@@ -185,7 +185,7 @@ def _interleave(chosen: argparse.Namespace) -> tuple[int, str, str]:
 def _advise(chosen: argparse.Namespace) -> int:
     from reports.advice import planner  # noqa: PLC0415 - as above
 
-    return planner.tell(chosen.run, Path(chosen.runs), chosen.target, chosen.objective, chosen.json)
+    return planner.advise(chosen.run, Path(chosen.runs), chosen.target, chosen.objective, chosen.json)
 
 
 def _ceilings(chosen: argparse.Namespace) -> int:
@@ -289,7 +289,7 @@ def _stack(base: Settings, *, local: bool) -> StackSpec | None:
     """Return the servers that are started where a matrix does not say others; None if they are the user's own."""
     if not local:
         return None
-    found = stackspec.of(base.local)
+    found = stackspec.from_settings(base.local)
     wrong = list(stackspec.problems(found))
     if wrong:
         raise UsageError("the servers cannot be started so: " + "; ".join(wrong))

@@ -91,7 +91,7 @@ def _judged(folder: Path) -> Verdict:
     from reports.cells import cells  # noqa: PLC0415 - as above
 
     read = reading.load(folder)
-    return verdict.judge(read, cells.of(read))
+    return verdict.decide(read, cells.summarise(read))
 
 
 if __name__ == "__main__":

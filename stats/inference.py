@@ -151,7 +151,7 @@ def holm(p: Floats, tested: NDArray[np.bool_]) -> Floats:
     return np.where(tested, corrected, 1.0)
 
 
-def judge(estimate: Estimate, floor: float) -> NDArray[np.int64]:
+def verdicts(estimate: Estimate, floor: float) -> NDArray[np.int64]:
     """Give each cell's verdict as an index into ``VERDICTS``; ``floor`` 0.03: an effect below 3% is none."""
     low, high = estimate.interval()
     edge = np.log1p(floor)

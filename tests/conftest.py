@@ -53,7 +53,7 @@ def parts_are_there() -> None:
     try:
         parts.find_java(local)
         parts.find_mongod(local)
-        jars.kafka_jars(jars.cache_folder(local.cache_dir), print, version=stackspec.of(local).kafka_version)
+        jars.kafka_jars(jars.cache_folder(local.cache_dir), print, version=stackspec.from_settings(local).kafka_version)
     except MissingPartError as error:
         if os.environ.get("CI"):
             raise

@@ -112,7 +112,7 @@ def _task_of(loop: Loop) -> str:
 def needed(of_kinds: Collection[str], cores: int) -> tuple[Loop, ...]:
     """Give the loops that the ceilings of cells of these kinds rest on: a drain's need no HTTP and no producer."""
     names = {_insert(number).name for number in connections(cores)} | {"consume-decoded"}
-    if any(kinds.of(name).through_http for name in of_kinds):
+    if any(kinds.named(name).through_http for name in of_kinds):
         names |= {"produce-pooled-8", "produce-pooled-64", "handler-single-8", "handler-batches-8"}
     return tuple(loop for loop in every(cores) if loop.name in names)
 

@@ -142,7 +142,7 @@ def execute(
         runs = []
         for place, (side, into) in enumerate(zip(sides, bundles, strict=True)):
             own = tuple(planned for which, planned in order if which == place)
-            told = manifest.of(
+            told = manifest.begin(
                 side.matrix,
                 own,
                 run_id=names[place],

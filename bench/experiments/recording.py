@@ -166,7 +166,7 @@ class _Side:
         folder.mkdir(parents=True)
         name = f"recording-{os.getpid()}-{folder.parent.name}-{folder.name}"
         load = cell.offered_load if isinstance(cell.offered_load, float) else 1.0
-        self.cell, self.kind = cell, kinds.of(cell.kind)
+        self.cell, self.kind = cell, kinds.named(cell.kind)
         self.folder = folder
         own = settings_for(started.settings, cell, name)
         self.system = Tidemark(Setup(own, folder, cell.consumers, recorded=recorded))

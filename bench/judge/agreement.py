@@ -40,7 +40,7 @@ class Verdict:
     reasons: tuple[str, ...] = ()
 
 
-def judge(
+def check(
     evidence: Evidence, at: Stamps, window_ns: tuple[int, int], bounds: Bounds, looked_for: Detectors = detectors.ALL
 ) -> Verdict:
     """Compare what both say of the witness's events that are intended in ``window_ns``, from and until.

@@ -34,7 +34,7 @@ class Verdict:
     reasons: tuple[str, ...]
 
 
-def judge(
+def account(
     offered: Offered,
     scheduled: int,
     deliveries: Deliveries,

@@ -51,10 +51,10 @@ def result_of(
 ) -> Result:
     """Judge one repeat. ``looked_for``: only the self-test leaves anything out."""
     cell = identity.cell
-    kind = kinds.of(cell.kind)
+    kind = kinds.named(cell.kind)
     window = kind.window(cell, evidence)
     start_ns, end_ns = round(window.start_s * _NS), round(window.end_s * _NS)
-    verdict = audit.judge(
+    verdict = audit.account(
         evidence.audited,
         evidence.scheduled,
         evidence.deliveries,
@@ -70,7 +70,7 @@ def result_of(
     events = events_of(evidence, window, looked_for)
     stamps = causality.stamps(evidence, worker_crashed=happened.worker_crashed)
     clocks = causality.check(evidence.audited, stamps, bounds, looked_for)
-    witness = agreement.judge(evidence, stamps, (start_ns, end_ns), bounds, looked_for)
+    witness = agreement.check(evidence, stamps, (start_ns, end_ns), bounds, looked_for)
     delay_p99_ms = _p99_ms(requests) if steady else None
     response_time = durations.percentiles(requests.response_time) if steady else None
     delivery_latency = durations.percentiles(events.delivery_latency, events.request) if steady and stamped else None

@@ -26,7 +26,7 @@ def names() -> tuple[str, ...]:
     return tuple(_found())
 
 
-def of(name: str) -> Kind[Any]:
+def named(name: str) -> Kind[Any]:
     """Return the kind of that name.
 
     Raises:

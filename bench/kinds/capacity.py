@@ -121,11 +121,11 @@ class Capacity(Kind[CapacityCell]):
     def verdict(self, cell: CapacityCell, seen: Seen) -> Verdict:
         """Judge the load: one that is too much is an answer, and no fault."""
         against = [*seen.refused, *seen.missed, *seen.findings]
-        judged = judge(cell, seen.step, seen.window, seen.kept_up, against, seen.unshown, seen.lost)
+        judged = judge_probe(cell, seen.step, seen.window, seen.kept_up, against, seen.unshown, seen.lost)
         return Verdict(seen.findings, judged)
 
 
-def judge(
+def judge_probe(
     cell: CellSpec,
     step: str,
     window: Window,

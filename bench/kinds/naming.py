@@ -25,7 +25,7 @@ def axes_of(cell: CellSpec) -> dict[str, Any]:
 
     None for one that means nothing to this kind or here.
     """
-    kind = kinds.of(cell.kind)
+    kind = kinds.named(cell.kind)
     shown = [name for name in kinds.axes() if name in AXES or kind.has(name)]
     plain = {name: _plain(getattr(cell, name)) if kind.has(name) else None for name in shown}
     return plain | cell.server_settings
@@ -36,7 +36,7 @@ def cell_id(cell: CellSpec) -> str:
 
     It depends on the cell alone, so that the same cell has the same name in every matrix.
     """
-    kind = kinds.of(cell.kind)
+    kind = kinds.named(cell.kind)
     default = kind.default()
     parts = [cell.kind, f"p{cell.partitions}", f"c{cell.consumers}"]
     for name, axis in kinds.axes().items():

@@ -74,11 +74,11 @@ class Offering:
 
 def fingerprint(here: Environment, traffic: Traffic, bounds: Bounds) -> str:
     """Give what a calibration depends on, as a checksum: machine, kernel, code, packages, traffic and bounds."""
-    told = {
+    describe = {
         "traffic": traffic,
         "bounds": [bounds.schedule_delay_p99_ms, bounds.generator_cpu_share, bounds.unsent],
     }
-    return machinecache.fingerprint(here, _PACKAGES, _ROOT, _CODE, told)
+    return machinecache.fingerprint(here, _PACKAGES, _ROOT, _CODE, describe)
 
 
 def kept(cache: Path, wanted: str, bounds: Bounds) -> Calibration | None:
@@ -112,7 +112,7 @@ async def at_hand(
         on_progress("calibrating the generator against a server that keeps nothing: about 20 s, once on this machine")
         found = await calibrate(traffic, bounds, wanted, logs)
         keep(cache, found)
-    on_progress(told(found))
+    on_progress(describe(found))
     if is_disturbed(found, bounds):
         on_progress("something else used the machine when that was measured: an hour later it is measured again")
     return found
@@ -123,7 +123,7 @@ def is_disturbed(found: Calibration, bounds: Bounds) -> bool:
     return machinecache.is_disturbed(found.disturbance, bounds)
 
 
-def told(found: Calibration) -> str:
+def describe(found: Calibration) -> str:
     """Say in a line what the generator can do."""
     if found.highest_events_per_s is None:
         return "the generator kept to its bounds at no load that was tried: this machine is too slow, or too busy"

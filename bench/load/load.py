@@ -11,7 +11,7 @@ from traffic.spec import Arrivals, LoadSpec, Traffic
 
 def spec_of(identity: Identity, traffic: Traffic, seed: int, arrivals: Arrivals) -> LoadSpec:
     """Say what is offered: the matrix's traffic, but for what is an axis of the cell or particular to its kind."""
-    cell, kind = identity.cell, kinds.of(identity.cell.kind)
+    cell, kind = identity.cell, kinds.named(identity.cell.kind)
     changes: dict[str, object] = {}
     if cell.payload_bytes is not None:
         changes["payload_bytes"] = cell.payload_bytes

@@ -48,7 +48,7 @@ def read(folder: Path, wanted: Matrix) -> Baseline:
     if manifest.schema_version != SCHEMA_VERSION:
         version = f"has schema version {manifest.schema_version}, this program reads {SCHEMA_VERSION}"
         raise UsageError(f"--baseline {folder}: its manifest.json {version}: name a newer run")
-    found = {cell.id: _load_of(folder, cell) for cell in wanted.cells if kinds.of(cell.kind).is_open(cell)}
+    found = {cell.id: _load_of(folder, cell) for cell in wanted.cells if kinds.named(cell.kind).is_open(cell)}
     missing = [name for name, load in found.items() if load is None]
     if missing:
         more = f" and {len(missing) - _NAMED} more" if len(missing) > _NAMED else ""
@@ -69,13 +69,13 @@ def applied(wanted: Matrix, given: Baseline | None) -> Matrix:
 def _with(cell: CellSpec, load: float | None) -> CellSpec:
     if load is None:
         return cell
-    changed: CellSpec = kinds.of(cell.kind).with_load(cell, load)
+    changed: CellSpec = kinds.named(cell.kind).with_load(cell, load)
     return changed
 
 
 def _load_of(folder: Path, cell: CellSpec) -> float | None:
     """Return the load of a cell in the run, in events/s (of a drain: its events); None without a valid repeat."""
-    kind = kinds.of(cell.kind)
+    kind = kinds.named(cell.kind)
     file = folder / "cells" / cell.id / "capacity.json"
     answer = _decode(file, Capacity) if kind.searches and file.is_file() else None
     return kind.load_of(_results(folder, cell), answer)

@@ -104,7 +104,7 @@ def _read(problems: Problems, path: Path, given: Mapping[str, Any], *, yours: bo
         wrong = f"kind = {name!r} is none" if "kind" in given else "kind is missing"
         problems.add((*path, "kind"), f"{wrong}: a cell's kind is one of {', '.join(map(repr, kinds.names()))}")
         return None
-    kind = kinds.of(name)
+    kind = kinds.named(name)
     values: dict[str, Sequence[Any]] = {}
     sizes = _read_sizes(problems, path, kind, given, values)
     varied = _read_table(problems, path, "axes", kind, given, values)

@@ -53,7 +53,7 @@ class Matrix(Struct, frozen=True):
 
     def objective_of(self, cell: CellSpec) -> Objective:
         """Give what ``cell`` has to reach."""
-        return kinds.of(cell.kind).objective(cell, self.objective)
+        return kinds.named(cell.kind).objective(cell, self.objective)
 
 
 class _Head(Struct, frozen=True, forbid_unknown_fields=True):
@@ -67,7 +67,7 @@ class _Head(Struct, frozen=True, forbid_unknown_fields=True):
 
 def repeats(cells: Sequence[CellSpec], rounds: int) -> int:
     """Give how many repeats a run may have, the probes of searches included."""
-    return sum(kinds.of(cell.kind).most_repeats(cell, rounds) for cell in cells)
+    return sum(kinds.named(cell.kind).most_repeats(cell, rounds) for cell in cells)
 
 
 def shipped() -> tuple[str, ...]:

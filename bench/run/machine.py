@@ -32,7 +32,7 @@ _ROUNDS = {"always": freshness.ROUNDS, "parts": targets.ROUNDS}
 _HOW = "./tidemark bench ceilings"
 
 
-async def tell(
+async def record(
     into: BundleWriter,
     wanted: Matrix,
     servers: Servers,
@@ -46,7 +46,7 @@ async def tell(
     ``servers``: with the run's own settings. What cannot be had is told to ``on_progress``, and the run does without.
     """
     cache = cache_folder(servers.settings.local.cache_dir)
-    if any(kinds.of(cell.kind).through_http for cell in wanted.cells) and into.read_calibration() is None:
+    if any(kinds.named(cell.kind).through_http for cell in wanted.cells) and into.read_calibration() is None:
         await _calibrate(into, wanted, cache, on_progress)
     if ceilings == "never" or into.read_ceilings() is not None:
         return

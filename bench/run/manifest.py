@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from bench.observe.environment import Environment
 
 
-def of(
+def begin(
     wanted: Matrix,
     order: Sequence[PlannedRepeat],
     *,

@@ -22,7 +22,7 @@ def expect(cells: Iterable[CellSpec], system: System) -> None:
     """
     if "stamps" in system.reports:
         return
-    without = [cell.id for cell in cells if kinds.of(cell.kind).rests_on_stamps]
+    without = [cell.id for cell in cells if kinds.named(cell.kind).rests_on_stamps]
     if without:
         raise UsageError(
             f"{system.name} cannot be measured in {', '.join(without)}: when each event was stored is {NOT_REPORTED}, "

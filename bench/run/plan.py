@@ -38,7 +38,7 @@ class PlannedRepeat(NamedTuple):
     @property
     def is_search(self) -> bool:
         """Whether it is a search."""
-        return kinds.of(self.cell.kind).searches
+        return kinds.named(self.cell.kind).searches
 
 
 def order(matrix: Matrix) -> tuple[PlannedRepeat, ...]:
@@ -53,7 +53,7 @@ def order(matrix: Matrix) -> tuple[PlannedRepeat, ...]:
     repeats: list[PlannedRepeat] = []
     last: StackSpec | None = None
     for number in range(1, matrix.rounds + 1):
-        cells = [cell for cell in matrix.cells if number == 1 or not kinds.of(cell.kind).searches]
+        cells = [cell for cell in matrix.cells if number == 1 or not kinds.named(cell.kind).searches]
         shuffled = random.Random(f"{matrix.seed}/{number}")  # noqa: S311 - an order, and no secret
         shuffled.shuffle(cells)
         if number == 1:
@@ -91,7 +91,7 @@ def _start_s(stack: StackSpec | None) -> float:
 
 def _waits(cell: CellSpec) -> int:
     """What has to have been measured before ``cell``: nothing, the drains, all else."""
-    return kinds.of(cell.kind).waits(cell)
+    return kinds.named(cell.kind).waits(cell)
 
 
 def estimate_s(cell: CellSpec) -> float:
@@ -99,7 +99,7 @@ def estimate_s(cell: CellSpec) -> float:
 
     Measured durations take its place as soon as there are any.
     """
-    return kinds.of(cell.kind).estimate_s(cell)
+    return kinds.named(cell.kind).estimate_s(cell)
 
 
 def expected_s(
@@ -127,7 +127,7 @@ def expected_s(
         if cell.id in of_cell:
             total_s += fmean(of_cell[cell.id])
         else:
-            kind = kinds.of(cell.kind)
+            kind = kinds.named(cell.kind)
             left_s = kind.left_s(cell, probed.get(cell.id, 0)) if probed else kind.estimate_s(cell)
             left_s *= fmean(of_kind.get(cell.kind, [1.0]))
             if kind.searches:
@@ -168,7 +168,7 @@ def refuse_above(name: str, whole_s: float, max_minutes: float | None) -> None:
 
 def _how_many(matrix: Matrix) -> str:
     """Count what is to come: repeats of every round, and searches."""
-    searches = sum(kinds.of(cell.kind).searches for cell in matrix.cells)
+    searches = sum(kinds.named(cell.kind).searches for cell in matrix.cells)
     cells = len(matrix.cells) - searches
     parts = [f"{cells} cells x {matrix.rounds} rounds = {cells * matrix.rounds} repeats"] if cells else []
     if searches:
@@ -191,7 +191,7 @@ def describe(matrix: Matrix) -> RenderableType:
     for cell in matrix.cells:
         by_kind.setdefault(cell.kind, []).append(cell)
     for name, cells in by_kind.items():
-        parts += [*_cells(kinds.of(name), cells), ""]
+        parts += [*_cells(kinds.named(name), cells), ""]
     if matrix.search_s is not None:
         parts += [Text(f"all searches together: at most {duration(matrix.search_s)}"), ""]
     stacks = [stack for stack, _ in itertools.groupby(repeat.cell.stack for repeat in repeats)]
@@ -208,7 +208,7 @@ def describe(matrix: Matrix) -> RenderableType:
         names = " ".join(repeat.cell.id for repeat in repeats if repeat.round == number)
         rounds.add_row(f"  {number}", names)
     parts.append(rounds)
-    if any(kinds.of(cell.kind).waits(cell) == 1 for cell in matrix.cells):
+    if any(kinds.named(cell.kind).waits(cell) == 1 for cell in matrix.cells):
         parts.append(Text(_DRAINS_FIRST, style="dim"))
     bounds = ", ".join(f"{name} = {getattr(matrix.bounds, name)}" for name in changed(matrix.bounds))
     if bounds:
@@ -260,5 +260,5 @@ def _shown(cell: CellSpec, name: str) -> str:
     if name == "offered_load":
         return f"{value:,.0f}/s"
     if value is None:  # an event mix that the cell leaves open
-        return kinds.of(cell.kind).mix_words
+        return kinds.named(cell.kind).mix_words
     return str(value)

@@ -265,7 +265,7 @@ class Display:
     def _repeats_of(self, cell: CellSpec) -> Iterable[PlannedRepeat]:
         """The cell's repeats as planned, or of a search the probes so far."""
         planned = {each for each in self._order if each.cell.id == cell.id}
-        if kinds.of(cell.kind).searches:
+        if kinds.named(cell.kind).searches:
             planned |= {PlannedRepeat(cell, number) for name, number in self._results if name == cell.id}
             if self._running is not None and self._running.cell == cell:
                 planned.add(self._running)

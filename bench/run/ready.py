@@ -62,7 +62,7 @@ async def prepare(repeat: Repeat, folder: Path, course: Course) -> Ready:
         TidemarkError, KafkaError, PyMongoError, OSError: it cannot be made ready; nothing of it is left.
     """
     cell, system = repeat.identity.cell, repeat.system
-    kind = kinds.of(cell.kind)
+    kind = kinds.named(cell.kind)
     settings = settings_for(repeat.settings, cell, repeat.name)
     (folder / "logs").mkdir(exist_ok=True)
     target = system.build(Setup(settings, folder, cell.consumers, cell.dashboards, repeat.code))

@@ -77,7 +77,7 @@ async def run(
 def _overhead_s(repeat: Repeat, result: Result, phases_s: Mapping[str, float], whole_s: float) -> float:
     """Give what of a repeat is neither preload, warm-up, measuring, draining nor audit, in seconds."""
     work_s = sum(phases_s.get(each, 0.0) for each in ("preload", "drain", "audit"))
-    if kinds.of(repeat.identity.cell.kind).through_http and result.window is not None:
+    if kinds.named(repeat.identity.cell.kind).through_http and result.window is not None:
         work_s += result.window.end_s  # the warm-up and what was measured, from the epoch on
     return whole_s - work_s
 
@@ -101,7 +101,7 @@ async def measure(
         TidemarkError, KafkaError, PyMongoError, OSError: the repeat could not be run to its end.
     """
     cell = repeat.identity.cell
-    kind = kinds.of(cell.kind)
+    kind = kinds.named(cell.kind)
     on_load = on_load or kind.beside(cell)
     ready = ready or await prepare(repeat, folder, Course(display))
     course, target, progress = ready.course, ready.target, ready.progress
@@ -162,7 +162,7 @@ def keep(repeat: Repeat, measured: Measured, result: Result, folder: Path) -> No
         measured.evidence,
         round(window.start_s * 1e9),
         round(window.end_s * 1e9),
-        with_histograms=kinds.of(repeat.identity.cell.kind).through_http,
+        with_histograms=kinds.named(repeat.identity.cell.kind).through_http,
     )
 
 
@@ -233,7 +233,7 @@ async def _documents(ready: Ready, audited: Offered) -> Documents:
 
 def _scheduled(repeat: Repeat, audited: Offered, of_load: Offered, witnessed: Witnessed | None) -> int:
     """Return how many events were due: of a drain its backlog, else by the schedules, the witness's too."""
-    cell, kind = repeat.identity.cell, kinds.of(repeat.identity.cell.kind)
+    cell, kind = repeat.identity.cell, kinds.named(repeat.identity.cell.kind)
     if not kind.through_http:
         preloaded: int = kind.preloaded_events(cell)
         return preloaded

@@ -45,14 +45,14 @@ class Repeat:
     def longest_s(self) -> float:
         """How long it may take at most, in seconds, except for steps that take at most minutes."""
         cell = self.identity.cell
-        kind = kinds.of(cell.kind)
+        kind = kinds.named(cell.kind)
         load_s = cell.warmup_s + kind.load_s(cell) if kind.through_http else 0.0
         return load_s + self.bounds.drain_timeout_s
 
     def probe_watch(self) -> probe.Watch | None:
         """Give what says when a load that is watched has lasted long enough; any other lasts as long as it says."""
         cell = self.identity.cell
-        if not kinds.of(cell.kind).watched:
+        if not kinds.named(cell.kind).watched:
             return None
         offered_load = self.identity.offered_load_events_per_s or 0.0
         return probe.Watch(cell, offered_load, self.objective.delivery_latency_p99_ms)

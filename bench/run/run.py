@@ -79,7 +79,7 @@ def execute(  # noqa: PLR0913 - each is one thing that is asked for of a run
         into = writing.create(out_dir, writing.new_run_id(wanted.name))
     asked = baseline.applied(wanted, loads)
     order = plan.order(asked)
-    told = manifest.of(
+    told = manifest.begin(
         wanted,
         order,
         run_id=into.path.name,
@@ -218,7 +218,7 @@ async def _tell_machine(runs: Sequence[Run], started: Servers) -> None:
         if not run.knows_machine:
             choice: Choice = "never" if several else run.ceilings
             own = replace(started, settings=on_servers(started, run.settings))
-            await machine.tell(
+            await machine.record(
                 run.bundle, run.matrix, own, local=run.local, ceilings=choice, on_progress=run.display.note
             )
             run.knows_machine = True

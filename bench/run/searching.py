@@ -141,7 +141,9 @@ def _cell(turn: Turn) -> CapacityCell:
 
 def spent_s(runs: Iterable[Run]) -> float:
     """Return how long all probes of all searches took so far, void ones included."""
-    return sum(capacity.took_s(each) for run in runs for each in run.bundle.results() if kinds.of(each.kind).searches)
+    return sum(
+        capacity.took_s(each) for run in runs for each in run.bundle.results() if kinds.named(each.kind).searches
+    )
 
 
 def first_load(cell: CapacityCell, runs: Sequence[Run]) -> float:
@@ -174,7 +176,7 @@ def _drains(results: Iterable[Result], cells: Mapping[str, CellSpec]) -> dict[_D
     """Return what each configuration drained: the geometric mean of its valid repeats, in events/s."""
     reached: dict[_Drained, list[float]] = {}
     for each in results:
-        kind = kinds.of(each.kind)
+        kind = kinds.named(each.kind)
         rate = kind.reached(each) if kind.sets_loads and each.valid and each.cell in cells else None
         if rate:
             reached.setdefault(_drained(cells[each.cell]), []).append(rate)

@@ -127,8 +127,8 @@ class Next:
             return
         if planned.cell.stack != self.started.spec:
             return  # its servers are not there yet
-        sets_loads = kinds.of(before.identity.cell.kind).sets_loads and before.identity.round == 1
-        if sets_loads and kinds.of(planned.cell.kind).shares(planned.cell):
+        sets_loads = kinds.named(before.identity.cell.kind).sets_loads and before.identity.round == 1
+        if sets_loads and kinds.named(planned.cell.kind).shares(planned.cell):
             return  # its load is a share of what is to be judged first
         prepare(run, planned, offer(planned, self.runs), self.started, self.ahead)
 
@@ -146,15 +146,15 @@ class Then(Protocol):
 
 def offer(planned: PlannedRepeat, runs: Sequence[Run]) -> Offer:
     """Return the offer of a repeat, as far as the results of ``runs`` decide it."""
-    offered: Offer = kinds.of(planned.cell.kind).offer(planned.cell, [so_far(run) for run in runs])
+    offered: Offer = kinds.named(planned.cell.kind).offer(planned.cell, [so_far(run) for run in runs])
     return offered
 
 
 def so_far(run: Run) -> SoFar:
     """Return what is known of a run, as far as it decides what repeats offer."""
     ceilings = run.bundle.read_ceilings()
-    drained = [each for each in run.bundle.results() if kinds.of(each.kind).sets_loads]
-    reached = [kinds.of(each.kind).reached(each) for each in drained if each.round == 1 and each.valid]
+    drained = [each for each in run.bundle.results() if kinds.named(each.kind).sets_loads]
+    reached = [kinds.named(each.kind).reached(each) for each in drained if each.round == 1 and each.valid]
     return SoFar(
         bounds=run.matrix.bounds,
         inserts_per_s=ceilings.inserts_per_s if ceilings else None,
@@ -218,7 +218,7 @@ def _to_run(run: Run, planned: PlannedRepeat, offered: Offer, started: Servers) 
     number = len(run.attempts(planned)) + 1
     cell = planned.cell
     identity = derive.Identity(
-        cell=kinds.of(cell.kind).with_offer(cell, offered),
+        cell=kinds.named(cell.kind).with_offer(cell, offered),
         round=planned.round,
         attempt=number,
         run_number=_run_number(run, planned, number),
@@ -286,5 +286,5 @@ def _run_number(run: Run, planned: PlannedRepeat, attempt: int) -> int:
     for each in run.order:
         if each.cell.id == planned.cell.id and (planned.is_search or each.round == planned.round):
             break
-        place += kinds.of(each.cell.kind).most_repeats(each.cell, 1)
+        place += kinds.named(each.cell.kind).most_repeats(each.cell, 1)
     return (start + place * MAX_ATTEMPTS + attempt - 1) % writing.RUN_NUMBERS

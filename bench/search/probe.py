@@ -51,7 +51,7 @@ class Watch:
             return bool(self.lost)
         if not self._straddles:
             self._straddles = not self._is_clear(seen)
-        return not self._straddles or now_s >= kinds.of(self.cell.kind).load_s(self.cell)
+        return not self._straddles or now_s >= kinds.named(self.cell.kind).load_s(self.cell)
 
     def _is_clear(self, seen: Sequence[Seen]) -> bool:
         at_s = np.array([each.at_s for each in seen])
@@ -70,7 +70,7 @@ def keeping_up(window: Window, evidence: Evidence) -> Sustained | None:
     offered_per_s = _offered_in(window, evidence) / window.length_s if window.length_s > 0 else 0.0
     if window.length_s < _LEAST_WATCHED_S - 1.0 or offered_per_s <= 0:
         return None
-    return sustained.judge((window.start_s, window.end_s), *_moments(evidence), offered_per_s)
+    return sustained.check((window.start_s, window.end_s), *_moments(evidence), offered_per_s)
 
 
 def _offered_in(window: Window, evidence: Evidence) -> int:

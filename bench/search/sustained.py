@@ -40,7 +40,7 @@ class Moments(NamedTuple):
     events: NDArray[np.int64] | None = None
 
 
-def judge(
+def check(
     window_s: tuple[float, float], accepted: Moments, stored: Moments, offered_events_per_s: float, *, seed: int = 0
 ) -> Sustained:
     """Judge one window: ``window_s`` is its start and its end, ``offered_events_per_s`` what was offered in it.

@@ -47,7 +47,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     chosen = parser.parse_args(arguments)
     # Where the output is no terminal there is no width to keep to.
     console = Console(highlight=False, width=None if sys.stdout.isatty() else _WIDTH)
-    wanted = cases.of(short=chosen.short and not chosen.case)
+    wanted = cases.select(short=chosen.short and not chosen.case)
     if chosen.list:
         for case in wanted:
             console.print(f"{case.name:26} {case.planted}" + ("" if case.is_short else " (long form)"), soft_wrap=True)
@@ -106,7 +106,7 @@ def _run(wanted: Sequence[Case], names: Sequence[str], out_dir: Path, console: C
         for case in chosen
     ]
     if cut_off:
-        rows.append(cutting.judge(books[clean], attempts[CLEAN][-1].attempt, out / "cut"))
+        rows.append(cutting.check(books[clean], attempts[CLEAN][-1].attempt, out / "cut"))
     outcome.write(rows, out)
     console.print()
     outcome.show(rows, console)

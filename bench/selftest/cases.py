@@ -76,7 +76,7 @@ class Case:
         return (*self.checks, checks.nothing_else(self.expected, is_void=self.is_void))
 
 
-def of(*, short: bool) -> tuple[Case, ...]:
+def select(*, short: bool) -> tuple[Case, ...]:
     """Give the cases of the short form, or all of them."""
     return tuple(case for case in _CASES if case.is_short or not short)
 

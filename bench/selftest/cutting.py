@@ -20,7 +20,7 @@ FILES = ("manifest.json", "result.json", "latency.hlog", "timeseries.parquet")
 AT_A_LINE = "latency.hlog, at a line's end"
 
 
-def judge(clean: Path, attempt: int, out: Path) -> Row:
+def check(clean: Path, attempt: int, out: Path) -> Row:
     """Cut off the files of copies of the bundle ``clean``, and read each copy with a careful and a careless reader.
 
     ``attempt``: the one at the clean run that counts; its files are cut.

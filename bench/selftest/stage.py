@@ -224,7 +224,7 @@ class _Judged:
 def _due_s(of: Repeat) -> NDArray[np.float64]:
     """When every event of a load was due, those of the witness too: by the schedules alone."""
     cell = of.identity.cell
-    if not kinds.of(cell.kind).through_http:
+    if not kinds.named(cell.kind).through_http:
         return np.zeros(0)
     spec, count = of.load_spec, cell.generator_processes
     chunks = [chunk for index in range(count) for chunk in schedule.requests(spec, index, count)]

@@ -66,7 +66,7 @@ class LocalStack:
         servers let other processes go first. ``kafka_counters``: let every broker tell its own counters, where what it
         takes can be had.
         """
-        self.spec = spec or stackspec.of(local)
+        self.spec = spec or stackspec.from_settings(local)
         self._local = local
         self._first_ports = FirstPorts(kafka_port, mongo_port, zookeeper_port)
         self._rebalance_delay_ms = group_initial_rebalance_delay_ms

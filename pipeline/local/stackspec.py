@@ -59,7 +59,7 @@ class StackSpec(Struct, frozen=True):
         return told + (f", {', '.join(given)}" if given else "")
 
 
-def of(local: Local) -> StackSpec:
+def from_settings(local: Local) -> StackSpec:
     """Give the stack that the settings ask for."""
     return StackSpec(local.brokers, local.coordination, local.mongo_members)
 

@@ -61,7 +61,7 @@ def advise(bundle: Bundle, cells: Sequence[Cell], target: float, asked: Objectiv
         raise ObjectiveError(
             f"a target of {target:g} events/s cannot be: give one above 0, up to {MOST_TARGET_EVENTS_PER_S:,.0f}"
         )
-    return _advise(bundle, cells, target, asked, scaling.of(cells))
+    return _advise(bundle, cells, target, asked, scaling.group(cells))
 
 
 def for_report(bundle: Bundle, cells: Sequence[Cell]) -> tuple[Advice, ...]:
@@ -70,7 +70,7 @@ def for_report(bundle: Bundle, cells: Sequence[Cell]) -> tuple[Advice, ...]:
     if not through:
         return ()
     asked = asked_by(bundle, cells)
-    curves = scaling.of(cells)
+    curves = scaling.group(cells)
     return tuple(_advise(bundle, cells, target, asked, curves) for target in _round_targets(through, asked))
 
 
@@ -95,7 +95,7 @@ def _advise(
         )
     conditions = _usual([proof.workload(cell) for cell in through])
     alike = [cell for cell in cells if proof.workload(cell).items() <= conditions.items()]
-    found = configurations.of(alike, asked, target)
+    found = configurations.weigh(alike, asked, target)
     best = next((one for one in found if one.status == "holds"), None)
     nearest = None if best else _nearest(found)
     cores = bundle.manifest.hardware.cores
@@ -107,7 +107,7 @@ def _advise(
         configurations=tuple(found),
         extrapolation=beyond,
         no_extrapolation=why_none,
-        measure_next=() if best else followup.of(found, nearest, alike, target, asked, beyond, conditions),
+        measure_next=() if best else followup.suggest(found, nearest, alike, target, asked, beyond, conditions),
         conditions=conditions,
         left_out=tuple(cell.plan.id for cell in cells if cell not in alike),
         nearest=nearest,

@@ -42,7 +42,7 @@ def _size(one: Configuration) -> tuple[int, ...]:
     return tuple(int(str(one.axes.get(name) or 0)) for name in SIZES)
 
 
-def of(cells: Sequence[Cell], asked: Objective, target: float) -> list[Configuration]:
+def weigh(cells: Sequence[Cell], asked: Objective, target: float) -> list[Configuration]:
     """Weigh every configuration of cells of one workload for one load, smallest first; drains alone too."""
     groups: dict[str, list[Cell]] = {}
     for cell in cells:

@@ -40,7 +40,7 @@ def along(
     searched = [
         curve
         for curve in curves
-        if kinds.of(curve.kind).searched and all(level.cell in by_id for level in curve.levels)
+        if kinds.named(curve.kind).searched and all(level.cell in by_id for level in curve.levels)
     ]
     if not searched:
         return None, "no capacity cells were measured over several numbers of consumers, so there is no curve to follow"

@@ -22,7 +22,7 @@ _ROUNDS = 5
 _DURATION_S = 20
 
 
-def of(
+def suggest(
     found: Sequence[Configuration],
     nearest: Configuration | None,
     cells: Sequence[Cell],
@@ -57,7 +57,7 @@ def breaks_first(one: Configuration | None, cells: Sequence[Cell], cores_there: 
     The text is that of the run's report: the criterion, the resource and the evidence.
     """
     cell = _cell_of(one, cells)
-    broke = breaking.of(cell, cores_there) if cell else None
+    broke = breaking.find(cell, cores_there) if cell else None
     if broke is None or broke.criterion is None:
         return ""
     return f"{broke.short}; {broke.because}" if broke.because else broke.short

@@ -25,7 +25,7 @@ NO_PROOF_BY_DRAINS = (
 _STATUS = {"holds": "holds it", "misses": "misses it", "unclear": "not shown", "excluded": "cannot hold it"}
 
 
-def tell(run: str, runs: Path, target: float, asked: str, json: Path | None) -> int:
+def advise(run: str, runs: Path, target: float, asked: str, json: Path | None) -> int:
     """Answer for a run, named by its folder or by its name under ``runs``; print it, and give the exit code.
 
     Raises:
@@ -35,7 +35,7 @@ def tell(run: str, runs: Path, target: float, asked: str, json: Path | None) -> 
     """
     wanted = objective.parse(asked)
     read = reading.load(reading.find(run, runs))
-    given = advice.advise(read, cells.of(read), target, wanted)
+    given = advice.advise(read, cells.summarise(read), target, wanted)
     sys.stdout.writelines(f"{line}\n" for line in lines(given))
     if json is not None:
         try:

@@ -106,7 +106,7 @@ def _row(cell: Cell, drain: Cell | None, cores_there: float, *, several: bool) -
     label = cell.label_with_kind if several and not cell.kind.searched else cell.label
     p50, p95, p99 = (cell.percentile("delivery_latency", PERCENTILES[n]) for n in ("p50", "p95", "p99"))
     lost = cell.audit.lost + (drain.audit.lost if drain else 0)
-    load, interval, breaks = _held(cell, breaking.of(cell, cores_there))
+    load, interval, breaks = _held(cell, breaking.find(cell, cores_there))
     return Row(label, load, interval, p50, p95, p99, breaks, lost, own.throughput if own else None)
 
 
@@ -163,14 +163,14 @@ def _said(cells: Sequence[Cell], cores_there: float, *, brief: bool) -> tuple[st
     """Say what the path holds and what breaks first; if no search decides that, say what was measured."""
     most = best(cells)
     if most is not None and most.capacity is not None:
-        return _held_by(most, most.capacity, brief=brief), _breaks(breaking.of(most, cores_there))
+        return _held_by(most, most.capacity, brief=brief), _breaks(breaking.find(most, cores_there))
     searched = [cell for cell in cells if cell.kind.searched]
     failed = [cell for cell in searched if cell.held_nothing]
     if failed:
         lowest = min(failed, key=_lowest)
         at = "" if brief else f" at {_objective(lowest.capacity)}"
         none = f"no load was held{at}, not even {formats.rounded(_lowest(lowest))} events/s"
-        return none, _breaks(breaking.of(lowest, cores_there))
+        return none, _breaks(breaking.find(lowest, cores_there))
     undecided = "what the whole path holds is not decided" if searched else ""
     drain = fastest(cells)
     if drain is not None and drain.throughput is not None:

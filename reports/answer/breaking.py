@@ -55,7 +55,7 @@ class Broke(Struct, frozen=True, kw_only=True):
         return f"{self.criterion}: {self.resource or 'cause ' + NOT_DETERMINED}"
 
 
-def of(cell: Cell, cores_there: float) -> Broke | None:
+def find(cell: Cell, cores_there: float) -> Broke | None:
     """Judge a capacity cell; None for other kinds, and if its search has not ended."""
     found = cell.capacity
     if found is None:

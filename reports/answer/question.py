@@ -87,7 +87,7 @@ def _pairs(axis: str, ranked: Sequence[Cell], measure: Measure) -> list[_Pair]:
     """Compare the best with each other cell, with Holm's correction for all pairs, because the best was picked."""
     both = [(other, better) for place, better in enumerate(ranked) for other in ranked[place + 1 :]]
     estimate = _estimate(both, measure)
-    verdicts = inference.judge(estimate, DEFAULT_FLOOR)
+    verdicts = inference.verdicts(estimate, DEFAULT_FLOOR)
     low, high = estimate.interval()
     found = []
     for place in range(len(ranked) - 1):

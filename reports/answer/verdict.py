@@ -76,7 +76,7 @@ class Verdict:
         return self.level.upper()
 
 
-def judge(bundle: Bundle, cells: Sequence[Cell]) -> Verdict:
+def decide(bundle: Bundle, cells: Sequence[Cell]) -> Verdict:
     """Draw the conclusion from the whole bundle."""
     findings = (
         *(finding for repeat in bundle.repeats for finding in of_repeat(repeat)),
@@ -151,7 +151,7 @@ def _of_search(cell: Cell) -> list[Finding]:
 def _evidence(cells: Sequence[Cell], cores_there: float) -> tuple[str, ...]:
     """Return the evidence for what breaks first above the highest load held."""
     most = answer.best(cells)
-    broke = breaking.of(most, cores_there) if most else None
+    broke = breaking.find(most, cores_there) if most else None
     return (f"Evidence: {broke.because}.",) if broke and not broke.nothing_broke else ()
 
 

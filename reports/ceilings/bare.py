@@ -40,7 +40,7 @@ def parts(found: Ceilings, plan: CellPlan, cores: float) -> tuple[Part, ...]:
 
     What runs in several processes is so many times as fast, as far as there are cores for them.
     """
-    whole = kinds.of(plan.kind).whole_path
+    whole = kinds.named(plan.kind).whole_path
     told = [
         _times(_generator(found), _processes(plan, "generator_processes", cores)) if whole else None,
         _times(_handler(found, _single(found, plan)), _processes(plan, "api_processes", cores)) if whole else None,

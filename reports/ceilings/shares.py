@@ -50,7 +50,7 @@ class Account(Struct, frozen=True, kw_only=True):
     least: tuple[Least, ...]
 
 
-def of(bundle: Bundle, cells: Sequence[Cell]) -> Account:
+def compute(bundle: Bundle, cells: Sequence[Cell]) -> Account:
     """Give the account of a run."""
     cores, found = bundle.manifest.hardware.cores, bundle.ceilings
     shares = tuple(_share(cell, found, cores) for cell in cells)

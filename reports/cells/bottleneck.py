@@ -20,7 +20,7 @@ from reports.cells.axes import CONSUMERS, PARTITIONS
 from reports.cells.saturation import Evidence, Headroom
 from reports.names import ROLE_NAMES, STAGE_NAMES
 
-__all__ = ["ROLE_NAMES", "STAGE_NAMES", "Bottleneck", "judge"]
+__all__ = ["ROLE_NAMES", "STAGE_NAMES", "Bottleneck", "find"]
 
 SECONDS_ENOUGH = 3.0
 """Measured, over all repeats: use is sampled once a second, and fewer samples show nothing."""
@@ -61,7 +61,7 @@ class _Seen(NamedTuple):
     told: tuple[Evidence, ...]
 
 
-def judge(
+def find(
     plan: CellPlan,
     results: Sequence[Result],
     cores_there: float,

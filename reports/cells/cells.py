@@ -70,7 +70,7 @@ class Cell:
     @property
     def kind(self) -> Kind:
         """Its kind: how it is shown and compared."""
-        return kinds.of(self.plan.kind)
+        return kinds.named(self.plan.kind)
 
     @property
     def label_with_kind(self) -> str:
@@ -113,7 +113,7 @@ def interval(values: Sequence[float]) -> Interval | None:
     return Interval(*found) if found else None
 
 
-def of(bundle: Bundle) -> tuple[Cell, ...]:
+def summarise(bundle: Bundle) -> tuple[Cell, ...]:
     """Give every cell of the bundle, in the order of the manifest.
 
     Raises:
@@ -122,7 +122,7 @@ def of(bundle: Bundle) -> tuple[Cell, ...]:
     kinds.expect_known(bundle.manifest.cells, bundle.path)
     names = {name: naming(plans) for name, plans in by_kind(bundle.manifest.cells, lambda plan: plan.kind).items()}
     cells = [_cell(plan, bundle, names[plan.kind]) for plan in bundle.manifest.cells]
-    told = neighbours.judge([neighbours.Measured(cell.plan, cell.throughput, cell.bottleneck) for cell in cells])
+    told = neighbours.refine([neighbours.Measured(cell.plan, cell.throughput, cell.bottleneck) for cell in cells])
     return tuple(replace(cell, bottleneck=bound) for cell, bound in zip(cells, told, strict=True))
 
 
@@ -131,14 +131,14 @@ def by_kind(given: Iterable[_Of], kind_of: Callable[[_Of], str]) -> dict[str, li
     groups: dict[str, list[_Of]] = {}
     for each in given:
         groups.setdefault(kind_of(each), []).append(each)
-    return dict(sorted(groups.items(), key=lambda group: not kinds.of(group[0]).comes_first))
+    return dict(sorted(groups.items(), key=lambda group: not kinds.named(group[0]).comes_first))
 
 
 def _cell(plan: CellPlan, bundle: Bundle, names: Naming) -> Cell:
     attempts = bundle.of_cell(plan.id)
     valid = tuple(repeat for repeat in attempts if repeat.result.valid)
     capacity = bundle.capacities.get(plan.id)
-    counted = _at_answer(valid, capacity) if kinds.of(plan.kind).searched else valid
+    counted = _at_answer(valid, capacity) if kinds.named(plan.kind).searched else valid
     results = [repeat.result for repeat in counted]
     beyond = _beyond(valid, capacity)
     requests = sum(result.requests or 0 for result in results)
@@ -172,7 +172,7 @@ def _cell(plan: CellPlan, bundle: Bundle, names: Naming) -> Cell:
             )
             if any(role in result.memory_max_bytes_per_role for result in results)
         },
-        bottleneck=bottleneck.judge(
+        bottleneck=bottleneck.find(
             plan,
             results or [repeat.result for repeat in beyond],
             bundle.manifest.hardware.cores,

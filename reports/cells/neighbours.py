@@ -28,7 +28,7 @@ class Measured(NamedTuple):
     bottleneck: Bottleneck | None
 
 
-def judge(cells: Sequence[Measured]) -> list[Bottleneck | None]:
+def refine(cells: Sequence[Measured]) -> list[Bottleneck | None]:
     """Let neighbours tell what bounds a cell where nothing else did: which axis, turned up one level, made it faster.
 
     Faster: the intervals of the throughputs do not overlap. Only drains, whose throughput is what they can do.
@@ -40,7 +40,7 @@ def _told_by_neighbours(cell: Measured, cells: Sequence[Measured]) -> Bottleneck
     found = cell.bottleneck
     if found is None or found.resource not in (THIN, UNKNOWN) or cell.throughput is None:
         return found
-    if kinds.of(cell.plan.kind).whole_path:
+    if kinds.named(cell.plan.kind).whole_path:
         return found
     own, in_vain = cell.throughput, []
     for axis in _TRIED:

@@ -52,7 +52,7 @@ def of_run(side: str, bundle: Bundle, cells: Iterable[Cell]) -> tuple[list[str],
 
     A committed run lacks the same file in each repeat: such a note must not come before the numbers.
     """
-    judged = verdict.judge(bundle, list(cells))
+    judged = verdict.decide(bundle, list(cells))
     said = [*judged.undecided, *judged.cautions]
     notes = [text for text in said if _OF_A_REPEAT.match(text)]
     return [f"{side}: {text}" for text in said if text not in notes], [f"{side}: {text}" for text in notes]

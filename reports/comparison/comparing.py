@@ -35,7 +35,7 @@ def compare(base: Bundle, new: Bundle, rules: Rules) -> Comparison:
     """
     if base.path.resolve() == new.path.resolve():
         raise ComparisonError(f"BASE and NEW are both {base.path}: name two runs")
-    ours, theirs = ({cell.plan.id: cell for cell in cell_views.of(bundle)} for bundle in (base, new))
+    ours, theirs = ({cell.plan.id: cell for cell in cell_views.summarise(bundle)} for bundle in (base, new))
     pairs = [(cell, theirs[name]) for name, cell in ours.items() if name in theirs]
     if not pairs:
         raise ComparisonError(
@@ -125,7 +125,7 @@ def _judged(
         ratio = _ratio(question.measure, question.pair, tests, place)
         said = tests.verdicts[place]
         needed, seen = _power(question, tests, place, rules)
-        why = question.obstacle or reasons.of(
+        why = question.obstacle or reasons.explain(
             said, ratio, among=tests.count, noun=rules.noun, floor=rules.floor, paired=interleaved, seen=seen
         )
         if base.kind.searched and not question.obstacle:
@@ -134,7 +134,7 @@ def _judged(
             CellComparison(base, new, ratio, said, why, needed, seen, unjudged, judges_cpu=not question.is_primary)
         )
     kinds = [(each.pair[0].plan.kind, each.measure) if each.is_primary else None for each in asked]
-    return tuple(found), groups.judge(kinds, tests.estimate, rules)
+    return tuple(found), groups.compare(kinds, tests.estimate, rules)
 
 
 def _obstacle(base: Cell, new: Cell) -> str:
@@ -165,7 +165,7 @@ def _test(asked: Sequence[_Question], rules: Rules, *, interleaved: bool) -> _Te
     known = [searches.log_ratio(*pair) if pair[0].kind.searched else (math.nan, math.nan) for pair in pairs]
     log_ratio, error = np.array(known, dtype=np.float64).T
     estimate = inference.with_known(estimate, log_ratio, error)
-    codes = inference.judge(estimate, rules.floor)
+    codes = inference.verdicts(estimate, rules.floor)
     low, high = estimate.interval()
     return _Tests(
         estimate=estimate,

@@ -21,7 +21,7 @@ SCHEMA_VERSION = 1
 
 def judged(timed: Sequence[Timed], rules: Rules) -> StepsComparison:
     """Judge the steps, and print what came of them."""
-    made = steps.judge(timed, rules)
+    made = steps.compare(timed, rules)
     console = command.console()
     console.print()
     console.print(texts.drawn(steps.table(made)))

@@ -95,7 +95,7 @@ class StepsComparison:
         return bool(self.of("slower"))
 
 
-def judge(timed: Sequence[Timed], rules: Rules) -> StepsComparison:
+def compare(timed: Sequence[Timed], rules: Rules) -> StepsComparison:
     """Judge every step that has times in both: paired log ratios, t intervals, Holm over the steps, the floor."""
     both = [each for each in timed if each.ratios]
     if not both:
@@ -104,7 +104,7 @@ def judge(timed: Sequence[Timed], rules: Rules) -> StepsComparison:
     estimate = inference.paired(np.zeros_like(logs), logs)  # above 0: NEW is better
     low, high = estimate.interval()
     corrected = inference.holm(estimate.p, estimate.tested)
-    verdicts = inference.judge(estimate, rules.floor)
+    verdicts = inference.verdicts(estimate, rules.floor)
     places = {each.name: place for place, each in enumerate(both)}
     found = []
     for each in timed:
@@ -127,7 +127,7 @@ def judge(timed: Sequence[Timed], rules: Rules) -> StepsComparison:
                 corrected_p=tested.corrected_p,
                 smallest_p=tested.smallest_p,
                 verdict=verdict,
-                why=reasons.of(verdict, tested, among=int(estimate.tested.sum()), noun="step", floor=rules.floor),
+                why=reasons.explain(verdict, tested, among=int(estimate.tested.sum()), noun="step", floor=rules.floor),
             )
         )
     return StepsComparison(rules, tuple(found))

@@ -159,7 +159,7 @@ def rows(drawn: Canvas, labels: Sequence[str], numbers: Sequence[str]) -> None:
 def rounds(repeats: Sequence[Repeat], width: float, height: float) -> Iterator[svg.Mark]:
     """Write the rounds (of a capacity cell: the probes) into the upper right corner, each in its line's colour."""
     x, y = width - 10.0, height - 12.0
-    name = kinds.of(repeats[0].result.kind).repeat if repeats else "round"
+    name = kinds.named(repeats[0].result.kind).repeat if repeats else "round"
     if len(repeats) > _MOST_ROUNDS:
         yield svg.Text(x, y, f"{len(repeats)} {name}s", palette.MUTED, at_its_end=True)
         return

@@ -21,7 +21,7 @@ def every() -> tuple[Kind, ...]:
     return tuple(_found().values())
 
 
-def of(name: str) -> Kind:
+def named(name: str) -> Kind:
     """Return the kind of that name.
 
     Raises:
@@ -45,7 +45,7 @@ def expect_known(cells: Iterable[CellPlan], run: Path) -> None:
     """
     for cell in cells:
         try:
-            of(cell.kind)
+            named(cell.kind)
         except BundleError as error:
             raise BundleError(f"{run / 'manifest.json'}, cell {cell.id}: {error}") from error
 

@@ -48,7 +48,7 @@ def make(bundle: Bundle, cells: Sequence[Cell], judged: Verdict) -> Page:
     contents = (
         validity.section(bundle, cells),
         *([capacity.section(searched, bundle.manifest.hardware.cores)] if searched else []),
-        throughput.section({name: group for name, group in by_kind.items() if not kinds.of(name).searched}, judged),
+        throughput.section({name: group for name, group in by_kind.items() if not kinds.named(name).searched}, judged),
         *own.sections(by_kind),
         durations.section(cells),
         durations.stages(cells),

@@ -52,7 +52,7 @@ def to_json(bundle: Bundle, cells: Sequence[Cell], judged: Verdict) -> str:
         ],
         "audit": msgspec.to_builtins(verdict.total(bundle.valid)),
         "cells": [_cell(cell, bundle.manifest.hardware.cores) for cell in cells],
-        "scaling": msgspec.to_builtins(scaling.of(cells)),
+        "scaling": msgspec.to_builtins(scaling.group(cells)),
         "advice": msgspec.to_builtins(advice.for_report(bundle, cells)),
         "ceilings": _ceilings(bundle, cells),
     }
@@ -72,7 +72,7 @@ def _ceilings(bundle: Bundle, cells: Sequence[Cell]) -> dict[str, Any]:
     ]
     measured = {"measured_at": found.measured_at, "rounds": found.rounds} if found else {}
     held = msgspec.to_builtins(found.held if found else ())
-    return {**measured, "loops": loops, "held": held, **msgspec.to_builtins(shares.of(bundle, cells))}
+    return {**measured, "loops": loops, "held": held, **msgspec.to_builtins(shares.compute(bundle, cells))}
 
 
 def to_markdown(bundle: Bundle, cells: Sequence[Cell], judged: Verdict) -> str:
@@ -81,7 +81,7 @@ def to_markdown(bundle: Bundle, cells: Sequence[Cell], judged: Verdict) -> str:
     said = [f"- FINDING: {finding.repeat}: {finding.text}" for finding in judged.findings]
     said += [f"- {each}" for each in (*judged.evidence, *judged.undecided, *judged.culprits, *judged.cautions)]
     lines += [*said, ""] if said else []
-    lines += [*markdown(answers.of(judged.rows)), ""] if judged.rows else []
+    lines += [*markdown(answers.build(judged.rows)), ""] if judged.rows else []
     for identity in account.identities(
         verdict.total(bundle.valid), reported.missing(repeat.result for repeat in bundle.valid)
     ):
@@ -194,5 +194,5 @@ def _cell(cell: Cell, cores_there: float) -> dict[str, Any]:
         "audit": msgspec.to_builtins(cell.audit),
         "not_reported": list(reported.missing(repeat.result for repeat in cell.attempts)),
         "capacity": msgspec.to_builtins(cell.capacity),
-        "breaks_first": msgspec.to_builtins(breaking.of(cell, cores_there)),
+        "breaks_first": msgspec.to_builtins(breaking.find(cell, cores_there)),
     }

@@ -25,8 +25,8 @@ def write(folder: Path, latest: Path) -> Verdict:
         OSError: the folder cannot be written.
     """
     read = reading.load(folder)
-    views = cells.of(read)
-    judged = verdict.judge(read, views)
+    views = cells.summarise(read)
+    judged = verdict.decide(read, views)
     made = page.make(read, views, judged)
     _write_figures(folder / "figures", list(made.figures))
     write_file(folder / "summary.csv", summary.to_csv(read))

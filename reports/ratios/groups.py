@@ -16,7 +16,7 @@ from stats.inference import VERDICTS, Estimate
 _NOUN = "kind"
 
 
-def judge(kinds: Sequence[tuple[str, Measure] | None], estimate: Estimate, rules: Rules) -> tuple[Together, ...]:
+def compare(kinds: Sequence[tuple[str, Measure] | None], estimate: Estimate, rules: Rules) -> tuple[Together, ...]:
     """Judge the mean log ratio of each kind that has two or more testable cells, in a separate family of tests.
 
     ``kinds``: for each test the kind of its cell and the measure; None if it belongs to no group.
@@ -28,7 +28,7 @@ def judge(kinds: Sequence[tuple[str, Measure] | None], estimate: Estimate, rules
     whole = inference.together(estimate, members)
     low, high = whole.interval()
     corrected = inference.holm(whole.p, whole.tested)
-    codes = inference.judge(whole, rules.floor)
+    codes = inference.verdicts(whole, rules.floor)
     count = int(whole.tested.sum())
     found = []
     for place in np.flatnonzero(whole.tested):
@@ -50,7 +50,7 @@ def judge(kinds: Sequence[tuple[str, Measure] | None], estimate: Estimate, rules
         )
         said = VERDICTS[codes[place]]
         seen = effect_told(whole, int(place), cells=count, floor=rules.floor)
-        why = reasons.of(said, ratio, among=count, noun=_NOUN, floor=rules.floor, seen=seen)
+        why = reasons.explain(said, ratio, among=count, noun=_NOUN, floor=rules.floor, seen=seen)
         cells = int((members[place] & estimate.tested).sum())
         found.append(Together(kind[0], cells, ratio, said, why, seen))
     return tuple(found)

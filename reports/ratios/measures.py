@@ -68,7 +68,7 @@ def _beside_servers(role: str) -> Measure:
     """CPU of one role by that of Kafka and MongoDB: the pace of the machine, which all share, is not in it."""
 
     def of_repeat(result: Result) -> float | None:
-        idle = role in kinds.of(result.kind).idle_roles
+        idle = role in kinds.named(result.kind).idle_roles
         return None if idle else _by_servers(result.cpu_cores_per_role, role)
 
     return Measure(

@@ -29,7 +29,7 @@ class Tested(Protocol):
         """What p cannot come below."""
 
 
-def of(
+def explain(
     said: Verdict,
     tested: Tested,
     *,

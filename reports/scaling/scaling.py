@@ -61,7 +61,7 @@ class Scaling(Struct, frozen=True):
     why: str
 
 
-def of(cells: Sequence[Cell]) -> tuple[Scaling, ...]:
+def group(cells: Sequence[Cell]) -> tuple[Scaling, ...]:
     """Give a Scaling for every kind and setting whose cells have at least two numbers of consumers."""
     groups: dict[str, list[Cell]] = {}
     for cell in cells:

@@ -17,4 +17,4 @@ _WHAT = (
 
 def part(rows: Sequence[Row]) -> Part:
     """One table, and what its columns mean; nothing without a row."""
-    return Part(table=tables.of(rows), words=(_WHAT,)) if rows else Part()
+    return Part(table=tables.build(rows), words=(_WHAT,)) if rows else Part()

@@ -34,7 +34,7 @@ def section(cells: Sequence[Cell], cores_there: float) -> Section:
         Part(words=(_WHAT,), figures=tuple(answers.panels(cells))),
         Part(table=tables.searched(cells)),
     ]
-    broken = [(cell, broke) for cell in cells if (broke := breaking.of(cell, cores_there))]
+    broken = [(cell, broke) for cell in cells if (broke := breaking.find(cell, cores_there))]
     if broken:
         parts.append(Part("What breaks first above it", table=tables.broken(broken)))
     drawn = tuple(figures.curves(cells))

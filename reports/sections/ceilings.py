@@ -34,7 +34,7 @@ _OWN_SERVERS = "Kafka and MongoDB are the user's own: the costs and bounds leave
 
 def section(bundle: Bundle, cells: Sequence[Cell]) -> Section:
     """Say it in a few sentences, with one row a cell behind them."""
-    told = shares.of(bundle, cells)
+    told = shares.compute(bundle, cells)
     own = [_OWN_SERVERS] if bundle.manifest.servers not in ("", "local") else []
     found = bundle.ceilings
     words = [*(_measured(found, bundle) if found else [_NOT_MEASURED]), *_nearest(told, cells), *_least(told), _HOW]

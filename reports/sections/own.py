@@ -15,7 +15,7 @@ def sections(by_kind: Mapping[str, Sequence[Cell]]) -> Iterator[Section]:
     """Yield the section of each kind that has one."""
     for name, cells in by_kind.items():
         named = [Named(cell.label, [repeat.result for repeat in cell.valid]) for cell in cells]
-        own = kinds.of(name).own_section(named)
+        own = kinds.named(name).own_section(named)
         if own is not None:
             shown = table(own.heads, own.rows)
             yield Section(f"of-{name}", own.title, own.title, (Part(words=own.words, table=shown),))

@@ -34,7 +34,7 @@ _HOW_TO_ASK = "Another load or objective: ./tidemark bench advise {run} --target
 
 def section(cells: Sequence[Cell]) -> Section:
     """The fits, or why there is none, with figures of those that have levels enough."""
-    curves = scaling.of(cells)
+    curves = scaling.group(cells)
     if not curves:
         return Section("scaling", "Scaling over consumers", "Scaling", (Part(words=(_NO_LEVELS,)),))
     drawn = tuple(figures.panels(curves))

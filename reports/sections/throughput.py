@@ -25,9 +25,9 @@ _THAT = {False: "that", True: "those"}
 def section(by_kind: dict[str, list[Cell]], judged: Verdict) -> Section:
     """Heat maps and scaling curves of drains; what steady cells stored of their offered load."""
     parts = []
-    emptied = any(not kinds.of(name).whole_path for name in by_kind)
+    emptied = any(not kinds.named(name).whole_path for name in by_kind)
     for name, cells in by_kind.items():
-        kind = kinds.of(name)
+        kind = kinds.named(name)
         words = [kind.question]
         drawn: tuple[Panel, ...] = ()
         if not kind.whole_path or not emptied:

@@ -23,7 +23,7 @@ _HEADS = (
 _LOAD, _INTERVAL = 1, 2
 
 
-def of(rows: Sequence[Row]) -> Table:
+def build(rows: Sequence[Row]) -> Table:
     """The rows as a table, without columns that are empty in every row."""
     values = [
         [

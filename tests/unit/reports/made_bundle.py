@@ -95,7 +95,7 @@ BOUNDS = msgspec.to_builtins(Bounds())
 
 def axes_of(cell: Cell) -> dict[str, Any]:
     """Every axis that a cell of this kind has, most with their defaults."""
-    return naming.axes_of(kinds.of(cell.kind).cell(id="", kind=cell.kind)) | MIX | cell.axes
+    return naming.axes_of(kinds.named(cell.kind).cell(id="", kind=cell.kind)) | MIX | cell.axes
 
 
 def quick_cells() -> list[Cell]:

@@ -29,8 +29,8 @@ PAIR = "same-against-same"
 
 def numbers_of_report(name: str) -> dict[str, float]:
     run = reading.load(REFERENCE / name)
-    measured = cells.of(run)
-    return dict(numbers(json.loads(summary.to_json(run, measured, verdict.judge(run, measured)))))
+    measured = cells.summarise(run)
+    return dict(numbers(json.loads(summary.to_json(run, measured, verdict.decide(run, measured)))))
 
 
 def numbers_of_comparison(name: str) -> dict[str, float]:

@@ -46,7 +46,7 @@ def alarms(verdicts: NDArray[np.int64]) -> float:
 def test_where_nothing_differs_at_most_one_comparison_in_twenty_says_so(design, rounds) -> None:
     rng = np.random.default_rng(20261122)
     estimate = design(draw(rng, COMPARISONS, rounds), draw(rng, COMPARISONS, rounds))
-    assert alarms(inference.judge(estimate, FLOOR)) <= BOUND
+    assert alarms(inference.verdicts(estimate, FLOOR)) <= BOUND
     uncorrected = (estimate.p <= inference.FAMILY_LEVEL).any(axis=-1).mean()
     assert uncorrected > 5 * BOUND  # without Holm's correction it would not hold
 
@@ -64,7 +64,7 @@ def test_a_slowdown_of_a_tenth_is_found_at_the_recommended_rounds(noise: int) ->
         base, new = draw(rng, 1, rounds), draw(rng, 1, rounds)
         base[:, 0], new[:, 0] = rng.choice(NOISE[noise], (2, 1, rounds))
         new[:, 0] -= math.log1p(EFFECT)
-        found.append(inference.judge(inference.paired(base, new), FLOOR)[0, 0] == SLOWER)
+        found.append(inference.verdicts(inference.paired(base, new), FLOOR)[0, 0] == SLOWER)
     assert np.mean(found) >= 0.9
 
 
@@ -73,7 +73,7 @@ def test_a_slowdown_of_all_cells_is_found_in_each_as_often() -> None:
     spreads = [noise.std() * math.sqrt(2) for noise in NOISE]
     rounds = [power.rounds_to_tell(np.array([s]), cells=CELLS, effect=EFFECT, floor=FLOOR) or 0 for s in spreads]
     base, new = draw(rng, 200, max(rounds)), draw(rng, 200, max(rounds)) - math.log1p(EFFECT)
-    verdicts = inference.judge(inference.paired(base, new), FLOOR)
+    verdicts = inference.verdicts(inference.paired(base, new), FLOOR)
     assert (verdicts == SLOWER).mean(axis=0).min() >= 0.9
 
 
@@ -124,7 +124,7 @@ def test_below_the_fewest_rounds_even_the_plainest_difference_cannot_be_told(cel
     for given, verdict in ((rounds - 1, CANNOT_TELL), (rounds, FASTER)):
         base = np.zeros((cells, given))
         new = base + np.log(2.0) + np.linspace(0, 1e-6, given)
-        assert set(inference.judge(inference.paired(base, new), FLOOR)) == {verdict}
+        assert set(inference.verdicts(inference.paired(base, new), FLOOR)) == {verdict}
 
 
 @pytest.mark.parametrize(
@@ -135,12 +135,12 @@ def test_below_the_fewest_rounds_even_the_plainest_difference_cannot_be_told(cel
 def test_a_verdict_needs_an_effect_beyond_the_floor_and_same_an_interval_within(ratio, spread, verdict) -> None:
     steps = np.linspace(-1, 1, 12)
     differences = math.log(ratio) + spread * steps / steps.std(ddof=1)
-    assert inference.judge(inference.paired(np.zeros((1, 12)), differences[np.newaxis]), FLOOR)[0] == verdict
+    assert inference.verdicts(inference.paired(np.zeros((1, 12)), differences[np.newaxis]), FLOOR)[0] == verdict
 
 
 def test_two_rounds_that_happen_to_agree_show_no_sameness() -> None:
     base = np.zeros((1, 2))
-    assert inference.judge(inference.paired(base, base + np.array([0.0, 1e-9])), FLOOR)[0] == CANNOT_TELL
+    assert inference.verdicts(inference.paired(base, base + np.array([0.0, 1e-9])), FLOOR)[0] == CANNOT_TELL
 
 
 def test_cells_without_two_pairs_are_not_tested_and_do_not_count_for_holm() -> None:
@@ -150,7 +150,7 @@ def test_cells_without_two_pairs_are_not_tested_and_do_not_count_for_holm() -> N
     estimate = inference.paired(base, new)
     assert list(estimate.tested) == [True, False]
     assert inference.holm(estimate.p, estimate.tested)[0] == estimate.p[0]
-    assert list(inference.judge(estimate, FLOOR)) == [FASTER, CANNOT_TELL]
+    assert list(inference.verdicts(estimate, FLOOR)) == [FASTER, CANNOT_TELL]
 
 
 def test_the_power_is_that_of_the_noncentral_t_distribution() -> None:
@@ -191,7 +191,7 @@ def test_the_smallest_change_seen_is_found_in_nine_of_ten_comparisons_that_were_
         effect = groups.effect_told(before, 0, cells=1, floor=FLOOR, known_by=rounds - 1)
         assert effect is not None
         base, new = rng.choice(NOISE[0], (2, 1, rounds))
-        found.append(inference.judge(inference.unpaired(base, new - math.log1p(effect)), FLOOR)[0] == SLOWER)
+        found.append(inference.verdicts(inference.unpaired(base, new - math.log1p(effect)), FLOOR)[0] == SLOWER)
     assert np.mean(found) >= 0.9 - 1.96 * math.sqrt(0.9 * 0.1 / 1_000)
 
 
@@ -200,7 +200,7 @@ def test_runs_that_were_not_interleaved_have_fewest_rounds_of_their_own(cells: i
     assert power.fewest_rounds(cells, paired=False) == rounds
     for given, verdict in ((rounds - 1, CANNOT_TELL), (rounds, FASTER)):
         base = np.zeros((cells, given)) + np.linspace(0, 1e-6, given)
-        assert set(inference.judge(inference.unpaired(base, base + np.log(2.0)), FLOOR)) == {verdict}
+        assert set(inference.verdicts(inference.unpaired(base, base + np.log(2.0)), FLOOR)) == {verdict}
 
 
 class TestAllCellsOfAKindTogether:
@@ -210,16 +210,16 @@ class TestAllCellsOfAKindTogether:
     def test_where_nothing_differs_at_most_one_comparison_in_twenty_says_so(self, design) -> None:
         rng = np.random.default_rng(20261201)
         estimates = [design(draw(rng, 1, 3)[0], draw(rng, 1, 3)[0]) for _ in range(COMPARISONS)]
-        verdicts = [inference.judge(inference.together(each, self.ONE_GROUP), FLOOR)[0] for each in estimates]
+        verdicts = [inference.verdicts(inference.together(each, self.ONE_GROUP), FLOOR)[0] for each in estimates]
         assert np.mean(np.isin(verdicts, (FASTER, SLOWER))) <= BOUND
 
     def test_they_show_what_three_rounds_of_one_cell_cannot(self) -> None:
         rng = np.random.default_rng(5)
         base, new = rng.normal(0, 0.05, (2, 6, 3))
         estimate = inference.unpaired(base, new - math.log(1.3))
-        assert set(inference.judge(estimate, FLOOR)) == {CANNOT_TELL}
+        assert set(inference.verdicts(estimate, FLOOR)) == {CANNOT_TELL}
         whole = inference.together(estimate, np.ones((1, 6), dtype=np.bool_))
-        assert inference.judge(whole, FLOOR)[0] == SLOWER
+        assert inference.verdicts(whole, FLOOR)[0] == SLOWER
         assert whole.smallest_p[0] == pytest.approx(2 / math.comb(6, 3) ** 6)
 
     def test_a_group_needs_two_cells_that_can_be_tested(self) -> None:

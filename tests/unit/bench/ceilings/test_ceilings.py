@@ -500,12 +500,14 @@ class TestWhatARunDoes:
     ) -> tuple[BundleWriter, str]:
         wanted = matrix.load(name)
         drains = structs.replace(
-            wanted, cells=tuple(cell for cell in wanted.cells if not kinds.of(cell.kind).through_http)
+            wanted, cells=tuple(cell for cell in wanted.cells if not kinds.named(cell.kind).through_http)
         )
         base = Settings(local=structs.replace(Settings().local, cache_dir=str(cache)))
         into.mkdir()
         bundle, said = BundleWriter(into), []
-        told = machine.tell(bundle, drains, Servers(base, {}, {}), local=True, ceilings=choice, on_progress=said.append)
+        told = machine.record(
+            bundle, drains, Servers(base, {}, {}), local=True, ceilings=choice, on_progress=said.append
+        )
         asyncio.run(told)
         return bundle, "\n".join(said)
 

@@ -233,7 +233,7 @@ def begun(root: Path, side: Side, name: str) -> turns.Run:
     """A run of a pair at its beginning."""
     into = writing.create(root, f"{name}-{side.variant.side}")
     order = plan.order(side.matrix)
-    told = manifest.of(
+    told = manifest.begin(
         side.matrix,
         order,
         run_id=into.path.name,

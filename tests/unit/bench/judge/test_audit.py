@@ -65,7 +65,7 @@ def ten(tmp_path: Path) -> tuple[offered.Offered, deliveries.Deliveries]:
 
 
 def test_a_clean_repeat_is_valid_and_without_findings(ten) -> None:
-    verdict = audit.judge(ten[0], 10, ten[1], documents([1] * 10), Leftovers(NONE, NONE))
+    verdict = audit.account(ten[0], 10, ten[1], documents([1] * 10), Leftovers(NONE, NONE))
     assert (verdict.reasons, verdict.findings) == ((), ())
     assert (verdict.audit.stored_accepted, verdict.audit.lost) == (10, 0)
     assert verdict.audit.offered_adds_up
@@ -73,7 +73,7 @@ def test_a_clean_repeat_is_valid_and_without_findings(ten) -> None:
 
 
 def test_an_accepted_event_without_a_document_is_lost_and_named(ten) -> None:
-    verdict = audit.judge(ten[0], 10, ten[1], documents([1, 1, 0] + [1] * 7), Leftovers(NONE, NONE))
+    verdict = audit.account(ten[0], 10, ten[1], documents([1, 1, 0] + [1] * 7), Leftovers(NONE, NONE))
     assert verdict.audit.lost == 1
     assert verdict.audit.accepted_adds_up
     assert "lost (stream/sequence 0/2)" in verdict.findings[0]
@@ -81,20 +81,20 @@ def test_an_accepted_event_without_a_document_is_lost_and_named(ten) -> None:
 
 def test_lost_events_come_with_what_kafka_deleted_unread(ten) -> None:
     gap = Missed("events_page_view", 0, 15, 5, 19)
-    verdict = audit.judge(ten[0], 10, ten[1], documents([0] + [1] * 9), Leftovers(NONE, NONE, (gap.words(),)))
+    verdict = audit.account(ten[0], 10, ten[1], documents([0] + [1] * 9), Leftovers(NONE, NONE, (gap.words(),)))
     words = "15 records of events_page_view, partition 0, offsets 5 to 19 were deleted before a worker read them"
     assert words in verdict.findings[0]
 
 
 def test_a_second_document_for_an_event_is_stored_twice(ten) -> None:
-    verdict = audit.judge(ten[0], 10, ten[1], documents([1, 2] + [1] * 8), Leftovers(NONE, NONE))
+    verdict = audit.account(ten[0], 10, ten[1], documents([1, 2] + [1] * 8), Leftovers(NONE, NONE))
     assert verdict.audit.stored_twice == 1
     assert any("stored twice" in each for each in verdict.findings)
 
 
 def test_foreign_and_differing_documents_are_findings(ten) -> None:
     found = documents([1] * 10, foreign=2, differing=1, strangers=("a1", "b2"))
-    verdict = audit.judge(ten[0], 10, ten[1], found, Leftovers(NONE, NONE))
+    verdict = audit.account(ten[0], 10, ten[1], found, Leftovers(NONE, NONE))
     assert [each.split()[0] for each in verdict.findings] == ["2", "1"]
     assert verdict.audit.foreign == 2
     assert verdict.findings[0].endswith("(_id a1, b2)")
@@ -102,7 +102,7 @@ def test_foreign_and_differing_documents_are_findings(ten) -> None:
 
 def test_dead_lettered_and_undrained_events_are_not_lost_but_found(ten) -> None:
     found = documents([0, 0] + [1] * 8)
-    verdict = audit.judge(ten[0], 10, ten[1], found, Leftovers(ids(0), ids(1)))
+    verdict = audit.account(ten[0], 10, ten[1], found, Leftovers(ids(0), ids(1)))
     assert (verdict.audit.dead_lettered, verdict.audit.undrained, verdict.audit.lost) == (1, 1, 0)
     assert verdict.audit.accepted_adds_up
     assert len(verdict.findings) == 2
@@ -112,7 +112,7 @@ def test_delivered_twice_is_counted_and_allowed(tmp_path: Path) -> None:
     write_ledger(tmp_path, [(0, 3, Outcome.ACCEPTED)])
     write_deliveries(tmp_path / "worker-1.log", [0, 1, 2], [1, 2])
     delivered = deliveries.load([tmp_path / "worker-1.log"], [None])
-    verdict = audit.judge(offered.load(tmp_path), 3, delivered, documents([1] * 3), Leftovers(NONE, NONE))
+    verdict = audit.account(offered.load(tmp_path), 3, delivered, documents([1] * 3), Leftovers(NONE, NONE))
     assert verdict.audit.delivered_twice == 2
     assert verdict.findings == ()
 
@@ -123,7 +123,7 @@ def test_what_was_not_accepted_is_kept_apart(tmp_path: Path) -> None:
     write_deliveries(tmp_path / "worker-1.log", [0, 1, 3])
     delivered = deliveries.load([tmp_path / "worker-1.log"], [None])
     found = documents([1, 1, 0, 1, 1])
-    verdict = audit.judge(offered.load(tmp_path), 5, delivered, found, Leftovers(NONE, NONE))
+    verdict = audit.account(offered.load(tmp_path), 5, delivered, found, Leftovers(NONE, NONE))
     got = verdict.audit
     assert (got.accepted, got.rejected, got.in_doubt, got.unsent) == (1, 2, 1, 1)
     assert (got.stored, got.stored_rejected, got.stored_in_doubt, got.lost) == (3, 1, 1, 0)
@@ -132,7 +132,7 @@ def test_what_was_not_accepted_is_kept_apart(tmp_path: Path) -> None:
 
 
 def test_a_ledger_that_tells_of_fewer_events_than_scheduled_is_no_sound_measurement(ten) -> None:
-    verdict = audit.judge(ten[0], 11, ten[1], documents([1] * 10), Leftovers(NONE, NONE))
+    verdict = audit.account(ten[0], 11, ten[1], documents([1] * 10), Leftovers(NONE, NONE))
     assert any("schedule intends 11" in each for each in verdict.reasons)
 
 
@@ -140,7 +140,7 @@ def test_a_stored_event_in_no_deliveries_log_is_no_sound_measurement(tmp_path: P
     write_ledger(tmp_path, [(0, 2, Outcome.ACCEPTED)])
     write_deliveries(tmp_path / "worker-1.log", [0])
     delivered = deliveries.load([tmp_path / "worker-1.log"], [None])
-    verdict = audit.judge(offered.load(tmp_path), 2, delivered, documents([1, 1]), Leftovers(NONE, NONE))
+    verdict = audit.account(offered.load(tmp_path), 2, delivered, documents([1, 1]), Leftovers(NONE, NONE))
     assert any("no deliveries log" in each for each in verdict.reasons)
 
 
@@ -148,7 +148,7 @@ def test_an_unclosed_ledger_is_no_sound_measurement(tmp_path: Path) -> None:
     write_ledger(tmp_path, [(0, 2, Outcome.ACCEPTED)], closed=False)
     write_deliveries(tmp_path / "worker-1.log", [0, 1])
     delivered = deliveries.load([tmp_path / "worker-1.log"], [None])
-    verdict = audit.judge(offered.load(tmp_path), 2, delivered, documents([1, 1]), Leftovers(NONE, NONE))
+    verdict = audit.account(offered.load(tmp_path), 2, delivered, documents([1, 1]), Leftovers(NONE, NONE))
     assert any("did not close its ledger" in each for each in verdict.reasons)
 
 
@@ -185,7 +185,7 @@ def test_events_missing_from_an_incomplete_ledger_are_not_findings(tmp_path: Pat
     path = tmp_path / "worker-1.log"
     found = documents([1] * 4, foreign=26, strangers=("a1",))
     logs = deliveries.load([path], [deliveries.assignment(path)])
-    verdict = audit.judge(offered.load(tmp_path), 30, logs, found, Leftovers(NONE, NONE))
+    verdict = audit.account(offered.load(tmp_path), 30, logs, found, Leftovers(NONE, NONE))
     assert verdict.findings == ()
     assert verdict.audit.foreign == 26
     assert any("did not close its ledger: 26 documents belong to no event in it" in each for each in verdict.reasons)

@@ -196,7 +196,7 @@ def test_a_drain_is_measured_from_warm_to_dry() -> None:
     rows["consumer"] = np.repeat([0, 1], [100, 50])
     batches = np.concatenate([np.arange(100) // 10, np.arange(50) // 10])
     rows["acknowledged_ns"] = S + batches * 100 * MS + rows["consumer"].astype(np.int64) * 50 * MS
-    window = kinds.of(DRAIN.kind).window(DRAIN, replace(first, deliveries=Deliveries(rows, ())))
+    window = kinds.named(DRAIN.kind).window(DRAIN, replace(first, deliveries=Deliveries(rows, ())))
     assert (window.start_s, window.end_s) == (1.15, 1.45)
 
 

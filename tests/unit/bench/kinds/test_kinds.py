@@ -36,7 +36,7 @@ def test_every_kind_has_a_twin_that_shows_it() -> None:
 
 def test_an_unknown_kind_is_refused_by_name() -> None:
     with pytest.raises(UsageError, match=r"no kind of cell 'pulse': a cell's kind is one of 'drain', 'steady', 'cap"):
-        kinds.of("pulse")
+        kinds.named("pulse")
 
 
 def test_an_unknown_kind_in_a_matrix_is_told_with_its_line() -> None:

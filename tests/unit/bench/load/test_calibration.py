@@ -67,7 +67,7 @@ def test_the_highest_stair_that_keeps_all_bounds_is_what_the_generator_can_do() 
     assert (found.highest_events_per_s, found.beyond) == (8_000.0, False)
     assert found.cpu_s_per_100k_events == pytest.approx(79.2)
     assert found.stairs[7].requests_per_s == 100
-    assert "up to 8,000 events/s" in calibration.told(found)
+    assert "up to 8,000 events/s" in calibration.describe(found)
 
 
 @pytest.mark.parametrize(
@@ -91,7 +91,7 @@ def test_a_disturbed_stair_hides_nothing_above_it_and_a_lucky_one_counts_for_not
 def test_where_every_stair_holds_the_generator_can_do_at_least_that() -> None:
     found = concluded(offering())
     assert (found.highest_events_per_s, found.beyond) == (TOP, True)
-    assert "at least" in calibration.told(found)
+    assert "at least" in calibration.describe(found)
 
 
 def test_a_calibration_beside_other_programs_is_made_anew_after_an_hour(tmp_path: Path) -> None:

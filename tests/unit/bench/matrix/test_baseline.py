@@ -122,7 +122,7 @@ def test_a_run_that_is_resumed_offers_the_same_loads(
     earlier: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked, here = wanted(), environment.describe()
-    told = manifest.of(
+    told = manifest.begin(
         asked, plan.order(asked), run_id="r", environment=here, servers="local", command="", started_at=""
     )
     folder = tmp_path / "r"

@@ -253,7 +253,7 @@ def test_the_plan_says_what_is_started_once_more_and_counts_it() -> None:
 
 def manifest_of(wanted: Matrix) -> Manifest:
     order = plan.order(wanted)
-    return manifest.of(
+    return manifest.begin(
         wanted, order, run_id="r", environment=describe(), servers="local", command="c", started_at="now"
     )
 

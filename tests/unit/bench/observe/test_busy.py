@@ -156,7 +156,7 @@ def run_of_one_drain(folder: Path, monkeypatch: pytest.MonkeyPatch, asked: Busy,
     wanted = matrix.parse('name = "mine"\nrounds = 1\n[[cells]]\nkind = "drain"\n', "mine.toml")
     order = plan.order(wanted)
     into = writing.create(folder, "mine")
-    told = manifest.of(
+    told = manifest.begin(
         wanted, order, run_id="mine", environment=environment.describe(), servers="local", command="", started_at=""
     )
     run = turns.Run(into, told, wanted, order, Display(plain=True), Settings(), local=True, busy=asked)

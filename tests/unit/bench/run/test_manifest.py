@@ -20,7 +20,7 @@ HERE = structs.replace(environment.describe(), git_revision="a" * 40, git_dirty=
 
 def began(here: Environment) -> Manifest:
     quick = matrix.load("quick")
-    return manifest.of(
+    return manifest.begin(
         quick,
         plan.order(quick),
         run_id="one",

@@ -58,7 +58,7 @@ def run_of(text: str, tmp_path: Path) -> turns.Run:
     order = plan.order(wanted)
     here = environment.describe()
     here = structs.replace(here, hardware=structs.replace(here.hardware, cores=2))
-    told = manifest.of(
+    told = manifest.begin(
         wanted, order, run_id="mine", environment=here, servers="local", command="", started_at=writing.now()
     )
     return turns.Run(into, told, wanted, order, Display(plain=True), Settings(), local=True)

@@ -13,8 +13,8 @@ from bench.evidence.documents import Documents
 from bench.evidence.evidence import Backlog, Evidence
 from bench.evidence.leftovers import Leftovers
 from bench.evidence.offered import ROW, Offered
-from bench.judge.audit import judge as audited
-from bench.kinds.capacity import CapacityCell, judge
+from bench.judge.audit import account as audited
+from bench.kinds.capacity import CapacityCell, judge_probe
 from bench.observe.sampling import ClockSamples
 from bench.search import probe
 from bench.search.forecast import Seen
@@ -82,7 +82,7 @@ def test_one_late_batch_at_the_end_of_a_short_window_is_not_a_deficit() -> None:
     ("stored_per_s", "verdict", "holds"), [(5_000.0, "sustained", True), (900.0, "not sustained", False)]
 )
 def test_a_probe_is_judged_by_what_piles_up(stored_per_s: float, verdict: str, *, holds: bool) -> None:
-    judged = judge(CELL, "climb", WINDOW, kept_up(stored_per_s), (), (), "")
+    judged = judge_probe(CELL, "climb", WINDOW, kept_up(stored_per_s), (), (), "")
     assert (judged.verdict, judged.holds, judged.step) == (verdict, holds, "climb")
     assert judged.allowed_events_per_s == pytest.approx(0.02 * LOAD)
     assert judged.deficit_events_per_s == pytest.approx(LOAD - min(LOAD, stored_per_s), abs=1)
@@ -91,23 +91,23 @@ def test_a_probe_is_judged_by_what_piles_up(stored_per_s: float, verdict: str, *
 
 def test_what_else_speaks_against_a_load_settles_it_and_what_is_not_shown_leaves_it_open() -> None:
     fine = kept_up(5_000.0)
-    against = judge(CELL, "climb", WINDOW, fine, ["3 events rejected"], (), "")
+    against = judge_probe(CELL, "climb", WINDOW, fine, ["3 events rejected"], (), "")
     assert (against.verdict, against.holds, against.why) == ("not sustained", False, ("3 events rejected",))
-    open_one = judge(CELL, "climb", WINDOW, fine, (), ["objective not shown"], "")
+    open_one = judge_probe(CELL, "climb", WINDOW, fine, (), ["objective not shown"], "")
     assert (open_one.verdict, open_one.why) == ("undetermined", ("objective not shown",))
-    stopped = judge(CELL, "climb", WINDOW, fine, (), (), "the backlog would have grown")
+    stopped = judge_probe(CELL, "climb", WINDOW, fine, (), (), "the backlog would have grown")
     assert (stopped.verdict, stopped.stopped_early) == ("not sustained", True)
     assert stopped.why == ("stopped early: the backlog would have grown",)
 
 
 def test_an_extension_is_told_in_seconds() -> None:
-    judged = judge(CELL, "climb", Window(2.0, 20.0), kept_up(5_000.0), (), (), "")
+    judged = judge_probe(CELL, "climb", Window(2.0, 20.0), kept_up(5_000.0), (), (), "")
     assert judged.extended_s == pytest.approx(6.0)
 
 
 def test_a_window_too_short_to_be_judged_is_undetermined() -> None:
     short = Window(2.0, 5.0)
-    judged = judge(CELL, "climb", short, probe.keeping_up(short, evidence_of(5_000.0)), (), (), "")
+    judged = judge_probe(CELL, "climb", short, probe.keeping_up(short, evidence_of(5_000.0)), (), (), "")
     assert (judged.verdict, judged.holds) == ("undetermined", False)
     assert any("too short" in why for why in judged.why)
 
@@ -133,7 +133,7 @@ def test_a_load_between_is_watched_longer_but_not_for_ever() -> None:
     settled = [*piling[:16], *(Seen(float(second), second * 1_000, second * 1_000) for second in range(16, 24))]
     assert not watch.is_over(settled)  # it is not asked again and again until it is clear
     assert watch.is_over(piling[:28])
-    assert kinds.of(CELL.kind).load_s(CELL) == 26.0
+    assert kinds.named(CELL.kind).load_s(CELL) == 26.0
 
 
 def test_events_in_a_probe_are_audited_as_anywhere() -> None:

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from bench.search.sustained import ALLOWED_SHARE, BIN_S, Moments, Sustained, judge, judge_bins
+from bench.search.sustained import ALLOWED_SHARE, BIN_S, Moments, Sustained, check, judge_bins
 from tests.unit.bench.search.noise import of_the_moment, recorded, simulate
 
 WINDOW_S = (3.0, 15.0)
@@ -21,14 +21,14 @@ def _evenly(events_per_s: float, from_s: float = 0.0, to_s: float = 20.0) -> Mom
 def test_a_stable_delivery_latency_is_no_deficit_whatever_it_is(latency_s):
     accepted = _evenly(20_000)
     stored = Moments(accepted.at_s + latency_s, accepted.events)
-    judged = judge(WINDOW_S, accepted, stored, 20_000)
+    judged = check(WINDOW_S, accepted, stored, 20_000)
     assert abs(judged.deficit_events_per_s) < 20
     assert judged.verdict == "sustained"
     assert judged.holds
 
 
 def test_what_is_stored_more_slowly_than_accepted_piles_up():
-    judged = judge(WINDOW_S, _evenly(20_000), _evenly(19_000), 20_000)
+    judged = check(WINDOW_S, _evenly(20_000), _evenly(19_000), 20_000)
     assert judged.deficit_events_per_s == pytest.approx(1_000, rel=0.02)
     assert judged.allowed_events_per_s == 400
     assert judged.verdict == "not sustained"
@@ -36,7 +36,7 @@ def test_what_is_stored_more_slowly_than_accepted_piles_up():
 
 
 def test_a_deficit_of_less_than_two_percent_is_allowed():
-    judged = judge(WINDOW_S, _evenly(20_000), _evenly(19_800), 20_000)
+    judged = check(WINDOW_S, _evenly(20_000), _evenly(19_800), 20_000)
     assert judged.deficit_events_per_s == pytest.approx(200, rel=0.1)
     assert judged.verdict == "sustained"
 
@@ -44,19 +44,19 @@ def test_a_deficit_of_less_than_two_percent_is_allowed():
 def test_writes_in_large_batches_are_no_deficit():
     moments_s = np.arange(0.137, 20, 0.4)
     stored = Moments(moments_s, np.full(len(moments_s), 8_000))
-    assert judge(WINDOW_S, _evenly(20_000), stored, 20_000).verdict == "sustained"
+    assert check(WINDOW_S, _evenly(20_000), stored, 20_000).verdict == "sustained"
 
 
 def test_events_may_be_given_one_by_one():
     accepted, stored = _evenly(2_000), _evenly(1_900)
     one_by_one = Moments(np.repeat(stored.at_s, stored.events))
-    assert judge(WINDOW_S, accepted, one_by_one, 2_000) == judge(WINDOW_S, accepted, stored, 2_000)
+    assert check(WINDOW_S, accepted, one_by_one, 2_000) == check(WINDOW_S, accepted, stored, 2_000)
 
 
 def test_what_happened_outside_the_window_does_not_count():
     accepted = _evenly(20_000)
     beside = Moments(np.append(accepted.at_s, [1.0, 16.0]), np.append(accepted.events, [90_000, 90_000]))
-    assert judge(WINDOW_S, beside, accepted, 20_000) == judge(WINDOW_S, accepted, accepted, 20_000)
+    assert check(WINDOW_S, beside, accepted, 20_000) == check(WINDOW_S, accepted, accepted, 20_000)
 
 
 def test_the_same_counts_are_judged_alike_each_time():
@@ -67,7 +67,7 @@ def test_the_same_counts_are_judged_alike_each_time():
 @pytest.mark.parametrize(("length_s", "offered"), [(5.0, 20_000.0), (12.0, 0.0)])
 def test_what_is_too_little_to_judge_is_refused(length_s, offered):
     with pytest.raises(ValueError, match="offer some for at least 6 s"):
-        judge((3.0, 3.0 + length_s), _evenly(20_000), _evenly(20_000), offered)
+        check((3.0, 3.0 + length_s), _evenly(20_000), _evenly(20_000), offered)
 
 
 def test_repeats_of_the_real_system_are_judged_as_they_were():

@@ -72,16 +72,16 @@ def test_what_was_never_counted_waits_for_ever() -> None:
 
 class TestCases:
     def test_every_detector_has_a_check_whose_twin_is_without_it(self) -> None:
-        checks = [check for case in cases.of(short=False) for check in case.checks]
+        checks = [check for case in cases.select(short=False) for check in case.checks]
         assert {detector for check in checks for detector in check.without} == set(Detector)
 
     def test_names_are_unique_and_the_short_form_has_the_clean_run(self) -> None:
-        names = [case.name for case in cases.of(short=False)]
+        names = [case.name for case in cases.select(short=False)]
         assert len(names) == len(set(names))
-        assert cases.CLEAN in [case.name for case in cases.of(short=True)]
+        assert cases.CLEAN in [case.name for case in cases.select(short=True)]
 
     def test_every_pattern_is_one(self) -> None:
-        for case in cases.of(short=False):
+        for case in cases.select(short=False):
             for pattern in case.expected:
                 re.compile(pattern)
 

@@ -39,7 +39,7 @@ def judged(evidence: Evidence) -> Result:
 
 
 def compared(evidence: Evidence, start_ns: int = S, end_ns: int = 6 * S) -> tuple[WitnessAgreement, list[str]]:
-    verdict = agreement.judge(evidence, causality.stamps(evidence), (start_ns, end_ns), Bounds())
+    verdict = agreement.check(evidence, causality.stamps(evidence), (start_ns, end_ns), Bounds())
     assert verdict.compared is not None
     return verdict.compared, list(verdict.reasons)
 
@@ -71,7 +71,7 @@ def test_a_lost_event_of_the_witness_is_a_loss(tmp_path: Path) -> None:
     counts[7] = 0
     nothing = Leftovers(np.zeros(0, dtype=np.uint64), np.zeros(0, dtype=np.uint64))
     documents = Documents(counts, 8, 0, 8, 0, ())
-    verdict = audit.judge(offered.load(tmp_path), 9, evidence.deliveries, documents, nothing)
+    verdict = audit.account(offered.load(tmp_path), 9, evidence.deliveries, documents, nothing)
     assert (verdict.audit.offered, verdict.audit.accepted, verdict.audit.lost) == (9, 9, 1)
     assert f"stream/sequence {WITNESS_STREAM}/1" in verdict.findings[0]
 

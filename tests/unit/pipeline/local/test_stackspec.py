@@ -29,7 +29,7 @@ def told(spec: StackSpec, number: int = 1) -> dict[str, str]:
 
 
 def test_the_settings_by_default_ask_for_the_smallest_stack() -> None:
-    assert stackspec.of(Local()) == StackSpec()
+    assert stackspec.from_settings(Local()) == StackSpec()
     assert StackSpec().words() == "1 broker (KRaft), 1 mongod"
 
 

@@ -36,7 +36,7 @@ SHORT = replace(CAP, id="capacity-other")
 
 def judge(run: Path) -> Verdict:
     read = reading.load(run)
-    return verdict.judge(read, cells.of(read))
+    return verdict.decide(read, cells.summarise(read))
 
 
 def words(judged: Verdict) -> int:

@@ -39,7 +39,7 @@ def broke(*beyond: Result, attempts: tuple[Result, ...] = (), high: float | None
         beyond=tuple(Repeat(Path("nowhere"), each) for each in beyond),
         attempts=tuple(Repeat(Path("nowhere"), each) for each in (*beyond, *attempts)),
     )
-    found = breaking.of(cell, 2)
+    found = breaking.find(cell, 2)
     assert found is not None
     return found
 
@@ -95,4 +95,4 @@ def test_where_no_higher_load_was_offered_nothing_broke() -> None:
 
 
 def test_a_search_that_has_not_ended_has_no_answer() -> None:
-    assert breaking.of(made.drain([100.0]), 2) is None
+    assert breaking.find(made.drain([100.0]), 2) is None

@@ -34,12 +34,12 @@ def drained(
 
 def asked(run: Path) -> str | None:
     read = reading.load(run)
-    return question.answer(read, cells.of(read))
+    return question.answer(read, cells.summarise(read))
 
 
 def first_line(run: Path) -> str:
     read = reading.load(run)
-    return verdict.judge(read, cells.of(read)).sentence
+    return verdict.decide(read, cells.summarise(read)).sentence
 
 
 def test_the_better_of_two_values_is_named_with_how_much_it_brings(tmp_path: Path) -> None:

@@ -32,13 +32,13 @@ MACHINE = "machine: other programs used 73% of its CPU and its host took 1%, mor
 
 def judge(run: Path) -> Verdict:
     read = reading.load(run)
-    return verdict.judge(read, cells.of(read))
+    return verdict.decide(read, cells.summarise(read))
 
 
 def text_of(run: Path) -> str:
     read = reading.load(run)
-    views = cells.of(read)
-    return str(Words(page.make(read, views, verdict.judge(read, views)).html))
+    views = cells.summarise(read)
+    return str(Words(page.make(read, views, verdict.decide(read, views)).html))
 
 
 def edit(path: Path, **fields: Any) -> None:

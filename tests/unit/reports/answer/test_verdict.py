@@ -21,7 +21,7 @@ STEADY = Cell("steady-c1", "steady", {"consumers": 1})
 
 def judge(run: Path) -> Verdict:
     read = reading.load(run)
-    return verdict.judge(read, cells.of(read))
+    return verdict.decide(read, cells.summarise(read))
 
 
 def breakable(text: str) -> str:

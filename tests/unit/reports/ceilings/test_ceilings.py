@@ -168,8 +168,8 @@ USUAL = content()
 class TestTheReport:
     def test_each_cell_has_its_share_its_cost_and_its_bound(self, tmp_path: Path) -> None:
         read = run_of(tmp_path, USUAL)
-        views = cells.of(read)
-        drain, steady = shares.of(read, views).shares
+        views = cells.summarise(read)
+        drain, steady = shares.compute(read, views).shares
         stored = drain.stored_events_per_s or 0.0
         assert drain.share == pytest.approx(stored / 30_000)
         assert steady.share == pytest.approx((steady.stored_events_per_s or 0.0) / (1 / (0.1 / 5_000 + 0.9 / 300_000)))
@@ -178,7 +178,7 @@ class TestTheReport:
         assert drain.bound_events_per_s == pytest.approx(read.manifest.hardware.cores / whole * 100_000)
         # What the bound says is how much of the machine was used.
         assert drain.share_of_bound == pytest.approx(sum(views[0].cores.values()) / read.manifest.hardware.cores)
-        reached, costs = (make(shares.of(read, views), views) for make in (tables.reached, tables.costs))
+        reached, costs = (make(shares.compute(read, views), views) for make in (tables.reached, tables.costs))
         assert reached.rows[0][3] == "consume (consume-decoded)"
         assert [row[0] for row in costs.rows][2:] == ["bare loops, drain", "bare loops, the whole path"]
         assert costs.rows[0][-1] == formats.rounded(whole)
@@ -186,7 +186,7 @@ class TestTheReport:
 
     def test_the_section_says_which_cell_came_nearest_and_what_the_loops_allow(self, tmp_path: Path) -> None:
         read = run_of(tmp_path, USUAL)
-        made = section.section(read, cells.of(read))
+        made = section.section(read, cells.summarise(read))
         words = " ".join(made.parts[0].words)
         assert "interleaved over 3 rounds" in words
         assert "of its ceiling of 30,000 events/s (consume, consume-decoded)" in words
@@ -212,7 +212,7 @@ class TestTheReport:
         }
         parts = [loop("worker-1", 45_000.0, {"worker": 1.1, "mongodb": 2.0})]
         read = run_of(tmp_path, USUAL, parts=parts, held=[held, held | {"verdict": "met"}])
-        made = section.section(read, cells.of(read))
+        made = section.section(read, cells.summarise(read))
         assert "2 targets, 1 met, 1 not met" in " ".join(made.parts[3].words)
         told, pairs = made.parts[3].table, made.parts[4].table
         assert told is not None
@@ -223,17 +223,17 @@ class TestTheReport:
         every = made.parts[5].table
         assert every is not None
         assert every.rows[-1][0] == "worker-1"
-        views = cells.of(read)
-        as_json = json.loads(summary.to_json(read, views, verdict.judge(read, views)))["ceilings"]
+        views = cells.summarise(read)
+        as_json = json.loads(summary.to_json(read, views, verdict.decide(read, views)))["ceilings"]
         assert [each["verdict"] for each in as_json["held"]] == ["not met", "met"]
 
     def test_a_machine_that_was_not_quiet_is_told(self, tmp_path: Path) -> None:
         read = run_of(tmp_path, USUAL, disturbance={"other_programs": 0.3, "stolen": 0.1})
-        assert "Caution: others used 40.0%" in " ".join(section.section(read, cells.of(read)).parts[0].words)
+        assert "Caution: others used 40.0%" in " ".join(section.section(read, cells.summarise(read)).parts[0].words)
 
     def test_without_ceilings_it_says_how_to_measure_them_and_still_has_costs_and_bounds(self, tmp_path: Path) -> None:
         read = run_of(tmp_path, None)
-        made = section.section(read, cells.of(read))
+        made = section.section(read, cells.summarise(read))
         assert "./tidemark bench ceilings" in made.parts[0].words[0]
         table = made.parts[1].table
         assert table is not None
@@ -242,8 +242,8 @@ class TestTheReport:
 
     def test_summary_json_has_loops_shares_and_least_costs(self, tmp_path: Path) -> None:
         read = run_of(tmp_path, USUAL)
-        views = cells.of(read)
-        told = json.loads(summary.to_json(read, views, verdict.judge(read, views)))["ceilings"]
+        views = cells.summarise(read)
+        told = json.loads(summary.to_json(read, views, verdict.decide(read, views)))["ceilings"]
         assert [each["name"] for each in told["loops"]] == list(LOOPS)
         assert [each["cell"] for each in told["shares"]] == ["drain-c1", "steady-c2"]
         assert [each["kind"] for each in told["least"]] == ["drain", "the whole path"]

@@ -28,7 +28,7 @@ def result(cores: dict[str, float] = IDLE_MACHINE, *, consumers: int = 1, idle: 
 
 
 def judge(*results: Result, plan: CellPlan = DRAIN, cores: float = 2, **more: Any) -> Bottleneck:
-    found = bottleneck.judge(plan, results, cores, more.pop("stages_ms", {}), **more)
+    found = bottleneck.find(plan, results, cores, more.pop("stages_ms", {}), **more)
     assert found is not None
     return found
 
@@ -154,7 +154,7 @@ class TestNothingAtItsLimit:
 
 class TestThinEvidence:
     def test_without_a_repeat_nothing_is_said(self) -> None:
-        assert bottleneck.judge(DRAIN, [], 2, {}) is None
+        assert bottleneck.find(DRAIN, [], 2, {}) is None
 
     @pytest.mark.parametrize(
         ("thin", "cores", "why"),
@@ -216,7 +216,7 @@ class TestNeighbours:
         return Measured(plan, Interval(3, (low + high) / 2, low, high), judge(result(), plan=plan))
 
     def test_an_axis_that_made_another_cell_faster_is_what_bounded_this_one(self) -> None:
-        found, last = neighbours.judge([self.measured(1, 30_000, 32_000), self.measured(2, 40_000, 42_000)])
+        found, last = neighbours.refine([self.measured(1, 30_000, 32_000), self.measured(2, 40_000, 42_000)])
         assert found is not None
         assert (found.resource, found.determined, found.next_axis) == ("parallelism", True, "consumers")
         assert found.because.startswith("41,000 events/s with 2 consumers, 31,000 here; ")
@@ -226,21 +226,21 @@ class TestNeighbours:
 
     def test_intervals_that_overlap_tell_that_it_did_not_help(self) -> None:
         cells = [self.measured(1, 30_000, 41_000), self.measured(2, 40_000, 42_000)]
-        found, _ = neighbours.judge(cells)
+        found, _ = neighbours.refine(cells)
         assert found is not None
         assert (found.determined, found.next_axis) == (False, "partitions")
         assert "more was not shown to help: 41,000 events/s with 2 consumers, 35,500 here" in found.because
-        both, *_ = neighbours.judge([*cells, self.measured(1, 30_000, 33_000, partitions=6)])
+        both, *_ = neighbours.refine([*cells, self.measured(1, 30_000, 33_000, partitions=6)])
         assert both is not None
         assert both.next_axis is None
 
     def test_without_an_interval_nothing_is_told_apart(self) -> None:
         one = self.measured(1, 30_000, 32_000)
         single = [cell._replace(throughput=Interval(1, 31_000)) for cell in (one, self.measured(2, 70_000, 72_000))]
-        found, _ = neighbours.judge(single)
+        found, _ = neighbours.refine(single)
         assert found == one.bottleneck
 
     def test_a_cell_that_differs_in_another_axis_too_tells_nothing(self) -> None:
         alone = self.measured(1, 30_000, 32_000)
-        found, _ = neighbours.judge([alone, self.measured(2, 40_000, 42_000, partitions=6)])
+        found, _ = neighbours.refine([alone, self.measured(2, 40_000, 42_000, partitions=6)])
         assert found == alone.bottleneck

@@ -18,7 +18,7 @@ STEADY = Cell("steady-c1", "steady", {"consumers": 1})
 
 
 def views(run: Path) -> dict[str, cells.Cell]:
-    return {cell.plan.id: cell for cell in cells.of(reading.load(run))}
+    return {cell.plan.id: cell for cell in cells.summarise(reading.load(run))}
 
 
 def edit(path: Path, change: Callable[[dict[str, Any]], None]) -> None:

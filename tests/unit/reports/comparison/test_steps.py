@@ -37,7 +37,7 @@ def made(name: str, *, ratio: float = 1.0, noise: float = 0.02, rounds: int = RO
 
 
 def judge(*given: Made) -> StepsComparison:
-    return steps.judge(given, Rules())
+    return steps.compare(given, Rules())
 
 
 def test_a_dearer_step_is_slower_and_named_with_how_much() -> None:
@@ -79,7 +79,7 @@ def test_the_same_code_seldom_alarms_and_a_tenth_is_found(effect: float, least: 
     rng = np.random.default_rng(20261123)
     logs = rng.normal(0, 0.045, (1_000, STEPS, ROUNDS))
     logs[:, 0] += np.log(effect)
-    codes = inference.judge(inference.paired(np.zeros_like(logs), logs), floor=0.03)
+    codes = inference.verdicts(inference.paired(np.zeros_like(logs), logs), floor=0.03)
     alarms = (codes == SLOWER).any(axis=-1).mean() if effect == 1 else (codes[:, 0] == SLOWER).mean()
     assert least <= alarms <= most
     assert ((codes == FASTER).any(axis=-1)).mean() <= 0.06
@@ -97,4 +97,4 @@ def test_the_exit_code_and_the_files_say_what_the_steps_came_to(
     assert len(told["steps"][0]["ratio_by_round"]) == ROUNDS
     assert "**Regression: map**" in (tmp_path / "perf.md").read_text()
     assert "Regression: map" in capsys.readouterr().out
-    assert revisions.finish("title", steps.judge([made("map", ratio=1.2)], Rules()), None, Files()) == 0
+    assert revisions.finish("title", steps.compare([made("map", ratio=1.2)], Rules()), None, Files()) == 0

@@ -27,7 +27,7 @@ DASH = "\u2013"  # between the bounds of an interval
 
 
 def views(folder: Path, plan: Plan) -> list[cells.Cell]:
-    return list(cells.of(reading.load(write(folder, plan))))
+    return list(cells.summarise(reading.load(write(folder, plan))))
 
 
 def grid(kind: str = "drain", **more: object) -> list[Cell]:

@@ -19,7 +19,7 @@ def steady(number: int) -> list[Cell]:
 
 
 def views(folder: Path, number: int) -> list[cells.Cell]:
-    return list(cells.of(reading.load(write(folder, Plan(steady(number), rounds=1, requests=300)))))
+    return list(cells.summarise(reading.load(write(folder, Plan(steady(number), rounds=1, requests=300)))))
 
 
 def of_cell(drawn: Panel, cell: str) -> list[tuple[str, float, float]]:

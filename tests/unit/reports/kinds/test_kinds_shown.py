@@ -68,9 +68,9 @@ def test_a_run_with_an_unknown_kind_is_refused_by_run_and_cell(tmp_path: Path) -
     with toykind.added():
         run = measured(tmp_path, "one", 1.0)
     with pytest.raises(BundleError, match=r"one/manifest\.json, cell pulse-p1-c1-at400: 'pulse' is no kind of cell"):
-        cells.of(reading.load(run))
+        cells.summarise(reading.load(run))
 
 
 def test_an_unknown_kind_is_refused_by_name() -> None:
     with pytest.raises(BundleError, match=r"'pulse' is no kind of cell that this program knows \(capacity, drain, st"):
-        kinds.of("pulse")
+        kinds.named("pulse")

@@ -73,8 +73,8 @@ class Tree(HTMLParser):
 
 def report(run: Path) -> page.Page:
     read = reading.load(run)
-    views = cells.of(read)
-    return page.make(read, views, verdict.judge(read, views))
+    views = cells.summarise(read)
+    return page.make(read, views, verdict.decide(read, views))
 
 
 @pytest.fixture(scope="module")

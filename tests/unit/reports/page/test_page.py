@@ -49,8 +49,8 @@ class Words(HTMLParser):
 
 def make(run: Path) -> page.Page:
     read = reading.load(run)
-    views = cells.of(read)
-    return page.make(read, views, verdict.judge(read, views))
+    views = cells.summarise(read)
+    return page.make(read, views, verdict.decide(read, views))
 
 
 def sections(html: str) -> list[str]:
@@ -142,8 +142,8 @@ def test_the_command_of_an_older_run_is_shown_in_the_form_that_runs_from_a_clone
     manifest = json.loads((run / "manifest.json").read_text()) | {"command": "python -m bench run quick"}
     (run / "manifest.json").write_text(json.dumps(manifest))
     read = reading.load(run)
-    views = cells.of(read)
-    judged = verdict.judge(read, views)
+    views = cells.summarise(read)
+    judged = verdict.decide(read, views)
     for text in (page.make(read, views, judged).html, summary.to_markdown(read, views, judged)):
         assert "./tidemark bench run quick" in text
         assert "python -m" not in text
@@ -164,8 +164,8 @@ class TestSummaries:
 
     def test_json_has_verdict_audit_and_cells(self, lossy_run: Path) -> None:
         read = reading.load(lossy_run)
-        views = cells.of(read)
-        content = json.loads(summary.to_json(read, views, verdict.judge(read, views)))
+        views = cells.summarise(read)
+        content = json.loads(summary.to_json(read, views, verdict.decide(read, views)))
         assert (content["level"], content["exit_code"]) == ("failed", 1)
         assert content["audit"]["lost"] == 12
         assert [cell["cell"] for cell in content["cells"]] == [cell.id for cell in quick_cells()]
@@ -175,8 +175,8 @@ class TestSummaries:
 
     def test_markdown_has_the_finding_the_sums_and_a_row_for_each_cell(self, lossy_run: Path) -> None:
         read = reading.load(lossy_run)
-        views = cells.of(read)
-        text = summary.to_markdown(read, views, verdict.judge(read, views))
+        views = cells.summarise(read)
+        text = summary.to_markdown(read, views, verdict.decide(read, views))
         assert "**FAILED: 12 of " in text
         assert re.search(r"[\d,]+ offered = [\d,]+ accepted \+ 0 rejected \+ 0 in doubt \+ 0 unsent", text)
         assert text.count("\n| drain-") + text.count("\n| steady-") == 10

@@ -27,14 +27,14 @@ def csv(run: Path) -> pd.DataFrame:
 
 def as_json(run: Path) -> dict[str, Any]:
     read = reading.load(run)
-    views = cells.of(read)
-    return json.loads(summary.to_json(read, views, verdict.judge(read, views)))
+    views = cells.summarise(read)
+    return json.loads(summary.to_json(read, views, verdict.decide(read, views)))
 
 
 def markdown(run: Path) -> str:
     read = reading.load(run)
-    views = cells.of(read)
-    return summary.to_markdown(read, views, verdict.judge(read, views))
+    views = cells.summarise(read)
+    return summary.to_markdown(read, views, verdict.decide(read, views))
 
 
 def test_csv_has_a_row_for_each_attempt_void_ones_too(tmp_path: Path) -> None:

@@ -32,7 +32,7 @@ def drains(levels: Sequence[int] = LEVELS, repeats: int = 5, **fields: object) -
 
 
 def only(cells: Sequence[Cell]) -> Scaling:
-    (found,) = scaling.of(cells)
+    (found,) = scaling.group(cells)
     return found
 
 
@@ -51,13 +51,13 @@ def test_drains_that_differ_in_their_consumers_are_fitted() -> None:
 
 def test_cells_of_other_settings_are_curves_of_their_own() -> None:
     small = drains(batch_max_events=500)
-    both = scaling.of([*drains(), *small, made.steady(1_000, [10.0])])
+    both = scaling.group([*drains(), *small, made.steady(1_000, [10.0])])
     assert [each.label for each in both] == ["8 partitions per topic, batch 2,000", "8 partitions per topic, batch 500"]
     assert all(each.fit for each in both)
 
 
 def test_one_number_of_consumers_is_no_question_of_scaling() -> None:
-    assert scaling.of(drains([2])) == ()
+    assert scaling.group(drains([2])) == ()
 
 
 def test_too_few_levels_cannot_be_fitted() -> None:

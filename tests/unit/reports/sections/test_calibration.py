@@ -44,8 +44,8 @@ def part_of(tmp_path: Path, found: dict[str, Any] | None = None, **axes: object)
     if found is not None:
         (run / "calibration.json").write_text(json.dumps(FOUND | found))
     read = reading.load(run)
-    assert calibration.part(read, cells.of(read)) in validity.section(read, cells.of(read)).parts
-    return calibration.part(read, cells.of(read))
+    assert calibration.part(read, cells.summarise(read)) in validity.section(read, cells.summarise(read)).parts
+    return calibration.part(read, cells.summarise(read))
 
 
 def test_it_tells_what_one_process_can_do_with_every_stair_behind_it(tmp_path: Path) -> None:
@@ -77,7 +77,7 @@ def test_more_processes_can_do_more(tmp_path: Path) -> None:
         loads = [repeat.result.offered_load_events_per_s or 0.0 for repeat in reading.load(run).repeats]
         (run / "calibration.json").write_text(json.dumps(FOUND | {"highest_events_per_s": max(loads) / 2}))
         read = reading.load(run)
-        assert sum("Caution" in each for each in calibration.part(read, cells.of(read)).words) == cautions
+        assert sum("Caution" in each for each in calibration.part(read, cells.summarise(read)).words) == cautions
 
 
 def test_without_a_calibration_nothing_is_said(tmp_path: Path) -> None:

@@ -33,7 +33,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def views(run: Path) -> dict[str, View]:
-    return {cell.plan.id: cell for cell in cells.of(reading.load(run))}
+    return {cell.plan.id: cell for cell in cells.summarise(reading.load(run))}
 
 
 def searched(views: dict[str, View]) -> list[View]:
@@ -85,8 +85,8 @@ def test_an_objective_is_read_and_said_as_people_do(objective: str, p99_ms: floa
 
 def test_the_sentence_begins_with_what_was_found_sustained(run: Path) -> None:
     read = reading.load(run)
-    all_views = cells.of(read)
-    judged = verdict.judge(read, all_views)
+    all_views = cells.summarise(read)
+    judged = verdict.decide(read, all_views)
     assert judged.sentence.startswith(
         "4 partitions × 2 consumers held 23,100 events/s (limit 22,300–24,700) at p99 ≤ 1 s; "
     )
@@ -96,7 +96,7 @@ def test_the_sentence_begins_with_what_was_found_sustained(run: Path) -> None:
 def test_searches_that_found_nothing_say_so_first_and_are_a_finding(tmp_path: Path) -> None:
     (*_, nothing) = searched_cells()
     read = reading.load(write(tmp_path, Plan([nothing], rounds=1, requests=400)))
-    judged = verdict.judge(read, cells.of(read))
+    judged = verdict.decide(read, cells.summarise(read))
     assert judged.sentence.startswith("No load was held at p99 ≤ 1 s, not even ")
     assert (judged.level, [each.repeat for each in judged.findings]) == ("failed", [nothing.id])
 
@@ -145,7 +145,7 @@ def test_answers_are_drawn_together_where_there_are_two(views: dict[str, View]) 
 
 def test_the_summaries_carry_the_answers_and_the_probes(run: Path, views: dict[str, View]) -> None:
     read = reading.load(run)
-    judged = verdict.judge(read, tuple(views.values()))
+    judged = verdict.decide(read, tuple(views.values()))
     told = json.loads(summary.to_json(read, tuple(views.values()), judged))
     assert told["sustainable_throughput"]["sustainable_events_per_s"] == 23_100
     assert [cell["capacity"]["confirmed"] for cell in told["cells"][1:]] == [False, True, False]

@@ -27,7 +27,7 @@ FULL_JOURNAL = (Evidence("journal", "mongodb", "journal syncs", 0.95, 1.0, "shar
 
 def views(folder: Path, plan: Plan) -> tuple[reading.Bundle, list[View]]:
     read = reading.load(write(folder, plan))
-    return read, list(cells.of(read))
+    return read, list(cells.summarise(read))
 
 
 def by_kind(of: list[View]) -> dict[str, list[View]]:
@@ -99,7 +99,7 @@ class TestWhatBoundsACell:
         cell = next(c for c in found if c.plan.id == min(by_cpu))
         used = of_one.data[of_one.data["second"] == 5]["value"]
         assert used.mean() == pytest.approx(sum(cell.cores.values()), rel=0.05)
-        made = page.make(read, found, verdict.judge(read, found))
+        made = page.make(read, found, verdict.decide(read, found))
         assert {panel.name for panel in made.figures} >= {panel.name for panel in drawn.values()}
 
     def test_a_verdict_whose_seconds_were_not_recorded_is_not_drawn(self, scaled: list[View]) -> None:
@@ -146,7 +146,7 @@ class TestScaling:
     def test_levels_that_no_curve_goes_through_are_drawn_hollow_without_one(self, scaled: list[View]) -> None:
         busy = Bottleneck(resource="machine_cpu", role="mongodb", name="the machine's CPU", determined=True)
         bound = [dataclasses.replace(c, bottleneck=busy) if c.plan.axes["consumers"] >= 4 else c for c in scaled]
-        (drawn,) = figures.panels(fits.of(bound))
+        (drawn,) = figures.panels(fits.group(bound))
         assert set(drawn.data["what"]) == {"measured"}
         assert drawn.drawing.inline.count('fill="#fefefe"') >= 3
         assert "the machine's CPU is saturated at N = 4" in {row[-1] for row in drawn.table.rows}

@@ -103,7 +103,7 @@ def test_many_void_attempts_are_counted_by_reasons_that_differ_in_numbers_only(t
     assert by_reason["generator: schedule delay p99 11.5 ms > 10 ms; and the like"] == ("4", "1")
     assert by_reason["accounting: 12 are not 13"] == ("1", "1")
     assert sum(int(count) for count, _ in by_reason.values()) == 12
-    parts = validity.section(read, cells.of(read)).parts
+    parts = validity.section(read, cells.summarise(read)).parts
     (all_of_them,) = [part for part in parts if part.summary == "All 12 void attempts"]
     assert all_of_them.table is not None
     assert len(all_of_them.table.rows) == 12
@@ -114,7 +114,7 @@ def test_the_witness_is_one_sentence_with_the_cells_behind_it(run: Path) -> None
     for repeat, disagreeing, beyond in (("1", 0, 0.25), ("2.2", 3, 12.5), ("3", 0, 0.5)):
         edit(run, f"steady-c1/{repeat}", witness=seen | {"disagreeing": disagreeing, "beyond_max_ms": beyond})
     read = reading.load(run)
-    views = cells.of(read)
+    views = cells.summarise(read)
     (part,) = [each for each in validity.section(read, views).parts if "witness" in "".join(each.words)]
     assert "sent 120 events of its own in 3 valid repeats" in part.words[0]
     assert "3 of them disagree with the deliveries logs by more than 10.0 ms" in part.words[0]
@@ -133,14 +133,14 @@ def test_without_a_witness_nothing_is_said_of_one(run: Path) -> None:
     for repeat in ("1", "2.2", "3"):
         edit(run, f"steady-c1/{repeat}", witness=None)
     read = reading.load(run)
-    said = [text for part in validity.section(read, cells.of(read)).parts for text in part.words]
+    said = [text for part in validity.section(read, cells.summarise(read)).parts for text in part.words]
     assert not any("witness" in text for text in said)
 
 
 def test_counters_have_a_column_for_each_repeat_and_leave_out_what_none_tells(run: Path) -> None:
     use = {"request_queue_max": 7.0, "handlers_busy_share": None}
     edit(run, "steady-c1/3", kafka_use=use, mongodb_use=None, loopback_bytes_per_s=None)
-    steady = next(cell for cell in cells.of(reading.load(run)) if cell.plan.kind == "steady")
+    steady = next(cell for cell in cells.summarise(reading.load(run)) if cell.plan.kind == "steady")
     table = counters.counters(steady.counted)
     assert table.heads[1:] == ("round 1", "round 2, attempt 2", "round 3")
     assert row(table, "Kafka: request queue, most")["round 3"] == "7"
