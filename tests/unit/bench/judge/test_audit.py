@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from bson.objectid import ObjectId
 
 from bench.evidence import deliveries, offered
 from bench.evidence.documents import Documents
@@ -176,7 +175,7 @@ def test_the_expected_document_is_that_of_the_seed() -> None:
     assert document["props"]["referrer"] == "google"
     assert "ref" not in document["props"]
     low = identity.id_low(identity.pack(RUN, 3, 12))
-    assert document["_id"] == ObjectId((1_700_000_000).to_bytes(4, "big") + low.to_bytes(8, "big"))
+    assert document["_id"] == ((1_700_000_000).to_bytes(4, "big") + low.to_bytes(8, "big")).hex()
 
 
 def test_events_missing_from_an_incomplete_ledger_are_not_findings(tmp_path: Path) -> None:
