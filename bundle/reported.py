@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from typing import Literal, get_args
 
 Report = Literal["stamps", "backlog", "documents"]
@@ -16,8 +16,3 @@ NOT_REPORTED = "not reported by this system"
 def missing(reported: Collection[Report]) -> tuple[Report, ...]:
     """Return the reports that are not among ``reported``."""
     return tuple(each for each in REPORTS if each not in reported)
-
-
-def words(what: Sequence[str]) -> str:
-    """Return the sentence that ``what`` (in words) is not reported; empty for nothing."""
-    return f"{', '.join(what)}: {NOT_REPORTED}" if what else ""

@@ -19,7 +19,7 @@ from pipeline.errors import MissingPartError, UsageError
 MATRIX = "perf"
 ROUNDS = 12
 """Of the steps: one verdict among thirteen takes ten."""
-MEASURED = ("pipeline", "traffic", "loadtest")
+MEASURED = ("pipeline", "traffic", "loadtest", "bench/recorder")
 _NAMED = 6
 
 

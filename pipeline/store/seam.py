@@ -80,8 +80,8 @@ class Store(Protocol):
 class StoreModule(Protocol):
     """A store as a module: how it is opened, and how it writes down an event.
 
-    The functions are called for every event or every doubt; so they are no methods of the open store, and the worker's
-    mapping needs none.
+    A module has functions where a class has methods. They are none of the open store's, so that the worker's mapping,
+    which calls the first of them for every event, needs no store.
     """
 
     def identifier(self, raw: bytes, /) -> Identifier:

@@ -16,6 +16,7 @@ from bundle.result import Audit
 from reports import formats
 from reports.answer import answer, breaking, question, undecided
 from reports.answer.answer import Row
+from reports.cells import reported
 from reports.cells.cells import Cell
 
 DISTURBED = 0.05
@@ -194,6 +195,8 @@ def _went_on(manifest: Manifest) -> list[str]:
 def _cautions(bundle: Bundle, cells: Sequence[Cell]) -> tuple[str, ...]:
     manifest = bundle.manifest
     found = _went_on(manifest)
+    lacking = reported.sentence(repeat.result for repeat in bundle.repeats)
+    found += [f"{manifest.system} was measured. {lacking}"] if lacking else []
     void = sum(cell.void_attempts for cell in cells)
     if void:
         found.append(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from bundle.reported import Report
 from reports import formats
 from reports.answer import searches
 from reports.cells import axes as axes_of
@@ -48,7 +47,7 @@ def cell(of: Cell, seconds: Panel | None = None) -> CellDetails:
     told_of = [(repeat, text) for repeat in of.attempts for text in repeat.result.findings]
     findings = [f"{repeat.name}{'' if repeat.result.valid else _NO_FINDING}: {text}" for repeat, text in told_of]
     parts = [Part(words=tuple(findings), table=repeats.repeats_of(of))]
-    lacking = _lacking(of)
+    lacking = reported.sentence(repeat.result for repeat in of.attempts)
     if lacking:
         parts.append(Part(words=(lacking,)))
     if of.stages_ms:
@@ -68,19 +67,6 @@ def cell(of: Cell, seconds: Panel | None = None) -> CellDetails:
     number = sum(repeat.result.valid for repeat, _ in told_of)
     alarm = formats.plural(number, "finding") if number else ""
     return CellDetails(f"cell-{of.plan.id}", of.sentence, f"{of.plan.id}: {_remark(of)}", alarm, tuple(parts))
-
-
-_WORDS: dict[Report, str] = {
-    "stamps": "Stored events a second, delivery latency, its stages, deliveries, consumers, event loops",
-    "backlog": "Backlog, dead letters, what was left in Kafka",
-    "documents": "What is stored",
-}
-
-
-def _lacking(of: Cell) -> str:
-    """Say what of a cell is not there because the system does not report it."""
-    what = "; ".join(_WORDS[each] for each in reported.missing(repeat.result for repeat in of.attempts))
-    return f"{what}: {reported.NOT_REPORTED}." if what else ""
 
 
 def _counters(of: Cell) -> list[Part]:

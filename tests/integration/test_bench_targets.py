@@ -178,7 +178,7 @@ def test_a_run_of_another_system_ends_in_a_report_that_says_what_is_not_reported
         "stages and the lag of event loops: ",
     ):
         assert what + NOT_REPORTED in page, what
-    assert "plain" in page
+    assert "plain was measured. Stored events a second, delivery latency, " in page
     assert NOT_REPORTED in (outcome.run_dir / "summary.md").read_text()
     capsys.readouterr()
     with Display(plain=True) as display, pytest.raises(BundleError, match="began with the system plain"):
