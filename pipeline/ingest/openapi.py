@@ -115,7 +115,7 @@ def _body(schema: str, example: object) -> _Document:
 
 def _read(summary: str, answers: dict[str, str]) -> _Document:
     responses = {status: _Problem(description=what) for status, what in answers.items()}
-    operation = {"tags": ["operation"], "summary": summary, "responses": responses, "security": []}
+    operation = {"tags": ["operations"], "summary": summary, "responses": responses, "security": []}
     return {"get": operation, "head": {**operation, "summary": f"{summary} Without a body."}}
 
 

@@ -61,7 +61,7 @@ def _tiles(comparison: Comparison) -> list[Tile]:
             verdict,
             str(len(comparison.of(verdict))),
             "",
-            f"{comparison.noun}s, {_REMARKS[verdict]}",
+            f"{comparison.noun}s {_REMARKS[verdict]}",
             alarm=verdict == "slower" and number > 0,
         )
         for verdict, number in ((each, len(comparison.of(each))) for each in VERDICTS)
@@ -75,10 +75,10 @@ def _tiles(comparison: Comparison) -> list[Tile]:
 
 
 _REMARKS = {
-    "faster": "told apart",
-    "slower": "told apart",
-    "same": "shown to be so",
-    "cannot tell": "nothing is shown",
+    "faster": "shown to differ",
+    "slower": "shown to differ",
+    "same": "shown to be the same",
+    "cannot tell": "where neither is shown",
 }
 
 

@@ -87,7 +87,7 @@ def to_markdown(bundle: Bundle, cells: Sequence[Cell], judged: Verdict) -> str:
     ):
         parts = " + ".join(f"{count:,} {name}" for name, count in identity.parts)
         name, whole = identity.whole
-        lines += [f"{whole:,} {name} {'=' if identity.closes else '≠'} {parts}  "]
+        lines += [f"{whole:,} {name} {'=' if identity.adds_up else '≠'} {parts}  "]
     searched = [cell for cell in cells if cell.kind.searched]
     if searched:
         lines += ["", *markdown(capacity.searched(searched))]

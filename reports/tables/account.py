@@ -42,12 +42,11 @@ _RESTS_ON: dict[str, Report] = {
 
 @dataclass(frozen=True)
 class Identity:
-    """One identity as a sum: ``whole`` = the ``parts``; ``closes`` says whether it does."""
+    """One identity as a sum: ``whole`` = the ``parts``; ``adds_up`` says whether it does."""
 
-    name: str
     whole: tuple[str, int]
     parts: tuple[tuple[str, int], ...]
-    closes: bool
+    adds_up: bool
 
 
 def identities(audit: Audit, not_reported: Collection[Report] = ()) -> tuple[Identity, ...]:
@@ -61,10 +60,10 @@ def identities(audit: Audit, not_reported: Collection[Report] = ()) -> tuple[Ide
     accepted += (("undrained", audit.undrained), ("lost", audit.lost))
     if "backlog" in not_reported:
         accepted = (accepted[0], accepted[-1])
-    first = Identity("Identity 1", ("offered", audit.offered), offered, audit.offered_adds_up)
+    first = Identity(("offered", audit.offered), offered, audit.offered_adds_up)
     if "documents" in not_reported:
         return (first,)
-    return first, Identity("Identity 2", ("accepted", audit.accepted), accepted, audit.accepted_adds_up)
+    return first, Identity(("accepted", audit.accepted), accepted, audit.accepted_adds_up)
 
 
 def besides(audit: Audit, not_reported: Collection[Report] = ()) -> tuple[tuple[str, str, bool], ...]:

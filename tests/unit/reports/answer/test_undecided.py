@@ -228,4 +228,4 @@ def test_what_was_seen_in_a_void_attempt_is_marked_as_not_a_finding(tmp_path: Pa
 def test_without_a_valid_repeat_no_identity_is_said_to_close(tmp_path: Path) -> None:
     run = write(tmp_path, Plan(BATCHES))
     void_all(run, "*")
-    assert "closes, over all valid repeats" not in text_of(run)
+    assert "adds up over all valid repeats" not in text_of(run)

@@ -91,8 +91,8 @@ def test_a_percentile_under_the_gate_is_nowhere_on_the_page(tmp_path: Path) -> N
 
 def test_both_identities_are_shown_as_sums(tmp_path: Path) -> None:
     text = str(Words(make(write(tmp_path, Plan([DRAIN], rounds=2, lost={("drain-c1", 1): 12}))).html))
-    first = "offered 240,000 = accepted 240,000 + rejected 0 + in doubt 0 + unsent 0 Identity 1 closes"
-    second = "accepted 240,000 = stored (accepted) 239,988 + dead-lettered 0 + undrained 0 + lost 12 Identity 2 closes"
+    first = "offered 240,000 = accepted 240,000 + rejected 0 + in doubt 0 + unsent 0 this sum adds up"
+    second = "accepted 240,000 = stored (accepted) 239,988 + dead-lettered 0 + undrained 0 + lost 12 this sum adds up"
     assert first in text
     assert second in text
 

@@ -17,7 +17,7 @@ def test_of_a_system_that_reports_all_of_it_nothing_is_left_out() -> None:
 def test_without_a_backlog_what_is_left_in_kafka_is_no_part_of_the_sum_and_said() -> None:
     _, second = account.identities(AUDIT, ("backlog",))
     assert [name for name, _ in second.parts] == ["stored (accepted)", "lost"]
-    assert second.closes
+    assert second.adds_up
     assert account.besides(AUDIT, ("backlog",))[-1] == ("dead-lettered, undrained", NOT_REPORTED, False)
 
 
@@ -28,7 +28,7 @@ def test_without_stamps_deliveries_twice_are_not_shown_as_none() -> None:
 
 
 def test_without_documents_the_second_identity_cannot_be_told() -> None:
-    assert [each.name for each in account.identities(AUDIT, REPORTS)] == ["Identity 1"]
+    assert [each.whole[0] for each in account.identities(AUDIT, REPORTS)] == ["offered"]
     (rest,) = account.besides(AUDIT, REPORTS)
     assert "lost" in rest[0]
     assert rest[1:] == (NOT_REPORTED, False)
