@@ -26,7 +26,7 @@ from pipeline.settings import Settings
 from pipeline.worker.batches import batches_of
 from pipeline.worker.flights import Flights, Flyable
 from pipeline.worker.mapping import Record
-from pipeline.worker.membership import REBALANCE_TIMEOUT_MS, end, is_member, new_consumer
+from pipeline.worker.membership import REBALANCE_TIMEOUT_MS, commit, end, new_consumer
 from pipeline.worker.metrics import WorkerMetrics
 from pipeline.worker.positions import Positions
 from pipeline.worker.waiting import Waiting
@@ -303,10 +303,10 @@ class EventConsumer(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafk
         owned = self._consumer.assignment()
         offsets = {each: offset for each, offset in self._flights.committable().items() if each in owned}
         noted = self._positions.to_commit(offsets)
-        if not noted or not is_member(self._consumer):
+        if not noted:
             return
         try:
-            await bounded(self._consumer.commit(noted), self._settings.kafka.request_timeout_ms / 1000)
+            await bounded(commit(self._consumer, noted), self._settings.kafka.request_timeout_ms / 1000)
         except (CommitFailedError, IllegalStateError) as error:
             log.info("not committed, the group is rebalancing: %s", error)
         except (KafkaError, TimeoutError) as error:

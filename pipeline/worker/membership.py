@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
+from collections.abc import Mapping
 from typing import Any
 
-from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener
+from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, OffsetAndMetadata, TopicPartition
+from aiokafka.errors import (
+    CommitFailedError,
+    IllegalGenerationError,
+    KafkaError,
+    RebalanceInProgressError,
+    UnknownMemberIdError,
+)
 
 from pipeline.bounded import bounded
 from pipeline.messages.topics import event_topics
@@ -16,6 +25,7 @@ log = logging.getLogger(__name__)
 REBALANCE_TIMEOUT_MS = 30_000
 # Longer than any outage that we wait out: a worker that waits for MongoDB stays in its group.
 _MAX_POLL_INTERVAL_MS = 24 * 3600 * 1000
+_RETRY_S = 0.1
 _METADATA_MAX_AGE_MS = 5_000  # how long a new topic or partition may go unnoticed
 
 
@@ -43,13 +53,41 @@ def new_consumer(settings: Settings, listener: ConsumerRebalanceListener, client
     return consumer
 
 
-def is_member(consumer: AIOKafkaConsumer) -> bool:
-    """Whether we are still in the group, as far as we know.
+async def commit(consumer: AIOKafkaConsumer, offsets: Mapping[TopicPartition, OffsetAndMetadata]) -> None:
+    """Commit ``offsets`` as the member that this consumer is now, or not at all.
 
-    If we are not, aiokafka commits as a client outside any group. Kafka accepts that while the
-    group is empty, and offsets that others have advanced would go back.
+    aiokafka's own commit waits for a rebalance, and retries. If the member is out of its group by then, aiokafka
+    commits as a client outside any group, which Kafka accepts while the group is empty. If it has joined again, Kafka
+    accepts the commit of the new member. In both cases offsets that others have advanced would go back.
+
+    Raises:
+        CommitFailedError: we are not in the group, or not the same member any more.
+        KafkaError: the broker refused, and a retry does not help.
     """
-    return bool(consumer._coordinator.generation > 0)  # noqa: SLF001  # known nowhere else
+    coordinator = consumer._coordinator  # noqa: SLF001  # the generation is known nowhere else
+    generation = coordinator.generation
+    if generation <= 0:
+        raise CommitFailedError("out of the group")
+
+    async def once() -> None:
+        # Between this check and the making of the request nothing else runs.
+        if coordinator.generation != generation:
+            raise CommitFailedError("no longer the same member of the group")
+        await coordinator._do_commit_offsets(None, offsets)  # noqa: SLF001
+
+    while True:
+        await coordinator.ensure_coordinator_known()
+        try:
+            async with coordinator._commit_lock:  # noqa: SLF001  # not while a rebalance is under way
+                await asyncio.shield(once())
+        except (UnknownMemberIdError, IllegalGenerationError, RebalanceInProgressError) as error:
+            raise CommitFailedError(str(error)) from error
+        except KafkaError as error:
+            if not error.retriable:
+                raise
+            await asyncio.sleep(_RETRY_S)
+        else:
+            return
 
 
 async def end(consumer: AIOKafkaConsumer, timeout_s: float) -> None:
