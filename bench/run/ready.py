@@ -50,6 +50,14 @@ class Ready:
         beside = {each.name: [each.pid] for each in (self.generator, self.witness) if each.pid}
         return {**self.repeat.server_pids, **self.target.processes(), **beside}
 
+    async def admit(self) -> None:
+        """Let the target's consumers begin to read.
+
+        Raises:
+            TidemarkError: they do not, in bounded time.
+        """
+        await _bounded(self.target.admit(), f"the consumers of {self.repeat.system.name} did not begin to read")
+
     async def end(self) -> None:
         """End the processes and leave nothing on the servers. May be called twice."""
         await self.held.aclose()

@@ -118,7 +118,7 @@ async def measure(
                 events = kind.preloaded_events(cell)
                 course.epoch_ns = await _preload(ready.settings.kafka, repeat.load_spec, events, folder)
         with course.phase("join"):
-            await target.admit()
+            await ready.admit()
         if kind.through_http:
             with course.phase("load"):
                 course.epoch_ns = await begin(generator, folder)

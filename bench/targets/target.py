@@ -35,7 +35,7 @@ class Setup:
 
 
 class Target(Protocol):
-    """A system under test during one repeat. Start it and stop it once.
+    """A system under test during one repeat. It is started once; it may be stopped twice.
 
     What goes wrong is an error of :mod:`pipeline.errors` whose message names the target or its process.
     """

@@ -47,7 +47,7 @@ _PASSING = (MissingPartError, ProvisionError, KafkaError, PyMongoError, TimeoutE
 
 
 class Tidemark:
-    """API and workers of one repeat, as processes; start and stop each once (:class:`bench.targets.target.Target`)."""
+    """API, workers and dashboards of one repeat, as processes (:class:`bench.targets.target.Target`)."""
 
     roles = ROLES
 

@@ -152,7 +152,7 @@ def test_a_run_of_another_system_ends_in_a_report_that_says_what_is_not_reported
     own_settings: Settings, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "plain.toml").write_text(MATRIX)
-    wanted = matrix.load(str(tmp_path / "plain.toml"), nodes=1)
+    wanted = matrix.load(str(tmp_path / "plain.toml"), nodes=1, stack=None)
     wanted = structs.replace(wanted, bounds=structs.replace(wanted.bounds, disturbed_share=1.0))
     with Display(plain=True) as display:
         outcome = run.execute(
