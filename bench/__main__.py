@@ -37,7 +37,7 @@ EXIT_DONE, EXIT_CRASH, EXIT_INCONCLUSIVE, EXIT_INTERRUPTED = 0, 3, 4, 130
 
 
 def main(given: Sequence[str] | None = None) -> int:
-    """Run the command line ``given`` and give its exit code."""
+    """Run the command line ``given`` and return its exit code."""
     chosen = _parser().parse_args(given)
     command: Callable[[argparse.Namespace], int] = chosen.function
     try:

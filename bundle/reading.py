@@ -66,7 +66,7 @@ class Bundle:
 
 
 def find(run: str | None, runs: Path) -> Path:
-    """Give the bundle's folder: ``run`` as a path or a run's name under ``runs``, by default the newest there.
+    """Return the bundle's folder: ``run`` as a path or a run's name under ``runs``, by default the newest there.
 
     NoRunError if there is none.
     """

@@ -115,7 +115,7 @@ class Disturbance(Struct, frozen=True):
 
 
 class Probe(Struct, frozen=True):
-    """What one probe of a capacity cell says of its offered load (docs/methodology.md tells how it is judged).
+    """What one probe of a capacity cell says of its offered load (docs/methodology.md says how it is judged).
 
     ``step``: climb, bisection, confirmation or interval. ``verdict``: sustained, not sustained or undetermined;
     ``why`` says what decided it. ``holds``: the same by the point estimate alone, which is what the search's interval
@@ -174,7 +174,7 @@ class LoopLag(Struct, frozen=True):
 
 
 class KafkaUse(Struct, frozen=True):
-    """Kafka's own counters over the window; None where it does not tell them."""
+    """Kafka's own counters over the window; None where it does not report them."""
 
     bytes_in_per_s: float | None = None
     bytes_out_per_s: float | None = None
@@ -184,7 +184,7 @@ class KafkaUse(Struct, frozen=True):
 
 
 class MongoUse(Struct, frozen=True):
-    """mongod's own counters over the window (``serverStatus``); None where it does not tell them."""
+    """mongod's own counters over the window (``serverStatus``); None where it does not report them."""
 
     inserts_per_s: float | None = None
     write_tickets_used_mean: float | None = None

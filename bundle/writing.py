@@ -62,13 +62,13 @@ class BundleWriter:
         return files.read(self.path / "manifest.json", Manifest)
 
     def results(self) -> Iterator[Result]:
-        """Give every finished attempt, by cell, round and attempt."""
+        """Return every finished attempt, by cell, round and attempt."""
         for path in sorted(self.path.glob("cells/*/*/result.json"), key=_place):
             if _REPEAT.match(path.parent.name):
                 yield files.read(path, Result)
 
     def attempts(self, cell: str, round_number: int) -> list[Result]:
-        """Give the finished attempts at one repeat, first to last."""
+        """Return the finished attempts at one repeat, first to last."""
         paths = self.path.glob(f"cells/{cell}/{round_number}*/result.json")
         found = (_REPEAT.match(path.parent.name) for path in paths)
         names = [match[0] for match in found if match and int(match[1]) == round_number]
@@ -94,14 +94,14 @@ class BundleWriter:
         return files.read(path, Ceilings) if path.exists() else None
 
     def start_repeat(self, cell: str, round_number: int, attempt: int) -> Path:
-        """Give an empty folder to work in, whatever an earlier try left there."""
+        """Return an empty folder to work in, whatever an earlier try left there."""
         partial = self.partial_repeat(cell, round_number, attempt)
         shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir(parents=True)
         return partial
 
     def partial_repeat(self, cell: str, round_number: int, attempt: int) -> Path:
-        """Give the folder that :meth:`start_repeat` gave, with what is in it by now."""
+        """Return the folder that :meth:`start_repeat` gave, with what is in it by now."""
         return self._repeat(cell, round_number, attempt).with_name(repeat_name(round_number, attempt) + _PARTIAL)
 
     def drop_repeat(self, partial: Path) -> None:
@@ -131,7 +131,7 @@ class BundleWriter:
 
 
 def new_run_id(name: str) -> str:
-    """Give a run's name: when it started, and the matrix's name."""
+    """Return a run's name: when it started, and the matrix's name."""
     return f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{name}"
 
 
@@ -162,7 +162,7 @@ def write_table(path: Path, columns: dict[str, Any]) -> None:
 
 
 def now() -> str:
-    """Give the time in UTC, ISO 8601, whole seconds."""
+    """Return the time in UTC, ISO 8601, whole seconds."""
     return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
 
 
@@ -175,7 +175,7 @@ def _column(values: Any) -> pa.Array:
 
 
 def repeat_name(round_number: int, attempt: int) -> str:
-    """Give the name of a repeat's folder."""
+    """Return the name of a repeat's folder."""
     return str(round_number) if attempt == 1 else f"{round_number}.{attempt}"
 
 

@@ -19,11 +19,11 @@ class Clock(Protocol):
     """What the generator needs of time; tests put their own in its place."""
 
     def monotonic_ns(self) -> int:
-        """Give nanoseconds that never go back; one clock for all processes of a host."""
+        """Return nanoseconds that never go back; one clock for all processes of a host."""
         ...  # pragma: no cover - a protocol's body never runs
 
     def unix_ns(self) -> int:
-        """Give the wall clock's nanoseconds since 1970."""
+        """Return the wall clock's nanoseconds since 1970."""
         ...  # pragma: no cover - a protocol's body never runs
 
     def sleep_until(self, monotonic_ns: int) -> None:
@@ -35,11 +35,11 @@ class SystemClock:
     """The host's clocks, and gevent's sleep."""
 
     def monotonic_ns(self) -> int:
-        """Give ``time.monotonic_ns``."""
+        """Return ``time.monotonic_ns``."""
         return time.monotonic_ns()
 
     def unix_ns(self) -> int:
-        """Give ``time.time_ns``."""
+        """Return ``time.time_ns``."""
         return time.time_ns()
 
     def sleep_until(self, monotonic_ns: int) -> None:
@@ -57,17 +57,17 @@ class Epoch(Struct, frozen=True):
 
 
 def epoch_in(clock: Clock, ahead_ns: int) -> Epoch:
-    """Give the epoch that lies ``ahead_ns`` from now."""
+    """Return the epoch that lies ``ahead_ns`` from now."""
     return Epoch(clock.monotonic_ns() + ahead_ns, clock.unix_ns() + ahead_ns, host_id())
 
 
 def on_this_host(epoch: Epoch, clock: Clock) -> Epoch:
-    """Give ``epoch`` for this process: as it is on the same host, over the wall clock from another one."""
+    """Return ``epoch`` for this process: as it is on the same host, over the wall clock from another one."""
     if epoch.host_id == host_id():
         return epoch
     return Epoch(clock.monotonic_ns() + epoch.unix_ns - clock.unix_ns(), epoch.unix_ns, epoch.host_id)
 
 
 def host_id() -> str:
-    """Give what tells this boot of this host from others; the host's name where the kernel says nothing better."""
+    """Return the id of this boot of this host; the host's name where the kernel says nothing better."""
     return _BOOT_ID.read_text().strip() if _BOOT_ID.exists() else platform.node()

@@ -1,4 +1,4 @@
-"""The one process that starts a test, tells the others their part, and knows when all have ended.
+"""The one process that starts a test, assigns the others their part, and knows when all have ended.
 
 It is Locust's master, or the only process there is. Who takes part, as which of how many, is fixed when a
 test starts and never changes within it: a process that joins later waits for the next test.

@@ -30,7 +30,7 @@ class Address(NamedTuple):
 
 
 def tls_context() -> ssl.SSLContext:
-    """Give a context that trusts what this system trusts."""
+    """Return a context that trusts what this system trusts."""
     context: ssl.SSLContext = gevent_ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.load_default_certs()
     return context
@@ -60,7 +60,7 @@ class Connection:
         self._readable.start(self._on_readable)
 
     def exchange(self, request: bytes) -> Response:
-        """Send ``request`` and give its answer.
+        """Send ``request`` and return its answer.
 
         Raises:
             OSError, ResponseError: there was none.

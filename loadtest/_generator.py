@@ -44,7 +44,7 @@ class Request:
 
 
 class Report(Protocol):
-    """Is told what became of each request, for statistics."""
+    """Takes the result of each request, for statistics."""
 
     def answered(
         self, name: str, response_ms: float, service_ms: float, content_bytes: int, failure: str | None

@@ -143,7 +143,7 @@ class _Part:
         gc.set_threshold(_GC_THRESHOLD, 50, 100)
 
     def begin(self, begin: Begin) -> None:
-        """Start at the epoch that all were told."""
+        """Start at the epoch that all have."""
         if self.generator is None or self._ended:
             return
         folder = self.assignment.options.ledger_dir
@@ -167,7 +167,7 @@ class _Part:
         self._said.wait(_SAY_S)  # another greenlet may be sending it now
 
     def end(self, error: str = "") -> None:
-        """Close the ledger and tell the conductor; a second time does nothing."""
+        """Close the ledger and inform the conductor; a second time does nothing."""
         if self._ended:
             return
         self._ended = True

@@ -1,4 +1,4 @@
-"""What the processes of one test tell each other; the same within a single process."""
+"""The messages between the processes of one test; the same within a single process."""
 
 from __future__ import annotations
 
@@ -67,10 +67,10 @@ class Ended(Struct, frozen=True):
 
 
 def pack(message: Struct) -> Any:
-    """Give ``message`` as plain values, as Locust sends them."""
+    """Return ``message`` as plain values, as Locust sends them."""
     return msgspec.to_builtins(message)
 
 
 def unpack(data: Any, kind: type[_Message]) -> _Message:
-    """Give back what :func:`pack` packed."""
+    """Return what :func:`pack` packed."""
     return msgspec.convert(data, kind)

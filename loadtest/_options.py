@@ -148,7 +148,7 @@ def register(parser: argparse.ArgumentParser) -> None:
 
 
 def read(options: argparse.Namespace, *, new_ledger: bool = True) -> Options:
-    """Give what the command line, or the UI's form, says; ``new_ledger``: there must be none yet.
+    """Return what the command line, or the UI's form, says; ``new_ledger``: there must be none yet.
 
     Raises:
         UsageError: a value cannot be used, or two do not fit together; or a file that is named is not usable.

@@ -97,7 +97,7 @@ examples
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command and give its exit code: the one place where errors become words and numbers."""
+    """Run one command and return its exit code: the one place where errors become words and numbers."""
     try:
         options = _parser().parse_args(_with_falling_order(sys.argv[1:] if arguments is None else arguments))
         environment = dict(os.environ)

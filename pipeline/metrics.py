@@ -72,7 +72,7 @@ def _remove_abandoned(parent: Path) -> None:
 
 
 def exposition(registry: CollectorRegistry, shared: SharedMetrics | None) -> bytes:
-    """Give the metrics in Prometheus's text format: of all processes of ``shared``, else those in ``registry``."""
+    """Return the metrics in Prometheus's text format: of all processes of ``shared``, else those in ``registry``."""
     if shared is None or shared.path is None:
         return generate_latest(registry)
     sums = CollectorRegistry()

@@ -27,7 +27,7 @@ class Pace:
         self._was_full = False
 
     def after(self, events: int, now_s: float) -> float:
-        """Give how many seconds from ``now_s`` on to let events gather, when so many were just taken; 0 for none.
+        """Return how many seconds from ``now_s`` on to let events gather, when so many were just taken; 0 for none.
 
         Where there is a backlog, nothing has to gather; who found nothing has waited already.
         """

@@ -57,14 +57,14 @@ class IndexOutcome(Struct, frozen=True):
 
 
 def wanted_topics(kafka: Kafka) -> dict[str, int]:
-    """Give the name of every topic that the pipeline needs, with its number of partitions."""
+    """Return the name of every topic that the pipeline needs, with its number of partitions."""
     wanted = dict.fromkeys(event_topics(kafka), kafka.partitions)
     return {**wanted, kafka.dead_letter_topic: DEAD_LETTER_PARTITIONS}
 
 
 @contextlib.asynccontextmanager
 async def admin_client(kafka: Kafka) -> AsyncIterator[AIOKafkaAdminClient]:
-    """Give a started admin client, and close it afterwards.
+    """Return a started admin client, and close it afterwards.
 
     Raises:
         MissingPartError: nothing answers at ``kafka.bootstrap_servers`` within ``request_timeout_ms``.
@@ -145,7 +145,7 @@ async def remove_topics(client: AIOKafkaAdminClient, names: Collection[str]) -> 
 
 
 async def partition_counts(client: AIOKafkaAdminClient) -> dict[str, int]:
-    """Give every topic's number of partitions that have a leader."""
+    """Return every topic's number of partitions that have a leader."""
     # Asking for all topics, never by name: to ask for a missing one by name may create it.
     described: list[Mapping[str, Any]] = await client.describe_topics()
     return {
@@ -195,7 +195,7 @@ async def _wait_until_gone(client: AIOKafkaAdminClient, names: Collection[str]) 
 
 @contextlib.asynccontextmanager
 async def event_collection(mongo: Mongo) -> AsyncIterator[AsyncCollection[Mapping[str, Any]]]:
-    """Give the collection that events are stored in, over a client that is closed afterwards.
+    """Return the collection that events are stored in, over a client that is closed afterwards.
 
     Raises:
         SettingError: the URI, the database or the collection has a name that cannot be.
@@ -239,7 +239,7 @@ async def create_indexes(mongo: Mongo) -> tuple[IndexOutcome, ...]:
 
 
 async def missing_indexes(collection: AsyncCollection[Mapping[str, Any]]) -> tuple[tuple[str, int], ...]:
-    """Give those of :data:`INDEXES` that ``collection`` does not have."""
+    """Return those of :data:`INDEXES` that ``collection`` does not have."""
     there = [tuple(index["key"].items()) async for index in await collection.list_indexes()]
     return tuple(index for index in INDEXES if (index,) not in there)
 

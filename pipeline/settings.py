@@ -201,7 +201,7 @@ def load(environment: Mapping[str, str]) -> Settings:
 
 
 def to_environment(settings: Settings) -> dict[str, str]:
-    """Give the variables that make :func:`load` return ``settings`` in another process."""
+    """Return the variables that make :func:`load` return ``settings`` in another process."""
     defaults = Settings()
     variables = {}
     if settings.observer:

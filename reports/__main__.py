@@ -38,7 +38,7 @@ exit codes:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line ``arguments`` and give its exit code."""
+    """Run the command line ``arguments`` and return its exit code."""
     chosen = command_line().parse_args(arguments)
     try:
         # Only now: pandas and matplotlib take seconds to import, and --help or a mistyped option need neither.

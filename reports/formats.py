@@ -36,7 +36,7 @@ def milliseconds(value: float | None) -> str:
 
 
 def drift(value: float | None) -> str:
-    """A clock's drift in ms/s: ``0.031``; what is below a thousandth is told as that."""
+    """A clock's drift in ms/s: ``0.031``; what is below a thousandth is shown as that."""
     if value is None:
         return NOTHING
     return f"< {_LEAST_DRIFT:g}" if 0 < abs(value) < _LEAST_DRIFT else f"{value:.3f}"

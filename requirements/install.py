@@ -214,7 +214,7 @@ def _names(lock: str) -> list[str]:
 
 
 def base_python() -> str:
-    """Give the Python that makes .venv: where .venv is active, ours is its own, and was removed with it."""
+    """Return the Python that makes .venv: where .venv is active, ours is its own, and was removed with it."""
     return str(getattr(sys, "_base_executable", None) or sys.executable)
 
 

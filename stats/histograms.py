@@ -30,7 +30,7 @@ class Distribution:
         return np.asarray(self.values_ms[np.minimum(index, len(self.values_ms) - 1)])
 
     def quantile(self, share: float) -> float:
-        """Give one quantile in ms."""
+        """Return one quantile in ms."""
         return float(self.at(np.array([share]))[0])
 
 

@@ -47,7 +47,7 @@ class Estimate:
     tested: NDArray[np.bool_]
 
     def interval(self, confidence: float = CONFIDENCE) -> tuple[Floats, Floats]:
-        """Give the two-sided t interval of the log ratio; without bounds where a cell is not tested."""
+        """Return the two-sided t interval of the log ratio; without bounds where a cell is not tested."""
         quantile = special.stdtrit(np.where(self.tested, self.freedom, 1.0), (1 + confidence) / 2)
         half = np.where(self.tested, quantile * self.standard_error, np.inf)
         return self.log_ratio - half, self.log_ratio + half
@@ -152,7 +152,7 @@ def holm(p: Floats, tested: NDArray[np.bool_]) -> Floats:
 
 
 def verdicts(estimate: Estimate, floor: float) -> NDArray[np.int64]:
-    """Give each cell's verdict as an index into ``VERDICTS``; ``floor`` 0.03: an effect below 3% is none."""
+    """Return each cell's verdict as an index into ``VERDICTS``; ``floor`` 0.03: an effect below 3% is none."""
     low, high = estimate.interval()
     edge = np.log1p(floor)
     told_apart = (holm(estimate.p, estimate.tested) <= FAMILY_LEVEL) & (np.abs(estimate.log_ratio) >= edge)

@@ -1,4 +1,4 @@
-"""Which percentiles are told, and when there is enough beyond one to tell it."""
+"""Which percentiles are printed, and when enough lies beyond one to print it."""
 
 from __future__ import annotations
 

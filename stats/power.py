@@ -1,4 +1,4 @@
-"""How many interleaved rounds would tell an effect, and which effect the rounds at hand would have told."""
+"""How many interleaved rounds would show an effect, and which effect these rounds would have shown."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def fewest_rounds(cells: int, *, paired: bool = True) -> int:
 
 
 def plausible_spreads(spread: float, freedom: float) -> Floats:
-    """Give spreads that are all as plausible, where ``freedom`` + 1 differences had a standard deviation of ``spread``.
+    """Return spreads that are all as plausible, where ``freedom`` + 1 differences had the standard deviation ``spread``.
 
     The variance of a sample variance is 2 / freedom + kurtosis / n of its square: as many degrees of freedom as a
     normal distribution would have for that are left of ``freedom``.
@@ -45,7 +45,7 @@ def plausible_spreads(spread: float, freedom: float) -> Floats:
 
 
 def rounds_to_tell(spreads: Floats, *, cells: int, effect: float, floor: float) -> int | None:
-    """Give the rounds at which a true change by the factor 1 + ``effect`` is told with the probability ``POWER``.
+    """Return the rounds at which a true change by the factor 1 + ``effect`` is shown with the probability ``POWER``.
 
     That is its mean over ``spreads``, at the most demanding of Holm's levels over ``cells``.
     None where more than ``MOST_ROUNDS`` are needed.
@@ -81,7 +81,7 @@ def _power(rounds: int, spreads: Floats, cells: int, effect: float, floor: float
 
 
 def _chance(errors: Floats, freedom: float, cells: int, effect: float, floor: float) -> float:
-    """Mean probability that a ratio is told apart by its p and by an estimate beyond the floor.
+    """Mean probability that a ratio is shown to differ by its p and by an estimate beyond the floor.
 
     The first by Student's t distribution off its centre, in the normal approximation of Abramowitz and Stegun
     (26.7.10); what the second takes away is bounded by its whole chance.

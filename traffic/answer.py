@@ -37,7 +37,7 @@ _DECODER = msgspec.json.Decoder(_BatchBody)
 
 
 def answer_of(status: int, body: bytes, *, batch: bool) -> Answer:
-    """Give the answer with ``status`` and ``body``; of a batch's 2xx the list of what was not accepted is read."""
+    """Return the answer with ``status`` and ``body``; of a batch's 2xx the list of what was not accepted is read."""
     if not batch or not _accepted(status):
         return Answer(status, len(body))
     try:
@@ -48,7 +48,7 @@ def answer_of(status: int, body: bytes, *, batch: bool) -> Answer:
 
 
 def outcomes_of(answer: Answer, events: int) -> list[tuple[Outcome, int]]:
-    """Give runs of (outcome, number of events) that together are all ``events`` of the request, in order."""
+    """Return runs of (outcome, number of events) that together are all ``events`` of the request, in order."""
     if not answer.status:
         return [(Outcome.IN_DOUBT, events)]
     if not _accepted(answer.status):
@@ -61,7 +61,7 @@ def outcomes_of(answer: Answer, events: int) -> list[tuple[Outcome, int]]:
 
 
 def failure_of(answer: Answer, *, hostile: bool) -> str | None:
-    """Give what Locust's statistics shall call the failure, None for a success. A small set of texts."""
+    """Return what Locust's statistics shall call the failure, None for a success. A small set of texts."""
     if not answer.status:
         return answer.error or "no answer"
     if hostile:

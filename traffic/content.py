@@ -54,11 +54,11 @@ class Content:
         self.table = _kept_table(traffic, seed) if small else _table(traffic, seed)
 
     def encode(self, stream: int, sequence: int, unix_ms: int) -> bytes:
-        """Give one event as JSON."""
+        """Return one event as JSON."""
         return self.encode_many(stream, sequence, 1, unix_ms)[0]
 
     def encode_many(self, stream: int, first: int, count: int, unix_ms: int) -> list[bytes]:
-        """Give ``count`` events from sequence ``first`` on, each as JSON, all due at ``unix_ms``."""
+        """Return ``count`` events from sequence ``first`` on, each as JSON, all due at ``unix_ms``."""
         stamp = timestamp(unix_ms)
         encoded: list[bytes] = []
         while len(encoded) < count:
@@ -66,7 +66,7 @@ class Content:
         return encoded
 
     def strip(self, stream: int, first: int, count: int) -> Strip:
-        """Give events from sequence ``first`` on, to be dated: ``count``, or fewer where a strip has to end.
+        """Return events from sequence ``first`` on, to be dated: ``count``, or fewer where a strip has to end.
 
         Raises:
             ValueError: run, stream or sequence have more bits than they may.
@@ -80,26 +80,26 @@ class Content:
         return Strip(beginnings[at : at + count], lengths[at : at + count], first, packed)
 
     def encode_batch(self, stream: int, first: int, count: int, unix_ms: int) -> bytes:
-        """Give the body of one request to ``/track/batch``."""
+        """Return the body of one request to ``/track/batch``."""
         return batch_body(self.encode_many(stream, first, count, unix_ms))
 
     def places(self, streams: NDArray[np.int64], sequences: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Give the places in the table of the events that have these streams and sequences, in their shape."""
+        """Return the places in the table of the events that have these streams and sequences, in their shape."""
         return (streams * _SPREAD + sequences) % len(self.table.beginnings)
 
     def event(self, stream: int, sequence: int, unix_ms: int) -> dict[str, Any]:
-        """Give one event as it was sent, decoded."""
+        """Return one event as it was sent, decoded."""
         event: dict[str, Any] = msgspec.json.decode(self.encode(stream, sequence, unix_ms))
         return event
 
 
 def batch_body(events: Sequence[bytes | memoryview]) -> bytes:
-    """Give the body that ``/track/batch`` takes: ``{"events": [...]}``; each may be several events, commas between."""
+    """Return the body that ``/track/batch`` takes: ``{"events": [...]}``; each may be several events with commas."""
     return b"".join((b'{"events":[', b",".join(events), b"]}"))
 
 
 def timestamp(unix_ms: int) -> bytes:
-    """Give ISO 8601 in UTC with milliseconds, the form that events carry."""
+    """Return ISO 8601 in UTC with milliseconds, the form that events carry."""
     unix_s, ms = divmod(unix_ms, 1000)
     return b"%b.%03dZ" % (_second(unix_s), ms)
 

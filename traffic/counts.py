@@ -51,7 +51,7 @@ class Counts(Struct):
         self.delays = [mine + theirs for mine, theirs in zip(self.delays, other.delays, strict=True)]
 
     def delay_bound_ms(self, share: float) -> float | None:
-        """Give a bound in ms below which ``share`` of the schedule delays lie; None before any request."""
+        """Return a bound in ms below which ``share`` of the schedule delays lie; None before any request."""
         total = sum(self.delays)
         passed = 0
         for bucket, number in enumerate(self.delays):

@@ -79,7 +79,7 @@ def prepare() -> None:
 
 
 def payload(number: int) -> Payload:
-    """Give hostile request ``number``; all cases come round, the largest body rarely."""
+    """Return hostile request ``number``; all cases come round, the largest body rarely."""
     if number % _LARGE_BODY_EVERY == _LARGE_BODY_EVERY - 1:
         return Payload(SINGLE_PATH, JSON_HEADERS, _large_body(), "hostile: body too large")
     case = number % (len(_MALFORMED) + len(_SPECIAL))

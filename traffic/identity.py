@@ -34,7 +34,7 @@ class Identity(NamedTuple):
 
 
 def pack(run: int, stream: int, sequence: int) -> int:
-    """Give the 62-bit number of an event.
+    """Return the 62-bit number of an event.
 
     Raises:
         ValueError: a part is negative or has more bits than it may.
@@ -49,7 +49,7 @@ def pack(run: int, stream: int, sequence: int) -> int:
 
 
 def unpack(packed: int) -> Identity:
-    """Give back what was packed; the inverse of :func:`pack`.
+    """Return what was packed; the inverse of :func:`pack`.
 
     Raises:
         ValueError: ``packed`` is negative or has more than 62 bits.
@@ -60,12 +60,12 @@ def unpack(packed: int) -> Identity:
 
 
 def id_low(packed: int) -> int:
-    """Give the low 64 bits of the event's UUID, which are those of the stored ``_id`` too."""
+    """Return the low 64 bits of the event's UUID, which are those of the stored ``_id`` too."""
     return _VARIANT | packed
 
 
 def event_id(unix_ms: int, packed: int) -> str:
-    """Give the event's UUIDv7 as text, lower case.
+    """Return the event's UUIDv7 as text, lower case.
 
     Its 12 bits of ``rand_a`` are the sequence's lowest, so that the ids of one millisecond sort in order.
     """

@@ -118,7 +118,7 @@ class LedgerWriter:
 
 
 def path_of(folder: Path, stream: int) -> Path:
-    """Give where the ledger of ``stream`` lies in ``folder``."""
+    """Return where the ledger of ``stream`` lies in ``folder``."""
     return folder / f"ledger-{stream}.log"
 
 

@@ -23,5 +23,5 @@ class Source(Protocol):
     """Makes requests' payloads: a pure function of which events they hold."""
 
     def payload(self, first: int, events: int, unix_ms: int, *, batch: bool) -> Payload:
-        """Give the request with ``events`` events from sequence ``first`` on, due at ``unix_ms``."""
+        """Return the request with ``events`` events from sequence ``first`` on, due at ``unix_ms``."""
         ...  # pragma: no cover - a protocol's body never runs

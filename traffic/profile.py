@@ -15,7 +15,7 @@ DEFAULT_PERIOD_S = 300.0
 
 
 def cumulative_s(spec: LoadSpec, at_s: Seconds) -> Seconds:
-    """Give the integral of the load's factor from 0 to each of ``at_s``.
+    """Return the integral of the load's factor from 0 to each of ``at_s``.
 
     Multiplied by the offered load it is how many events are due until then; with the constant profile it is
     ``at_s`` itself. It never falls, and what it gives for one moment does not depend on the others asked for.

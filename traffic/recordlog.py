@@ -23,7 +23,7 @@ _MAGIC = b"TIDE"
 
 
 class Block(NamedTuple):
-    """One block as read: ``kind`` and ``header`` tell what the records in ``payload`` are."""
+    """One block as read: ``kind`` and ``header`` say what the records in ``payload`` are."""
 
     kind: int
     header: bytes
@@ -51,7 +51,7 @@ class RecordLogWriter:
 
 
 def read_blocks(path: Path) -> Iterator[Block]:
-    """Give the whole blocks of ``path`` in the order written; a torn last one is left out.
+    """Return the whole blocks of ``path`` in the order written; a torn last one is left out.
 
     Raises:
         CorruptLogError: a block is there in its whole length, but damaged.

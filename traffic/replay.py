@@ -99,11 +99,11 @@ class ReplayContent:
         self._next = 0
 
     def encode_many(self, stream: int, first: int, count: int, unix_ms: int) -> list[bytes]:
-        """Give ``count`` events from sequence ``first`` on, each as JSON."""
+        """Return ``count`` events from sequence ``first`` on, each as JSON."""
         return [msgspec.json.encode(self.event(stream, first + each, unix_ms)) for each in range(count)]
 
     def event(self, stream: int, sequence: int, unix_ms: int) -> dict[str, Any]:
-        """Give one event as it is sent; ``unix_ms`` is its timestamp only where the file has none."""
+        """Return one event as it is sent; ``unix_ms`` is its timestamp only where the file has none."""
         packed = identity.pack(self._run, stream, sequence)
         event: dict[str, Any] = msgspec.json.decode(self._line((sequence * self._count + stream) % self._file.events))
         event["user_id"] = str(event["user_id"])

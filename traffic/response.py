@@ -82,7 +82,7 @@ class ResponseReader:
             self._body = []
 
     def on_header(self, name: bytes, value: bytes) -> None:  # noqa: ARG002 - the parser passes both
-        """Note whether the answer tells its own end."""
+        """Note whether the answer has its own end."""
         if name.lower() in _LENGTH_HEADERS:
             self._has_length = True
 

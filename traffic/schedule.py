@@ -53,7 +53,7 @@ class _Kind:
 
 
 def requests(spec: LoadSpec, index: int, count: int) -> Iterator[Chunk]:
-    """Give the schedule of process ``index`` of ``count``, chunk by chunk, without an end if the spec has none.
+    """Return the schedule of process ``index`` of ``count``, chunk by chunk, without an end if the spec has none.
 
     Sequences run from 0 without a gap. A chunk may be empty.
 
@@ -87,7 +87,7 @@ def requests(spec: LoadSpec, index: int, count: int) -> Iterator[Chunk]:
 
 
 def offered(spec: LoadSpec, index: int, count: int, stopped_ns: int | None = None) -> int:
-    """Give how many events process ``index`` of ``count`` is due to offer in all, or up to ``stopped_ns``.
+    """Return how many events process ``index`` of ``count`` is due to offer in all, or up to ``stopped_ns``.
 
     Raises:
         ValueError: neither the spec nor ``stopped_ns`` sets an end.
@@ -104,7 +104,7 @@ def offered(spec: LoadSpec, index: int, count: int, stopped_ns: int | None = Non
 
 
 def mean_batch_events(traffic: Traffic) -> float:
-    """Give the mean of the batch sizes, exactly: they are the floor of a log-uniform number."""
+    """Return the mean of the batch sizes, exactly: they are the floor of a log-uniform number."""
     low, high = traffic.batch_min_events, traffic.batch_max_events
     sizes = np.arange(low, high + 1, dtype=np.float64)
     return float((sizes * np.log((sizes + 1) / sizes)).sum() / log((high + 1) / low))

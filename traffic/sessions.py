@@ -30,7 +30,7 @@ class Step(NamedTuple):
 
 
 def steps(traffic: Traffic, seed: int) -> Iterator[Step]:
-    """Give ``traffic.table_events`` events, session after session, each session in order.
+    """Return ``traffic.table_events`` events, session after session, each session in order.
 
     The types' shares are exactly those of the event mix, as far as whole numbers allow. A session views a
     page first where the mix has page views for it.

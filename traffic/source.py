@@ -21,11 +21,11 @@ class Events(Protocol):
     """Gives a run's events by their identity: to send them, and to compare what was stored with them."""
 
     def encode_many(self, stream: int, first: int, count: int, unix_ms: int) -> list[bytes]:
-        """Give ``count`` events from sequence ``first`` on, each as JSON."""
+        """Return ``count`` events from sequence ``first`` on, each as JSON."""
         ...  # pragma: no cover - a protocol's body never runs
 
     def event(self, stream: int, sequence: int, unix_ms: int) -> dict[str, Any]:
-        """Give one event as it was sent."""
+        """Return one event as it was sent."""
         ...  # pragma: no cover - a protocol's body never runs
 
 
@@ -44,7 +44,7 @@ class TableSource:
         self._strip = content.strip(stream, 0, 1)
 
     def payload(self, first: int, events: int, unix_ms: int, *, batch: bool) -> Payload:
-        """Give the request with ``events`` events from sequence ``first`` on, due at ``unix_ms``."""
+        """Return the request with ``events`` events from sequence ``first`` on, due at ``unix_ms``."""
         stamp = timestamp(unix_ms)
         pieces = []
         at, end = first, first + events
@@ -67,7 +67,7 @@ class ReplaySource:
         self._stream = stream
 
     def payload(self, first: int, events: int, unix_ms: int, *, batch: bool) -> Payload:
-        """Give the request with ``events`` events from sequence ``first`` on, due at ``unix_ms``."""
+        """Return the request with ``events`` events from sequence ``first`` on, due at ``unix_ms``."""
         return _payload(self._events.encode_many(self._stream, first, events, unix_ms), batch=batch)
 
 
@@ -80,12 +80,12 @@ class HostileSource:
         hostile.prepare()
 
     def payload(self, first: int, events: int, unix_ms: int, *, batch: bool) -> Payload:  # noqa: ARG002 - a Source
-        """Give hostile request number ``first``."""
+        """Return hostile request number ``first``."""
         return hostile.payload(self._stream + first)
 
 
 def events_of(spec: LoadSpec, count: int) -> Events:
-    """Give the events of a run of ``count`` processes.
+    """Return the events of a run of ``count`` processes.
 
     Raises:
         UsageError: the file to replay cannot be used, or is not the one that the spec was made for.
@@ -102,7 +102,7 @@ def events_of(spec: LoadSpec, count: int) -> Events:
 
 
 def source_of(spec: LoadSpec, index: int, count: int) -> Source:
-    """Give what process ``index`` of ``count`` sends; raises UsageError as :func:`events_of`."""
+    """Return what process ``index`` of ``count`` sends; raises UsageError as :func:`events_of`."""
     if spec.scenario == "hostile":
         return HostileSource(index)
     events = events_of(spec, count)

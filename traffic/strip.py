@@ -43,12 +43,12 @@ _IDENTITY_FROM_END = _MOMENT_FROM_END + len(_TO_TIMESTAMP)  # where it ends
 
 
 def tail_bytes(digits: int) -> int:
-    """Give the length of an event from its identity, of ``digits`` decimal digits, to its end."""
+    """Return the length of an event from its identity, of ``digits`` decimal digits, to its end."""
     return digits + _IDENTITY_FROM_END - 1  # without the comma
 
 
 def alike(packed: int, count: int) -> int:
-    """Give how many of ``count`` events from the number ``packed`` on have as many decimal digits as the first."""
+    """Return how many of ``count`` events from the number ``packed`` on have as many decimal digits as the first."""
     return min(count, int(10 ** len(str(packed))) - packed)
 
 
@@ -75,7 +75,7 @@ class Strip:
         _write_ids(self._text, ends - _ID_FROM_END, packed)
 
     def dated(self, first: int, end: int, unix_ms: int, stamp: bytes) -> memoryview:
-        """Give events from ``first`` up to ``end``, due at ``unix_ms``, with commas between; ``stamp`` is that as text.
+        """Return events from ``first`` up to ``end``, due at ``unix_ms``, with commas between; ``stamp``: as text.
 
         What is given is changed when the same events are dated again.
         """
@@ -85,7 +85,7 @@ class Strip:
         return self._view[self._ends[a] : self._ends[b] - 1]
 
     def each(self, unix_ms: int, stamp: bytes) -> list[bytes]:
-        """Give the events one by one, all due at ``unix_ms``."""
+        """Return the events one by one, all due at ``unix_ms``."""
         text = bytes(self.dated(self.first, self.end, unix_ms, stamp))
         return [text[a : b - 1] for a, b in zip(self._ends, self._ends[1:], strict=False)]
 

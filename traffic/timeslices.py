@@ -20,7 +20,7 @@ _ATTRIBUTES = struct.Struct("<IIQiIQQQII")
 
 
 def ask_for_short_turns() -> bool:
-    """Ask for turns of ``TURN_NS`` for this thread; tell whether the kernel took it (an older one ignores it)."""
+    """Ask for turns of ``TURN_NS`` for this thread; return whether the kernel took it (an older one ignores it)."""
     number = _SCHED_SETATTR.get(platform.machine())
     if sys.platform != "linux" or number is None:
         return False

@@ -66,7 +66,7 @@ class Place:
 
 
 def fingerprint(place: Place) -> str:
-    """Give what ceilings depend on, as a checksum: machine, kernel, code, packages, servers and traffic."""
+    """Return what ceilings depend on, as a checksum: machine, kernel, code, packages, servers and traffic."""
     kafka, mongo, worker = place.settings.kafka, place.settings.mongo, place.settings.worker
     told = {
         "servers": place.where,
@@ -87,7 +87,7 @@ def fingerprint(place: Place) -> str:
 
 
 def kept(cache: Path, place: Place, wanted: Asked) -> Ceilings | None:
-    """Give fresh ceilings from ``cache``, with all loops and rounds of ``wanted`` at least; None if there are none."""
+    """Return fresh ceilings from ``cache``, with at least the loops and rounds of ``wanted``; None if there are none."""
     there = machinecache.find(cache / _FOLDER, fingerprint(place), Ceilings)
     if there is None:
         return None

@@ -40,12 +40,12 @@ _decode = msgspec.json.Decoder(Batch).decode
 
 
 def null_handler(logs: Path) -> ChildProcess:
-    """Give the null handler, not started yet; :func:`bench.load.stubserver.url_of` tells where it answers."""
+    """Return the null handler, not started yet; :func:`bench.load.stubserver.url_of` returns its address."""
     return stubserver.process("null-handler", "bench.ceilings.handler", logs)
 
 
 def application() -> App:
-    """Give the application: both routes of the API, and nothing behind them."""
+    """Return the application: both routes of the API, and nothing behind them."""
     config = Config(env_prefix=None)
     config.MOTD = False
     config.ACCESS_LOG = False

@@ -79,7 +79,7 @@ class Load:
         return len(self.took_ns)
 
     def next(self) -> bytes:
-        """Give the next request."""
+        """Return the next request."""
         return next(self._requests)
 
     def answered(self, took_ns: int) -> bool:

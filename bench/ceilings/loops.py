@@ -27,7 +27,7 @@ ROLES: dict[str, tuple[str, ...]] = {
     API: ("client", "api", "kafka"),
     OFFERING: ("generator",),
 }
-"""Whose CPU is told, by the kind of loop; the client is the process of the loop itself."""
+"""Whose CPU is reported, by the kind of loop; the client is the process of the loop itself."""
 
 INSERT_BATCH_EVENTS = 2_000
 REQUEST_EVENTS = 100
@@ -69,7 +69,7 @@ class Loop(Struct, frozen=True):
 
 
 def every(cores: int) -> tuple[Loop, ...]:
-    """Give all bare loops for a machine with so many cores."""
+    """Return all bare loops for a machine with so many cores."""
     return (
         *(_insert(number) for number in connections(cores)),
         _consume(decoded=False),
@@ -81,7 +81,7 @@ def every(cores: int) -> tuple[Loop, ...]:
 
 
 def parts(*, apart: bool) -> tuple[Loop, ...]:
-    """Give the parts of ours: worker, API and generator, each as it runs in a cell, with everything that it records.
+    """Return the parts of ours: worker, API and generator, each as it runs in a cell, with everything that it records.
 
     ``apart``: also workers on a core of their own, which takes servers of ours and a system that can pin them.
     """
@@ -110,7 +110,7 @@ def _task_of(loop: Loop) -> str:
 
 
 def needed(of_kinds: Collection[str], cores: int) -> tuple[Loop, ...]:
-    """Give the loops that the ceilings of cells of these kinds rest on: a drain's need no HTTP and no producer."""
+    """Return the loops that the ceilings of cells of these kinds rest on: a drain's need no HTTP and no producer."""
     names = {_insert(number).name for number in connections(cores)} | {"consume-decoded"}
     if any(kinds.named(name).through_http for name in of_kinds):
         names |= {"produce-pooled-8", "produce-pooled-64", "handler-single-8", "handler-batches-8"}
@@ -118,12 +118,12 @@ def needed(of_kinds: Collection[str], cores: int) -> tuple[Loop, ...]:
 
 
 def connections(cores: int) -> tuple[int, ...]:
-    """Give with how many connections the insert is measured: one, two, and one a core where there are more."""
+    """Return with how many connections the insert is measured: one, two, and one a core where there are more."""
     return (1, 2) if cores <= 2 else (1, 2, min(cores, _MOST_CONNECTIONS))  # noqa: PLR2004 - one core a connection
 
 
 def round_s(loops: Collection[Loop]) -> float:
-    """Give what one round of ``loops`` takes, about, in seconds."""
+    """Return what one round of ``loops`` takes, about, in seconds."""
     return sum(loop.about_s for loop in loops)
 
 

@@ -38,30 +38,30 @@ class Message(NamedTuple):
 
 
 def event_bytes(traffic: Traffic) -> int:
-    """Give about how large an event of ``traffic`` is."""
+    """Return about how large an event of ``traffic`` is."""
     return max(traffic.payload_bytes, _SMALLEST_EVENT_BYTES)
 
 
 def bounded(traffic: Traffic) -> Traffic:
-    """Give ``traffic`` with a table of contents that fits into memory: large events come round sooner."""
+    """Return ``traffic`` with a table of contents that fits into memory: large events come round sooner."""
     most = max(_FEWEST_DIFFERENT, _MOST_BYTES // event_bytes(traffic))
     return structs.replace(traffic, table_events=min(traffic.table_events, most))
 
 
 def fitting(events: int, traffic: Traffic) -> int:
-    """Give how many of ``events`` a repeat takes, so that they fit into memory whatever their size."""
+    """Return how many of ``events`` a repeat takes, so that they fit into memory whatever their size."""
     return min(events, _MOST_BYTES // event_bytes(traffic))
 
 
 def document_batches(traffic: Traffic, events: int, batch: int) -> list[list[Document]]:
-    """Give ``events`` documents as a worker makes them, in batches of ``batch`` or as many as a worker would write."""
+    """Return ``events`` documents as a worker makes them, in batches of ``batch`` or as large as a worker's."""
     content = _content(traffic)
     size = max(1, min(batch, _MOST_BATCH_BYTES // event_bytes(traffic)))
     return [_documents(content, first, min(size, events - first)) for first in range(0, events, size)]
 
 
 def requests(traffic: Traffic, events: int, batch: int, kafka: Kafka) -> list[list[Message]]:
-    """Give ``events`` events as the API has them once it has read its requests of ``batch`` events."""
+    """Return ``events`` events as the API has them once it has read its requests of ``batch`` events."""
     content = _content(traffic)
     values = content.encode_many(_STREAM, 0, events, time.time_ns() // 1_000_000)
     steps = content.table.steps
@@ -72,7 +72,7 @@ def requests(traffic: Traffic, events: int, batch: int, kafka: Kafka) -> list[li
 
 
 def http_requests(traffic: Traffic, number: int, batch: int, host: str) -> list[bytes]:
-    """Give ``number`` whole HTTP requests of ``batch`` events each, or one by one where that is 1."""
+    """Return ``number`` whole HTTP requests of ``batch`` events each, or one by one where that is 1."""
     content, now_ms = _content(traffic), time.time_ns() // 1_000_000
     path = BATCH_PATH if batch > 1 else SINGLE_PATH
     found = []
@@ -93,7 +93,7 @@ def settle() -> None:
 
 
 def _documents(content: Content, first: int, count: int) -> list[Document]:
-    """Give documents of this moment: those of a drain are not all of one either."""
+    """Return documents of this moment: those of a drain are not all of one either."""
     now_ms = time.time_ns() // 1_000_000
     values = content.encode_many(_STREAM, first, count, now_ms)
     return [document_of(_record(at, value, now_ms)) for at, value in enumerate(values, first)]

@@ -43,7 +43,7 @@ class Measured(Struct, frozen=True, kw_only=True):
 
 
 class Meter:
-    """Follows this process, whose CPU time is exact, and others, whose the kernel tells in ticks of 10 ms."""
+    """Follows this process, whose CPU time is exact, and others, which the kernel reports in ticks of 10 ms."""
 
     def __init__(self, pids: Mapping[str, Sequence[int]]) -> None:
         """``pids``: of the other processes that belong to the measurement, by role; all of them run."""

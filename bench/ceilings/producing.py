@@ -137,7 +137,7 @@ class _Batches:
         return await asyncio.gather(*handed_over)
 
     async def _hand_over(self, to: tuple[str, int], batch: Any) -> Awaitable[object]:
-        """Give a batch to the producer, which takes one of a partition at a time; give what acknowledges it."""
+        """Return a batch to the producer, which takes one of a partition at a time; give what acknowledges it."""
         topic, partition = to
         batch.close()
         async with self._turns[to]:  # first come, first served: the producer itself would let any of those who wait
@@ -209,6 +209,6 @@ def _note(took_ns: list[int], began_ns: int, requests: int, _: asyncio.Future[An
 
 @functools.lru_cache(maxsize=_MAX_KEYS)
 def _partition(key: bytes, partitions: tuple[int, ...]) -> int:
-    """Give the partition that the producer would choose for ``key``; keys come often, as they do to the API."""
+    """Return the partition that the producer would choose for ``key``; keys come often, as they do to the API."""
     chosen: int = _partitioner(key, partitions, partitions)
     return chosen

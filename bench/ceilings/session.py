@@ -65,7 +65,7 @@ class Asked:
 
 
 def order(asked: Asked) -> tuple[tuple[int, Loop], ...]:
-    """Give every repeat as (round, loop), in the order that they are measured."""
+    """Return every repeat as (round, loop), in the order that they are measured."""
     planned: list[tuple[int, Loop]] = []
     for number in range(1, asked.rounds + 1):
         chance = rounds.coin(asked.seed, number)
@@ -244,7 +244,7 @@ def _drop(settings: Settings) -> None:
 
 
 def _told(loop: Loop, number: int, place: int, measured: Measured, bounds: Bounds) -> LoopRepeat:
-    """Give a repeat as the result has it: CPU of the roles that the loop uses, if they are ours."""
+    """Return a repeat as the result has it: CPU of the roles that the loop uses, if they are ours."""
     return LoopRepeat(
         round=number,
         place=place,

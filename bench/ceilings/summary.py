@@ -68,7 +68,7 @@ def conditions(asked: Asked, settings: Settings) -> Conditions:
 
 
 def disturbance(repeats: Sequence[LoopRepeat]) -> Disturbance | None:
-    """Give what others used of the machine over all valid ``repeats``, each by its length; None if none tells."""
+    """Return what others used of the machine over all valid ``repeats``, each by its length; None if none has it."""
     told = [(each.disturbance, each.took_s) for each in repeats if each.valid and each.disturbance is not None]
     whole_s = sum(took_s for _, took_s in told)
     if not whole_s:

@@ -206,7 +206,7 @@ def _theirs(repeat: LoopRepeat, target: Target) -> float | None:
 
 
 def _value(repeat: LoopRepeat, target: Target) -> float | None:
-    """Give the target's quantity of one repeat; None where it was not told."""
+    """Return the target's quantity of one repeat; None where it is not known."""
     p99 = {"service time p99, ms": repeat.service_time_ms, "schedule delay p99, ms": repeat.schedule_delay_ms}
     if target.quantity in p99:
         told = p99[target.quantity]
@@ -219,7 +219,7 @@ def _value(repeat: LoopRepeat, target: Target) -> float | None:
 
 
 def _verdict(target: Target, low: float | None, high: float | None, pairs: int) -> str:
-    """Say whether the target is met; where neither that nor its contrary is shown, it cannot be told."""
+    """Say whether the target is met; where neither is shown, the answer is open."""
     if low is None or high is None:
         return "cannot tell"
     met, missed = (low >= target.share, high < target.share)

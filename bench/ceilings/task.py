@@ -1,4 +1,4 @@
-"""What the process of one bare loop is told, and what it answers with."""
+"""The input of the process of one bare loop, and its answer."""
 
 from __future__ import annotations
 

@@ -34,6 +34,6 @@ class Bounds(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 def changed(bounds: Bounds) -> tuple[str, ...]:
-    """Give the names of the bounds that are not the method's default."""
+    """Return the names of the bounds that are not the method's default."""
     defaults = Bounds()
     return tuple(name for name in bounds.__struct_fields__ if getattr(bounds, name) != getattr(defaults, name))

@@ -128,7 +128,7 @@ reached. docs/methodology.md explains how.
 
 
 def parser(functions: Mapping[str, Command]) -> argparse.ArgumentParser:
-    """Give the parser; what it parses has the ``function`` of the command that was named."""
+    """Return the parser; what it parses has the ``function`` of the command that was named."""
     made = _described(
         argparse.ArgumentParser, "", "Measure the pipeline over a matrix of cells.", prog="./tidemark bench"
     )

@@ -110,7 +110,7 @@ async def _measure(asked: Asked, place: Place, logs: Path, console: Console, *, 
 
 
 def _chosen(wanted: Wanted, *, apart: bool) -> tuple[Loop, ...]:
-    """Give the loops that were asked for; raises UsageError where there is none of a name."""
+    """Return the loops that were asked for; raises UsageError where there is none of a name."""
     every = loops.every(describe().hardware.cores) + (loops.parts(apart=apart) if wanted.parts else ())
     unknown = [name for name in wanted.only if name not in {loop.name for loop in every}]
     if unknown:
@@ -121,7 +121,7 @@ def _chosen(wanted: Wanted, *, apart: bool) -> tuple[Loop, ...]:
 
 
 def shown(found: Ceilings, bounds: Bounds) -> RenderableType:
-    """Give the table of the loops, 80 columns wide, and what has to be known with it."""
+    """Return the table of the loops, 80 columns wide, and what has to be known with it."""
     table = Table.grid(padding=(0, 2, 0, 0))
     table.add_row(*(Text(head, style="bold") for head in _HEADS))
     for loop in [*found.loops, *found.parts]:
@@ -133,7 +133,7 @@ def shown(found: Ceilings, bounds: Bounds) -> RenderableType:
 
 
 def _held(held: Sequence[Held]) -> list[RenderableType]:
-    """Give a row for each target of a part: what it came to, its bounds, what was wanted, and whether it is met."""
+    """Return a row for each target of a part: its result, its bounds, what was wanted, and whether it is met."""
     if not held:
         return []
     table = Table.grid(padding=(0, 2, 0, 0))
@@ -158,7 +158,7 @@ def _limit(held: Held) -> str:
 
 
 def _costs(loop: BareLoop) -> tuple[str, str]:
-    """Give what the loop's own process used, and what the one server that it works with did, by name."""
+    """Return what the loop's own process used, and what the one server that it works with did, by name."""
     told = dict(loop.cpu_s_per_100k_events)
     parts = [told.pop(role) for role in (loops.WORKER, loops.API) if role in told]
     client = told.pop(CLIENT, None) or told.pop(loops.GENERATOR, None)
@@ -192,7 +192,7 @@ def _void(found: Ceilings) -> list[str]:
 
 
 def _service_time(loop: BareLoop) -> str:
-    """Give p99 of each round, lowest and highest: percentiles are not averaged."""
+    """Return p99 of each round, lowest and highest: percentiles are not averaged."""
     valid = [each for each in loop.repeats if each.valid]
     told = [each.service_time_ms.p99 for each in valid if each.service_time_ms and each.service_time_ms.p99]
     if not told:
@@ -208,7 +208,7 @@ def _span(interval: Interval) -> str:
 
 
 def _thousands(rate: float) -> str:
-    """Give a rate in thousands: 7.03k, 45.3k, 387k."""
+    """Return a rate in thousands: 7.03k, 45.3k, 387k."""
     thousands = rate / 1_000
     return f"{thousands:.{max(0, 3 - len(str(int(thousands))))}f}k"
 

@@ -68,7 +68,7 @@ def load(paths: Sequence[Path], assignments: Sequence[Assignment | None]) -> Del
 
 
 def assignment(path: Path) -> Assignment | None:
-    """Give the last assignment that a worker wrote to its log so far, None if it has not joined yet."""
+    """Return the last assignment that a worker wrote to its log so far, None if it has not joined yet."""
     found = None
     for block in recordlog.read_blocks(path) if path.exists() else ():
         if block.kind == log.ASSIGNMENT:

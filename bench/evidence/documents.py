@@ -103,7 +103,7 @@ class _Tally:
                     self._differences.append(f"document {document['_id']}: {difference}")
 
     def documents(self) -> Documents:
-        """Give what was found."""
+        """Return what was found."""
         index = np.concatenate(self._indexes) if self._indexes else np.zeros(0, dtype=np.int64)
         return Documents(
             count_per_event=np.bincount(index[index >= 0], minlength=self._offered.events).astype(np.int64),
@@ -125,7 +125,7 @@ class _Tally:
         return (id_low * _GOLDEN).astype(np.float64) < self._compare_below
 
     def _unlike(self, batch: Batch, chosen: NDArray[np.int64], index: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Give those of ``chosen`` that are not byte by byte what they have to be."""
+        """Return those of ``chosen`` that are not byte by byte what they have to be."""
         known = self._expected.has_encoded(index[chosen])
         if not known.all():
             others = self._unlike(batch, chosen[known], index)

@@ -49,7 +49,7 @@ class EventDurations:
 
 
 def of_requests(offered: Offered, start_ns: int, end_ns: int) -> RequestDurations:
-    """Derive what the ledger alone tells, for requests intended in [start_ns, end_ns)."""
+    """Derive what the ledger alone shows, for requests intended in [start_ns, end_ns)."""
     rows = offered.rows
     inside = (rows["intended"] >= start_ns) & (rows["intended"] < end_ns) & (rows["sent"] >= 0)
     sent = _first_of_each_request(rows[inside])
@@ -93,7 +93,7 @@ def of_events(
 
 
 def first_deliveries(offered: Offered, deliveries: Deliveries) -> NDArray[np.void]:
-    """Give the earliest acknowledged delivery of each event of the run, with its event ``index``, by index."""
+    """Return the earliest acknowledged delivery of each event of the run, with its event ``index``, by index."""
     index = offered.index_of(deliveries.rows["id_low"])
     known = np.flatnonzero(index >= 0)
     latest_first = known[np.argsort(deliveries.rows["acknowledged_ns"][known], kind="stable")][::-1]
@@ -109,7 +109,7 @@ def first_deliveries(offered: Offered, deliveries: Deliveries) -> NDArray[np.voi
 
 
 def percentiles(values: NDArray[np.int64], requests: NDArray[np.int64] | None = None) -> Percentiles:
-    """Give the percentiles of ``values`` (ns) in ms, each only where 10 or more requests lie beyond it.
+    """Return the percentiles of ``values`` (ns) in ms, each only where 10 or more requests lie beyond it.
 
     ``requests``, shape of ``values``, numbers the request of each value: events of one request are
     one sample. Without it each value is a request of its own.
@@ -134,7 +134,7 @@ def stages(events: EventDurations) -> dict[str, StageStatistics] | None:
 
 
 def cohorts(events: EventDurations) -> list[Cohort]:
-    """Tell what the events around each percentile of delivery latency spent their time on (means, ms).
+    """Return on what the events around each percentile of delivery latency spent their time on (means, ms).
 
     Only around those that may be told: with fewer requests beyond, the cohort would be one request's fate.
     """

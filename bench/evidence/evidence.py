@@ -51,7 +51,7 @@ class Happened:
 
     @property
     def worker_crashed(self) -> bool:
-        """Whether a worker ended by itself: it may have stored events that its log does not tell."""
+        """Whether a worker ended unasked: it may have stored events that are not in its log."""
         return any(each.startswith("crash: worker-") for each in self.crashes)
 
 
@@ -156,7 +156,7 @@ def write_tables(folder: Path, evidence: Evidence, start_ns: int, end_ns: int, *
 
 
 def timeseries(evidence: Evidence) -> dict[str, NDArray[np.generic]]:
-    """Give one row a second, from the first sample to the last: events, backlog, clock, use, counters."""
+    """Return one row a second, from the first sample to the last: events, backlog, clock, use, counters."""
     epoch_ns = evidence.offered.epoch_monotonic_ns
     at_s = (evidence.clock.at_ns - epoch_ns) / 1e9
     first, last = int(np.floor(at_s[0])), int(np.floor(at_s[-1]))
@@ -194,7 +194,7 @@ def timeseries(evidence: Evidence) -> dict[str, NDArray[np.generic]]:
 
 
 def _at_ends(seconds: NDArray[np.int64], at_s: NDArray[np.float64], values: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Give the last value seen by the end of each second; before the first one, the first."""
+    """Return the last value seen by the end of each second; before the first one, the first."""
     if not len(values):
         return np.zeros(len(seconds), dtype=np.int64)
     place = np.searchsorted(at_s, seconds + 1, side="right") - 1

@@ -22,7 +22,7 @@ _KEPT_UP_TO_BYTES = 1 << 25
 
 
 def expected_document(event: Mapping[str, Any]) -> dict[str, Any]:
-    """Give the document that ``event`` must become, its fields as :meth:`StoredDocuments.fields` has them.
+    """Return the document that ``event`` must become, its fields as :meth:`StoredDocuments.fields` has them.
 
     Written apart from the worker's mapping, to judge it.
     """
@@ -69,7 +69,7 @@ class Expected:
         return np.asarray(streams != identity.WITNESS_STREAM)
 
     def event(self, index: int) -> dict[str, Any]:
-        """Give the event as it was sent."""
+        """Return the event as it was sent."""
         row = int(self._offered.row_of_event[index])
         stream = int(self._offered.rows["stream"][row])
         sequence = index - int(self._offered.stream_base[stream])
@@ -77,7 +77,7 @@ class Expected:
         return content.event(stream, sequence, int(self._unix_ms[row]))
 
     def encoded(self, indexes: NDArray[np.int64]) -> tuple[bytearray, NDArray[np.int64]]:
-        """Give the documents of these events as the store has them, one behind the other, and their lengths in bytes.
+        """Return the documents of these events as the store has them, one behind the other, and their lengths in bytes.
 
         In them the elements have the order in which a worker writes them, and numbers their usual types: a
         document that is not the same byte by byte may still say the same.

@@ -105,7 +105,7 @@ class GroupWatch:
         return GroupPosition(sum(written.values()), sum(committed.get(each, 0) for each in partitions))
 
     async def committed(self) -> Mapping[TopicPartition, int]:
-        """Give the offset that the group goes on from, by partition; none where it has committed none."""
+        """Return the offset that the group goes on from, by partition; none where it has committed none."""
         offsets = await self._asked(lambda: self._admin.list_consumer_group_offsets(self._group_id))
         return {partition: max(0, each.offset) for partition, each in offsets.items()}
 

@@ -37,7 +37,7 @@ class MongoDocuments:
         self._mongo = mongo
 
     def batches(self) -> Iterator[Batch]:
-        """Give all documents.
+        """Return all documents.
 
         Raises:
             PyMongoError: MongoDB is away, or did not answer in ``mongo.timeout_ms``.
@@ -61,7 +61,7 @@ class MongoDocuments:
 
     @staticmethod
     def templates(table: Table) -> BsonTemplates:
-        """Give the templates of the events in ``table``."""
+        """Return the templates of the events in ``table``."""
         return BsonTemplates(table)
 
 
@@ -89,7 +89,7 @@ class BsonTemplates:
     def filled(
         self, places: NDArray[np.int64], packed: NDArray[np.int64], unix_ms: NDArray[np.int64]
     ) -> tuple[bytearray, NDArray[np.int64]]:
-        """Give the documents of the events at ``places``, one behind the other, and their lengths."""
+        """Return the documents of the events at ``places``, one behind the other, and their lengths."""
         lengths = self._lengths[places]
         parts = self._parts
         documents = bytearray().join([part for place in places.tolist() for part in parts[place]])
@@ -104,7 +104,7 @@ class BsonTemplates:
 
 
 def _template(step: Step, filling_bytes: int) -> tuple[bytes, bytes, int]:
-    """Give the BSON of :func:`expected_document` for an event of ``step``, and where in it the identity stands.
+    """Return the BSON of :func:`expected_document` for an event of ``step``, and where in it the identity stands.
 
     The filling between the two halves is left out. It is written by hand, because encoding each event as a dict would
     take as long as reading a repeat's documents.

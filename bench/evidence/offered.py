@@ -54,7 +54,7 @@ class Offered:
         return len(self.row_of_event)
 
     def of_load(self) -> Offered:
-        """Give what the generator offered, without the witness: its events have no index there, and their ids none."""
+        """Return what the generator offered, without the witness: its events have no index there."""
         witness = identity.WITNESS_STREAM
         if witness not in self.streams:
             return self
@@ -71,12 +71,12 @@ class Offered:
         )
 
     def per_event(self, field: str) -> NDArray[np.generic]:
-        """Give a column of ``rows`` for every event, shape (events,)."""
+        """Return a column of ``rows`` for every event, shape (events,)."""
         column: NDArray[np.generic] = self.rows[field][self.row_of_event]
         return column
 
     def index_of(self, id_low: NDArray[np.uint64]) -> NDArray[np.int64]:
-        """Give the event index of each id (its low 64 bits), -1 for an id that is not of this repeat."""
+        """Return the event index of each id (its low 64 bits), -1 for an id that is not of this repeat."""
         run = (id_low >> np.uint64(48)) & np.uint64(0x3FFF)
         stream = ((id_low >> np.uint64(36)) & np.uint64(0xFFF)).astype(np.int64)
         sequence = (id_low & np.uint64((1 << 36) - 1)).astype(np.int64)
@@ -85,7 +85,7 @@ class Offered:
         return np.where(ours, self.stream_base[stream] + sequence, -1)
 
     def packed_of(self, index: int) -> int:
-        """Give the packed (run, stream, sequence) of the event at ``index``."""
+        """Return the packed (run, stream, sequence) of the event at ``index``."""
         row = self.rows[self.row_of_event[index]]
         stream = int(row["stream"])
         return identity.pack(self.run, stream, index - int(self.stream_base[stream]))

@@ -46,7 +46,7 @@ def identities(batch: Batch) -> tuple[NDArray[np.uint64], NDArray[np.bool_]]:
 
 
 def at_every_byte(buffer: bytes | bytearray, kind: DTypeLike) -> NDArray[Any]:
-    """Give ``buffer`` as values of ``kind`` that begin at every one of its bytes: index it by byte."""
+    """Return ``buffer`` as values of ``kind`` that begin at every one of its bytes: index it by byte."""
     count = max(0, len(buffer) - np.dtype(kind).itemsize + 1)
     return np.ndarray((count,), dtype=kind, buffer=buffer, strides=(1,))
 
@@ -74,7 +74,7 @@ class _Walk:
         self._at = self._at + np.where(there, len(name) + _INT32 + length, 0)
 
     def values(self, kind: str) -> NDArray[np.int64]:
-        """Give the values of ``kind`` that are next."""
+        """Return the values of ``kind`` that are next."""
         return self._read(self._at, kind)
 
     def _named(self, name: bytes) -> NDArray[np.bool_]:

@@ -41,7 +41,7 @@ class _Reply(NamedTuple):
 
 
 def batches(mongo: Mongo) -> Iterator[Batch]:
-    """Give the documents of the collection, the next ones already on their way while some are looked at.
+    """Return the documents of the collection, the next ones already on their way while some are looked at.
 
     Raises:
         PyMongoError: MongoDB is away, or did not answer in ``mongo.timeout_ms``.

@@ -62,7 +62,7 @@ def load(folder: Path) -> NDArray[np.void]:
 
 
 def due_ns(spec: LoadSpec) -> NDArray[np.int64]:
-    """Give when each event is due: one in each quarter of a second, at a seeded moment within it.
+    """Return when each event is due: one in each quarter of a second, at a seeded moment within it.
 
     So there is one in every part of the test, and none that keeps time with anything periodic.
     """
@@ -73,24 +73,24 @@ def due_ns(spec: LoadSpec) -> NDArray[np.int64]:
 
 
 def scheduled(spec: LoadSpec, audited: Offered) -> int:
-    """Give how many events the witness was due to offer; if its ledger says that it was stopped, until then."""
+    """Return how many events the witness was due to offer; if its ledger says that it was stopped, until then."""
     due = due_ns(spec)
     stopped_ns = dict(zip(audited.streams, audited.stopped_ns, strict=True)).get(identity.WITNESS_STREAM)
     return len(due) if stopped_ns is None else int((due <= stopped_ns).sum())
 
 
 def content_of(spec: LoadSpec) -> Content:
-    """Give the events of the witness: such as the load's, from a small table of their own."""
+    """Return the events of the witness: such as the load's, from a small table of their own."""
     traffic = msgspec.structs.replace(spec.traffic, table_events=_TABLE_EVENTS)
     return Content(traffic, spec.seed, spec.run)
 
 
 def unix_ms_of(epoch_unix_ns: int, intended_ns: int) -> int:
-    """Give the time that an event bears which is due at ``intended_ns``."""
+    """Return the time that an event bears which is due at ``intended_ns``."""
     return (epoch_unix_ns + intended_ns) // _NS_PER_MS
 
 
 def document_id(run: int, sequence: int, unix_ms: int) -> bytes:
-    """Give the 12 bytes of the ``_id`` under which an event of the witness has to appear (docs/identifiers.md)."""
+    """Return the 12 bytes of the ``_id`` under which an event of the witness has to appear (docs/identifiers.md)."""
     low = identity.id_low(identity.pack(run, identity.WITNESS_STREAM, sequence))
     return (unix_ms // 1_000 % 2**32).to_bytes(4, "big") + low.to_bytes(8, "big")

@@ -22,7 +22,7 @@ class Batch(NamedTuple):
     starts: NDArray[np.int64]
 
     def document(self, at: int) -> bytes:
-        """Give one of them."""
+        """Return one of them."""
         return self.documents[self.starts[at] : self.starts[at + 1]]
 
 
@@ -32,7 +32,7 @@ class Templates(Protocol):
     def filled(
         self, places: NDArray[np.int64], packed: NDArray[np.int64], unix_ms: NDArray[np.int64]
     ) -> tuple[bytearray, NDArray[np.int64]]:
-        """Give the documents of the events at ``places``, one behind the other, and their lengths in bytes.
+        """Return the documents of the events at ``places``, one behind the other, and their lengths in bytes.
 
         ``packed``: run, stream and sequence of each, ``unix_ms``: its timestamp.
         """
@@ -42,7 +42,7 @@ class StoredDocuments(Protocol):
     """One collection of documents in a store."""
 
     def batches(self) -> Iterator[Batch]:
-        """Give all documents that are durably there."""
+        """Return all documents that are durably there."""
 
     def identities(self, batch: Batch) -> tuple[NDArray[np.uint64], NDArray[np.bool_]]:
         """Read the identity, ``props.tidemark``, of every document of ``batch``.
@@ -59,4 +59,4 @@ class StoredDocuments(Protocol):
 
     @staticmethod
     def templates(table: Table) -> Templates:
-        """Give the templates of the events in ``table``."""
+        """Return the templates of the events in ``table``."""

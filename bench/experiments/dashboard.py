@@ -135,7 +135,7 @@ def _fill(mongo: Mongo, events: int) -> None:
 
 
 def _rows(events: int, now_ms: int) -> Iterator[tuple[int, list[Row], list[int]]]:
-    """Give batches of rows: skewed users and pages, five types, some pages with a long tail of their own."""
+    """Return batches of rows: skewed users and pages, five types, some pages with a long tail of their own."""
     chosen = np.random.default_rng(1)
     shares = np.array(_WEIGHTS) / sum(_WEIGHTS)
     for first in range(0, events, _BATCH):

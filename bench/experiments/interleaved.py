@@ -54,7 +54,7 @@ class Asked:
     servers: tuple[str, ...] = ()
 
     def command(self) -> str:
-        """Give the command that runs it again."""
+        """Return the command that runs it again."""
         rounds = [] if self.rounds is None else ["--rounds", str(self.rounds)]
         sides = [self.matrix, self.base, self.new]
         return shlex.join(["./tidemark", "bench", "compare", "--ab", *sides, *rounds, *self.servers])
@@ -94,7 +94,7 @@ def sides_of(
 
 
 def order_of(sides: Sequence[Matrix]) -> tuple[tuple[int, PlannedRepeat], ...]:
-    """Give every repeat of both sides (0 or 1) in the order they are run, decided by the matrix's seed.
+    """Return every repeat of both sides (0 or 1) in the order they are run, decided by the matrix's seed.
 
     Each pair's coin is its own: that is what the smallest p attainable rests on (docs/methodology.md).
     """
@@ -107,7 +107,7 @@ def order_of(sides: Sequence[Matrix]) -> tuple[tuple[int, PlannedRepeat], ...]:
 
 
 def whole_s(sides: Sequence[Side]) -> float:
-    """Give what both sides take in all, in seconds, from nothing but their size; of searches, both have theirs."""
+    """Return what both sides take in all, in seconds, from nothing but their size; of searches, both have theirs."""
     within_s = [side.matrix.search_s for side in sides if side.matrix.search_s is not None]
     repeats = [planned for _, planned in order_of([side.matrix for side in sides])]
     return plan.of_repeats_s(repeats, sum(within_s) if within_s else None)

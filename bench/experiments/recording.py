@@ -99,7 +99,7 @@ def answer(pairs: Sequence[Pair]) -> Answer:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line ``arguments`` and give its exit code."""
+    """Run the command line ``arguments`` and return its exit code."""
     parser = argparse.ArgumentParser(
         prog="./tidemark shell -c 'python -m bench.experiments.recording'",
         description="What recording costs: two systems side by side, one recorded and one not, pair after pair.",
@@ -204,14 +204,14 @@ class _Side:
         self._followed.look({**self.system.processes(), "generator": running}, {})
 
     async def stored(self) -> int | None:
-        """Give how many events there were, None while some are still to be offered or stored."""
+        """Return how many events there were, None while some are still to be offered or stored."""
         if self.generator.running():
             return None
         position = await self._group.position()
         return position.written if position.written and not position.backlog else None
 
     def spent_s(self) -> dict[str, float]:
-        """Give the CPU time used since the beginning, by role."""
+        """Return the CPU time used since the beginning, by role."""
         return {role: used_s - self._before_s[role] for role, used_s in self._used_s().items()}
 
     def _used_s(self) -> dict[str, float]:

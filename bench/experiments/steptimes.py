@@ -80,7 +80,7 @@ class _Round(NamedTuple):
 
 
 def measure(asked: Asked, tell: Callable[[int], None]) -> tuple[StepTimes, ...]:
-    """Time all steps in every round; ``tell`` hears the number of each round that is done.
+    """Time all steps in every round; ``tell`` is called with the number of each round that is done.
 
     Raises:
         UsageError: there is no such step, or so many rounds cannot be.
@@ -153,7 +153,7 @@ class _Stopwatch:
         _pipe(self._process.stderr).close()
 
     def steps(self) -> dict[str, _Told]:
-        """Give what it can time, and what not, once it is ready; from then on it keeps to one core."""
+        """Return what it can time, and what not, once it is ready; from then on it keeps to one core."""
         told = msgspec.json.decode(self._line(), type=list[_Told])
         if hasattr(os, "sched_setaffinity"):  # Linux: the same core for both sides
             os.sched_setaffinity(self._process.pid, {max(os.sched_getaffinity(0))})

@@ -64,7 +64,7 @@ def read(side: str, given: str) -> Variant:
 
 
 def matrix_of(variant: Variant, wanted: Matrix, api: Api, nodes: int | None = None) -> Matrix:
-    """Give the matrix that a side runs: its axis or server's setting set in every cell that knows it.
+    """Return the matrix that a side runs: its axis or server's setting set in every cell that knows it.
 
     Cells keep their names.
 
@@ -82,7 +82,7 @@ def matrix_of(variant: Variant, wanted: Matrix, api: Api, nodes: int | None = No
 
 
 def settings_of(variant: Variant, environment: Mapping[str, str], cells: tuple[CellSpec, ...]) -> Settings:
-    """Give the settings that a side runs with.
+    """Return the settings that a side runs with.
 
     Raises:
         SettingError: the setting is not there, or cannot have this value.
@@ -96,7 +96,7 @@ def settings_of(variant: Variant, environment: Mapping[str, str], cells: tuple[C
 
 
 def with_rounds(wanted: Matrix, rounds: int) -> Matrix:
-    """Give ``wanted`` with another number of rounds.
+    """Return ``wanted`` with another number of rounds.
 
     Raises:
         UsageError: so many cannot be run.
@@ -118,7 +118,7 @@ def _revision(given: str) -> str:
 
 
 def _in_cell(settings: Settings, cell: CellSpec) -> Settings:
-    """Give the settings as they are in a cell, but for the port, which is another each time."""
+    """Return the settings as they are in a cell, but for the port, which is another each time."""
     found = settings_for(settings, cell, "name")
     return structs.replace(found, api=structs.replace(found.api, port=0))
 
@@ -154,7 +154,7 @@ def _on_other_servers(wanted: Matrix, setting: tuple[str, str], text: str, api: 
 
 
 def _changed(wanted: Matrix, by: str, content: Mapping[str, Any], api: Api, nodes: int | None) -> Matrix:
-    """Give ``wanted`` with the cells of ``content``, which differs from its text as ``by`` says."""
+    """Return ``wanted`` with the cells of ``content``, which differs from its text as ``by`` says."""
     problems = Problems(f"{wanted.name} with {by}", wanted.text)
     problems.expect_finite(("cells",), content["cells"])
     problems.expect_finite((stackaxes.SERVERS,), content.get(stackaxes.SERVERS, {}))

@@ -1,4 +1,4 @@
-"""The witness against the deliveries log: whether they tell the same of the same events.
+"""The witness against the deliveries log: whether both say the same about the same events.
 
 The witness knows of each of its events that it could be read in MongoDB not before the last poll that missed it began,
 and at the latest when the poll that read it ended. The worker's log says that it was written between its fetch and its

@@ -102,7 +102,7 @@ class Clocks:
 
 
 def stamps(evidence: Evidence, *, worker_crashed: bool = False) -> Stamps:
-    """Give the stamps of all events, the witness's too, by name; each of shape (events,), ns from the epoch.
+    """Return the stamps of all events, the witness's too, by name; each of shape (events,), ns from the epoch.
 
     ``NONE`` where there is none. ``received``, ``fetched`` and ``acknowledged`` are those of the first delivery;
     ``missed`` and ``seen`` are the witness's: an event that it looked for in vain was ``seen`` when all was over.
@@ -175,7 +175,7 @@ def reasons(clocks: Clocks, *, drifted: bool) -> list[str]:
 
 
 def suspect(breaches: Sequence[Breach], *, drifted: bool) -> str:
-    """Tell whose clock explains the breaches.
+    """Name the role whose clock explains the breaches.
 
     Generator and witness stamp the same things of different events, so that what breaks the same order for both is
     the fault of neither.

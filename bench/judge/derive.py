@@ -169,7 +169,7 @@ def result_of(
 
 
 def broken_down(identity: Identity, error: Exception, folder: Path) -> Result:
-    """Give the result of a repeat that could not be run to its end. ``folder``: the one that it was run in."""
+    """Return the result of a repeat that could not be run to its end. ``folder``: the one that it was run in."""
     told = f"{type(error).__name__}: {error}".replace(f"{folder}/", "")  # it will not be called so any more
     return Result(
         cell=identity.cell.id,

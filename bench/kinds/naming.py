@@ -63,7 +63,7 @@ def _in_words(value: Any) -> str:
 
 
 def _short(text: str, most: int = _LONGEST_SETTING) -> str:
-    """Give ``text``, or a checksum of it where it is too long or cannot be a part of a file name."""
+    """Return ``text``, or a checksum of it where it is too long or cannot be a part of a file name."""
     fits = len(text) <= most and re.fullmatch(r"[A-Za-z0-9._+-]+", text)
     return text if fits else hashlib.blake2b(text.encode(), digest_size=6).hexdigest()
 

@@ -73,7 +73,7 @@ class Offering:
 
 
 def fingerprint(here: Environment, traffic: Traffic, bounds: Bounds) -> str:
-    """Give what a calibration depends on, as a checksum: machine, kernel, code, packages, traffic and bounds."""
+    """Return what a calibration depends on, as a checksum: machine, kernel, code, packages, traffic and bounds."""
     describe = {
         "traffic": traffic,
         "bounds": [bounds.schedule_delay_p99_ms, bounds.generator_cpu_share, bounds.unsent],
@@ -82,7 +82,7 @@ def fingerprint(here: Environment, traffic: Traffic, bounds: Bounds) -> str:
 
 
 def kept(cache: Path, wanted: str, bounds: Bounds) -> Calibration | None:
-    """Give the calibration with the fingerprint ``wanted`` that an earlier run left in ``cache``, if there is one.
+    """Return the calibration with the fingerprint ``wanted`` that an earlier run left in ``cache``, if there is one.
 
     One that was made beside other programs is given for an hour.
     """
@@ -101,7 +101,7 @@ def keep(cache: Path, found: Calibration) -> None:
 async def at_hand(
     cache: Path, traffic: Traffic, bounds: Bounds, logs: Path, on_progress: Callable[[str], None]
 ) -> Calibration:
-    """Give the calibration for this machine, code and traffic: kept from an earlier run in ``cache``, or made now.
+    """Return the calibration for this machine, code and traffic: kept from an earlier run in ``cache``, or made now.
 
     Raises:
         RepeatError, ProcessFailedError: it could not be made.
@@ -223,7 +223,7 @@ def stairs_of(seen: Offering, top: float, bounds: Bounds) -> list[Stair]:
 
 
 def _top(spec: LoadSpec, look: Offering, bounds: Bounds) -> float:
-    """Give the load of the last stair: beyond what the first look's share of a core suggests."""
+    """Return the load of the last stair: beyond what the first look's share of a core suggests."""
     start_ns, end_ns = round(_SETTLED_S * _NS), round(spec.duration_s * _NS)
     share = cpu_s_between(look, start_ns, end_ns) * _NS / (end_ns - start_ns)
     suggested = spec.offered_load_events_per_s * bounds.generator_cpu_share / max(share, 1e-3)
@@ -231,7 +231,7 @@ def _top(spec: LoadSpec, look: Offering, bounds: Bounds) -> float:
 
 
 def cpu_s_between(seen: Offering, start_ns: int, end_ns: int) -> float:
-    """Give the CPU time used between two moments after the epoch."""
+    """Return the CPU time used between two moments after the epoch."""
     at_ns = seen.at_ns - seen.offered.epoch_monotonic_ns
     return float(np.interp(end_ns, at_ns, seen.cpu_s) - np.interp(start_ns, at_ns, seen.cpu_s))
 

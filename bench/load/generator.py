@@ -33,7 +33,7 @@ def generator_process(
     unsent_after_s: float | None = None,
     recorded: bool = True,
 ) -> ChildProcess:
-    """Give the generator that offers ``spec`` to ``url``, not started yet; its ledgers go into ``folder``.
+    """Return the generator that offers ``spec`` to ``url``, not started yet; its ledgers go into ``folder``.
 
     Once started it waits for :func:`begin`. ``recorded``: without, it keeps no ledger, and nothing tells the epoch.
     """
@@ -64,7 +64,7 @@ def generator_process(
 
 
 async def begin(generator: ChildProcess, folder: Path) -> int:
-    """Let the load begin as soon as the generator is ready, and give the epoch that it fixed (monotonic ns).
+    """Let the load begin as soon as the generator is ready, and return the epoch that it fixed (monotonic ns).
 
     Raises:
         RepeatError: it wrote none in time, or ended before.

@@ -27,7 +27,7 @@ _MANY = b'{"status":"ok","accepted":%d,"rejected":[]}'
 
 
 def null_sink(logs: Path) -> ChildProcess:
-    """Give the null sink, not started yet; :func:`bench.load.stubserver.url_of` tells where it listens."""
+    """Return the null sink, not started yet; :func:`bench.load.stubserver.url_of` returns its address."""
     return stubserver.process("null-sink", "bench.load.nullsink", logs)
 
 
@@ -52,7 +52,7 @@ class Connection(asyncio.Protocol):
             self._transport.close()
 
     def _next(self) -> bytes | None:
-        """Take the next request, if it is complete, and give the answer to it; ValueError where it is none."""
+        """Take the next request, if it is complete, and return the answer to it; ValueError where it is none."""
         received = self._received
         head_end = received.find(b"\r\n\r\n")
         if head_end < 0:

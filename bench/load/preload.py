@@ -114,7 +114,7 @@ class _Preload:
         return _Chunk(first, count, sent_ns, asyncio.gather(*futures))
 
     def _batches(self, records: list[Record]) -> Iterator[BatchBuilder]:
-        """Give the records of one partition, in order, as batches that the broker takes."""
+        """Return the records of one partition, in order, as batches that the broker takes."""
         now_ms = time.time_ns() // 1_000_000
         batch = self._producer.create_batch()
         for key, value in records:
@@ -170,7 +170,7 @@ async def preload(kafka: Kafka, spec: LoadSpec, events: int, ledger: Path) -> No
 
 
 def _by_key(user_ids: Sequence[str], partitions: int) -> NDArray[np.int64]:
-    """Give the partition of each key as the API's producer chooses it; keys come often, and are hashed once."""
+    """Return the partition of each key as the API's producer chooses it; keys come often, and are hashed once."""
     choose, choices = DefaultPartitioner(), list(range(partitions))
     chosen = {each: choose(each.encode(), choices, choices) for each in set(user_ids)}
     return np.array([chosen[each] for each in user_ids], dtype=np.int64)

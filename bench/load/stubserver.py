@@ -1,4 +1,4 @@
-"""A server that stands in the API's place, in a process of its own: started, found, and told to end in one way."""
+"""A server that stands in the API's place, in a process of its own: started, found, and ended in one way."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _ROOT = Path(__file__).resolve().parents[2]
 
 
 def process(name: str, module: str, logs: Path) -> ChildProcess:
-    """Give the process ``python -m module``, not started yet, as nice as the system in whose place it stands."""
+    """Return the process ``python -m module``, not started yet, as nice as the system in whose place it stands."""
     return ChildProcess(
         name,
         [sys.executable, "-m", module],
@@ -34,7 +34,7 @@ def process(name: str, module: str, logs: Path) -> ChildProcess:
 
 
 def url_of(server: ChildProcess) -> str:
-    """Wait until ``server``, just started, listens, and give its URL.
+    """Wait until ``server``, just started, listens, and return its URL.
 
     Raises:
         ProcessFailedError: it ended, or does not listen in time.
@@ -43,7 +43,7 @@ def url_of(server: ChildProcess) -> str:
 
 
 async def answer_until_told(port: int) -> None:
-    """Say that this process listens on ``port`` of the loopback address; return when it is told to end (SIGTERM)."""
+    """Say that this process listens on ``port`` of the loopback address; return on SIGTERM."""
     ended, loop = asyncio.Event(), asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, ended.set)
@@ -53,6 +53,6 @@ async def answer_until_told(port: int) -> None:
 
 
 def run(serve: Callable[[], Coroutine[None, None, None]]) -> None:
-    """Serve until told to end."""
+    """Serve until SIGTERM."""
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(serve())

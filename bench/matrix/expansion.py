@@ -62,7 +62,7 @@ def expand(
     stack: StackSpec | None,
     server_table: Any = None,
 ) -> tuple[CellSpec, ...]:
-    """Give every cell of ``blocks`` in order; what is wrong goes into ``problems``, and the rest is looked at still.
+    """Return every cell of ``blocks`` in order; what is wrong goes into ``problems``, and the rest is looked at still.
 
     ``traffic`` and ``stack`` (None: the user's own servers) fill what a cell leaves open; ``api`` has the limits that
     payloads keep to; ``nodes``: how many hold data in the MongoDB of the user's own, None: not known;

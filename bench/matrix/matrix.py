@@ -52,7 +52,7 @@ class Matrix(Struct, frozen=True):
     stack: StackSpec | None = LOCAL
 
     def objective_of(self, cell: CellSpec) -> Objective:
-        """Give what ``cell`` has to reach."""
+        """Return what ``cell`` has to reach."""
         return kinds.named(cell.kind).objective(cell, self.objective)
 
 
@@ -66,12 +66,12 @@ class _Head(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 def repeats(cells: Sequence[CellSpec], rounds: int) -> int:
-    """Give how many repeats a run may have, the probes of searches included."""
+    """Return how many repeats a run may have, the probes of searches included."""
     return sum(kinds.named(cell.kind).most_repeats(cell, rounds) for cell in cells)
 
 
 def shipped() -> tuple[str, ...]:
-    """Give the names of the matrices that come with Tidemark."""
+    """Return the names of the matrices that come with Tidemark."""
     return tuple(sorted(path.stem for path in SHIPPED_DIR.glob("*.toml")))
 
 

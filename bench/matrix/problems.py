@@ -1,4 +1,4 @@
-"""Collects what is wrong with a matrix, so that all of it is told at once, each with its line."""
+"""Collects what is wrong with a matrix, so that all of it is reported at once, each with its line."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class Problems:
                 self.expect_finite((*path, key), each)
 
     def line_of(self, path: Path) -> int:
-        """Give the line of what stands at ``path``, to refer to it in another problem's text."""
+        """Return the line of what stands at ``path``, to refer to it in another problem's text."""
         return self._lines.line_of(path)
 
     def __len__(self) -> int:

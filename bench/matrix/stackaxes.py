@@ -32,7 +32,7 @@ class ServerSettings(NamedTuple):
 
 
 def read(problems: Problems, table: Any, stack: StackSpec | None) -> tuple[ServerSettings, ...]:
-    """Give every combination of the values in ``[servers]``, at least one; what is wrong goes into ``problems``.
+    """Return every combination of the values in ``[servers]``, at least one; what is wrong goes into ``problems``.
 
     ``stack``: the servers that are started; None: they are the user's own, and nothing of them can be set.
     """
@@ -69,7 +69,7 @@ def setting_of(name: str) -> tuple[str, str] | None:
 
 
 def with_setting(table: Mapping[str, Any], setting: tuple[str, str], value: Any) -> dict[str, Any] | None:
-    """Give the ``[servers]`` of a sound matrix with one more setting, or another value of it; None if it varies."""
+    """Return the ``[servers]`` of a sound matrix with one more setting, or another value of it; None if it varies."""
     kind, name = setting
     there = dict(_flat(table.get(kind, {})))
     if isinstance(there.get(name), list) and len(there[name]) > 1:
@@ -85,7 +85,7 @@ def refuse_yours(problems: Problems, path: Path, name: str) -> None:
 
 
 def filled(cell: CellSpec, *, replication_is_given: bool) -> CellSpec:
-    """Give ``cell`` with as many copies as its brokers have by default, unless its block says how many."""
+    """Return ``cell`` with as many copies as its brokers have by default, unless its block says how many."""
     if replication_is_given or cell.stack is None:
         return cell
     return structs.replace(cell, replication=cell.stack.replication)
@@ -110,19 +110,19 @@ def wrong(cell: CellSpec) -> Iterator[tuple[str, str]]:
 
 
 def least_in_sync(cell: CellSpec) -> int:
-    """Give min.insync.replicas of the topics of ``cell``; 0 where that is the brokers' own."""
+    """Return min.insync.replicas of the topics of ``cell``; 0 where that is the brokers' own."""
     if cell.replication is None or cell.brokers == 1 or _LEAST_IN_SYNC in dict(cell.kafka):
         return 0
     return stackspec.least_in_sync(cell.replication)
 
 
 def stacks_of(cells: Iterable[CellSpec]) -> tuple[StackSpec | None, ...]:
-    """Give every stack that ``cells`` need, each once, in their order."""
+    """Return every stack that ``cells`` need, each once, in their order."""
     return tuple(dict.fromkeys(cell.stack for cell in cells))
 
 
 def untried(cells: Iterable[CellSpec]) -> tuple[StackSpec, ...]:
-    """Give the stacks of ``cells``, in their order, to start once before the first one: it does not show their faults.
+    """Return the stacks of ``cells``, in order, to start once before the first one, which does not show their faults.
 
     Only settings are tried, those that go together once, on the smallest stack that has them.
     """
@@ -137,13 +137,13 @@ def untried(cells: Iterable[CellSpec]) -> tuple[StackSpec, ...]:
 
 
 def _settings(spec: StackSpec | None) -> set[tuple[str, Given]]:
-    """Give what each kind of server of ``spec`` is asked to take: two versions of Kafka may not take the same."""
+    """Return what each kind of server of ``spec`` is asked to take: two versions of Kafka may not take the same."""
     asked = ((spec.kafka_version, spec.kafka), ("mongod", spec.mongod)) if spec else ()
     return {(name, given) for name, given in asked if given}
 
 
 def _flat(content: Mapping[str, Any], before: str = "") -> Iterator[tuple[str, Any]]:
-    """Give names with their dots: TOML takes those outside of quotes for tables."""
+    """Return names with their dots: TOML takes those outside of quotes for tables."""
     for name, value in content.items():
         if isinstance(value, Mapping):
             yield from _flat(value, f"{before}{name}.")

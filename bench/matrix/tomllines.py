@@ -1,4 +1,4 @@
-"""On which line of a TOML text a value stands: ``tomllib`` reads values, but does not tell where they were."""
+"""On which line of a TOML text a value stands: ``tomllib`` reads values, but does not keep their places."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class LineIndex:
             self._take(token, line)
 
     def line_of(self, path: Path) -> int:
-        """Give the line (from 1) of the value at ``path``, or of the nearest thing around it; 1 if there is none.
+        """Return the line (from 1) of the value at ``path``, or of the nearest thing around it; 1 if there is none.
 
         ``path`` is made of keys and of places in arrays: ``("cells", 1, "axes", "partitions")``.
         """

@@ -43,7 +43,7 @@ class Step:
 
 
 def messages() -> list[bytes]:
-    """Give events as clients send them and as Kafka has them, the two are the same JSON: about 200 bytes each."""
+    """Return events as clients send them and as Kafka has them, the two are the same JSON: about 200 bytes each."""
     chance = random.Random(1)  # noqa: S311 - the same events every time, and no secret
     return [_message(chance, number) for number in range(EVENTS)]
 
@@ -77,7 +77,7 @@ def _record(offset: int, value: bytes) -> Any:
 
 
 def records() -> list[Any]:
-    """Give the same events as a worker gets them from aiokafka."""
+    """Return the same events as a worker gets them from aiokafka."""
     return [_record(offset, value) for offset, value in enumerate(messages())]
 
 

@@ -50,7 +50,7 @@ class Ready:
 
 
 def prepare(files: list[Path], names: list[str], folder: Path) -> tuple[dict[str, Ready], dict[str, str]]:
-    """Give the steps that can be timed here, warm, and of the others why not."""
+    """Return the steps that can be timed here, warm, and of the others why not."""
     modules = [_loaded(path, number) for number, path in enumerate(files)]
     ready: dict[str, Ready] = {}
     missing: dict[str, str] = {}

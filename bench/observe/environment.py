@@ -65,7 +65,7 @@ def describe(servers: Mapping[str, str] | None = None) -> Environment:
 
 
 def with_servers(environment: Environment, servers: Mapping[str, str]) -> Environment:
-    """Give ``environment`` with the servers' versions, which are known only once they run."""
+    """Return ``environment`` with the servers' versions, which are known only once they run."""
     return msgspec.structs.replace(environment, versions={**environment.versions, **servers})
 
 
@@ -80,7 +80,7 @@ def _packages() -> dict[str, str]:
 
 
 def _cpu() -> str:
-    """The processor's name as Linux tells it, else what Python knows."""
+    """The processor's name as Linux names it, else what Python knows."""
     try:
         lines = _CPUINFO.read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:

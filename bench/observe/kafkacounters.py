@@ -44,7 +44,7 @@ class KafkaReader:
         self._agents = [_Agent(url) for url in urls]
 
     def read(self) -> Figures | None:
-        """Give the figures of now, of all brokers together; None where one does not answer."""
+        """Return the figures of now, of all brokers together; None where one does not answer."""
         found = read_all(each.read for each in self._agents)
         return together(found) if found else None
 
@@ -68,7 +68,7 @@ class _Agent:
         self._connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=TIMEOUT_S)
 
     def read(self) -> Figures | None:
-        """Give the figures of now; None where there is no answer."""
+        """Return the figures of now; None where there is no answer."""
         try:
             self._connection.request("POST", self._path, _REQUEST, _HEADERS)
             with self._connection.getresponse() as response:
@@ -83,7 +83,7 @@ class _Agent:
 
 
 def figures_of(answers: object) -> Figures | None:
-    """Give the figures that the agent's answer to :data:`_REQUEST` holds, in its order; None if it is none."""
+    """Return the figures that the agent's answer to :data:`_REQUEST` holds, in its order; None if it is none."""
     if not isinstance(answers, list) or len(answers) != len(_ASKED):
         return None
     found: dict[str, float] = {}
@@ -100,7 +100,7 @@ def _value(answer: Any) -> float | None:
 
 
 def use(series: Series, start_ns: int, end_ns: int) -> KafkaUse | None:
-    """Sum up a window (monotonic ns); None where nothing was told."""
+    """Sum up a window (monotonic ns); None where nothing was reported."""
     if not len(series.at_ns):
         return None
     queue = series.within("request_queue", start_ns, end_ns)
@@ -115,7 +115,7 @@ def use(series: Series, start_ns: int, end_ns: int) -> KafkaUse | None:
 
 
 def columns(series: Series, edges_ns: NDArray[np.int64]) -> dict[str, NDArray[np.float64]]:
-    """Give a column of the time series for each figure told, one value a second; NaN where it was not."""
+    """Return a column of the time series for each figure, one value a second; NaN where it was not."""
     found = {f"kafka_{name}": series.growth(name, edges_ns) for name in _COUNTERS if name in series.figures}
     idle_ns = found.pop("kafka_handlers_idle_ns", None)
     if idle_ns is not None:

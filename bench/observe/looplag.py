@@ -23,12 +23,12 @@ _log = logging.getLogger(__name__)
 
 
 def logs_of(folder: Path, role: str) -> list[Path]:
-    """Give the logs of a role's processes in a repeat's folder."""
+    """Return the logs of a role's processes in a repeat's folder."""
     return sorted(folder.glob(f"loop-lag-{role}.*"))
 
 
 def load(folder: Path) -> dict[str, Series]:
-    """Give each role's notes of its worst lag (ms), those of all its processes together; a role without is left out."""
+    """Return each role's notes of its worst lag (ms), all its processes together; a role without is left out."""
     found = {role: _series(logs_of(folder, role)) for role in ROLES}
     return {role: series for role, series in found.items() if len(series.at_ns)}
 
@@ -46,7 +46,7 @@ def use(series: Mapping[str, Series], start_ns: int, end_ns: int) -> dict[str, L
 
 
 def columns(series: Mapping[str, Series], edges_ns: NDArray[np.int64]) -> dict[str, NDArray[np.float64]]:
-    """Give a column of the time series for each role: the worst of each second (ms); NaN where none was noted."""
+    """Return a column of the time series for each role: the worst of each second (ms); NaN where none was noted."""
     return {f"event_loop_lag_ms_{role}": of_role.largest(_FIGURE, edges_ns) for role, of_role in series.items()}
 
 

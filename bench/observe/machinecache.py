@@ -41,7 +41,7 @@ _Kept = TypeVar("_Kept", bound=Kept)  # Python 3.11 has no type parameters yet
 def fingerprint(
     here: Environment, packages: Iterable[str], root: Path, code: Iterable[str], told: Mapping[str, object]
 ) -> str:
-    """Give a checksum of machine, kernel, versions of ``packages``, ``code`` under ``root`` and what is told.
+    """Return a checksum of machine, kernel, versions of ``packages``, ``code`` under ``root`` and what the caller adds.
 
     ``code``: patterns of files. ``told``: whatever else it depends on.
     """
@@ -60,7 +60,7 @@ def fingerprint(
 
 
 def find(folder: Path, wanted: str, kind: type[_Kept]) -> tuple[_Kept, float] | None:
-    """Give what was kept in ``folder`` under the fingerprint ``wanted``, and how old it is (s); None if nothing was."""
+    """Return what was kept in ``folder`` under the fingerprint ``wanted``, and its age (s); None if nothing was."""
     path = folder / f"{wanted}.json"
     try:
         found = msgspec.json.decode(path.read_bytes(), type=kind)
@@ -78,5 +78,5 @@ def keep(folder: Path, found: msgspec.Struct, wanted: str) -> None:
 
 
 def is_disturbed(seen: Disturbance | None, bounds: Bounds) -> bool:
-    """Say whether the machine had more to do beside it than a valid repeat may have; not told counts as that."""
+    """Say whether the machine had more to do beside it than a valid repeat may have; not known counts as that."""
     return seen is None or seen.other_programs + seen.stolen > bounds.disturbed_share

@@ -49,7 +49,7 @@ class MongoReader:
         self._members = [_Member(uri) for uri in member_uris or (mongo.uri,)]
 
     def read(self) -> Figures | None:
-        """Give the figures of now, of all members together; None where one does not answer, or will not."""
+        """Return the figures of now, of all members together; None where one does not answer, or will not."""
         found = read_all(each.read for each in self._members)
         return together(found) if found else None
 
@@ -85,7 +85,7 @@ class _Member:
         self._unwanted: dict[str, int] = {}
 
     def read(self) -> Figures | None:
-        """Give the figures of now; None where it does not answer, or will not."""
+        """Return the figures of now; None where it does not answer, or will not."""
         try:
             status = self._client.admin.command({**_COMMAND, **self._unwanted})
         except PyMongoError:
@@ -102,7 +102,7 @@ class _Member:
 
 
 def figures_of(status: Mapping[str, Any]) -> Figures:
-    """Give the figures that an answer holds; what a version does not tell is left out."""
+    """Return the figures that an answer holds; what a version does not report is left out."""
     found = {}
     for name, places in {**_COUNTERS, **_LEVELS}.items():
         for place in places:
@@ -123,7 +123,7 @@ def _at(status: Mapping[str, Any], place: str) -> float | None:
 
 
 def use(series: Series, start_ns: int, end_ns: int) -> MongoUse | None:
-    """Sum up a window (monotonic ns); None where nothing was told in it."""
+    """Sum up a window (monotonic ns); None where nothing was reported in it."""
     if not len(series.at_ns):
         return None
     used = series.within("write_tickets_used", start_ns, end_ns)
@@ -144,7 +144,7 @@ def use(series: Series, start_ns: int, end_ns: int) -> MongoUse | None:
 
 
 def columns(series: Series, edges_ns: NDArray[np.int64]) -> dict[str, NDArray[np.float64]]:
-    """Give a column of the time series for each figure told, one value a second; NaN where it was not."""
+    """Return a column of the time series for each figure, one value a second; NaN where it was not."""
     found = {f"mongodb_{name}": series.growth(name, edges_ns) for name in _COUNTERS if name in series.figures}
     if "mongodb_journal_sync_us" in found:
         found["mongodb_journal_sync_s"] = found.pop("mongodb_journal_sync_us") / 1e6

@@ -16,7 +16,7 @@ _COUNTS_TASKS = sys.platform == "linux"
 
 @dataclass(frozen=True)
 class Usage:
-    """CPU, I/O and context switches since the start, and the memory held now; None: the kernel does not tell."""
+    """CPU, I/O and context switches since the start, and the memory held now; None: the kernel does not report it."""
 
     cpu_user_s: float = 0.0
     cpu_system_s: float = 0.0
@@ -96,7 +96,7 @@ class _Process:
 
 
 def _switches_by_task(pid: int) -> dict[str, int] | None:
-    """Give the times that each thread was put on a CPU; None where this kernel does not count them."""
+    """Return the times that each thread was put on a CPU; None where this kernel does not count them."""
     found = {}
     folder = f"/proc/{pid}/task"
     try:
@@ -144,7 +144,7 @@ class Followed:
         self.ours = frozenset(ours)
 
     def usage(self) -> dict[str, dict[int, Usage]]:
-        """Give what each process of each role has used."""
+        """Return what each process of each role has used."""
         return {role: {pid: each.usage for pid, each in known.items()} for role, known in self._roles.items()}
 
 
@@ -158,7 +158,7 @@ def _follow(known: dict[int, _Process], pid: int) -> _Process | None:
 
 
 def _children_of_this() -> dict[int, list[int]]:
-    """Give the children of each process that descends from this one: all that can be of a role are among them.
+    """Return the children of each process that descends from this one: all that can be of a role are among them.
 
     One look at the machine's processes, where asking each role for its children would take as many.
     """

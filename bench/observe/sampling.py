@@ -32,7 +32,7 @@ def roles_with(roles: Sequence[str]) -> tuple[str, ...]:
 class Machine:
     """Since the machine started: CPU seconds of all cores used by any process, and stolen by the host of a guest.
 
-    ``loopback_bytes``: what passed between processes of this machine; None where the kernel does not tell.
+    ``loopback_bytes``: what passed between processes of this machine; None where the kernel does not report it.
     """
 
     busy_s: float = 0.0
@@ -70,7 +70,7 @@ class ClockSamples:
         return monotonic
 
     def drift_max_ms_per_s(self) -> float:
-        """Give the largest change of the offset over one second between neighbouring samples."""
+        """Return the largest change of the offset over one second between neighbouring samples."""
         if len(self.at_ns) < 2:  # noqa: PLR2004 - a difference needs two
             return 0.0
         seconds = np.diff(self.at_ns) / 1e9
@@ -115,7 +115,7 @@ class Sampler:
             self._sample()
 
     def clock(self) -> ClockSamples:
-        """Give the clock samples so far."""
+        """Return the clock samples so far."""
         return ClockSamples(
             np.array([each.at_ns for each in self.samples], dtype=np.int64),
             np.array([each.clock_offset_ns for each in self.samples], dtype=np.int64),

@@ -1,4 +1,4 @@
-"""Figures that a server gives of itself, asked once a second in a thread of their own, and read over time."""
+"""Figures of a server, read once a second in a thread of their own, and read over time."""
 
 from __future__ import annotations
 
@@ -47,19 +47,19 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Series:
-    """What was read: when (monotonic ns), and each figure at those moments, NaN where it was not told."""
+    """What was read: when (monotonic ns), and each figure at those moments, NaN where it was not reported."""
 
     at_ns: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
     figures: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
 
     def counted(self, name: str) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-        """Give a counter's moments and totals since the first of them; one that was set back (a restart) goes on."""
+        """Return a counter's moments and totals since the first of them; one that was set back (a restart) goes on."""
         at_ns, values = self.told(name)
         steps = np.diff(values, prepend=values[:1])
         return at_ns, np.cumsum(np.where(steps < 0, values, steps))
 
     def told(self, name: str) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-        """Give the moments at which a figure was told, and the figure."""
+        """Return the moments at which a figure was reported, and the figure."""
         values = self.figures.get(name)
         if values is None:
             return np.zeros(0, dtype=np.int64), np.zeros(0)
@@ -67,7 +67,7 @@ class Series:
         return self.at_ns[there], values[there]
 
     def per_s(self, name: str, start_ns: int, end_ns: int) -> float | None:
-        """Give a counter's mean rate over a time, which the readings must enclose or nearly so; None: not told."""
+        """Return a counter's mean rate over a time, which the readings must nearly enclose; None: not reported."""
         at_ns, totals = self.counted(name)
         near_ns = 2 * PERIOD_S * _NS
         if len(at_ns) < 2 or end_ns <= start_ns or at_ns[0] > start_ns + near_ns or at_ns[-1] < end_ns - near_ns:  # noqa: PLR2004 - a rate needs two
@@ -79,12 +79,12 @@ class Series:
         return float(last - first) / ((to_ns - from_ns) / _NS)
 
     def within(self, name: str, start_ns: int, end_ns: int) -> NDArray[np.float64]:
-        """Give the values of a level as read from ``start_ns`` until ``end_ns``."""
+        """Return the values of a level as read from ``start_ns`` until ``end_ns``."""
         at_ns, values = self.told(name)
         return values[(at_ns >= start_ns) & (at_ns <= end_ns)]
 
     def growth(self, name: str, edges_ns: NDArray[np.int64]) -> NDArray[np.float64]:
-        """Give how much a counter grew between neighbouring ``edges_ns``, interpolated; NaN beyond what was read.
+        """Return how much a counter grew between neighbouring ``edges_ns``, interpolated; NaN beyond what was read.
 
         Where the readings begin or end between two edges, it is the growth of the part that was read: no
         event is missing from the sum of all.
@@ -104,7 +104,7 @@ class Series:
         return enclosed
 
     def largest(self, name: str, edges_ns: NDArray[np.int64]) -> NDArray[np.float64]:
-        """Give the highest value of a level read between neighbouring ``edges_ns``; NaN where none was."""
+        """Return the highest value of a level read between neighbouring ``edges_ns``; NaN where none was."""
         at_ns, values = self.told(name)
         found = np.full(len(edges_ns) - 1, -np.inf)
         place = np.searchsorted(edges_ns, at_ns, side="right") - 1
@@ -140,7 +140,7 @@ class Poller:
             self._thread.join(2 * TIMEOUT_S)
 
     def series(self) -> Series:
-        """Give what was read."""
+        """Return what was read."""
         readings = list(self._readings)
         names = sorted({name for _, figures in readings for name in figures})
         columns = {name: np.array([figures.get(name, np.nan) for _, figures in readings]) for name in names}

@@ -1,4 +1,4 @@
-"""What Kafka, mongod and the event loops of API and workers tell of themselves during a repeat."""
+"""What Kafka, mongod and the event loops of API and workers report during a repeat."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from pipeline.settings import Mongo
 
 @dataclass(frozen=True)
 class Counters:
-    """What was told, each as a series; empty where nothing was. ``loop_lag`` by role."""
+    """What was reported, each as a series; empty where nothing was. ``loop_lag`` by role."""
 
     kafka: Series = field(default_factory=Series)
     mongodb: Series = field(default_factory=Series)
     loop_lag: Mapping[str, Series] = field(default_factory=dict)
 
     def columns(self, edges_ns: NDArray[np.int64]) -> dict[str, NDArray[np.float64]]:
-        """Give the columns of the time series, a value between each two neighbouring ``edges_ns`` (monotonic ns)."""
+        """Return the columns of the time series, a value between each two neighbouring ``edges_ns`` (monotonic ns)."""
         return {
             **kafkacounters.columns(self.kafka, edges_ns),
             **mongocounters.columns(self.mongodb, edges_ns),
@@ -38,7 +38,7 @@ class CounterWatch:
     """Asks all servers once a second, from :meth:`start` to :meth:`stop`."""
 
     def __init__(self, kafka_urls: Sequence[str], mongo: Mongo, mongo_uris: Sequence[str] = ()) -> None:
-        """``kafka_urls``: where the brokers tell their counters; empty: they do not. ``mongo_uris``: of each mongod."""
+        """``kafka_urls``: of the brokers' counters; empty: there are none. ``mongo_uris``: of each mongod."""
         readers: dict[str, KafkaReader | MongoReader] = {"MongoDB": MongoReader(mongo, mongo_uris)}
         if kafka_urls:
             readers["Kafka"] = KafkaReader(*kafka_urls)
@@ -58,7 +58,7 @@ class CounterWatch:
             reader.close()
 
     def counters(self, folder: Path) -> Counters:
-        """Give what was told, the event loops' logs in ``folder`` with it."""
+        """Return what was reported, the event loops' logs in ``folder`` with it."""
         told = {name: poller.series() for name, poller in self._pollers.items()}
         return Counters(told.get("Kafka", Series()), told["MongoDB"], looplag.load(folder))
 

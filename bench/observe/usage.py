@@ -59,7 +59,7 @@ def of_window(samples: Sequence[Sample], start_ns: int, end_ns: int) -> Use:
 
 
 def disturbance(samples: Sequence[Sample], start_ns: int, end_ns: int) -> Disturbance | None:
-    """Give what the machine had to do beside the roles, over a window (monotonic ns); None if that has no length."""
+    """Return what the machine had to do beside the roles, over a window (monotonic ns); None if that has no length."""
     if end_ns <= start_ns:
         return None
     at_ns = np.array([each.at_ns for each in samples], dtype=np.int64)
@@ -80,7 +80,7 @@ def disturbance(samples: Sequence[Sample], start_ns: int, end_ns: int) -> Distur
 
 
 def columns(samples: Sequence[Sample], edges_ns: NDArray[np.int64]) -> dict[str, NDArray[np.generic]]:
-    """Give the columns of the time series between neighbouring ``edges_ns``: CPU in seconds, all else counts."""
+    """Return the columns of the time series between neighbouring ``edges_ns``: CPU in seconds, all else counts."""
     grown = _growth(samples, edges_ns)
     return {name: values if "cpu" in name else np.rint(values).astype(np.int64) for name, values in grown.items()}
 
@@ -91,7 +91,7 @@ def _roles(samples: Sequence[Sample]) -> tuple[str, ...]:
 
 
 def _growth(samples: Sequence[Sample], edges_ns: NDArray[np.int64]) -> dict[str, NDArray[np.float64]]:
-    """Give what grew between neighbouring ``edges_ns`` by name, of roles that had a process."""
+    """Return what grew between neighbouring ``edges_ns`` by name, of roles that had a process."""
     at_ns = np.array([each.at_ns for each in samples], dtype=np.int64)
 
     def growth(totals: Sequence[float]) -> NDArray[np.float64]:

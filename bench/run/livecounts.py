@@ -21,7 +21,7 @@ class _Counts(NamedTuple):
 
 
 class Counting:
-    """Keeps the last counts, and tells them with the rate at which events are stored. ``clock`` gives seconds."""
+    """Keeps the last counts, and reports them with the rate at which events are stored. ``clock`` gives seconds."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
@@ -36,7 +36,7 @@ class Counting:
         self._counts.append(_Counts(self._clock(), offered, accepted, stored, backlog))
 
     def numbers(self) -> str:
-        """Give the last counts in words; empty where nothing was counted."""
+        """Return the last counts in words; empty where nothing was counted."""
         if not self._counts:
             return ""
         latest = self._counts[-1]

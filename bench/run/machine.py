@@ -58,7 +58,7 @@ async def record(
 
 
 def rounds_of(run_s: float, a_round_s: float) -> int:
-    """Give how many rounds a run that takes ``run_s`` measures itself: what fits into its share, 0 if none does."""
+    """Return how many rounds a run that takes ``run_s`` measures itself: what fits into its share, 0 if none does."""
     if a_round_s > SHARE_OF_FIRST_ROUND * run_s:
         return 0
     return max(1, min(freshness.ROUNDS, int(SHARE_OF_A_RUN * run_s / a_round_s)))
@@ -77,7 +77,7 @@ async def _calibrate(into: BundleWriter, wanted: Matrix, cache: Path, on_progres
 async def _ceilings(
     logs: Path, wanted: Matrix, place: Place, cache: Path, choice: Choice, on_progress: Callable[[str], None]
 ) -> Ceilings | None:
-    """Give kept ceilings that are fresh and fit, else those that the run measures itself; None for a short run."""
+    """Return kept ceilings that are fresh and fit, else those that the run measures itself; None for a short run."""
     needed = loops.needed({cell.kind for cell in wanted.cells}, place.here.hardware.cores)
     if choice == "parts":
         apart = place.where == "local" and pinning.possible()

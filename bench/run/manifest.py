@@ -34,7 +34,7 @@ def begin(
     command: str,
     started_at: str,
 ) -> Manifest:
-    """Give the manifest of a run that begins. ``servers``: "local", or :func:`where` they are."""
+    """Return the manifest of a run that begins. ``servers``: "local", or :func:`where` they are."""
     return Manifest(
         run_id=run_id,
         status="running",
@@ -58,7 +58,7 @@ def begin(
 
 
 def _stacks(wanted: Matrix) -> tuple[Stack, ...]:
-    """Give the servers that a matrix needs, those of its own default first, even if no cell runs on them."""
+    """Return the servers that a matrix needs, those of its own default first, even if no cell runs on them."""
     needed = dict.fromkeys((wanted.stack, *stackaxes.stacks_of(wanted.cells)))
     return tuple(
         Stack(
@@ -75,12 +75,12 @@ def _stacks(wanted: Matrix) -> tuple[Stack, ...]:
 
 
 def base_stack(began: Manifest) -> StackSpec | None:
-    """Give the servers of the cells that do not say which; None where they are the user's own."""
+    """Return the servers of the cells that do not say which; None where they are the user's own."""
     return _spec(began.stacks[0]) if began.stacks else None
 
 
 def with_stack(began: Manifest, spec: StackSpec | None, versions: Mapping[str, str]) -> dict[str, Any]:
-    """Give the fields of ``began`` that change when servers with these versions have been started.
+    """Return the fields of ``began`` that change when servers with these versions have been started.
 
     Nothing changes where no cell runs on them: those of the other side of a pair.
     """

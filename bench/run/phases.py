@@ -103,7 +103,7 @@ class Course:
         while generator.running():
             if time.monotonic() > deadline:
                 generator.kill()
-                raise RepeatError(f"the generator did not end by itself; {generator.last_words()}")
+                raise RepeatError(f"the generator did not end; {generator.last_words()}")
             await self.look(progress, spec)
             if until is not None and until.is_over(self._seen):
                 sample()

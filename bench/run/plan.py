@@ -42,7 +42,7 @@ class PlannedRepeat(NamedTuple):
 
 
 def order(matrix: Matrix) -> tuple[PlannedRepeat, ...]:
-    """Give all repeats in the order they are run: each round has every cell once, shuffled by the matrix's seed.
+    """Return all repeats in the order they are run: each round has every cell once, shuffled by the matrix's seed.
 
     In round 1 the cells that wait for a drain's throughput come last: the drains have to have been run by then.
     After them come the searches for capacity, once in a run: each repeats its own answer.
@@ -67,7 +67,7 @@ def order(matrix: Matrix) -> tuple[PlannedRepeat, ...]:
 
 
 def _by_stack(cells: Sequence[CellSpec], shuffled: random.Random, first: StackSpec | None) -> list[CellSpec]:
-    """Give ``cells`` with those of one stack together, the stacks shuffled but for ``first``."""
+    """Return ``cells`` with those of one stack together, the stacks shuffled but for ``first``."""
     stacks = list(stackaxes.stacks_of(sorted(cells, key=lambda cell: cell.id)))
     shuffled.shuffle(stacks)
     stacks.sort(key=lambda stack: stack != first)  # stable
@@ -75,7 +75,7 @@ def _by_stack(cells: Sequence[CellSpec], shuffled: random.Random, first: StackSp
 
 
 def starts_s(repeats: Iterable[PlannedRepeat], *, first: bool = True) -> float:
-    """Give what it takes to start and stop the servers of ``repeats`` in their order, in seconds.
+    """Return what it takes to start and stop the servers of ``repeats`` in their order, in seconds.
 
     ``first``: those of the first repeat too, else only those that take their place.
     """
@@ -84,7 +84,7 @@ def starts_s(repeats: Iterable[PlannedRepeat], *, first: bool = True) -> float:
 
 
 def _start_s(stack: StackSpec | None) -> float:
-    """Give what it takes to start and stop these servers."""
+    """Return what it takes to start and stop these servers."""
     more = 0 if stack is None else (stack.brokers - 1) + (stack.mongo_members - 1) / 2 + int(stack.zookeeper)
     return SERVERS_START_AND_STOP_S + more * _ANOTHER_SERVER_S
 
@@ -95,7 +95,7 @@ def _waits(cell: CellSpec) -> int:
 
 
 def estimate_s(cell: CellSpec) -> float:
-    """Give what a repeat of ``cell`` may take, in seconds, from nothing but its size.
+    """Return what a repeat of ``cell`` may take, in seconds, from nothing but its size.
 
     Measured durations take its place as soon as there are any.
     """
@@ -108,7 +108,7 @@ def expected_s(
     probed: Mapping[str, int] | None = None,
     search_s: float | None = None,
 ) -> float:
-    """Give what ``repeats`` will take together, in seconds, without the start of the first servers.
+    """Return what ``repeats`` will take together, in seconds, without the start of the first servers.
 
     ``measured``: what repeats took so far, in seconds, each with its cell. A cell that is not among them is
     estimated, in proportion to how far the estimates were off for the cells of its kind that are.
@@ -138,18 +138,18 @@ def expected_s(
 
 
 def whole_s(matrix: Matrix) -> float:
-    """Give what a run of ``matrix`` takes in all, in seconds, from nothing but its size."""
+    """Return what a run of ``matrix`` takes in all, in seconds, from nothing but its size."""
     return of_repeats_s(order(matrix), matrix.search_s)
 
 
 def of_repeats_s(repeats: Sequence[PlannedRepeat], search_s: float | None) -> float:
-    """Give what ``repeats`` in their order take in all, in seconds, the first servers and all trials included."""
+    """Return what ``repeats`` in their order take in all, in seconds, the first servers and all trials included."""
     first = _start_s(repeats[0].cell.stack)
     return first + trials_s(repeats) + expected_s(repeats, search_s=search_s)
 
 
 def trials_s(repeats: Sequence[PlannedRepeat]) -> float:
-    """Give what it takes to find out, before the first repeat, whether servers take their settings, in seconds."""
+    """Return what it takes to find out, before the first repeat, whether servers take their settings, in seconds."""
     return sum(_start_s(stack) for stack in stackaxes.untried(repeat.cell for repeat in repeats))
 
 
@@ -177,7 +177,7 @@ def _how_many(matrix: Matrix) -> str:
 
 
 def describe(matrix: Matrix) -> RenderableType:
-    """Give what ``plan`` shows: the cells, the order of the repeats, and the time that all of it will take."""
+    """Return what ``plan`` shows: the cells, the order of the repeats, and the time that all of it will take."""
     repeats = order(matrix)
     total_s = whole_s(matrix)
     head = Text.assemble(

@@ -95,7 +95,7 @@ class Display:
         self._show()
 
     def repeat_started(self, planned: PlannedRepeat) -> None:
-        """Tell that a repeat begins; one that is begun again replaces a void attempt."""
+        """Show that a repeat begins; one that is begun again replaces a void attempt."""
         self._results.pop(_key(planned), None)
         self._running = planned
         self._started_s = self._clock()
@@ -106,7 +106,7 @@ class Display:
         self._show()
 
     def phase(self, text: str) -> None:
-        """Tell what the running repeat is at."""
+        """Show the phase of the running repeat."""
         self._phase = text
         self._plain_line()
 
@@ -116,7 +116,7 @@ class Display:
         self._plain_line()
 
     def repeat_finished(self, planned: PlannedRepeat, result: Result) -> None:
-        """Tell what became of a repeat."""
+        """Show the result of a repeat."""
         took_s = self._clock() - self._started_s
         if planned.is_search:
             self._probing_s += took_s
@@ -134,7 +134,7 @@ class Display:
         self._show()
 
     def search_finished(self, capacity: Capacity) -> None:
-        """Tell what a search for capacity came to."""
+        """Show the result of a search for capacity."""
         self._searched[capacity.cell] = capacity
         if self._plain:  # on a terminal it stands in the cell's row
             self._print(answer(capacity))
@@ -165,7 +165,7 @@ class Display:
 
     @property
     def results(self) -> tuple[Result, ...]:
-        """What was told of, of each repeat the attempt that counts."""
+        """What was reported: of each repeat the attempt that counts."""
         return tuple(self._results.values())
 
     def _take(self, result: Result) -> None:

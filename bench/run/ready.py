@@ -46,7 +46,7 @@ class Ready:
     held: contextlib.AsyncExitStack
 
     def pids(self) -> Mapping[str, list[int]]:
-        """Give the processes that run, servers included, by role."""
+        """Return the processes that run, servers included, by role."""
         beside = {each.name: [each.pid] for each in (self.generator, self.witness) if each.pid}
         return {**self.repeat.server_pids, **self.target.processes(), **beside}
 
@@ -139,7 +139,7 @@ class Ahead:
         self._task = asyncio.create_task(prepare(repeat, folder, Course(display, shown=False)))
 
     async def take(self, repeat: Repeat) -> Ready | None:
-        """Give ``repeat`` made ready; None if it was not, and then what was made ready instead is gone.
+        """Return ``repeat`` made ready; None if it was not, and then what was made ready instead is gone.
 
         Raises:
             TidemarkError, KafkaError, PyMongoError, OSError: it could not be made ready.

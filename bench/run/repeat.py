@@ -75,7 +75,7 @@ async def run(
 
 
 def _overhead_s(repeat: Repeat, result: Result, phases_s: Mapping[str, float], whole_s: float) -> float:
-    """Give what of a repeat is neither preload, warm-up, measuring, draining nor audit, in seconds."""
+    """Return what of a repeat is neither preload, warm-up, measuring, draining nor audit, in seconds."""
     work_s = sum(phases_s.get(each, 0.0) for each in ("preload", "drain", "audit"))
     if kinds.named(repeat.identity.cell.kind).through_http and result.window is not None:
         work_s += result.window.end_s  # the warm-up and what was measured, from the epoch on
@@ -91,7 +91,7 @@ async def measure(
     ready: Ready | None = None,
     on_over: OnOver | None = None,
 ) -> Measured:
-    """Run ``repeat`` and give all that it left behind; raw logs and what the processes printed stay in ``folder``.
+    """Run ``repeat`` and return all that it left behind; raw logs and what the processes printed stay in ``folder``.
 
     ``on_load``: called once when the load begins, it runs beside it (of a drain, beside the emptying), in place of what
     the kind of the cell does there. ``ready``: the

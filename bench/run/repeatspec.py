@@ -50,7 +50,7 @@ class Repeat:
         return load_s + self.bounds.drain_timeout_s
 
     def probe_watch(self) -> probe.Watch | None:
-        """Give what says when a load that is watched has lasted long enough; any other lasts as long as it says."""
+        """Return what says when a load that is watched has lasted long enough; any other lasts as long as it says."""
         cell = self.identity.cell
         if not kinds.named(cell.kind).watched:
             return None

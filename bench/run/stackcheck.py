@@ -48,7 +48,7 @@ def expect_startable(
 
 
 def of_a_cell(error: TidemarkError, spec: StackSpec, cells: Sequence[CellSpec]) -> TidemarkError:
-    """Give an error of starting ``spec`` that names the first of ``cells`` that runs on it, and all that is set."""
+    """Return an error of starting ``spec`` that names the first of ``cells`` that runs on it, and all that is set."""
     cell = next(cell for cell in cells if cell.stack == spec)
     kind = UsageError if isinstance(error, UsageError) else ProcessFailedError
     return kind(f"the servers of the cell {cell.id} ({spec.words()}) cannot be started: {error}")

@@ -37,7 +37,7 @@ class Stacks:
         stackcheck.expect_startable(cells, first.settings, self._logs / "tried", first.display.note)
 
     async def at(self, spec: StackSpec | None) -> Servers:
-        """Give the servers of ``spec`` (None: the user's own); start them if others, or none, are there.
+        """Return the servers of ``spec`` (None: the user's own); start them if others, or none, are there.
 
         Raises:
             MissingPartError, UsageError, ProcessFailedError: they cannot be had, or did not come up.
@@ -65,7 +65,7 @@ class Stacks:
 
     @contextlib.contextmanager
     def _started(self, spec: StackSpec | None) -> Iterator[Servers]:
-        """Give the servers for the block. The start blocks: nothing else goes on meanwhile, and a Ctrl-C reaches it."""
+        """Return the servers for the block. The start blocks: nothing else runs meanwhile, and Ctrl-C reaches it."""
         first = self._runs[0]
         at_hand = servers.at_hand(first.settings, self._logs_of(spec), first.display.note, local=first.local, spec=spec)
         with contextlib.ExitStack() as held:
@@ -79,7 +79,7 @@ class Stacks:
             yield started
 
     def _logs_of(self, spec: StackSpec | None) -> Path:
-        """Give each of several stacks a folder of its own: their servers have the same names."""
+        """Return each of several stacks a folder of its own: their servers have the same names."""
         return self._logs / servers.folder_of(spec) if self._several and spec is not None else self._logs
 
 

@@ -88,7 +88,7 @@ class Run:
         self.write(**manifest.with_stack(self.manifest, started.spec, started.versions))
 
     def attempts(self, planned: PlannedRepeat) -> list[Result]:
-        """Give the finished attempts at one repeat."""
+        """Return the finished attempts at one repeat."""
         return self.bundle.attempts(planned.cell.id, planned.round)
 
     def write(self, **changes: object) -> None:
@@ -97,11 +97,11 @@ class Run:
         self.bundle.write_manifest(self.manifest)
 
     def shown(self, planned: PlannedRepeat) -> PlannedRepeat:
-        """Give a repeat as the display calls it."""
+        """Return a repeat as the display calls it."""
         return planned._replace(cell=self._named(planned.cell, id=planned.cell.id)) if self.side else planned
 
     def told(self, found: _Told) -> _Told:
-        """Give a result or an answer as the display calls it."""
+        """Return a result or an answer as the display calls it."""
         return self._named(found, cell=found.cell) if self.side else found
 
     def _named(self, what: _Named, **name: str) -> _Named:
@@ -214,7 +214,7 @@ async def _measured(run: Run, to_run: Repeat, then: Then | None) -> tuple[Path, 
 
 
 def _to_run(run: Run, planned: PlannedRepeat, offered: Offer, started: Servers) -> Repeat:
-    """Give the next attempt at a repeat."""
+    """Return the next attempt at a repeat."""
     number = len(run.attempts(planned)) + 1
     cell = planned.cell
     identity = derive.Identity(
@@ -243,14 +243,14 @@ def _to_run(run: Run, planned: PlannedRepeat, offered: Offer, started: Servers) 
 
 
 def _folder(run: Run, to_run: Repeat) -> Path:
-    """Give an empty folder for an attempt."""
+    """Return an empty folder for an attempt."""
     identity = to_run.identity
     return run.bundle.start_repeat(identity.cell.id, identity.round, identity.attempt)
 
 
 @contextlib.contextmanager
 def _servers(run: Run, started: Servers) -> Iterator[Servers]:
-    """Give the servers that are there or, to a run that wants all of it anew for every repeat, some of their own."""
+    """Return the servers that are there or, to a run that wants all of it anew for every repeat, some of their own."""
     if not run.fresh:
         yield started
         return
@@ -262,7 +262,7 @@ def _servers(run: Run, started: Servers) -> Iterator[Servers]:
 
 
 def on_servers(started: Servers, settings: Settings) -> Settings:
-    """Give a run's own settings on the servers that are there."""
+    """Return a run's own settings on the servers that are there."""
     there = started.settings
     copies = stackspec.copies_of(started.spec) if started.spec else {}
     return structs.replace(

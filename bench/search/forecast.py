@@ -82,7 +82,7 @@ def _late(counted: _Counted, start_s: float, limit_s: float) -> float:
 
 
 def _least_growth(counted: _Counted, window_s: tuple[float, float], offered_events_per_s: float) -> float | None:
-    """Give by how much the backlog grows over the window if the best rate seen lasts; None if that cannot be told."""
+    """Return by how much the backlog grows over the window if the best rate seen lasts; None: not known."""
     start_s, end_s = window_s
     backlog = counted.accepted - counted.stored
     busy = backlog >= _BUSY_S * offered_events_per_s

@@ -21,7 +21,7 @@ class Point(Struct, frozen=True):
 
 
 def knee(points: Iterable[Point]) -> float | None:
-    """Give the load (events/s) where delivery latency p99 begins to rise faster than load, or None if none is sound.
+    """Return the load (events/s) where delivery latency p99 begins to rise faster than load, or None if none is sound.
 
     That is the point farthest below the chord of the curve on logarithmic axes, both scaled to 0..1 (Satopaa et al.,
     "Finding a Kneedle in a Haystack", 2011). Probes of one load count as one, with the median of theirs. None where

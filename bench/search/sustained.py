@@ -83,7 +83,7 @@ def _counted(moments: Moments, edges_s: NDArray[np.float64]) -> _Counts:
 
 
 def _growth_weights(values: int, edge: int) -> _Counts:
-    """Give the weights with which so many values add up to their growth a bin, from the mean of the first to the last.
+    """Return the weights with which so many values add up to their growth a bin, from the first mean to the last.
 
     ``edge``: of how many values each of the two means is.
     """
@@ -93,7 +93,7 @@ def _growth_weights(values: int, edge: int) -> _Counts:
 
 
 def _errors(in_flight: _Counts, growth: _Counts, block: int, seed: int) -> _Counts:
-    """Give by how much the growth of ``in_flight`` (bins + 1) might have come out another, shape (resamples,).
+    """Return by how much the growth of ``in_flight`` (bins + 1) might have come out another, shape (resamples,).
 
     A post-blackened block bootstrap (Davison and Hinkley, Bootstrap Methods and their Application, 1997, 8.2). Blocks
     of the differences themselves would not do: while a system keeps up, each jump is followed by its like in the other
@@ -135,7 +135,7 @@ def _unbiased(coefficient: float, bins: int) -> float:
 
 
 def _few_blocks(blocks: float) -> float:
-    """Give the factor by which bounds from a few blocks are too narrow, as for the mean of as many independent values.
+    """Return the factor by which bounds from a few blocks are too narrow, as for a mean of as many independent values.
 
     They scatter less than the mean does by sqrt((k - 1) / k), and Student's t is wider than the normal distribution.
     """

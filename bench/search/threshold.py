@@ -39,7 +39,7 @@ class Interval(Struct, frozen=True):
 
 
 def interval(loads: Sequence[float], held: Sequence[bool], confidence: float) -> Interval:
-    """Give the interval for the threshold (events/s) from loads tried, one or more, and whether each was held."""
+    """Return the interval for the threshold (events/s) from loads tried, one or more, and whether each was held."""
     ln_loads = np.log(np.asarray(loads, dtype=np.float64))
     below_ln, above_ln = (_MARGIN_LN if bounded else _OPEN_LN for bounded in (any(held), not all(held)))
     ln_thresholds = np.linspace(ln_loads.min() - below_ln, ln_loads.max() + above_ln, _THRESHOLDS)

@@ -42,7 +42,7 @@ exit codes:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line ``arguments`` and give its exit code."""
+    """Run the command line ``arguments`` and return its exit code."""
     parser = _parser()
     chosen = parser.parse_args(arguments)
     # Where the output is no terminal there is no width to keep to.

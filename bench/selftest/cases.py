@@ -67,17 +67,17 @@ class Case:
 
     @property
     def expected(self) -> tuple[str, ...]:
-        """The patterns of all that may be told of it."""
+        """The patterns of all that may be reported of it."""
         return (*(each.pattern for each in self.checks if each.pattern), *self.beside)
 
     @property
     def all_checks(self) -> tuple[Check, ...]:
-        """Its own checks, and that nothing else is told."""
+        """Its own checks, and that nothing else is reported."""
         return (*self.checks, checks.nothing_else(self.expected, is_void=self.is_void))
 
 
 def select(*, short: bool) -> tuple[Case, ...]:
-    """Give the cases of the short form, or all of them."""
+    """Return the cases of the short form, or all of them."""
     return tuple(case for case in _CASES if case.is_short or not short)
 
 

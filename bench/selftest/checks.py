@@ -82,7 +82,7 @@ def said(among: Literal["findings", "reasons"], pattern: str, *without: Detector
 
 
 def nothing_else(expected: Sequence[str], *, is_void: bool) -> Check:
-    """Nothing is told but what one of the patterns ``expected`` matches, and the repeat is void if it should be.
+    """Nothing is reported but what one of the patterns ``expected`` matches, and the repeat is void if it should be.
 
     That the generator was late beside others who took much of the machine is told rightly: it is no false alarm.
     """
@@ -102,7 +102,7 @@ def nothing_else(expected: Sequence[str], *, is_void: bool) -> Check:
 
 
 def unexpected(result: Result, expected: Sequence[str]) -> list[str]:
-    """Give the findings and reasons that none of the patterns matches."""
+    """Return the findings and reasons that none of the patterns matches."""
     return _others([*result.findings, *result.reasons], expected)
 
 
@@ -192,7 +192,7 @@ class _Latencies:
 
     @classmethod
     def of(cls, seen: Seen, limit_s: float) -> _Latencies | None:
-        """Give both; None where there was no stall."""
+        """Return both; None where there was no stall."""
         stall, counted = seen.context.stall, seen.context.counted
         window, measured = seen.result.window, seen.result.delivery_latency_ms
         if stall is None or counted is None or window is None or measured is None:

@@ -50,7 +50,7 @@ def check(clean: Path, attempt: int, out: Path) -> Row:
 
 
 def _copy(clean: Path, attempt: int, out: Path, file: str) -> tuple[Path, str]:
-    """Give a copy of ``clean`` with ``file`` cut off, and the file's name."""
+    """Return a copy of ``clean`` with ``file`` cut off, and the file's name."""
     name = file.split(",", maxsplit=1)[0]
     found = [clean / name, *clean.glob(f"cells/{CLEAN}/{repeat_name(1, attempt)}/{name}")]
     whole = next(path for path in found if path.is_file())

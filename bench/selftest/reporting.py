@@ -28,7 +28,7 @@ class Pages:
     summary: Mapping[str, Any] | None
 
     def of(self, cell: str, attempt: int) -> Report:
-        """Give what is said of one repeat (of round 1), as far as a reader finds it in the page."""
+        """Return what is said of one repeat (of round 1), as far as a reader finds it in the page."""
         name = f"{cell} round 1" + (f", attempt {attempt}" if attempt > 1 else "")
         summary = self.summary or {"findings": [], "void_attempts": [], "cells": []}
         told = {html.unescape(text).strip() for text in re.findall(r">([^<]*)<", self.page)}

@@ -61,7 +61,7 @@ class Book:
         return cls(writing.create(out, name), writing.now())
 
     def folder_of(self, cell: CellSpec, attempt: int) -> Path:
-        """Give an empty folder for an attempt at ``cell``, in round 1."""
+        """Return an empty folder for an attempt at ``cell``, in round 1."""
         if cell not in self.cells:
             self.cells.append(cell)
         return self.bundle.start_repeat(cell.id, 1, attempt)

@@ -77,7 +77,7 @@ class Expected:
 
 
 def stored_at(counted: Counted, events: int) -> NDArray[np.float64]:
-    """Give D: when the 1st, 2nd, ... event was there, linear between two polls; infinity if it never was."""
+    """Return D: when the 1st, 2nd, ... event was there, linear between two polls; infinity if it never was."""
     documents = np.maximum.accumulate(counted.documents)
     number = np.arange(1, events + 1)
     at = np.searchsorted(documents, number, side="left")

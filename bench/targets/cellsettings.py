@@ -13,7 +13,7 @@ from pipeline.settings import Settings
 
 
 def settings_for(base: Settings, cell: CellSpec, name: str) -> Settings:
-    """Give the settings that make ``cell`` run under names of its own: topics, group and collection."""
+    """Return the settings that make ``cell`` run under names of its own: topics, group and collection."""
     kafka = structs.replace(
         base.kafka,
         topic_prefix=f"{name}.",
@@ -43,7 +43,7 @@ def settings_for(base: Settings, cell: CellSpec, name: str) -> Settings:
 
 
 def _copies(cell: CellSpec) -> dict[str, int]:
-    """Give the settings for the copies of the cell's topics; on the user's own servers none."""
+    """Return the settings for the copies of the cell's topics; on the user's own servers none."""
     if cell.replication is None or cell.stack == StackSpec():
         return {}
     return {"replication_factor": cell.replication, "min_insync_replicas": stackaxes.least_in_sync(cell)}

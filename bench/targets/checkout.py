@@ -35,7 +35,7 @@ class Checkout:
 
 
 def commit_of(given: str) -> str:
-    """Give the commit that a revision names.
+    """Return the commit that a revision names.
 
     Raises:
         MissingPartError: there is none, or no git.
@@ -53,7 +53,7 @@ def is_changed(folders: Sequence[str]) -> bool:
 
 
 def changed_since(commit: str, folders: Sequence[str]) -> tuple[str, ...]:
-    """Give the files in ``folders`` that are not the same in the working tree and in ``commit``.
+    """Return the files in ``folders`` that are not the same in the working tree and in ``commit``.
 
     Raises:
         MissingPartError: there is no git, or no such commit.
@@ -64,7 +64,7 @@ def changed_since(commit: str, folders: Sequence[str]) -> tuple[str, ...]:
 
 
 def title_of(commit: str) -> str:
-    """Give a commit as people know it: short, with the first line of its message.
+    """Return a commit as people know it: short, with the first line of its message.
 
     Raises:
         MissingPartError: there is no git, or no such commit.
@@ -74,7 +74,7 @@ def title_of(commit: str) -> str:
 
 @contextlib.contextmanager
 def checked_out(commit: str | None) -> Iterator[Checkout | None]:
-    """Give a checkout of ``commit`` that is gone after the block; None for no commit.
+    """Return a checkout of ``commit`` that is gone after the block; None for no commit.
 
     Raises:
         MissingPartError: git cannot check it out, or its API and workers cannot be measured by this harness.

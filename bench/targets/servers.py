@@ -88,7 +88,7 @@ def at_hand(
     local: bool,
     spec: StackSpec | None = None,
 ) -> Iterator[Servers]:
-    """Give the servers that ``settings`` name or, if ``local``, some started on this machine for the block.
+    """Return the servers that ``settings`` name or, if ``local``, some started on this machine for the block.
 
     ``spec``: what is started; None: what the settings say.
 

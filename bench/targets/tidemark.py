@@ -174,7 +174,7 @@ class Tidemark:
                 worker.start()
 
     def stop(self) -> list[str]:
-        """Stop API, then workers; tell of every process that had ended by itself, or badly."""
+        """Stop API, then workers; report every process that had ended unasked, or badly."""
         self._assignments = [deliveries.assignment(path) for path in self.deliveries_logs]
         for dashboard in self.dashboards:
             dashboard.stop_watching()

@@ -57,7 +57,7 @@ class Collected:
         self._level = "majority" if mongo.write_concern == "majority" else "local"
 
     def there(self, wanted: Sequence[bytes]) -> Collection[bytes]:
-        """Give those of ``wanted``, the bytes of an ``_id`` each, that can be read from the primary now.
+        """Return those of ``wanted``, the bytes of an ``_id`` each, that can be read from the primary now.
 
         Raises:
             PyMongoError: MongoDB did not answer.

@@ -15,7 +15,7 @@ _MAX_BODY_BYTES = 64 * 1024
 
 
 async def post(url: str, path: str, body: bytes, timeout_s: float) -> Answer:
-    """Send ``body`` as JSON to ``path`` below ``url`` (http) and give the answer; status 0 where none came in time."""
+    """Send ``body`` as JSON to ``path`` below ``url`` (http) and return the answer; status 0 if none came in time."""
     parts = urlsplit(url)
     head = (
         f"POST {path} HTTP/1.1\r\nHost: {parts.netloc}\r\nConnection: close\r\n"

@@ -56,7 +56,7 @@ _NS = 1_000_000_000
 
 @dataclass(frozen=True)
 class Told:
-    """What the witness is told from outside."""
+    """The witness's input."""
 
     load_is_over: asyncio.Event
     end: asyncio.Event
@@ -144,7 +144,7 @@ class Witness:
             self._poller.watch(Outstanding(sequence, document_id, sent_ns))
 
     async def _answers(self) -> None:
-        """Wait until each event has its answer; if told to end, only a little."""
+        """Wait until each event has its answer; after SIGTERM, only a little."""
         end = asyncio.ensure_future(self._told.end.wait())
         while self._sending and not end.done():
             await asyncio.wait({*self._sending, end}, return_when=asyncio.FIRST_COMPLETED)
@@ -159,14 +159,14 @@ class Witness:
 
 
 def witness_process(of_repeat: Settings, url: str, folder: Path) -> ChildProcess:
-    """Give the witness of a load that is offered to ``url``, not started yet; it ends by itself."""
+    """Return the witness of a load that is offered to ``url``, not started yet; it ends by itself."""
     argv = [sys.executable, "-m", "bench.witness.witness", "--url", url, "--folder", str(folder)]
     environment = {**child_environment(of_repeat), "OPENBLAS_NUM_THREADS": "1"}  # numpy's own would spin at its start
     return ChildProcess("witness", argv, env=environment, cwd=_ROOT, log_path=folder / "logs" / "witness.log")
 
 
 async def _head_of_load(folder: Path, told: Told) -> LedgerHead | None:
-    """Wait for the generator's ledger and give its head; None if the load is over before.
+    """Wait for the generator's ledger and return its head; None if the load is over before.
 
     Raises:
         RepeatError: none came.

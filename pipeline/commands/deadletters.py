@@ -109,7 +109,7 @@ class _Reader(Struct):
 
 @contextlib.asynccontextmanager
 async def _reader(settings: Settings) -> AsyncIterator[_Reader]:
-    """Give a consumer of the whole topic, in no rebalance with anyone, and how far the topic goes now."""
+    """Return a consumer of the whole topic, in no rebalance with anyone, and how far the topic goes now."""
     kafka = settings.kafka
     topic = kafka.dead_letter_topic
     async with provision.admin_client(kafka) as admin:

@@ -35,7 +35,7 @@ class Progress(Struct, frozen=True):
     backlog: int | None
 
     def since(self, start: Progress) -> Progress:
-        """Give what was accepted and stored after ``start``; the backlog stays what it is."""
+        """Return what was accepted and stored after ``start``; the backlog stays what it is."""
         return Progress(
             _difference(self.accepted, start.accepted), _difference(self.stored, start.stored), self.backlog
         )
@@ -64,7 +64,7 @@ class Meter:
         return Progress(accepted, stored, backlog)
 
     async def _kafka(self) -> tuple[int | None, int | None]:
-        """Give the records in the event topics, and how many of them are not committed."""
+        """Return the records in the event topics, and how many of them are not committed."""
         with contextlib.suppress(KafkaError, KeyError, TimeoutError):  # KeyError: a topic is not there
             async with asyncio.timeout(_MEASURE_TIMEOUT_S):
                 counts = await partition_counts(self._admin)
@@ -93,7 +93,7 @@ class Meter:
 
 @contextlib.asynccontextmanager
 async def open_meter(settings: Settings) -> AsyncIterator[Meter]:
-    """Give a meter; Kafka must be there.
+    """Return a meter; Kafka must be there.
 
     Raises:
         KafkaError: Kafka does not answer.

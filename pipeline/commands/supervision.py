@@ -49,7 +49,7 @@ class Roles:
             dashboard.wait_for_line("dashboard ready on", READY_TIMEOUT_S)
 
     def revive(self, report: Callable[[str], None]) -> None:
-        """Start again what has died, at most :data:`RESTARTS` times each, and tell ``report`` of it.
+        """Start again what has died, at most :data:`RESTARTS` times each, and report each to ``report``.
 
         Raises:
             ProcessFailedError: the API, or the last of the workers, has died more often than that.
@@ -80,7 +80,7 @@ class Roles:
 
 
 def child_environment(settings: Settings) -> dict[str, str]:
-    """Give this process's environment with ``settings`` in it, for a child that runs ``-m pipeline``."""
+    """Return this process's environment with ``settings`` in it, for a child that runs ``-m pipeline``."""
     inherited = {name: value for name, value in os.environ.items() if not name.startswith(pipeline_settings.PREFIX)}
     root = str(Path(__file__).resolve().parents[2])
     paths = [root, *(path for path in [inherited.get("PYTHONPATH", "")] if path)]

@@ -114,7 +114,7 @@ def names_own_servers(settings: Settings, environment: Mapping[str, str]) -> boo
 
 
 def places(settings: Settings, options: Options, logs_dir: Path, stack: LocalStack | None) -> tuple[Place, ...]:
-    """Give the table of what is where."""
+    """Return the table of what is where."""
     kafka, mongo, api = settings.kafka, settings.mongo, settings.api
     versions = [f"{stack.versions.kafka}, ", f"{stack.versions.mongod}, "] if stack else ["", ""]
     return (
@@ -140,19 +140,19 @@ def _zookeeper_place(stack: LocalStack | None) -> tuple[Place, ...]:
 
 
 def dashboard_link(dashboard: Dashboard, *, shows_token: bool) -> str:
-    """Give the dashboard's address; with the token if that was made here, and is known to nobody else."""
+    """Return the dashboard's address; with the token if that was made here, and is known to nobody else."""
     address = url(dashboard.host, dashboard.port)
     return f"{address}/?token={dashboard.token}" if shows_token else f"{address}, with PIPELINE_DASHBOARD_TOKEN"
 
 
 def example(api: Api) -> str:
-    """Give a command that sends one event."""
+    """Return a command that sends one event."""
     event = '{"event":"page_view","user_id":"123","props":{"url":"/home","ref":"google"}}'
     return f"curl -X POST {url(api.host, api.port)}/track -H 'Content-Type: application/json' -d '{event}'"
 
 
 def demo_url(api: Api) -> str:
-    """Give the address of the demonstration shop; where the API asks for a write key, with a place for one."""
+    """Return the address of the demonstration shop; where the API asks for a write key, with a place for one."""
     return url(api.host, api.port) + ("/demo?write_key=YOUR_KEY" if api.write_keys else "/demo")
 
 
@@ -167,7 +167,7 @@ def find_command(mongo: Mongo, *, local: bool) -> str:
 
 
 def _with_dashboard(settings: Settings) -> Settings:
-    """Give the settings with a port and a token of the dashboard."""
+    """Return the settings with a port and a token of the dashboard."""
     dashboard = settings.dashboard
     port = claim(dashboard.port, "the dashboard", "choose another with --dashboard-port", dashboard.host)
     token = dashboard.token or new_token()
@@ -175,7 +175,7 @@ def _with_dashboard(settings: Settings) -> Settings:
 
 
 def _on(stack: LocalStack, settings: Settings, environment: Mapping[str, str]) -> Settings:
-    """Give the settings on these servers; topics have as many copies as these are made for, unless the user says."""
+    """Return the settings on these servers; topics have as many copies as these are made for, unless the user says."""
     copies = stackspec.copies_of(stack.spec)
     said = {name for name in copies if f"PIPELINE_KAFKA_{name}".upper() in environment}
     said |= {name for name in copies if getattr(settings.kafka, name) != getattr(Kafka(), name)}
@@ -207,7 +207,7 @@ async def _provision(settings: Settings, display: Display) -> Progress:
 
 
 class _Watched(NamedTuple):
-    """What is looked after while all is up, the counts that it began with, and the servers whose death was told."""
+    """What is looked after while all is up, the counts that it began with, and the servers whose death was reported."""
 
     roles: Roles
     stack: LocalStack | None
@@ -232,7 +232,7 @@ async def _until_stopped(settings: Settings, watched: _Watched, display: Display
 
 
 def _look_after(watched: _Watched, display: Display) -> None:
-    """Start roles again that died; a server that died is told, and is the end where the others cannot do without."""
+    """Start roles again that died; report a server that died, and end if the others need it."""
     if watched.stack is not None:
         for group in watched.stack.groups:
             _look_at(group, watched.told, display)
@@ -240,7 +240,7 @@ def _look_after(watched: _Watched, display: Display) -> None:
 
 
 def _look_at(group: Sequence[ChildProcess], told: set[str], display: Display) -> None:
-    """Tell which servers of ``group`` have died.
+    """Report which servers of ``group`` have died.
 
     Raises:
         ProcessFailedError: no majority of them is left.

@@ -50,7 +50,7 @@ class Access:
         return hmac.compare_digest(_bytes(text), self._token)
 
     def token_in(self, query_string: str) -> str:
-        """Give the token that a URL's query has, right or wrong; empty for none."""
+        """Return the token that a URL's query has, right or wrong; empty for none."""
         return fields(query_string).get("token", "")
 
     def let_in(self, request: Request) -> HTTPResponse:
@@ -69,13 +69,13 @@ class Access:
 
 
 def cookie_name(request: Request) -> str:
-    """Give the cookie's name, with the port: browsers share cookies between ports, and there may be two dashboards."""
+    """Return the cookie's name, with the port: browsers share cookies between ports, and two dashboards may run."""
     found = _HOST.fullmatch(request.headers.getone("host", ""))
     return f"{COOKIE}_{found[1]}" if found else COOKIE
 
 
 def fields(text: str) -> dict[str, str]:
-    """Give the fields of a query or a form, each with its first value; none of a text with too many."""
+    """Return the fields of a query or a form, each with its first value; none of a text with too many."""
     try:
         return {name: values[0] for name, values in parse_qs(text, max_num_fields=_MOST_FIELDS).items()}
     except ValueError:

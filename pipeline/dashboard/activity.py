@@ -38,7 +38,7 @@ class ActivityReader:
         self._unreadable: dict[Scale, set[Any]] = {}
 
     async def read(self, unseen: Unseen) -> Activity:
-        """Give what there is now.
+        """Return what there is now.
 
         Raises:
             PyMongoError: MongoDB did not answer in time.
@@ -77,12 +77,12 @@ class ActivityReader:
 
 
 def minutes_query(first_ms: int, last_ms: int) -> dict[str, Any]:
-    """Give the filter for the documents of minutes between two times."""
+    """Return the filter for the documents of minutes between two times."""
     return {"_id": {"$gte": at(first_ms), "$lte": at(last_ms)}}
 
 
 def latencies_query(first_ms: int) -> dict[str, Any]:
-    """Give the filter for the histograms since a time."""
+    """Return the filter for the histograms since a time."""
     return {"at": {"$gte": at(first_ms)}}
 
 
@@ -115,7 +115,7 @@ def activity_of(
 
 
 def _rates(minutes: Sequence[Aggregate], first_ms: int, end_ms: int, step_ms: int) -> Rates:
-    """Give events a second by type, for whole steps from ``first_ms`` on that are over at ``end_ms``."""
+    """Return events a second by type, for whole steps from ``first_ms`` on that are over at ``end_ms``."""
     start_ms = first_ms // step_ms * step_ms
     steps = end_ms // step_ms - start_ms // step_ms
     per_s: dict[str, list[float]] = {}

@@ -67,7 +67,7 @@ class Aggregate:
         return sum(map(sum, self.types.values()))
 
     def with_parts(self, parts: Iterable[Part], tallies: Tallies) -> Aggregate | None:
-        """Give one with ``parts`` counted as well, or None if it has all of them already."""
+        """Return one with ``parts`` counted as well, or None if it has all of them already."""
         new: Aggregate | None = None
         for part in parts:
             done = (new or self).next.get(part.partition, 0)
@@ -78,7 +78,7 @@ class Aggregate:
         return new
 
     def to_document(self, expires_at: datetime) -> dict[str, Any]:
-        """Give the document; names stand in values, because a name in a document's key may not be any text."""
+        """Return the document; names stand in values, because a name in a document's key may not be any text."""
         return {
             "_id": at(self.start_ms),
             "expires_at": expires_at,
@@ -141,12 +141,12 @@ class Aggregate:
 
 
 def start_of(scale: Scale, time_ms: int) -> int:
-    """Give when the minute or day of ``time_ms`` began, in UTC."""
+    """Return when the minute or day of ``time_ms`` began, in UTC."""
     return time_ms // scale.length_ms * scale.length_ms
 
 
 def at(time_ms: int) -> datetime:
-    """Give ``time_ms`` as MongoDB has it."""
+    """Return ``time_ms`` as MongoDB has it."""
     return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=time_ms)
 
 

@@ -154,7 +154,7 @@ class Aggregator:
 
 
 def kept(dashboard: Dashboard) -> dict[Scale, timedelta]:
-    """Give how long the documents of each scale are kept."""
+    """Return how long the documents of each scale are kept."""
     return dict(
         zip(SCALES, (timedelta(hours=dashboard.minutes_kept_h), timedelta(days=dashboard.days_kept)), strict=True)
     )

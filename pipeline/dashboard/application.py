@@ -93,7 +93,7 @@ class _Guard:
         self._login = parts.files["login.html"]
 
     def __call__(self, handler: Handler) -> Handler:
-        """Give ``handler`` for those who may look; others get 401."""
+        """Return ``handler`` for those who may look; others get 401."""
 
         async def guarded(request: Request) -> HTTPResponse | None:
             if self._access.allows(request):
@@ -182,7 +182,7 @@ def _live(hub: Hub) -> Handler:
 
 
 def _message(snapshot: bytes) -> bytes:
-    """Give one server-sent event; JSON has no line break, so it is one line. A comment keeps the connection alive."""
+    """Return one server-sent event; JSON has no line break, so it is one line. A comment keeps the connection alive."""
     return b"event: snapshot\ndata: " + snapshot + b"\n\n" if snapshot else b": still here\n\n"
 
 

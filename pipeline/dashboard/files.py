@@ -51,7 +51,7 @@ def _plotly() -> bytes:
 
 
 def _placeholders(script: bytes) -> str:
-    """Give elements with the ids under which the library looks for style sheets of maps that it would add.
+    """Return elements with the ids under which the library looks for style sheets of maps that it would add.
 
     The page has no maps, and its policy allows no styles inside it: the library would try in vain, and the browser
     would note an error each time.

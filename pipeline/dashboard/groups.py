@@ -66,7 +66,7 @@ async def describe(admin: AIOKafkaAdminClient, group: str, partitions: Sequence[
 async def _committed(
     admin: AIOKafkaAdminClient, coordinator: int, group: str, partitions: Sequence[TopicPartition]
 ) -> dict[TopicPartition, int]:
-    """Give the group's commits. aiokafka has this too, but takes an answer that is an error as one without commits."""
+    """Return the group's commits. aiokafka's own takes an answer that is an error for one without commits."""
     by_topic: dict[str, list[int]] = defaultdict(list)
     for topic, number in partitions:
         by_topic[topic].append(number)
@@ -101,5 +101,5 @@ def _partitions(assignment: Any) -> list[TopicPartition]:
 
 
 def _short(member_id: str, client_id: str) -> str:
-    """Give the client's name, and as much of the member's id as tells members apart."""
+    """Return the client's name, and as much of the member's id as is different for each member."""
     return f"{client_id} {member_id.removeprefix(client_id).strip('-')[:8]}".strip()

@@ -37,7 +37,7 @@ class HealthReader:
         self._clients: _Clients | None = None
 
     async def read(self) -> Health:
-        """Give what there is now.
+        """Return what there is now.
 
         Raises:
             KafkaError, TimeoutError, OSError: Kafka did not answer in time.

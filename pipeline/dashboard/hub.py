@@ -20,7 +20,7 @@ from pipeline.errors import UnavailableError
 log = logging.getLogger(__name__)
 
 HEARTBEAT_S = 10.0
-"""After so long without news a viewer is told that the connection lives."""
+"""After so long without news a viewer gets a sign that the connection lives."""
 
 _RETRY_AFTER_S = 10
 _READ_S = 4.0  # a part that takes longer does not answer
@@ -120,13 +120,13 @@ class Hub:
                 await part.close()
 
     async def snapshot(self) -> bytes:
-        """Give a snapshot as JSON, not older than the time between two of them."""
+        """Return a snapshot as JSON, not older than the time between two of them."""
         if time.monotonic() - self._made_s > self._refresh_s:
             await self._make()
         return self._newest
 
     async def follow(self) -> AsyncIterator[bytes]:
-        """Give each snapshot as JSON, the newest one first; empty where nothing came for a while.
+        """Return each snapshot as JSON, the newest one first; empty where nothing came for a while.
 
         Raises:
             UnavailableError: there are as many viewers as may be.

@@ -26,7 +26,7 @@ class Percentiles(Struct, frozen=True):
 
 
 def empty() -> Buckets:
-    """Give a histogram without a sample."""
+    """Return a histogram without a sample."""
     return [0] * (_BUCKETS + 1)
 
 
@@ -45,7 +45,7 @@ def summed(histograms: Iterable[Sequence[int]]) -> Buckets:
 
 
 def percentiles(buckets: Sequence[int]) -> Percentiles:
-    """Give what is shown of a histogram."""
+    """Return what is shown of a histogram."""
     samples = sum(buckets)
     return Percentiles(samples, *(_percentile(buckets, samples, share) for share in (0.5, 0.9, 0.99)))
 

@@ -35,7 +35,7 @@ class Filter(Struct, frozen=True):
 
 
 def pipeline_of(wanted: Filter, now_ms: int) -> list[dict[str, Any]]:
-    """Give the aggregation: the newest events by the index ``timestamp: -1``, then what fits of them."""
+    """Return the aggregation: the newest events by the index ``timestamp: -1``, then what fits of them."""
     fitting: dict[str, Any] = {}
     if wanted.event_type:
         fitting["event_type"] = wanted.event_type
@@ -55,7 +55,7 @@ def pipeline_of(wanted: Filter, now_ms: int) -> list[dict[str, Any]]:
 
 
 def _short(name: str) -> dict[str, Any]:
-    """Give a field, or if it is too large to send in order to show a few words of it, how large it is."""
+    """Return a field, or if it is too large to send in order to show a few words of it, how large it is."""
     size = {"$bsonSize": {"value": f"${name}"}}
     said = {"$concat": ["(too large to show: ", {"$toString": size}, " bytes)"]}
     return {"$cond": [{"$gt": [size, _MOST_FIELD_BYTES]}, said, f"${name}"]}
@@ -73,7 +73,7 @@ async def newest(database: Database, wanted: Filter) -> Newest:
 
 
 def _shown(document: Mapping[str, Any]) -> Event:
-    """Give the event as text, whatever another program has put into the collection."""
+    """Return the event as text, whatever another program has put into the collection."""
     found = document.get("props", {})
     options = json_util.RELAXED_JSON_OPTIONS
     props = found if isinstance(found, str) else json_util.dumps(found, json_options=options, ensure_ascii=False)

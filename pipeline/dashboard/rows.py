@@ -95,7 +95,7 @@ class RowMaker:
         max_events: int,
         max_bytes: int,  # noqa: ARG002  likewise: rows are small, and aiokafka bounds what it fetches
     ) -> Iterator[Counted]:
-        """Give one batch, or more of at most ``max_events``."""
+        """Return one batch, or more of at most ``max_events``."""
         batch = Counted(epoch)
         # All names at once, before anyone else has a turn: a topic may be made anew at any time.
         names = {each: f"{self._topic_id(each) or each.topic}:{each.partition}" for each in fetched}
@@ -147,5 +147,5 @@ def _row(record: Record) -> Row:
 
 
 def clean(text: str) -> str:
-    """Give ``text`` as a database can keep it: not long, and without half a character."""
+    """Return ``text`` as a database can keep it: not long, and without half a character."""
     return text[:MOST_CHARACTERS].encode("utf-8", "replace").decode()

@@ -60,7 +60,7 @@ class Distinct:
         self.registers = bytearray(map(max, self.registers, other.registers))
 
     def estimate(self) -> int:
-        """Give about how many different texts were noted."""
+        """Return about how many different texts were noted."""
         count = len(self.registers)
         alpha = 0.7213 / (1 + 1.079 / count)
         raw = alpha * count * count / sum(2.0**-each for each in self.registers)
@@ -70,11 +70,11 @@ class Distinct:
         return round(raw)
 
     def copy(self) -> Distinct:
-        """Give one that may change without this one."""
+        """Return one that may change without this one."""
         return Distinct(self.precision, self.registers)
 
     def packed(self) -> bytes:
-        """Give the registers in as few bytes as that takes: most are zero while there are few texts."""
+        """Return the registers in as few bytes as that takes: most are zero while there are few texts."""
         return zlib.compress(bytes(self.registers), 1)
 
     @classmethod
@@ -127,11 +127,11 @@ class Frequent:
         self._shrink()
 
     def top(self, number: int) -> list[tuple[str, int]]:
-        """Give the ``number`` most frequent names, the first one first; equal ones by name."""
+        """Return the ``number`` most frequent names, the first one first; equal ones by name."""
         return heapq.nsmallest(number, self.counts.items(), key=lambda each: (-each[1], each[0]))
 
     def copy(self) -> Frequent:
-        """Give one that may change without this one."""
+        """Return one that may change without this one."""
         return Frequent(self.capacity, self.counts, missed=self.missed, total=self.total)
 
     def _shrink(self) -> None:

@@ -44,7 +44,7 @@ class Tallies:
         self._whole: dict[int, tuple[Part, Tally]] = {}
 
     def of(self, part: Part, offset: int) -> Tally:
-        """Give the tally of the rows of ``part`` from ``offset`` on."""
+        """Return the tally of the rows of ``part`` from ``offset`` on."""
         if part.rows[0].offset < offset:
             return tally_of(part.since(offset), self._steps)
         known = self._whole.get(id(part))  # with the part itself, so that no other can have its id

@@ -1,4 +1,4 @@
-"""Who may send: write keys, and the origins that browsers are told they may send from."""
+"""Who may send: write keys, and the origins that browsers may send from."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Access:
         self._origins = frozenset(api.cors_origins)
 
     def client(self, request: Request) -> str:
-        """Give the write key that ``request`` came with; the empty string where none is asked for.
+        """Return the write key that ``request`` came with; the empty string where none is asked for.
 
         Raises:
             RefusedError: 401 without a key, or with one that is not known.

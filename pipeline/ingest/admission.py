@@ -56,7 +56,7 @@ class Admission:
         return len(self._by_client)
 
     def open(self, client: str) -> Hold:
-        """Give an empty hold of ``client``; it must be released in the end."""
+        """Return an empty hold of ``client``; it must be released in the end."""
         return Hold(self, client)
 
     def change(self, client: str, events: int, size_bytes: int) -> None:
@@ -176,7 +176,7 @@ class Admission:
 
 
 class _Waiting:
-    """A request that waits for room, and what it is told in the end: None, or why there is none."""
+    """A request that waits for room, and its answer: None, or why there is none."""
 
     __slots__ = ("answer", "events", "hold", "size_bytes")
 
@@ -234,12 +234,12 @@ class Hold:
         return self._admission.take_at_once(self, events, size_bytes)
 
     def release(self) -> None:
-        """Give everything back; once more is nothing."""
+        """Return everything back; once more is nothing."""
         if self.events or self.size_bytes:
             self._admission.change(self._client, -self.events, -self.size_bytes)
             self.events = self.size_bytes = 0
 
     def release_unless_lent(self) -> None:
-        """Give everything back, unless events in Kafka's hands still count."""
+        """Return everything back, unless events in Kafka's hands still count."""
         if not self.lent:
             self.release()

@@ -108,7 +108,7 @@ def refused(error: RefusedError) -> HTTPResponse:
 
 
 def header_text(text: str) -> str:
-    """Give ``text`` as a header can hold it: itself if it is plain ASCII, else percent-encoded UTF-8."""
+    """Return ``text`` as a header can hold it: itself if it is plain ASCII, else percent-encoded UTF-8."""
     return text if _PLAIN.fullmatch(text) else quote(text, safe="")
 
 

@@ -39,7 +39,7 @@ class BodyLimits(Struct, frozen=True):
 
 
 async def read_body(request: Request, hold: Hold, limits: BodyLimits, work: Work) -> bytes:
-    """Give the decompressed body of ``request``; what is being read counts in ``hold``.
+    """Return the decompressed body of ``request``; what is being read counts in ``hold``.
 
     Raises:
         RefusedError: 408, 413, 415, or 400 for a body that is not the gzip it claims to be.

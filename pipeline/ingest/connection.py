@@ -129,7 +129,7 @@ class Connection:
         return f"Kafka has no topic {topic}: make it with `./tidemark init`"
 
     async def failure(self) -> BaseException:
-        """Wait until the producer can no longer be used, and give the reason."""
+        """Wait until the producer can no longer be used, and return the reason."""
         return await asyncio.shield(self._failed)
 
     async def ask(self, timeout_s: float) -> None:
@@ -224,7 +224,7 @@ def _fail_all(accumulator: MessageAccumulator, exception: BaseException) -> None
 
 
 async def connect(settings: Settings, clients: Callable[[], int]) -> Connection:
-    """Give a connection to Kafka, its topics known; ``clients`` tells how many are connected to us.
+    """Return a connection to Kafka, its topics known; ``clients`` returns how many are connected to us.
 
     Raises:
         UnavailableError: Kafka does not answer as it should within ``kafka.request_timeout_ms``.

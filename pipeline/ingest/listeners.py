@@ -15,7 +15,7 @@ BACKLOG = 1024
 
 
 def listen(api: Api) -> list[socket.socket]:
-    """Give ``api.processes`` listening sockets of the same address.
+    """Return ``api.processes`` listening sockets of the same address.
 
     On Linux each is a queue of its own (SO_REUSEPORT), so that the connections spread evenly, and a
     queue outlives the process that served it. Elsewhere all of them are the same one.
@@ -45,7 +45,7 @@ def listen(api: Api) -> list[socket.socket]:
 
 
 def url(listener: socket.socket) -> str:
-    """Give the address of ``listener`` as a URL."""
+    """Return the address of ``listener`` as a URL."""
     host, port = listener.getsockname()[:2]
     return "http://" + place(host, port)
 

@@ -1,4 +1,4 @@
-"""What the API tells Prometheus."""
+"""The API's metrics for Prometheus."""
 
 from __future__ import annotations
 

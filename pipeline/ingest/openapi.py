@@ -22,7 +22,7 @@ class _Problem(TypedDict):
 
 
 def document(api: Api) -> bytes:
-    """Give the description as JSON, with the bounds of ``api`` in it."""
+    """Return the description as JSON, with the bounds of ``api`` in it."""
     _, schemas = msgspec.json.schema_components((Event, BatchAnswer, Refusal), ref_template=_REF)
     schemas["Ok"] = {"type": "object", "properties": {"status": {"type": "string", "enum": ["ok"]}}}
     # An item that is not an event does not spoil the batch: 200, and it is in `rejected`.

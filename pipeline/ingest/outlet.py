@@ -45,10 +45,10 @@ class Producer(Protocol):
     """What is used of aiokafka's producer."""
 
     def create_batch(self) -> BatchBuilder:
-        """Give an empty batch."""
+        """Return an empty batch."""
 
     async def send_batch(self, batch: BatchBuilder, topic: str, *, partition: int) -> Acknowledgement:
-        """Hand over a batch; the future tells when Kafka has acknowledged it."""
+        """Hand over a batch; the future is done when Kafka has acknowledged it."""
 
 
 class Batch:
@@ -63,7 +63,7 @@ class Batch:
         self.submissions: list[Submission] = []
 
     def settle(self, failure: str | None) -> None:
-        """Tell every submission what became of its events in this batch; only the first time counts."""
+        """Inform every submission of what became of its events in this batch; only the first time counts."""
         submissions, self.submissions = self.submissions, []
         for submission in submissions:
             submission.settle(self, failure)
@@ -82,7 +82,7 @@ class Queue:
         self.filling: Batch | None = None
 
     def add(self, key: bytes, value: bytes, timestamp_ms: int) -> Batch:
-        """Queue one record and give its batch. Never waits: admission bounds what all queues together hold."""
+        """Queue one record and return its batch. Never waits: admission bounds what all queues together hold."""
         self._outlet.events += 1
         batch = self.filling
         if batch is None or batch.append(timestamp=timestamp_ms, key=key, value=value) is None:
@@ -117,7 +117,7 @@ class Outlet:
         self.idle.set()
 
     def queue(self, to: TopicPartition) -> Queue:
-        """Give a queue for one partition; one each."""
+        """Return a queue for one partition; one each."""
         return Queue(self, to)
 
     def begin(self, queue: Queue) -> Batch:
@@ -184,7 +184,7 @@ class Outlet:
         self._sent.clear()
 
     def _note(self, batch: Batch, acknowledgement: Acknowledgement) -> None:
-        """Note Kafka's answer for a batch, and have it told when the next round, if there is one, is on its way."""
+        """Note Kafka's answer for a batch, and report it when the next round, if there is one, is on its way."""
         if acknowledgement.cancelled():
             return  # its connection is being given up, which settles it
         failure = acknowledgement.exception()

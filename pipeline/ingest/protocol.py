@@ -35,7 +35,7 @@ FULL = (
 
 
 def max_connections() -> int:
-    """Give how many connections a process takes: as many files as it may open, less some for itself."""
+    """Return how many connections a process takes: as many files as it may open, less some for itself."""
     allowed, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     if allowed == resource.RLIM_INFINITY:
         return _MOST_CONNECTIONS
@@ -128,7 +128,7 @@ class _Http(Http):
         )
 
     def take_body(self) -> bytes | None:
-        """Give the body as Sanic's ``read`` would, in one piece and at once; None where it has to be waited for."""
+        """Return the body as Sanic's ``read`` would, in one piece and at once; None where it has to be waited for."""
         buffer = self.recv_buffer
         size: Any = self.request_bytes_left
         whole: Any = self.request_body  # True: its length is known; Sanic's annotation is not what it does
@@ -218,7 +218,7 @@ class _Arrival:
         self._is_set = False
 
     def wait(self) -> asyncio.Future[None]:
-        """Give what has its result once there is data."""
+        """Return what has its result once there is data."""
         waiter = self._waiter = self._loop.create_future()
         self.waited = True
         if self._is_set:

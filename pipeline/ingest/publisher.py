@@ -23,10 +23,10 @@ _log = logging.getLogger(__name__)
 
 
 class Publisher:
-    """Takes the events of requests and tells of each what became of it. One per process, on its event loop."""
+    """Takes the events of requests and reports what became of each. One per process, on its event loop."""
 
     def __init__(self, settings: Settings, clients: Callable[[], int]) -> None:
-        """``clients`` tells how many are connected. Takes nothing before :meth:`run` has connected."""
+        """``clients`` returns how many are connected. Takes nothing before :meth:`run` has connected."""
         self._settings = settings
         self._clients = clients
         self._connection: Connection | None = None

@@ -62,7 +62,7 @@ class EventReader:
         self._most_usual_bytes = min(api.max_event_bytes, MAX_RECORD_BYTES)
 
     def one(self, body: bytes, received_ms: int) -> tuple[str, Records]:
-        """Give the event id of the one event in ``body``, and its record.
+        """Return the event id of the one event in ``body``, and its record.
 
         Raises:
             InvalidEventError: it cannot be taken, and why.

@@ -40,7 +40,7 @@ class Parts(Struct, frozen=True):
 
 
 def track(parts: Parts) -> Handler:
-    """Give the handler of ``POST /track``."""
+    """Return the handler of ``POST /track``."""
     api = parts.settings.api
     reader = EventReader(parts.settings)
     limits = BodyLimits(
@@ -74,7 +74,7 @@ def track(parts: Parts) -> Handler:
 
 
 def track_batch(parts: Parts) -> Handler:
-    """Give the handler of ``POST /track/batch``."""
+    """Return the handler of ``POST /track/batch``."""
     api = parts.settings.api
     reader = EventReader(parts.settings)
     limits = BodyLimits(

@@ -19,7 +19,7 @@ _COMPRESSIONS = {"gzip": has_gzip, "snappy": has_snappy, "lz4": has_lz4, "zstd":
 
 
 def serve(settings: Settings) -> int:
-    """Answer HTTP until SIGTERM or SIGINT, drain, and give the exit code.
+    """Answer HTTP until SIGTERM or SIGINT, drain, and return the exit code.
 
     Prints ``api ready on http://HOST:PORT`` once it answers; whether Kafka is there is another
     question, for ``/health/ready``.

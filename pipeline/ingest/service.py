@@ -1,4 +1,4 @@
-"""One process of the API: builds the parts, answers until it is told to stop, then drains."""
+"""One process of the API: builds the parts, answers until it is stopped, then drains."""
 
 from __future__ import annotations
 

@@ -37,7 +37,7 @@ class Patience:
         self._timer: asyncio.TimerHandle | None = None
 
     def future(self) -> asyncio.Future[None]:
-        """Give something to wait for."""
+        """Return something to wait for."""
         return self._loop.create_future()
 
     @property
@@ -104,7 +104,7 @@ class Submission:
         return not self.pending
 
     def failed(self, in_doubt: str) -> dict[int, str]:
-        """Give the events, by their place, that are not acknowledged, and why: ``in_doubt`` where none is known."""
+        """Return the events, by their place, that are not acknowledged, and why: ``in_doubt`` where none is known."""
         if not self.failures and not self.pending:
             return {}
         why = {**dict.fromkeys(self.pending, in_doubt), **self.failures}

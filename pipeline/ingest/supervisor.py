@@ -128,7 +128,7 @@ class _Supervisor:
         return True
 
     def _stop(self) -> int:
-        """Stop all children; 0 when each of them ended by itself and well."""
+        """Stop all children; 0 when each of them ended unasked and well."""
         for listener in self._listeners:
             listener.close()
         self._signal_all(signal.SIGTERM)
@@ -150,7 +150,7 @@ class _Supervisor:
         return exit_code
 
     def _collect(self) -> list[tuple[int, int]]:
-        """Give those of the children that have ended, with their status."""
+        """Return those of the children that have ended, with their status."""
         ended = (os.waitpid(pid, os.WNOHANG) for pid in tuple(self._children))
         return [(pid, status) for pid, status in ended if pid]
 

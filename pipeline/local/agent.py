@@ -1,4 +1,4 @@
-"""The agent inside the broker that tells its counters over HTTP: Kafka itself tells them only to Java programs.
+"""The agent inside the broker that serves its counters over HTTP: Kafka shows them to Java programs only.
 
 Jolokia listens on the loopback address, answers to reads alone (jolokia-access.xml), and does
 nothing between two questions. Its server would, by Java's default, hold back a part of each answer.
@@ -35,5 +35,5 @@ def jvm_options(jar: Path, port: int) -> tuple[str, ...]:
 
 
 def url(port: int) -> str:
-    """Give the address to which questions are posted."""
+    """Return the address to which questions are posted."""
     return f"http://{HOST}:{port}/jolokia/"

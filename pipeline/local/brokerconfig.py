@@ -1,4 +1,4 @@
-"""What a broker is told: its place in the cluster, where it listens, how many copies there are."""
+"""A broker's settings: its place in the cluster, where it listens, how many copies there are."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class Cluster(Struct, frozen=True):
 
 
 def properties(cluster: Cluster, node: Node) -> dict[str, str]:
-    """Give the broker's configuration; what the stack's own description sets comes last."""
+    """Return the broker's configuration; what the stack's own description sets comes last."""
     spec = cluster.spec
     copies, least = str(spec.replication), str(least_in_sync(spec.replication))
     found = {

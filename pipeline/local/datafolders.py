@@ -50,7 +50,7 @@ class DataFolders:
         return folder
 
     def scratch(self) -> tuple[Path, ...]:
-        """Give what is to go with the servers, whatever becomes of us; a folder that stays is not among it.
+        """Return what is to go with the servers, whatever becomes of us; a folder that stays is not among it.
 
         Each server's guard gets all of it: a server that has died has no guard any more, one that is to start none yet.
         """

@@ -44,7 +44,7 @@ class Guard:
         self._wakeup_end = wakeup_end
 
     def start(self, command: list[str], niceness: int) -> bool:
-        """Start ``command`` in a session of its own and tell the parent; False if it cannot be started."""
+        """Start ``command`` in a session of its own and inform the parent; False if it cannot be started."""
         signal.set_wakeup_fd(self._wakeup_end.fileno(), warn_on_full_buffer=False)
         signal.signal(signal.SIGCHLD, lambda *_: None)
         signal.signal(signal.SIGTERM, lambda *_: self._signal(signal.SIGTERM, group=False))
@@ -127,7 +127,7 @@ class Guard:
                 os.kill(self._child, number)
 
     def _exit_code(self) -> int | None:
-        """Give the command's exit code once it has ended (minus the signal's number, if one ended it)."""
+        """Return the command's exit code once it has ended (minus the signal's number, if one ended it)."""
         ended, status = os.waitpid(self._child, os.WNOHANG)
         if not ended:
             return None
@@ -150,7 +150,7 @@ def _be_nice(niceness: int) -> None:
 
 
 def _death_signal_setter() -> Callable[[], object]:
-    """Give what makes the kernel kill the calling process when this one dies; nothing where it cannot.
+    """Return what makes the kernel kill the calling process when this one dies; nothing where it cannot.
 
     The guard itself may be killed too. Linux alone has an answer to that.
     """
@@ -163,7 +163,7 @@ def _death_signal_setter() -> Callable[[], object]:
 
 
 def main(arguments: list[str]) -> int:
-    """Run the guard; the exit code is of no meaning, the channel has told everything."""
+    """Run the guard; the exit code is of no meaning, the channel has reported everything."""
     parent, channel_fd, niceness, count, *rest = arguments
     scratch, command = rest[: int(count)], rest[int(count) :]
     channel = socket.socket(fileno=int(channel_fd))

@@ -55,13 +55,13 @@ class Pin(Struct, frozen=True):
 
 
 def read_pins(path: Path = PINS_PATH) -> tuple[Pin, ...]:
-    """Give the pins of ``path``: lines of sha256, size in bytes, group:artifact:version[:classifier]."""
+    """Return the pins of ``path``: lines of sha256, size in bytes, group:artifact:version[:classifier]."""
     lines = [line.split() for line in path.read_text().splitlines() if not line.startswith("#")]
     return tuple(Pin(sha256, int(size), *coordinates.split(":")) for sha256, size, coordinates in lines)
 
 
 def cache_folder(cache_dir: str) -> Path:
-    """Give the folder for what may be fetched again: ``cache_dir`` if set, else this platform's place for it."""
+    """Return the folder for what may be fetched again: ``cache_dir`` if set, else this platform's place for it."""
     if cache_dir:
         return Path(cache_dir).expanduser()
     if sys.platform == "darwin":
@@ -78,7 +78,7 @@ def unusable(cache: Path, error: OSError) -> MissingPartError:
 def kafka_jars(
     cache: Path, on_progress: Callable[[str], None], pins: tuple[Pin, ...] = (), *, version: str = KAFKA_VERSION
 ) -> tuple[Path, ...]:
-    """Give the jars of a broker of ``version``, each one verified; fetch them if one is missing or is not what it was.
+    """Return the jars of a broker of ``version``, each one verified; fetch them if one is missing or was changed.
 
     Those of the version that has ZooKeeper are ZooKeeper's too.
 
@@ -90,7 +90,7 @@ def kafka_jars(
 
 
 def agent_jar(cache: Path, on_progress: Callable[[str], None], pins: tuple[Pin, ...] = ()) -> Path:
-    """Give the jar of the agent that tells a broker's counters, verified; fetch it as those of Kafka.
+    """Return the jar of the agent that reports a broker's counters, verified; fetch it as those of Kafka.
 
     Raises:
         MissingPartError: it cannot be fetched, or what came is not what is pinned.

@@ -44,7 +44,7 @@ def prepare(
     niceness: int = 0,
     jvm_options: Sequence[str] = (),
 ) -> ChildProcess:
-    """Write a broker's configuration, format its data folder if it is new, and give the process to start.
+    """Write a broker's configuration, format its data folder if it is new, and return the process to start.
 
     Raises:
         UsageError: Kafka does not take a setting's value; says which.
@@ -72,7 +72,7 @@ def prepare(
 
 
 def name_of(cluster: Cluster, node: Node) -> str:
-    """Give what a broker is called in messages: by its number where there are several."""
+    """Return what a broker is called in messages: by its number where there are several."""
     return "Kafka" if cluster.spec.brokers == 1 else f"Kafka broker {node.id}"
 
 
@@ -168,7 +168,7 @@ async def _until_coordinator_answers(admin: AIOKafkaAdminClient, group: str) -> 
 
 
 def cluster_id(data_dirs: Sequence[Path]) -> str:
-    """Give the id of the cluster whose data are there; a new one if there are none yet."""
+    """Return the id of the cluster whose data are there; a new one if there are none yet."""
     for data_dir in data_dirs:
         meta = data_dir / LOG / _META
         found = re.search(r"^cluster\.id=(.+)$", meta.read_text(), re.MULTILINE) if meta.exists() else None
@@ -178,7 +178,7 @@ def cluster_id(data_dirs: Sequence[Path]) -> str:
 
 
 def new_cluster_id() -> str:
-    """Give 16 random bytes as Kafka writes them, never beginning with the dash of an option."""
+    """Return 16 random bytes as Kafka writes them, never beginning with the dash of an option."""
     random = bytearray(uuid.uuid4().bytes)
     random[0] &= 0x7F
     return base64.urlsafe_b64encode(random).decode().rstrip("=")

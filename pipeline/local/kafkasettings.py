@@ -53,7 +53,7 @@ OWN: dict[str, str] = {
 
 @functools.cache
 def known(version: str) -> frozenset[str]:
-    """Give the name of every setting of a broker of ``version``: the list was made by that broker's own code."""
+    """Return the name of every setting of a broker of ``version``: the list was made by that broker's own code."""
     text = Path(__file__).with_name(f"kafka-{version}.settings").read_text(encoding="ascii")
     return frozenset(line for line in text.splitlines() if not line.startswith("#"))
 

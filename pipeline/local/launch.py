@@ -17,5 +17,5 @@ class Launch(Struct, frozen=True):
 
 
 def numbered(name: str, number: int, count: int) -> str:
-    """Give the name of one server of ``count``: with its number, unless it is the only one."""
+    """Return the name of one server of ``count``: with its number, unless it is the only one."""
     return name if count == 1 else f"{name}-{number}"

@@ -48,7 +48,7 @@ class Member(Struct, frozen=True):
 
 
 def uri(*ports: int) -> str:
-    """Give the URI of the replica set whose members listen on ``ports``: of a single one without a search."""
+    """Return the URI of the replica set whose members listen on ``ports``: of a single one without a search."""
     if len(ports) == 1:
         return f"mongodb://{HOST}:{ports[0]}/?directConnection=true"
     return f"mongodb://{','.join(f'{HOST}:{port}' for port in ports)}/?replicaSet={_REPLICA_SET}"
@@ -64,7 +64,7 @@ def prepare(
     niceness: int = 0,
     parameters: Given = (),
 ) -> ChildProcess:
-    """Give the process to start; the member's data folder is made if it is not there."""
+    """Return the process to start; the member's data folder is made if it is not there."""
     data_dir = member.data_dir
     data_dir.mkdir(parents=True, exist_ok=True)
     command = [mongod, "--port", member.port, "--bind_ip", HOST, "--dbpath", data_dir, "--replSet", _REPLICA_SET]

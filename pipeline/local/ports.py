@@ -16,7 +16,7 @@ _ATTEMPTS = 200
 
 
 def free_port() -> int:
-    """Give a port of the loopback address that nothing listens on.
+    """Return a port of the loopback address that nothing listens on.
 
     Raises:
         UsageError: none was found in some hundred attempts.
@@ -43,7 +43,7 @@ def is_free(port: int, host: str = HOST) -> bool:
 
 
 def claim(port: int, what: str, remedy: str, host: str = HOST) -> int:
-    """Give ``port`` if it is free, or a free one for 0.
+    """Return ``port`` if it is free, or a free one for 0.
 
     Raises:
         UsageError: ``port`` is taken, or not ours to use; names it, ``what`` needs it, and ``remedy``.
@@ -62,7 +62,7 @@ class Claims:
         self._given: set[int] = set()
 
     def claim(self, port: int, what: str, remedy: str) -> int:
-        """Give ``port`` if it is free, or a free one for 0, as :func:`claim`; raises UsageError."""
+        """Return ``port`` if it is free, or a free one for 0, as :func:`claim`; raises UsageError."""
         found = claim(port, what, remedy)
         while not port and found in self._given:
             found = free_port()
@@ -70,6 +70,6 @@ class Claims:
         return found
 
     def several(self, first: int, count: int, what: str, remedy: str) -> tuple[int, ...]:
-        """Give ``count`` ports from ``first`` on, or as many free ones for 0; raises UsageError."""
+        """Return ``count`` ports from ``first`` on, or as many free ones for 0; raises UsageError."""
         names = [what if count == 1 else f"{what} {number + 1} of {count}" for number in range(count)]
         return tuple(self.claim(first and first + at, name, remedy) for at, name in enumerate(names))

@@ -118,7 +118,7 @@ class ChildProcess:
         return self._returncode
 
     def wait_for_line(self, text: str, timeout_s: float) -> str:
-        """Wait for a whole line of this start's output that holds ``text``, and give that line.
+        """Wait for a whole line of this start's output that holds ``text``, and return that line.
 
         Raises:
             ProcessFailedError: it ended before, or ``timeout_s`` passed; the message shows its last lines.
@@ -161,12 +161,12 @@ class ChildProcess:
         return self._returncode
 
     def last_words(self) -> str:
-        """Give the last lines of its output and where the rest of it is, for messages."""
+        """Return the last lines of its output and where the rest of it is, for messages."""
         lines = self.output().splitlines()[-_TAIL_LINES:]
         return "\n".join([f"see {self.log_path}" + (", which ends with" if lines else ""), *lines])
 
     def output(self) -> str:
-        """Give what it printed since it was last started."""
+        """Return what it printed since it was last started."""
         with self.log_path.open("rb") as log:
             log.seek(self._log_start)
             return log.read().decode(errors="replace")
@@ -214,7 +214,7 @@ class ChildProcess:
                 self._lose_guard()
 
     def _next_line(self, timeout_s: float) -> str:
-        """Give the guard's next line, ``gone`` if there is no guard, nothing after ``timeout_s``."""
+        """Return the guard's next line, ``gone`` if there is no guard, nothing after ``timeout_s``."""
         if self._channel is None:
             return "gone"
         deadline = time.monotonic() + timeout_s

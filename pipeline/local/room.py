@@ -25,14 +25,14 @@ class Room(Struct, frozen=True):
 
 
 def needed(spec: StackSpec) -> Room:
-    """Give what the servers of ``spec`` take once they serve, before any load."""
+    """Return what the servers of ``spec`` take once they serve, before any load."""
     counted = ((spec.brokers, _BROKER), (spec.mongo_members, _MEMBER), (int(spec.zookeeper), _ZOOKEEPER))
     memory_mb, disk_mb = (sum(count * each[at] for count, each in counted) for at in (0, 1))
     return Room(memory_mb * _MB, disk_mb * _MB)
 
 
 def available(folder: Path) -> Room:
-    """Give the memory that programs can still have, and the disk where ``folder`` is or will be."""
+    """Return the memory that programs can still have, and the disk where ``folder`` is or will be."""
     there = next(each for each in (folder, *folder.parents) if each.exists())
     return Room(psutil.virtual_memory().available, disk_usage(there).free)
 

@@ -30,7 +30,7 @@ _STOP_GRACE_S = 20.0
 
 
 class Versions(Struct, frozen=True, omit_defaults=True):
-    """What runs, as each part tells it; ``zookeeper`` empty where there is none."""
+    """What runs, as each part reports it; ``zookeeper`` empty where there is none."""
 
     kafka: str
     mongod: str
@@ -123,7 +123,7 @@ class LocalStack:
 
     @property
     def kafka_counters_urls(self) -> tuple[str, ...]:
-        """Where the brokers tell their counters (:mod:`pipeline.local.agent`); empty where they do not."""
+        """Where the brokers report their counters (:mod:`pipeline.local.agent`); empty where they do not."""
         return tuple(agent.url(port) for port in self._agent_ports.values())
 
     @property
@@ -239,7 +239,7 @@ class LocalStack:
     def _agent_options(
         self, ports: StackPorts, cache: Path, on_progress: Callable[[str], None]
     ) -> dict[int, tuple[str, ...]]:
-        """Give each broker (by number) its agent; where there is none, they go without: they are as good brokers."""
+        """Return each broker (by number) its agent; where there is none, they go without: they are as good brokers."""
         try:
             jar = agent_jar(cache, on_progress)
             chosen = {number + 1: ports.claims.claim(0, "an agent", "") for number in range(self.spec.brokers)}

@@ -26,7 +26,7 @@ class StackPorts(Struct, frozen=True):
 
 
 def claim(spec: StackSpec, first: FirstPorts) -> StackPorts:
-    """Give every server of ``spec`` a port.
+    """Return every server of ``spec`` a port.
 
     Raises:
         UsageError: one that was asked for is taken; names it, and the option that changes it.

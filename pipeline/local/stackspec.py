@@ -60,12 +60,12 @@ class StackSpec(Struct, frozen=True):
 
 
 def from_settings(local: Local) -> StackSpec:
-    """Give the stack that the settings ask for."""
+    """Return the stack that the settings ask for."""
     return StackSpec(local.brokers, local.coordination, local.mongo_members)
 
 
 def given(values: Mapping[str, Value]) -> Given:
-    """Give settings in the form in which two of the same are equal."""
+    """Return settings in the form in which two of the same are equal."""
     return tuple(sorted(values.items()))
 
 
@@ -75,12 +75,12 @@ def as_text(value: Value) -> str:
 
 
 def least_in_sync(replication: int) -> int:
-    """Give min.insync.replicas for so many copies: one broker of several may be away, and writes go on."""
+    """Return min.insync.replicas for so many copies: one broker of several may be away, and writes go on."""
     return max(1, replication - 1)
 
 
 def copies_of(spec: StackSpec) -> dict[str, int]:
-    """Give the settings of the pipeline by which its topics have the copies that ``spec`` is made for.
+    """Return the settings of the pipeline by which its topics have the copies that ``spec`` is made for.
 
     Of a single broker none: its topics are as the settings say.
     """

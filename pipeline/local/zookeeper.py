@@ -33,7 +33,7 @@ def prepare(
     scratch: Sequence[Path] = (),
     niceness: int = 0,
 ) -> ChildProcess:
-    """Write its configuration and give the process to start; ``data_dir`` is made if it is not there."""
+    """Write its configuration and return the process to start; ``data_dir`` is made if it is not there."""
     data_dir.mkdir(parents=True, exist_ok=True)
     configuration = {
         "clientPort": str(port),
@@ -77,7 +77,7 @@ def wait_until_ready(zookeeper: ChildProcess, port: int, timeout_s: float = READ
 
 
 def ask(port: int, command: str) -> str:
-    """Give the answer to a command of four letters; empty where there is none."""
+    """Return the answer to a command of four letters; empty where there is none."""
     answer = b""
     with (
         contextlib.suppress(OSError),
@@ -90,5 +90,5 @@ def ask(port: int, command: str) -> str:
 
 
 def registered_brokers(port: int) -> frozenset[int]:
-    """Give the ids of the brokers whose sessions live."""
+    """Return the ids of the brokers whose sessions live."""
     return frozenset(int(found) for found in re.findall(r"^\s*/brokers/ids/(\d+)$", ask(port, "dump"), re.MULTILINE))

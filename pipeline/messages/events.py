@@ -109,7 +109,7 @@ _known_timestamps: set[str] = set()  # that can be read; the events of one momen
 
 
 def read_event(data: bytes | memoryview | msgspec.Raw) -> Event:
-    """Give the event in ``data``, one JSON object.
+    """Return the event in ``data``, one JSON object.
 
     Raises:
         InvalidEventError: ``invalid_json`` for what is no JSON, ``invalid_event`` for all else;
@@ -137,7 +137,7 @@ def read_event(data: bytes | memoryview | msgspec.Raw) -> Event:
 
 
 def usual_event(data: bytes) -> Event | None:
-    """Give the event in ``data`` as :func:`read_event` would, at less cost; None where that is to judge."""
+    """Return the event in ``data`` as :func:`read_event` would, at less cost; None where that is to judge."""
     if _NUL in data:
         return None
     try:
@@ -148,7 +148,7 @@ def usual_event(data: bytes) -> Event | None:
 
 
 def usual_events(data: bytes, most: int) -> Sequence[Event] | None:
-    """Give all events of a batch as :func:`read_event` would one by one; None where one is not as most are.
+    """Return all events of a batch as :func:`read_event` would one by one; None where one is not as most are.
 
     ``data``: ``{"events": [...]}``, or the array alone. How many there are is left to the caller; but where far more
     than ``most`` may be in it, none of them is made.
@@ -172,18 +172,18 @@ def complete(event: Event, received_ms: int) -> None:
 
 
 def message_of(event: Event) -> bytes:
-    """Give the Kafka message of a completed event: its fields in JSON, in their order."""
+    """Return the Kafka message of a completed event: its fields in JSON, in their order."""
     return _encode(event)
 
 
 def iso_8601(unix_ms: int) -> str:
-    """Give a time as in the seed's messages, in UTC and with milliseconds."""
+    """Return a time as in the seed's messages, in UTC and with milliseconds."""
     moment = datetime.fromtimestamp(unix_ms // 1000, UTC)
     return f"{moment:%Y-%m-%dT%H:%M:%S}.{unix_ms % 1000:03d}Z"
 
 
 def explain(error: msgspec.ValidationError) -> str:
-    """Give the library's message as ``field: what is wrong``, in JSON's words."""
+    """Return the library's message as ``field: what is wrong``, in JSON's words."""
     text = str(error)
     named = _NAMED_FIELD.match(text)
     if named:

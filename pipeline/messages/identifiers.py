@@ -27,7 +27,7 @@ _HYPHENS = (8, 13, 18, 23)
 
 
 def new_event_id() -> str:
-    """Give a new UUIDv7 (RFC 9562) in lower case: 48 bits of Unix milliseconds, 74 random bits."""
+    """Return a new UUIDv7 (RFC 9562) in lower case: 48 bits of Unix milliseconds, 74 random bits."""
     unix_ms = time.time_ns() // 1_000_000
     # The operating system's bits: processes forked from one parent never share a state.
     random_bits = int.from_bytes(os.urandom(10), "big")
@@ -40,7 +40,7 @@ def new_event_id() -> str:
 def document_id(
     event_id: str | None, *, topic: str, partition: int, offset: int, timestamp_ms: int, value: bytes
 ) -> bytes:
-    """Give the 12 bytes of a document's ``_id``.
+    """Return the 12 bytes of a document's ``_id``.
 
     A UUIDv7 decides alone, then any other event id; without one (None or empty) the place of the
     record does: ``topic``, ``partition``, ``offset``, ``timestamp_ms`` (the record's) and
@@ -59,7 +59,7 @@ def document_id(
 
 
 def uuid7_document_id(event_id: str) -> bytes | None:
-    """Give what :func:`document_id` gives where ``event_id`` is a UUIDv7, else None.
+    """Return what :func:`document_id` gives where ``event_id`` is a UUIDv7, else None.
 
     The short way for nearly all events: it needs nothing of the record.
     """
@@ -81,7 +81,7 @@ def uuid7_document_id(event_id: str) -> bytes | None:
 
 
 def uuid7_document_ids(event_ids: Sequence[str]) -> list[bytes] | None:
-    """Give what :func:`uuid7_document_id` gives for each of ``event_ids``, or None where that is None for any.
+    """Return what :func:`uuid7_document_id` gives for each of ``event_ids``, or None where that is None for any.
 
     They are read as one text, which costs a third of reading them one by one. What is no text is no UUID either.
     """

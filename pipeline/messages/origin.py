@@ -48,7 +48,7 @@ def origin_of(record: Placed) -> Origin:
 
 
 def number_of(text: str, most: int) -> int | None:
-    """Give the number in ``text``, from 0 to ``most``; None where it is none: any producer can set a header."""
+    """Return the number in ``text``, from 0 to ``most``; None where it is none: any producer can set a header."""
     if not text.isascii() or not text.isdecimal() or len(text) > _MOST_DIGITS:
         return None
     number = int(text)

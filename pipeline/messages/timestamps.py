@@ -15,7 +15,7 @@ _offset_of = attrgetter("tzinfo")
 
 
 def read_timestamp(value: Any) -> datetime | None:
-    """Give ``value`` as a naive datetime in UTC, or None where it cannot be read without guessing.
+    """Return ``value`` as a naive datetime in UTC, or None where it cannot be read without guessing.
 
     Read is ISO 8601 with hyphens in the date, with or without time, fraction and offset; without
     an offset it is UTC. Numbers are not read: whether they count seconds, milliseconds or
@@ -36,7 +36,7 @@ def read_timestamp(value: Any) -> datetime | None:
 
 
 def read_timestamps(values: Sequence[Any]) -> list[datetime] | None:
-    """Give what :func:`read_timestamp` gives for each of ``values``, or None where that is None for any.
+    """Return what :func:`read_timestamp` gives for each of ``values``, or None where that is None for any.
 
     Where all have the usual form and one length they are read as one text, which costs a third of
     reading them one by one.
@@ -78,7 +78,7 @@ def _read_each(values: Sequence[Any]) -> list[datetime] | None:
 
 
 def record_time(timestamp_ms: int) -> datetime:
-    """Give a record's timestamp as a naive datetime in UTC, held within the years 1 to 9999."""
+    """Return a record's timestamp as a naive datetime in UTC, held within the years 1 to 9999."""
     return _EPOCH + timedelta(milliseconds=min(max(timestamp_ms, _MIN_MS), _MAX_MS))
 
 

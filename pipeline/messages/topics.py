@@ -4,12 +4,12 @@ from pipeline.settings import Kafka
 
 
 def topic_of(event_type: str, kafka: Kafka) -> str:
-    """Give the topic for ``event_type``: its own if the settings list the type, else the generic one."""
+    """Return the topic for ``event_type``: its own if the settings list the type, else the generic one."""
     known = event_type if event_type in kafka.event_types else kafka.generic_type
     return kafka.topic_prefix + known
 
 
 def event_topics(kafka: Kafka) -> tuple[str, ...]:
-    """Give the topics that workers subscribe to, the generic one last."""
+    """Return the topics that workers subscribe to, the generic one last."""
     types = dict.fromkeys((*kafka.event_types, kafka.generic_type))
     return tuple(kafka.topic_prefix + each for each in types)

@@ -82,7 +82,7 @@ def concern_of(mongo: Mongo) -> Concern:
 
 
 def insert_command(collection: str, documents: Sequence[Document], concern: Concern) -> dict[str, Any]:
-    """Give the command that inserts ``documents`` unordered."""
+    """Return the command that inserts ``documents`` unordered."""
     return {
         "insert": collection,
         "ordered": False,

@@ -1,4 +1,4 @@
-"""What can go wrong in a write, told apart by what is to be done about it."""
+"""What can go wrong in a write, separated by what is to be done about it."""
 
 from pipeline.errors import TidemarkError
 

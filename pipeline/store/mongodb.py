@@ -32,7 +32,7 @@ def bytes_of(of: ObjectId) -> bytes:
 
 
 def open_store(mongo: Mongo, connections: int) -> Store:
-    """Give the store that ``mongo.driver`` names, with up to ``connections`` connections.
+    """Return the store that ``mongo.driver`` names, with up to ``connections`` connections.
 
     Connects on first use, not here; must be called on the running event loop.
 

@@ -65,7 +65,7 @@ class Store(Protocol):
         ...
 
     async def find(self, identifiers: Sequence[Identifier]) -> Mapping[Identifier, bytes]:
-        """Give the documents that are durably there, by ``_id``, as the store encodes them.
+        """Return the documents that are durably there, by ``_id``, as the store encodes them.
 
         Raises:
             StoreAwayError: it did not answer.
@@ -89,11 +89,11 @@ class StoreModule(Protocol):
         ...
 
     def bytes_of(self, of: Identifier, /) -> bytes:
-        """Give the 12 bytes of an identifier."""
+        """Return the 12 bytes of an identifier."""
         ...
 
     def open_store(self, mongo: Mongo, connections: int) -> Store:
-        """Give the store, with up to ``connections`` connections; must be called on the running event loop.
+        """Return the store, with up to ``connections`` connections; must be called on the running event loop.
 
         Connects on first use, not here.
 

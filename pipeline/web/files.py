@@ -52,7 +52,7 @@ def read_script(name: str, *, tight: bool = False) -> File:
 
 
 def make(body: bytes, content_type: str) -> File:
-    """Give ``body`` as a file."""
+    """Return ``body`` as a file."""
     compressed = gzip.compress(body, 9, mtime=0)  # no time in it: the same content has the same bytes
     return File(content_type, body, compressed, hashlib.sha256(body).hexdigest()[:20])
 

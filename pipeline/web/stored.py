@@ -40,7 +40,7 @@ class StoredEvents:
         self._asking = 0
 
     async def wait(self, identifiers: Mapping[ObjectId, str]) -> list[str]:
-        """Give the event ids of those documents that are stored, as soon as there is one; none after 2 s.
+        """Return the event ids of those documents that are stored, as soon as there is one; none after 2 s.
 
         Stored is what a reader sees whose read concern is as strict as the workers' write concern.
 
@@ -92,7 +92,7 @@ class StoredEvents:
 
 
 def read_ids(text: str) -> dict[ObjectId, str]:
-    """Give the event ids in ``text``, which commas separate, each with the ``_id`` that its document has.
+    """Return the event ids in ``text``, which commas separate, each with the ``_id`` that its document has.
 
     Raises:
         ValueError: too many ids, or one that is no UUIDv7; the message is for the client.

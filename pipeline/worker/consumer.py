@@ -64,7 +64,7 @@ class BatchMaker(Protocol):
         max_events: int,
         max_bytes: int,
     ) -> Iterator[Flyable]:
-        """Give the batches, each when asked for."""
+        """Return the batches, each when asked for."""
         ...
 
 
@@ -81,7 +81,7 @@ class Use(NamedTuple):
 
 
 class EventConsumer(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ships no types
-    """One member of the group, from its first join until it is told to stop."""
+    """One member of the group, from its first join until it is stopped."""
 
     def __init__(
         self,

@@ -80,7 +80,7 @@ class Flights(Generic[B]):
         self._settled[partition] = offset
 
     def committable(self) -> dict[TopicPartition, int]:
-        """Give the offsets that may be committed and were not yet."""
+        """Return the offsets that may be committed and were not yet."""
         return dict(self._settled)
 
     def committed(self, offsets: dict[TopicPartition, int]) -> None:

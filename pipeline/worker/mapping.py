@@ -52,7 +52,7 @@ _timestamp_of = attrgetter("timestamp")
 
 
 def documents_of(records: Sequence[Record]) -> tuple[list[Document], list[bytes]] | None:
-    """Give the documents for ``records``, and the bytes of their ``_id``; or None: they are to be mapped one by one.
+    """Return the documents for ``records``, and the bytes of their ``_id``; or None: they are to be mapped one by one.
 
     That is where :func:`document_of` would refuse one of them, or one has no timestamp that can be
     read. What nearly all have in common is done for all at once, column by column: two thirds of
@@ -85,7 +85,7 @@ def documents_of(records: Sequence[Record]) -> tuple[list[Document], list[bytes]
 
 
 def document_of(record: Record) -> Document:
-    """Give the document for ``record``.
+    """Return the document for ``record``.
 
     Raises:
         InvalidEventError: the record is no event in the seed's format; ``code`` is the reason.
@@ -117,7 +117,7 @@ def document_of(record: Record) -> Document:
 
 
 def _named_as_stored(props: dict[str, Any] | None) -> dict[str, Any]:
-    """Give ``props`` with the names that documents have, or none."""
+    """Return ``props`` with the names that documents have, or none."""
     if props is None:
         return {}
     if "ref" in props and "referrer" not in props:

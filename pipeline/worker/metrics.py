@@ -1,4 +1,4 @@
-"""What a worker tells Prometheus, in a registry of its own."""
+"""A worker's metrics for Prometheus, in a registry of its own."""
 
 from __future__ import annotations
 

@@ -75,7 +75,7 @@ def for_report(bundle: Bundle, cells: Sequence[Cell]) -> tuple[Advice, ...]:
 
 
 def asked_by(bundle: Bundle, cells: Sequence[Cell]) -> Objective:
-    """Give the run's own objective: the matrix's, else that of its searches, else the default."""
+    """Return the run's own objective: the matrix's, else that of its searches, else the default."""
     for measure in ("delivery_latency", "response_time"):
         limit_ms = (bundle.manifest.matrix.objective or {}).get(f"{measure}_p99_ms")
         if limit_ms:
@@ -126,13 +126,13 @@ def _nearest(found: Sequence[Configuration]) -> Configuration | None:
 
 
 def _usual(workloads: Sequence[dict[str, object]]) -> dict[str, object]:
-    """Give the workload that most cells have, the first of equals."""
+    """Return the workload that most cells have, the first of equals."""
     counted = Counter(repr(each) for each in workloads)
     return max(workloads, key=lambda each: counted[repr(each)])
 
 
 def _round_targets(cells: Sequence[Cell], asked: Objective) -> list[float]:
-    """Give round loads (1, 2, 5 times a power of ten) by the highest that any cell held: three below it, one above."""
+    """Return round loads (1, 2, 5 times a power of ten) by the highest that a cell held: three below it, one above."""
     shown = [one for cell in cells for one in proof.of_cell(cell, asked, 0.0)]
     held = max((one.load_events_per_s for one in shown if one.status == "holds"), default=0.0)
     held = held or min((one.load_events_per_s for one in shown if one.load_events_per_s > 0), default=1000.0)

@@ -26,7 +26,7 @@ _STATUS = {"holds": "holds it", "misses": "misses it", "unclear": "not shown", "
 
 
 def advise(run: str, runs: Path, target: float, asked: str, json: Path | None) -> int:
-    """Answer for a run, named by its folder or by its name under ``runs``; print it, and give the exit code.
+    """Answer for a run, named by its folder or by its name under ``runs``; print it, and return the exit code.
 
     Raises:
         UsageError: there is no such run, the objective or the target is not understood, no cell could answer, or the
@@ -56,12 +56,12 @@ def exit_code(given: Advice) -> int:
 
 
 def to_json(given: Advice) -> str:
-    """Give the whole answer."""
+    """Return the whole answer."""
     return msgspec.json.format(msgspec.json.encode(given), indent=1).decode() + "\n"
 
 
 def lines(given: Advice) -> Iterator[str]:
-    """Give the answer for a person, line by line."""
+    """Return the answer for a person, line by line."""
     yield f"{formats.count(given.target_events_per_s)} events/s with {given.objective}"
     yield ""
     yield from _held(given) if given.best is not None else _not_held(given)
@@ -116,7 +116,7 @@ def _not_held(given: Advice) -> Iterator[str]:
 
 
 def _beyond(given: Advice) -> Iterator[str]:
-    """Tell an extrapolation as what it is, or why there is none."""
+    """Say that it is an extrapolation, or why there is none."""
     found = given.extrapolation
     if found is None:
         yield f"  beyond what was measured: nothing is said ({given.no_extrapolation})"
@@ -158,6 +158,6 @@ def _why(one: Configuration, shown: Shown) -> str:
 
 
 def _by(shown: Shown) -> str:
-    """Give the evidence: at which load, of which cell, and how."""
+    """Return the evidence: at which load, of which cell, and how."""
     load = f"{formats.rounded(shown.load_events_per_s)} events/s, " if shown.load_events_per_s else ""
     return f"{load}{shown.cell}: {shown.how}"

@@ -68,17 +68,17 @@ class Drained(Struct, frozen=True):
 
 
 def configuration(cell: Cell) -> dict[str, object]:
-    """Give the axes that an operator can choose."""
+    """Return the axes that an operator can choose."""
     return {name: value for name, value in cell.plan.axes.items() if value is not None and name not in NOT_A_CHOICE}
 
 
 def workload(cell: Cell) -> dict[str, object]:
-    """Give the axes that say what is offered, and how durable it has to be."""
+    """Return the axes that say what is offered, and how durable it has to be."""
     return {name: cell.plan.axes[name] for name in WORKLOAD if cell.plan.axes.get(name) is not None}
 
 
 def of_cell(cell: Cell, asked: Objective, target: float) -> Iterator[Shown]:
-    """Give what a steady or a capacity cell shows of the objective; a capacity cell may show several loads."""
+    """Return what a steady or a capacity cell shows of the objective; a capacity cell may show several loads."""
     found = [(repeat.result, text) for repeat in cell.valid for text in _findings(repeat)]
     results = [repeat.result for repeat in cell.valid]
     if found:
@@ -95,13 +95,13 @@ def of_cell(cell: Cell, asked: Objective, target: float) -> Iterator[Shown]:
 
 
 def of_drain(cell: Cell) -> Drained | None:
-    """Give the bound of a drain cell, None without a valid repeat."""
+    """Return the bound of a drain cell, None without a valid repeat."""
     interval = cell.throughput
     return Drained(cell.plan.id, interval.mean, interval.high or interval.mean) if interval else None
 
 
 def _findings(repeat: Repeat) -> list[str]:
-    """Give what went wrong; whether an objective of the matrix was missed is another question than the one asked."""
+    """Return what went wrong; whether an objective of the matrix was missed is another question than the one asked."""
     return [found.text for found in verdict.of_repeat(repeat) if not found.text.startswith(_OF_AN_OBJECTIVE)]
 
 
@@ -124,7 +124,7 @@ def _of_repeats(cell: Cell, results: Sequence[Result], load: float, asked: Objec
     if pooled is not None and not asked.missed(pooled):
         how = f"{name} {formats.milliseconds(pooled)} ms in {formats.plural(count, 'repeat')} pooled, no findings"
         return Shown(of, load, "holds", how, count, pooled)
-    how = f"too few requests to tell the {name} in {count - len(values)} of {formats.plural(count, 'repeat')}"
+    how = f"too few requests to know the {name} in {count - len(values)} of {formats.plural(count, 'repeat')}"
     return Shown(of, load, "unclear", how, count, pooled)
 
 

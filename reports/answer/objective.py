@@ -48,7 +48,7 @@ class Objective(Struct, frozen=True):
         return PERCENTILES[self.percentile]
 
     def value_ms(self, result: Result) -> float | None:
-        """Give what a repeat had at most; None where it has too few requests to tell.
+        """Return what a repeat had at most; None where it has too few requests to know.
 
         Where too few lie beyond the percentile, the largest value is a bound of it that will do if it is within the
         limit, and if of so many requests one would have been later, with 95% confidence, had more been than may be.
@@ -91,7 +91,7 @@ def parse(text: str) -> Objective:
 
 
 def find(text: str) -> tuple[Objective, ...]:
-    """Give every objective in a text, such as that of a capacity cell's search; what else it says is passed over."""
+    """Return every objective in a text, such as that of a capacity cell's search; what else it says is passed over."""
     return tuple(_objective(found) for found in _ONE.finditer(text))
 
 

@@ -17,7 +17,7 @@ _NONE_REJECTED = ", at most 0.0% rejected"
 
 
 def interval(found: Capacity | None) -> str:
-    """The interval as ``23,100 to 24,900``; a side without a bound is told as that."""
+    """The interval as ``23,100 to 24,900``; a side without a bound is named so."""
     if found is None:
         return formats.NOTHING
     low, high = found.low_events_per_s, found.high_events_per_s

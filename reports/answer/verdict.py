@@ -20,7 +20,7 @@ from reports.cells import reported
 from reports.cells.cells import Cell
 
 DISTURBED = 0.05
-"""Share of the machine's CPU that went to what is not of the run: from here on the reader is told."""
+"""Share of the machine's CPU that went to what is not of the run: from here on the report says so."""
 Level = Literal["failed", "inconclusive", "passed"]
 EXIT_CODES: dict[Level, int] = {"passed": 0, "failed": 1, "inconclusive": 4}
 _ANYTHING_BUT_ACCOUNTED = {

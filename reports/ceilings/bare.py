@@ -36,7 +36,7 @@ def fits(found: Ceilings, plan: CellPlan) -> str:
 
 
 def parts(found: Ceilings, plan: CellPlan, cores: float) -> tuple[Part, ...]:
-    """Give each part of the path of a cell of this plan that was measured, in the order of the path.
+    """Return each part of the path of a cell of this plan that was measured, in the order of the path.
 
     What runs in several processes is so many times as fast, as far as there are cores for them.
     """
@@ -52,7 +52,7 @@ def parts(found: Ceilings, plan: CellPlan, cores: float) -> tuple[Part, ...]:
 
 
 def costs(found: Ceilings, path: str) -> dict[str, float]:
-    """Give what 100,000 events cost each role at least (CPU-s), over the loops that a path is made of.
+    """Return what 100,000 events cost each role at least (CPU-s), over the loops that a path is made of.
 
     Of loops that differ in their connections, the fastest counts. Empty where a loop of the path was not measured.
     """
@@ -76,7 +76,7 @@ def costs(found: Ceilings, path: str) -> dict[str, float]:
 
 
 def bound(cost: Mapping[str, float], cores: float) -> float | None:
-    """Give the events/s at which ``cores`` are used up by CPU-s per 100k events; None where nothing is known."""
+    """Return the events/s at which ``cores`` are used up by CPU-s per 100k events; None where nothing is known."""
     whole = sum(cost.values())
     return cores / whole * PER if whole > 0 and cores else None
 
@@ -91,7 +91,7 @@ def _times(part: Part | None, processes: float) -> Part | None:
 
 
 def _processes(plan: CellPlan, axis: str, cores: float) -> float:
-    """Give how many processes work at a time: those of the cell, but no more than there are cores."""
+    """Return how many processes work at a time: those of the cell, but no more than there are cores."""
     number = float(plan.axes.get(axis) or 1)
     return min(number, max(cores, 1.0)) if cores else number
 
@@ -117,7 +117,7 @@ def _part(name: str, loop: BareLoop | None) -> Part | None:
 
 
 def _single(found: Ceilings, plan: CellPlan) -> float:
-    """Give the share of events that come one a request in a cell."""
+    """Return the share of events that come one a request in a cell."""
     share = plan.axes.get("visitor_share")
     return found.conditions.visitor_share if share is None else float(share)
 

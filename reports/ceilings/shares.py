@@ -51,14 +51,14 @@ class Account(Struct, frozen=True, kw_only=True):
 
 
 def compute(bundle: Bundle, cells: Sequence[Cell]) -> Account:
-    """Give the account of a run."""
+    """Return the account of a run."""
     cores, found = bundle.manifest.hardware.cores, bundle.ceilings
     shares = tuple(_share(cell, found, cores) for cell in cells)
     return Account(cores=cores, shares=shares, least=_least(found, cells, cores) if found else ())
 
 
 def ceiling(found: Ceilings | None, plan: CellPlan, cores: float) -> tuple[bare.Part | None, str]:
-    """Give the slowest part of the path of a cell, or None and why there is none."""
+    """Return the slowest part of the path of a cell, or None and why there is none."""
     if found is None:
         return None, "not measured"
     why_none = bare.fits(found, plan)
@@ -89,7 +89,7 @@ def _share(cell: Cell, found: Ceilings | None, cores: float) -> Share:
 
 
 def _least(found: Ceilings, cells: Sequence[Cell], cores: float) -> tuple[Least, ...]:
-    """Give the least costs of the paths that the cells take: that of a drain, and that through HTTP."""
+    """Return the least costs of the paths that the cells take: that of a drain, and that through HTTP."""
     told = []
     for path in dict.fromkeys(_path(cell) for cell in cells):
         cost = bare.costs(found, path)

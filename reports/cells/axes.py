@@ -63,12 +63,12 @@ class Naming:
     varying: tuple[str, ...]
 
     def label(self, axes: dict[str, Any]) -> str:
-        """Give a short label: partitions × consumers, and what else varies: ``3 × 2, batch 500``."""
+        """Return a short label: partitions × consumers, and what else varies: ``3 × 2, batch 500``."""
         grid = formats.unbroken(f"{formats.value(axes.get(PARTITIONS))} × {formats.value(axes.get(CONSUMERS))}")
         return ", ".join([grid, *(words(name, axes.get(name)) for name in self.varying if name not in _FIRST)])
 
     def sentence(self, axes: dict[str, Any]) -> str:
-        """Give the words for a sentence: ``2 consumers on 3 partitions per topic (batch 500)``."""
+        """Return the words for a sentence: ``2 consumers on 3 partitions per topic (batch 500)``."""
         consumers = formats.plural(int(axes.get(CONSUMERS) or 0), "consumer")
         partitions = formats.plural(int(axes.get(PARTITIONS) or 0), "partition")
         rest = ", ".join(words(name, axes.get(name)) for name in self.varying if name not in _FIRST)
@@ -114,7 +114,7 @@ def layout(varying: Sequence[str]) -> Layout:
 
 
 def values(cells: Iterable[CellPlan], name: str) -> list[Any]:
-    """Give the different values of an axis among cells: numbers ascending, others as they come."""
+    """Return the different values of an axis among cells: numbers ascending, others as they come."""
     found: list[Any] = []
     for cell in cells:
         if cell.axes.get(name) not in found:

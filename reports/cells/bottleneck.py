@@ -29,7 +29,7 @@ KEPT_UP = 0.98
 UNEVEN = 1.5
 """Records of the busiest consumer by the mean of those that work: from here on the work is not shared evenly."""
 LOOP_LATE_MS = 50.0
-"""An event loop that wakes so late, in the median of the seconds' worst, is told where nothing is determined."""
+"""An event loop that wakes so late, in the median of the seconds' worst, is named where nothing is determined."""
 OFFERED_LOAD, IDLE, UNKNOWN, THIN = "offered_load", "partitions", "unknown", "thin"
 
 
@@ -288,7 +288,7 @@ def _watched(seen: _Seen) -> str:
 
 
 def _unknown(seen: _Seen, stages_ms: Mapping[str, float], beyond: Sequence[Result]) -> Bottleneck:
-    """Nothing explains it: say what is known, and what would tell."""
+    """Nothing explains it: say what is known, and what would show it."""
     said = _disputed(seen) or [_watched(seen)]
     if stages_ms:
         stage = max(stages_ms, key=lambda name: stages_ms[name])

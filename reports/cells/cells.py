@@ -94,14 +94,14 @@ class Cell:
         return (self.beyond[0].result.offered_load_events_per_s or 0.0) <= lowest
 
     def percentile(self, measure: str, share: float) -> float | None:
-        """Give a pooled percentile in ms, None where it is not gated in."""
+        """Return a pooled percentile in ms, None where it is not gated in."""
         distribution = self.pooled.get(measure)
         if distribution is None or share > self.largest_shares.get(measure, 0.0):
             return None
         return distribution.quantile(share)
 
     def cpu_s_per_100k_events(self) -> dict[str, float]:
-        """Give what 100,000 stored events cost each role, in CPU-seconds."""
+        """Return what 100,000 stored events cost each role, in CPU-seconds."""
         if self.throughput is None:
             return {}
         return {role: used / self.throughput.mean * 100_000 for role, used in self.cores.items()}
@@ -114,7 +114,7 @@ def interval(values: Sequence[float]) -> Interval | None:
 
 
 def summarise(bundle: Bundle) -> tuple[Cell, ...]:
-    """Give every cell of the bundle, in the order of the manifest.
+    """Return every cell of the bundle, in the order of the manifest.
 
     Raises:
         BundleError: a cell is of a kind that this program does not know.
@@ -211,7 +211,7 @@ def _beyond(valid: Sequence[Repeat], capacity: Capacity | None) -> tuple[Repeat,
 
 
 def _pool(valid: Sequence[Repeat]) -> tuple[dict[str, Distribution], tuple[str, ...]]:
-    """Add the histograms of all valid repeats; a repeat that should have a log and has none is told."""
+    """Add the histograms of all valid repeats; a repeat that should have a log and has none is reported."""
     found: dict[str, list[Distribution]] = {}
     notes, missing = [], []
     for repeat in valid:
@@ -234,7 +234,7 @@ def _pool(valid: Sequence[Repeat]) -> tuple[dict[str, Distribution], tuple[str, 
 
 
 def _largest_share(results: Sequence[Result], measure: str, requests: int) -> float:
-    """Gate by requests; and, where the repeats tell how many requests lay beyond a percentile, by that too.
+    """Gate by requests; and, where the repeats say how many requests lay beyond a percentile, by that too.
 
     Large requests bring many slow events at once: fewer than 1% of requests may lie beyond p99 of events.
     """
@@ -303,7 +303,7 @@ def _mean(numbers: Iterable[float | None]) -> float | None:
 
 
 def _mean_by_key(given: Sequence[dict[str, float]]) -> dict[str, float]:
-    """Mean over the repeats that tell anything, roles in their usual order, others after them."""
+    """Mean over the repeats that report anything, roles in their usual order, others after them."""
     told = [one for one in given if one]
     keys = list(dict.fromkeys([*ROLES, *(key for one in told for key in one)]))
     return {key: sum(one.get(key, 0.0) for one in told) / len(told) for key in keys if any(key in one for one in told)}

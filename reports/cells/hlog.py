@@ -51,7 +51,7 @@ class _Payload:
 
 
 def read(path: Path, tags: Container[str] | None = None) -> dict[str, Distribution]:
-    """Give what the log at ``path`` holds of each tag (of ``tags`` if given), all its intervals added.
+    """Return what the log at ``path`` holds of each tag (of ``tags`` if given), all its intervals added.
 
     BundleError if a line of them is damaged, or the log's end is missing.
     """
@@ -159,7 +159,7 @@ def _numbers(given: NDArray[np.uint8]) -> tuple[NDArray[np.int64], NDArray[np.in
 
 
 def _highest_equivalent(index: NDArray[np.int64], lowest: int, digits: int) -> NDArray[np.int64]:
-    """Give the highest value that counts at ``index``: HdrHistogram's layout of buckets that double in width."""
+    """Return the highest value that counts at ``index``: HdrHistogram's layout of buckets that double in width."""
     unit_bits = lowest.bit_length() - 1
     half_bits = max((2 * 10**digits - 1).bit_length(), 1) - 1
     half_count = 1 << half_bits

@@ -1,4 +1,4 @@
-"""What a cell's neighbours tell of it: the axis that made another cell faster is what bounded this one."""
+"""What a cell's neighbours show about it: the axis that made another cell faster is what bounded this one."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Measured(NamedTuple):
 
 
 def refine(cells: Sequence[Measured]) -> list[Bottleneck | None]:
-    """Let neighbours tell what bounds a cell where nothing else did: which axis, turned up one level, made it faster.
+    """Find from its neighbours what bounds a cell where nothing else did: which axis, one level up, made it faster.
 
     Faster: the intervals of the throughputs do not overlap. Only drains, whose throughput is what they can do.
     """

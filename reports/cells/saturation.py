@@ -95,7 +95,7 @@ class _Reading(NamedTuple):
 
 
 def evidence(plan: CellPlan, results: Sequence[Result], cores_there: float) -> tuple[Evidence, ...]:
-    """Hold what the repeats used against every limit that they tell of, the machine's CPU first."""
+    """Hold what the repeats used against every limit that they have, the machine's CPU first."""
     found: dict[str, list[_Reading]] = {}
     for result in results:
         for reading in _readings(plan, result, cores_there):
@@ -104,7 +104,7 @@ def evidence(plan: CellPlan, results: Sequence[Result], cores_there: float) -> t
 
 
 def headroom(results: Sequence[Result], told: Sequence[Evidence], cores_there: float) -> tuple[Headroom, ...]:
-    """Give what each role had left; a role that used nothing, or was not watched, is left out.
+    """Return what each role had left; a role that used nothing, or was not watched, is left out.
 
     Kafka and MongoDB compute in many threads: as far as CPU goes, they could use what no other role does.
     """
@@ -123,7 +123,7 @@ def headroom(results: Sequence[Result], told: Sequence[Evidence], cores_there: f
 
 
 def mean_cores(results: Sequence[Result]) -> dict[str, float]:
-    """Give the mean cores used by role over the repeats that tell any, roles in their usual order."""
+    """Return the mean cores used by role over the repeats that report any, roles in their usual order."""
     told = [result.cpu_cores_per_role for result in results if result.cpu_cores_per_role]
     roles = dict.fromkeys([*names.ROLE_NAMES, *(role for one in told for role in one)])
     return {
@@ -132,7 +132,7 @@ def mean_cores(results: Sequence[Result]) -> dict[str, float]:
 
 
 def others_cores(results: Sequence[Result], cores_there: float) -> float:
-    """Give the mean cores that went to other programs and to the host."""
+    """Return the mean cores that went to other programs and to the host."""
     told = [result.disturbance.total for result in results if result.disturbance]
     return cores_there * sum(told) / len(told) if told else 0.0
 
@@ -191,7 +191,7 @@ def _of_mongodb(result: Result) -> Iterator[_Reading]:
 
 
 def _busiest_process(plan: CellPlan, result: Result, role: str) -> float | None:
-    """Give the cores that a role's busiest process used; the mean of its processes where no more was recorded."""
+    """Return the cores that a role's busiest process used; the mean of its processes where no more was recorded."""
     if role in result.busiest_process_cores_per_role:
         return result.busiest_process_cores_per_role[role]
     processes = {

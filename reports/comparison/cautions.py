@@ -18,7 +18,7 @@ _OF_A_REPEAT = re.compile(r"\S+ round \d+\b.*: .*durations are not in the percen
 
 
 def of_pair(base: Manifest, new: Manifest, facts: Sequence[Fact], *, interleaved: bool) -> Iterator[str]:
-    """Tell what two runs are not as if they were one: made at another time, elsewhere, with something else."""
+    """Name all in which two runs are not as if they were one: made at another time, elsewhere, with something else."""
     if not interleaved:
         yield (
             f"The runs were made one after the other ({formats.moment(base.started_at)} and "
@@ -34,7 +34,7 @@ def of_pair(base: Manifest, new: Manifest, facts: Sequence[Fact], *, interleaved
 
 
 def of_cells(pairs: Sequence[tuple[Cell, Cell]], only: Sequence[Sequence[str]], *, interleaved: bool) -> Iterator[str]:
-    """Tell what is in one run only: cells, and rounds without a pair."""
+    """Name what is in one run only: cells, and rounds without a pair."""
     for side, names in zip(("BASE", "NEW"), only, strict=True):
         if names:
             more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""

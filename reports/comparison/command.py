@@ -28,7 +28,7 @@ class Files:
 
 
 def compare(base: str, new: str, runs: Path, rules: Rules, files: Files) -> int:
-    """Compare two runs (folders, or names under ``runs``), tell it and write the files; give the exit code.
+    """Compare two runs (folders, or names under ``runs``), print it and write the files; give the exit code.
 
     Raises:
         UsageError: a run is not there, or nothing can be compared, or a file cannot be written.
@@ -43,7 +43,7 @@ def compare(base: str, new: str, runs: Path, rules: Rules, files: Files) -> int:
 
 
 def console() -> Console:
-    """Give where to print: wide where nobody looks, so that no table is cut."""
+    """Return where to print: wide where nobody looks, so that no table is cut."""
     found = Console(highlight=False, soft_wrap=False)
     return found if found.is_terminal else Console(highlight=False, width=_PLAIN_WIDTH)
 

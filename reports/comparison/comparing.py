@@ -100,7 +100,7 @@ class _Question:
 
 
 def _questions(pairs: Sequence[tuple[Cell, Cell]], rules: Rules) -> list[_Question]:
-    """Give what is judged: the primary measure of each cell and, where that is asked for, what its events cost."""
+    """Return what is judged: the primary measure of each cell and, where that is asked for, what its events cost."""
     found = []
     for pair in pairs:
         obstacle = _obstacle(*pair)

@@ -64,5 +64,5 @@ def _valid(bundle: Bundle, cell: str) -> int:
 
 
 def _sort(text: str) -> str:
-    """Give a finding's text without its numbers and without what stands in brackets: they make no other sort."""
+    """Return a finding's text without its numbers and without what stands in brackets: they make no other sort."""
     return _NUMBER.sub("#", _BRACKETS.sub("", text)).strip()

@@ -50,7 +50,7 @@ def ratios(comparison: Comparison) -> Panel | None:
 
 
 def _edge(cells: Sequence[CellComparison], *, paired: bool) -> float:
-    """Give where the axis ends, as a logarithm: beyond the intervals, but a very wide one may leave the axis."""
+    """Return where the axis ends, as a logarithm: beyond the intervals, but a very wide one may leave the axis."""
     reach = [_NARROWEST_SPAN]
     for cell in cells:
         bounds = [
@@ -84,7 +84,7 @@ def _frame(drawn: Canvas, names: Sequence[str], edge: float, floor: float) -> No
 
 
 def _ticks(edge: float) -> list[float]:
-    """Give the round ratios that the axis has room for, 1 among them."""
+    """Return the round ratios that the axis has room for, 1 among them."""
     found = [1.0]
     for tick in sorted(_TICKS, key=lambda each: abs(math.log(each))):
         apart = min(abs(math.log(tick / other)) for other in found) / (2 * edge)

@@ -80,7 +80,7 @@ def outcome(made: StepsComparison, cells: Comparison | None) -> str:
 
 
 def to_markdown(title: str, made: StepsComparison, cells: Comparison | None) -> str:
-    """Give both parts as Markdown."""
+    """Return both parts as Markdown."""
     lines = [f"## {title[:1].upper()}{title[1:]}", "", f"**{outcome(made, cells)}**", "", steps.sentence(made), ""]
     lines += [*summary.markdown(steps.table(made)), "", steps.HOW_RATIOS_READ, ""]
     lines += [f"> {note}  " for note in steps.notes(made)]
@@ -90,7 +90,7 @@ def to_markdown(title: str, made: StepsComparison, cells: Comparison | None) -> 
 
 
 def to_json(title: str, made: StepsComparison, cells: Comparison | None) -> str:
-    """Give both parts as JSON: docs/bundle.md says what it holds."""
+    """Return both parts as JSON: docs/bundle.md says what it holds."""
     content: Mapping[str, object] = {
         "schema_version": SCHEMA_VERSION,
         "title": title,

@@ -57,7 +57,7 @@ _Measured = Sequence[tuple[Repeat, float]]
 
 
 def _measured(cell: Cell) -> _Measured:
-    """Give the valid probes that have a p99, by their load."""
+    """Return the valid probes that have a p99, by their load."""
     told = [(repeat, repeat.result.delivery_latency_ms) for repeat in cell.valid]
     found = [(repeat, latency.p99) for repeat, latency in told if latency and latency.p99 and _load(repeat)]
     return sorted(found, key=lambda pair: _load(pair[0]))
@@ -90,7 +90,7 @@ def _load(repeat: Repeat) -> float:
 
 
 def _furthest(cell: CellComparison) -> float:
-    """Give the highest load that is drawn."""
+    """Return the highest load that is drawn."""
     found = [_load(repeat) for side in (cell.base, cell.new) for repeat in side.valid]
     found += [side.capacity.high_events_per_s or 0.0 for side in (cell.base, cell.new) if side.capacity]
     return max(found, default=math.nan)

@@ -1,4 +1,4 @@
-"""Steps of an event's way, timed in two revisions in turn: judged like the cells of two runs, and told."""
+"""Steps of an event's way, timed in two revisions in turn: judged like the cells of two runs."""
 
 from __future__ import annotations
 
@@ -181,7 +181,7 @@ def notes(comparison: StepsComparison) -> tuple[str, ...]:
 
 
 def as_json(comparison: StepsComparison) -> list[dict[str, Any]]:
-    """Give the steps as JSON has them: docs/bundle.md says what each is."""
+    """Return the steps as JSON has them: docs/bundle.md says what each is."""
     return [
         {
             "step": step.timed.name,

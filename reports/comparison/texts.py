@@ -21,7 +21,7 @@ _STYLES: Mapping[str, str] = {"slower": "bold red", "faster": "bold green", "sam
 
 
 def for_terminal(comparison: Comparison) -> RenderableType:
-    """Give everything that a terminal shows: warnings, tables, and the outcome last, where the eye is."""
+    """Return everything that a terminal shows: warnings, tables, and the outcome last, where the eye is."""
     parts: list[RenderableType] = [_run_line("BASE", comparison), _run_line("NEW", comparison)]
     parts.append(Text(f"The runs were {words.design(comparison)}. {words.HOW_RATIOS_READ}", style="dim"))
     parts += [Text(f"WARNING: {warning}", style="yellow") for warning in comparison.warnings]
@@ -57,7 +57,7 @@ def for_terminal(comparison: Comparison) -> RenderableType:
 
 
 def to_markdown(comparison: Comparison) -> str:
-    """Give the comparison as Markdown: outcome first, tables, and the rest to be opened."""
+    """Return the comparison as Markdown: outcome first, tables, and the rest to be opened."""
     base, new = comparison.base.manifest, comparison.new.manifest
     lines = [f"## {words.level_title(comparison)}: {new.run_id} against {base.run_id}", ""]
     lines += [f"**{words.sentence(comparison)}** {words.rounds_needed(comparison)}", ""]
@@ -82,7 +82,7 @@ def to_markdown(comparison: Comparison) -> str:
 
 
 def to_json(comparison: Comparison) -> str:
-    """Give the comparison as JSON: docs/bundle.md says what it holds."""
+    """Return the comparison as JSON: docs/bundle.md says what it holds."""
     content = {
         "schema_version": SCHEMA_VERSION,
         "base": comparison.base.manifest.run_id,
@@ -174,7 +174,7 @@ def _run_line(side: str, comparison: Comparison) -> Text:
 
 
 def drawn(table: Table) -> RichTable:
-    """Give a table as a terminal shows it, verdicts in colour."""
+    """Return a table as a terminal shows it, verdicts in colour."""
     made = RichTable(box=None, padding=(0, 2, 0, 0), header_style="dim")
     for head, numeric in zip(table.heads, table.numeric, strict=True):
         made.add_column(head, justify="right" if numeric else "left")

@@ -110,7 +110,7 @@ def design(comparison: Comparison) -> str:
 
 
 def primary_table(comparison: Comparison) -> Table:
-    """One row a cell: the measure that is judged, in both runs, its ratio, and what would tell more."""
+    """One row a cell: the measure that is judged, in both runs, its ratio, and what would show it more."""
     effect = f"{comparison.rules.effect:.0%}"
     rows, marked = [], []
     for index, cell in enumerate(comparison.cells):

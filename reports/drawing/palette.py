@@ -1,4 +1,4 @@
-"""The colours of page and figures, each with a light and a dark form, told apart by the colour-blind too.
+"""The colours of page and figures, each with a light and a dark form, different for the colour-blind too.
 
 matplotlib draws with the light form; ``svg`` turns each into a class that the page's style sheet
 (or the figure's own) gives the colour of the reader's scheme.
@@ -47,7 +47,7 @@ _HEAT_DARK = ("#1d3440", "#23779c", "#86d4f4")
 
 
 def _ramp(stops: tuple[str, str, str], share: float) -> str:
-    """Give the colour at ``share`` of a ramp with one stop in its middle."""
+    """Return the colour at ``share`` of a ramp with one stop in its middle."""
     low, middle, high = stops
     return _mix(low, middle, share * 2) if share <= 0.5 else _mix(middle, high, share * 2 - 1)  # noqa: PLR2004 - half
 

@@ -96,7 +96,7 @@ class Frame:
 def canvas(
     *, width: float = WIDTH, height: float = HEIGHT, margins: tuple[float, float, float, float] = (58, 84, 16, 44)
 ) -> Iterator[Canvas]:
-    """Give axes in a figure of ``width`` by ``height`` CSS pixels; ``margins``: left, right, top, bottom."""
+    """Return axes in a figure of ``width`` by ``height`` CSS pixels; ``margins``: left, right, top, bottom."""
     left, right, top, bottom = margins
     with mpl.rc_context(svg.settings()):
         figure = Figure(figsize=(width / _UNITS_PER_INCH, height / _UNITS_PER_INCH), dpi=_UNITS_PER_INCH)
@@ -215,10 +215,10 @@ def thousands(value: float) -> str:
 
 
 def series_colour(index: int) -> palette.Colour:
-    """Give the colour of the line with this number; they come round again after the last."""
+    """Return the colour of the line with this number; they come round again after the last."""
     return palette.SERIES[index % len(palette.SERIES)]
 
 
 def marker(index: int) -> str:
-    """Give the marker of the line with this number."""
+    """Return the marker of the line with this number."""
     return palette.MARKERS[index % len(palette.MARKERS)]

@@ -48,7 +48,7 @@ class Drawing:
 
 
 def settings() -> dict[Any, Any]:
-    """Give the matplotlib settings under which figures must be drawn."""
+    """Return the matplotlib settings under which figures must be drawn."""
     return dict(_SETTINGS)
 
 
@@ -96,7 +96,7 @@ class Template:
     height: float
 
     def fill(self, name: str, title: str, marks: Iterable[Mark] = ()) -> Drawing:
-        """Give the figure with ``marks`` over it; ``name`` prefixes its ids, ``title`` is read to the blind."""
+        """Return the figure with ``marks`` over it; ``name`` prefixes its ids, ``title`` is read to the blind."""
         root = copy.deepcopy(self.root)
         for element in root.iter():
             _rename(element, name)
@@ -160,13 +160,13 @@ def _mark(mark: Mark, height: float) -> ET.Element:
 
 
 def style_sheet() -> str:
-    """Give the rules for the classes, by custom properties that the page (or the file) defines."""
+    """Return the rules for the classes, by custom properties that the page (or the file) defines."""
     rules = [f".f-{c.name}{{fill:var(--{c.name})}}.s-{c.name}{{stroke:var(--{c.name})}}" for c in palette.ALL]
     return "".join(rules)
 
 
 def variables(*, dark: bool) -> str:
-    """Give the custom properties of one scheme."""
+    """Return the custom properties of one scheme."""
     return "".join(f"--{c.name}:{c.dark if dark else c.light};" for c in palette.ALL)
 
 

@@ -53,7 +53,7 @@ def _series(cell: Cell) -> list[Series]:
 
 
 def _known(frame: pd.DataFrame) -> pd.DataFrame:
-    """Leave out the seconds in which the backlog was not told."""
+    """Leave out the seconds in which the backlog is not known."""
     known = frame["backlog"].notna().to_numpy()
     return frame if known.all() else frame[known]
 
@@ -74,7 +74,7 @@ def _panel(cell: Cell, series: Sequence[Series], frame: Frame) -> Panel:
 
 
 def _window(repeat: Repeat, at_s: NDArray[np.float64], backlog: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Give the line within the window, shape (points, 2), its ends interpolated between the samples."""
+    """Return the line within the window, shape (points, 2), its ends interpolated between the samples."""
     window = repeat.result.window
     if window is None or len(at_s) == 0:
         return np.empty((0, 2))

@@ -96,7 +96,7 @@ def _canvas(labels: Sequence[str], series: int) -> AbstractContextManager[Canvas
 
 
 def _columns(series: int) -> int:
-    """Give the columns of a legend, its rows as even as can be: four names stand 2 by 2, not 3 and 1."""
+    """Return the columns of a legend, its rows as even as can be: four names stand 2 by 2, not 3 and 1."""
     rows = -(-series // (_MOST_COLUMNS + (series > _MANY)))
     return -(-series // rows)
 

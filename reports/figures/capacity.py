@@ -141,7 +141,7 @@ def _upright(axes: Axes, at: float, text: str, *, solid: bool) -> None:
 
 
 def middle_line(probes: Sequence[Repeat], name: str) -> dict[float, float]:
-    """Give one percentile (ms) of the middle valid probe of each load, loads ascending; none is averaged."""
+    """Return one percentile (ms) of the middle valid probe of each load, loads ascending; none is averaged."""
     by_load: dict[float, list[float]] = {}
     for repeat in probes:
         value = _value(repeat, name)

@@ -51,7 +51,7 @@ _SOURCES = {
 
 
 def panels(cells: Sequence[Cell]) -> dict[str, Panel]:
-    """Draw, by cell, the limit that was reached; cells without one, or whose seconds are not told, are left out."""
+    """Draw, by cell, the limit that was reached; cells without one, or whose seconds are not known, are left out."""
     found: dict[str, list[tuple[Cell, Evidence, list[Series]]]] = {}
     for cell in cells:
         reached = _reached(cell)

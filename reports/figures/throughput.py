@@ -51,7 +51,7 @@ def _highest(cells: Sequence[Cell]) -> float:
 
 
 def _groups(cells: Sequence[Cell], grid: Layout) -> list[tuple[tuple[Any, ...], list[Cell]]]:
-    """Give the cells of each combination of the axes beyond two, in the order of the axes' values."""
+    """Return the cells of each combination of the axes beyond two, in the order of the axes' values."""
     choices = [axis_names.values((cell.plan for cell in cells), name) for name in grid.panels]
     found = []
     for combination in product(*choices):

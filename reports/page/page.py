@@ -81,7 +81,7 @@ def make(bundle: Bundle, cells: Sequence[Cell], judged: Verdict) -> Page:
 
 
 def _facts(bundle: Bundle, cells: Sequence[Cell]) -> str:
-    """Give the line above the finding: what was measured, when, on what."""
+    """Return the line above the finding: what was measured, when, on what."""
     machine = bundle.manifest.hardware
     what = f"matrix {bundle.manifest.matrix.name or formats.NOTHING}, {formats.plural(len(cells), 'cell')}"
     where = f"{formats.value(machine.cores or None)} cores, {formats.size(machine.memory_bytes or None)}"

@@ -18,7 +18,7 @@ _OF_SERVERS = ("version of kafka", "version of zookeeper")
 
 @dataclass(frozen=True)
 class Fact:
-    """One thing about where a run took place, in both runs; None: the run does not tell."""
+    """One thing about where a run took place, in both runs; None: the run does not say."""
 
     name: str
     base: str | None
@@ -42,7 +42,7 @@ class Fact:
 
 
 def facts(base: Manifest, new: Manifest) -> tuple[Fact, ...]:
-    """Give all that is known of both environments, whether it differs or not."""
+    """Return all that is known of both environments, whether it differs or not."""
     sides = _facts(base), _facts(new)
     names = dict.fromkeys([*sides[0], *sides[1]])
     known = (Fact(name, sides[0].get(name), sides[1].get(name), by_design=name in _OF_SERVERS) for name in names)
@@ -68,7 +68,7 @@ def _facts(manifest: Manifest) -> dict[str, str | None]:
 
 
 def revision(manifest: Manifest) -> str | None:
-    """Give the git revision, and whether there were local changes to it."""
+    """Return the git revision, and whether there were local changes to it."""
     if manifest.git_revision is None:
         return None
     return manifest.git_revision[:12] + (" with local changes" if manifest.git_dirty else "")
@@ -89,7 +89,7 @@ def _variants(base: Manifest, new: Manifest) -> Iterator[Fact]:
 
 
 def _axes(base: Manifest, new: Manifest) -> Iterator[Fact]:
-    """Tell the axes in which cells of one name are not the same cell."""
+    """Name the axes in which cells of one name are not the same cell."""
     theirs = {cell.id: cell.axes for cell in new.cells}
     found: dict[tuple[str, Any, Any], list[str]] = {}
     for cell in base.cells:

@@ -29,13 +29,13 @@ class Measure:
     """Over all repeats of a cell: a geometric mean, or a percentile of the joint data."""
 
     def values(self, cell: Cell) -> dict[int, float]:
-        """Give the value of each round that has a valid repeat with one; what is not positive has no logarithm."""
+        """Return the value of each round that has a valid repeat with one; what is not positive has no logarithm."""
         found = {repeat.result.round: self.of_repeat(repeat.result) for repeat in cell.valid}
         return {number: value for number, value in found.items() if value is not None and value > 0}
 
 
 def cpu_s_per_100k_events(result: Result) -> float | None:
-    """Give the CPU-seconds of all roles together that 100,000 stored events cost."""
+    """Return the CPU-seconds of all roles together that 100,000 stored events cost."""
     stored = result.throughput_events_per_s
     used = sum(result.cpu_cores_per_role.values())
     return used / stored * 100_000 if stored and used else None
@@ -142,7 +142,7 @@ _NAMED = {each.name: each for each in (THROUGHPUT, SUSTAINABLE, *BESIDE, _of_rol
 
 
 def primary(base: Cell, new: Cell) -> Measure:
-    """Give the one measure that is judged: of those of the kind the first that every valid repeat of both runs has.
+    """Return the one measure that is judged: of those of the kind the first that every valid repeat of both runs has.
 
     For delivery latency that is p99 where there are enough requests beyond it everywhere, else p50: a p99 from some of
     the rounds would be one of picked rounds.
@@ -152,12 +152,12 @@ def primary(base: Cell, new: Cell) -> Measure:
 
 
 def costs(cell: Cell) -> tuple[Measure, ...]:
-    """Give what is judged beside the primary measure where the cost of an event is too."""
+    """Return what is judged beside the primary measure where the cost of an event is too."""
     return tuple(_named(cell.kind, name) for name in cell.kind.costs)
 
 
 def beside(cells: Iterable[Cell]) -> tuple[Measure, ...]:
-    """Give what stands beside the primary measure of these cells: also what only their kinds have."""
+    """Return what stands beside the primary measure of these cells: also what only their kinds have."""
     own = {each.name: _own(each) for cell in cells for each in cell.kind.own_measures}
     return (*BESIDE, *own.values())
 

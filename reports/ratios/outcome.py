@@ -18,7 +18,7 @@ EXIT_REGRESSION, EXIT_CANNOT_TELL = 1, 4
 
 @dataclass(frozen=True)
 class Rules:
-    """``floor``: a smaller effect is none. ``effect``: what the recommended number of rounds is to tell.
+    """``floor``: a smaller effect is none. ``effect``: what the recommended number of rounds shows.
 
     ``cpu``: the CPU time of an event is judged too, in the same family of tests. ``strict``: a *cannot tell* has its
     own exit code.

@@ -23,7 +23,7 @@ LEVELS_ENOUGH = 5
 LACK_OF_FIT_P = 0.01
 """Below it the levels lie too far from any such curve, given how far their repeats scatter."""
 WIDEST_SIGMA, WIDEST_RATIO = 0.5, 1.5
-"""Of sigma's interval, and of the ends of that of the throughput at the most consumers: wider ones tell nothing."""
+"""Of sigma's interval, and of the ends of that of the throughput at the most consumers: wider ones show nothing."""
 _NOT_SHARED = ("worker_process", OFFERED_LOAD, IDLE, UNKNOWN, THIN, PARALLELISM)
 ASSUMPTIONS = (
     "contention and coherency beyond the measured levels are those of the measured ones",
@@ -62,7 +62,7 @@ class Scaling(Struct, frozen=True):
 
 
 def group(cells: Sequence[Cell]) -> tuple[Scaling, ...]:
-    """Give a Scaling for every kind and setting whose cells have at least two numbers of consumers."""
+    """Return a Scaling for every kind and setting whose cells have at least two numbers of consumers."""
     groups: dict[str, list[Cell]] = {}
     for cell in cells:
         if cell.kind.scales and cell.plan.axes.get(CONSUMERS):
@@ -94,7 +94,7 @@ def _label(common: dict[str, object], varying: Iterable[str]) -> str:
 
 
 def _levels(group: Sequence[Cell]) -> tuple[Level, ...]:
-    """Tell each cell's throughput, and which a curve may not use: from the first on that is short of what all share."""
+    """Return each cell's throughput, and which a curve may not use: from the first that lacks what all share."""
     found = []
     short = ""
     for cell in group:
@@ -165,7 +165,7 @@ def _fit(usable: dict[int, Cell], levels: Sequence[Level]) -> tuple[Fit | None, 
 
 
 def _vague(fitted: Fit, most: int) -> str:
-    """Say where the intervals are too wide to tell anything."""
+    """Say where the intervals are too wide to show anything."""
     sigma, point = fitted.sigma, fitted.at(most)
     if point is not None and point.high > WIDEST_RATIO * point.low:
         return (

@@ -62,7 +62,7 @@ class Fit(Struct, frozen=True):
     curve: tuple[Point, ...]
 
     def at(self, consumers: int) -> Point | None:
-        """Give the curve's point, None beyond its end."""
+        """Return the curve's point, None beyond its end."""
         return next((point for point in self.curve if point.consumers == consumers), None)
 
 
@@ -125,7 +125,7 @@ def fit(data: Data) -> Fit:
 
 
 def _solve(data: Data, logs: Floats) -> Floats:
-    """Give (ln lambda, sigma, kappa) for each row of ``logs``: Levenberg and Marquardt's method, kept within bounds."""
+    """Return (ln lambda, sigma, kappa) for each row of ``logs``: Levenberg-Marquardt, kept within bounds."""
     n, weights = data.consumers, data.weights / data.weights.sum()
     terms = np.stack([n - 1, n * (n - 1)])
     base = logs - np.log(n)
@@ -158,7 +158,7 @@ def _solve(data: Data, logs: Floats) -> Floats:
 
 
 def _step(slopes: Floats, offset: Floats, weights: Floats, theta: Floats, damping: Floats) -> Floats:
-    """Give each row's damped step; a parameter at a bound that the step would leave stays there."""
+    """Return each row's damped step; a parameter at a bound that the step would leave stays there."""
     gradient = np.einsum("rpl,rl,l->rp", slopes, offset, weights)
     square = np.einsum("rpl,rql,l->rpq", slopes, slopes, weights)
     held = ((theta <= 0) & (gradient > 0)) | ((theta >= _UPPER) & (gradient < 0))
@@ -176,7 +176,7 @@ def _log_law(parameters: Floats, numbers: Floats) -> Floats:
 
 
 def _peak(parameters: Floats) -> Floats:
-    """Give the N of the highest throughput: sqrt((1 - sigma) / kappa), at least 1; inf without coherency."""
+    """Return the N of the highest throughput: sqrt((1 - sigma) / kappa), at least 1; inf without coherency."""
     _, sigma, kappa = parameters.T
     with np.errstate(divide="ignore", invalid="ignore"):
         peak: Floats = np.where(kappa > 0, np.maximum(np.sqrt((1 - sigma) / kappa), 1.0), np.inf)

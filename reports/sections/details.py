@@ -37,7 +37,7 @@ def backlog(by_kind: dict[str, list[Cell]]) -> Section:
 
 
 def by_kind(groups: dict[str, list[Cell]]) -> dict[str, tuple[CellDetails, ...]]:
-    """Give the details of every cell."""
+    """Return the details of every cell."""
     seconds = evidence.panels([of for group in groups.values() for of in group])
     return {kind: tuple(cell(of, seconds.get(of.plan.id)) for of in group) for kind, group in groups.items()}
 

@@ -50,7 +50,7 @@ class Identity:
 
 
 def identities(audit: Audit, not_reported: Collection[Report] = ()) -> tuple[Identity, ...]:
-    """Give both identities of an audit, as sums, without what the system does not report."""
+    """Return both identities of an audit, as sums, without what the system does not report."""
     offered: tuple[tuple[str, int], ...] = (("accepted", audit.accepted), ("rejected", audit.rejected))
     offered += (("in doubt", audit.in_doubt), ("unsent", audit.unsent))
     accepted: tuple[tuple[str, int], ...] = (
@@ -67,7 +67,7 @@ def identities(audit: Audit, not_reported: Collection[Report] = ()) -> tuple[Ide
 
 
 def besides(audit: Audit, not_reported: Collection[Report] = ()) -> tuple[tuple[str, str, bool], ...]:
-    """Give the counts that no identity holds: name, number, and whether it must be 0 and is not.
+    """Return the counts that no identity holds: name, number, and whether it must be 0 and is not.
 
     What the system does not report has words in place of a number, the counts too that an identity is shown without.
     """

@@ -127,7 +127,7 @@ def _place(role: str) -> tuple[int, str]:
 
 
 def _service_time(loop: BareLoop) -> str:
-    """Give p99 of the rounds, lowest to highest: percentiles are not averaged."""
+    """Return p99 of the rounds, lowest to highest: percentiles are not averaged."""
     valid = [each for each in loop.repeats if each.valid]
     told = [each.service_time_ms.p99 for each in valid if each.service_time_ms and each.service_time_ms.p99]
     if not told:

@@ -1,4 +1,4 @@
-"""What servers and event loops told of themselves, one column a repeat: it explains a verdict, or rules it out."""
+"""What servers and event loops reported, one column a repeat: it explains a verdict, or rules it out."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ _PER_ROLE: tuple[tuple[str, str, Form], ...] = (
 
 
 def counters(repeats: Sequence[Repeat]) -> Table:
-    """One row a counter that any of the repeats tells, one column a repeat."""
+    """One row a counter that any of the repeats reports, one column a repeat."""
     results = [repeat.result for repeat in repeats]
     rows = []
     for role in _roles(results, "event_loop_lag_ms"):

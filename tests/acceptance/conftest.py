@@ -44,7 +44,7 @@ class Runs:
         return self.start(*arguments, fault=fault).wait(timeout=200)  # a bound, no measurement
 
     def matrix(self, text: str) -> str:
-        """Write a matrix and give its path."""
+        """Write a matrix and return its path."""
         path = self.folder / "matrix.toml"
         path.write_text(text)
         return str(path)

@@ -240,7 +240,7 @@ def test_what_trickles_in_gets_no_more_time(api: Running, part: str) -> None:
 
 
 def _trickle(wire: socket.socket, data: bytes) -> int:
-    """Send a byte at a time, each within the bound, and give the status of the answer that comes meanwhile."""
+    """Send a byte at a time, each within the bound, and return the status of the answer that comes meanwhile."""
     wire.settimeout(0.1)
     for place in range(len(data)):
         wire.sendall(data[place : place + 1])

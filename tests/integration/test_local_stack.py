@@ -42,7 +42,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory, parts_are_there: None) -> It
 
 
 async def produce(stack: LocalStack, topic: str, value: bytes) -> int:
-    """Send one message, not for ever, and give its offset."""
+    """Send one message, not for ever, and return its offset."""
     producer = AIOKafkaProducer(bootstrap_servers=stack.kafka_bootstrap_servers, enable_idempotence=True)
     await producer.start()
     try:

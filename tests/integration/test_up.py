@@ -46,7 +46,7 @@ class Up:
         return self.printed_path.read_text()
 
     def wait_until_up(self) -> str:
-        """Give the API's URL."""
+        """Return the API's URL."""
         wait_until(lambda: "try it:" in self.printed() or self.process.poll() is not None, "it was up")
         found = re.search(r"^API +(http://127\.0\.0\.1:\d+)", self.printed(), re.MULTILINE)
         assert found, self.printed()

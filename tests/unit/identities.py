@@ -9,5 +9,5 @@ from traffic import identity
 
 
 def id_low_array(run: int, stream: int, first: int, count: int) -> NDArray[np.uint64]:
-    """Give the low 64 bits of the ids of ``count`` consecutive sequences from ``first`` on."""
+    """Return the low 64 bits of the ids of ``count`` consecutive sequences from ``first`` on."""
     return np.uint64(identity.id_low(identity.pack(run, stream, first))) + np.arange(count, dtype=np.uint64)

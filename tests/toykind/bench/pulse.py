@@ -47,7 +47,7 @@ class Pulse(Kind[PulseCell]):
 
     def beside(self, cell: PulseCell) -> Action:
         async def beat(moment: Moment) -> list[float]:
-            """Give how late each pulse was, in ms."""
+            """Return how late each pulse was, in ms."""
             late_ms = []
             for number in range(1, cell.pulses + 1):
                 due_ns = moment.epoch_ns + round(number * cell.every_s * 1e9)

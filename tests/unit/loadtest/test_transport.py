@@ -34,7 +34,7 @@ def requests_on(connection: socket.socket) -> Iterator[bytes]:
 
 @contextmanager
 def server(serve: Callable[[socket.socket], None]) -> Iterator[str]:
-    """Give the URL of a server that plays ``serve`` on each connection, one after the other, in a thread."""
+    """Return the URL of a server that plays ``serve`` on each connection, one after the other, in a thread."""
     with socket.create_server(("127.0.0.1", 0)) as listening:
 
         def accept() -> None:

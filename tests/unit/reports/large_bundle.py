@@ -27,7 +27,7 @@ EVENTS_PER_S, SECONDS, TEMPLATES = 20_000, 10, 6
 
 
 def cells() -> list[Cell]:
-    """Give the cells: each kind over partitions and consumers, and a third axis."""
+    """Return the cells: each kind over partitions and consumers, and a third axis."""
     found = []
     for p, c, batch in product((1, 2, 4, 8), (1, 2, 4, 6, 8), (500, 2000, 5000)):
         axes = {"partitions": p, "consumers": c, "batch_max_events": batch}
@@ -54,7 +54,7 @@ def make(folder: Path) -> Path:
 
 
 def _log(path: Path, rng: np.random.Generator) -> bytes:
-    """Give a histogram log as of one repeat."""
+    """Return a histogram log as of one repeat."""
     events = EVENTS_PER_S * SECONDS
     at_ns = np.sort(rng.integers(0, SECONDS * 1_000_000_000, events))
     stages_ns = {name: rng.gamma(2, 8e6, events).astype(np.int64) for name in STAGES}

@@ -105,7 +105,7 @@ def quick_cells() -> list[Cell]:
 
 
 def write(root: Path, plan: Plan, run_id: str = "20261122T160000-quick") -> Path:
-    """Write the bundle under ``root`` and give its folder."""
+    """Write the bundle under ``root`` and return its folder."""
     rng = np.random.default_rng(7)
     run = root / run_id
     run.mkdir(parents=True)

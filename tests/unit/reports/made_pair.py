@@ -32,7 +32,7 @@ class Pair:
 
 
 def write_pair(root: Path, pair: Pair) -> tuple[Path, Path]:
-    """Write both and give their folders."""
+    """Write both and return their folders."""
     plan = Plan(pair.cells, rounds=pair.rounds, requests=1_200)
     base, new = write(root, plan, "20261122-base"), write(root, replace(plan, **pair.new_plan), "20261122-new")
     rng = np.random.default_rng(11)

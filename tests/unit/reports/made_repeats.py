@@ -33,7 +33,7 @@ def extract(run: Path) -> dict[str, Any]:
 
 
 def residuals(cell: str, measure: str) -> NDArray[np.float64]:
-    """Give how far each repeat lies from the cell's middle, as logs, widened for the middle being of them too."""
+    """Return how far each repeat lies from the cell's middle, as logs, widened for the middle being of them too."""
     values = np.log(json.loads(DATA.read_text())["cells"][cell][measure])
     return np.asarray((values - values.mean()) * math.sqrt(len(values) / (len(values) - 1)))
 

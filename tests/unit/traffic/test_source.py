@@ -27,7 +27,7 @@ def events_in(payload: Payload) -> list[dict[str, object]]:
 
 
 def told(content: Content, run: int, stream: int, sequences: Sequence[int], unix_ms: int) -> list[dict[str, object]]:
-    """Give events without a strip: from the table's steps, field by field."""
+    """Return events without a strip: from the table's steps, field by field."""
     places = content.places(np.full(len(sequences), stream), np.array(sequences)).tolist()
     stamp = datetime.fromtimestamp(unix_ms / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
     events: list[dict[str, object]] = []

@@ -145,7 +145,7 @@ def test_nobody_can_be_asked_by_a_stream_that_is_closed(monkeypatch: pytest.Monk
 
 
 def run_of_one_drain(folder: Path, monkeypatch: pytest.MonkeyPatch, asked: Busy, *reasons: list[str]) -> turns.Run:
-    """Give a run of one repeat, of which each attempt is void for the next of these reasons."""
+    """Return a run of one repeat, of which each attempt is void for the next of these reasons."""
     left = list(reasons)
 
     async def measured(*_: object) -> tuple[Path, Result]:

@@ -83,7 +83,7 @@ def hub_of(readers: Readers, *, most: int = 3, refresh_s: float = 0.2) -> Hub:
 async def serving(
     shown: Figures, *, most: int = 3, refresh_s: float = 0.2, token: str = TOKEN, port: int = 0
 ) -> AsyncIterator[tuple[str, Hub]]:
-    """Give the URL of a server that shows ``shown``, and its hub."""
+    """Return the URL of a server that shows ``shown``, and its hub."""
 
     async def of_mongo() -> Activity:
         if shown.mongo_is_away:

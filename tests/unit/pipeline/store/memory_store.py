@@ -23,7 +23,7 @@ def identifier(raw: bytes, /) -> str:
 
 
 def bytes_of(of: str, /) -> bytes:
-    """Give its bytes."""
+    """Return its bytes."""
     return bytes.fromhex(of)
 
 
@@ -39,7 +39,7 @@ def is_same(stored: bytes, document: Document, without: Collection[str], /) -> b
 
 
 def open_store(mongo: Mongo, connections: int) -> MemoryStore:  # noqa: ARG001 - it needs neither
-    """Give an empty store."""
+    """Return an empty store."""
     return MemoryStore()
 
 
@@ -64,7 +64,7 @@ class MemoryStore:
         """It always is."""
 
     async def find(self, identifiers: Sequence[str]) -> Mapping[str, bytes]:
-        """Give what is there."""
+        """Return what is there."""
         return {each: self.kept[each] for each in identifiers if each in self.kept}
 
     async def close(self) -> None:

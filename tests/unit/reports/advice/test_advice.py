@@ -159,7 +159,7 @@ class TestSteadyCells:
     def test_too_few_requests_for_the_percentile_show_nothing(self) -> None:
         given = advise(steady(20_000, [300, None]))
         assert status(given) == "unclear"
-        assert "too few requests to tell the p99 delivery latency in 1 of 2 repeats" in str(
+        assert "too few requests to know the p99 delivery latency in 1 of 2 repeats" in str(
             given.configurations[0].shown
         )
 
