@@ -35,7 +35,7 @@ def fewest_rounds(cells: int, *, paired: bool = True) -> int:
 
 
 def plausible_spreads(spread: float, freedom: float) -> Floats:
-    """Return spreads that are all as plausible, where ``freedom`` + 1 differences had the standard deviation ``spread``.
+    """Return spreads that are all as plausible, if ``freedom`` + 1 differences had the standard deviation ``spread``.
 
     The variance of a sample variance is 2 / freedom + kurtosis / n of its square: as many degrees of freedom as a
     normal distribution would have for that are left of ``freedom``.

@@ -87,7 +87,7 @@ def fingerprint(place: Place) -> str:
 
 
 def kept(cache: Path, place: Place, wanted: Asked) -> Ceilings | None:
-    """Return fresh ceilings from ``cache``, with at least the loops and rounds of ``wanted``; None if there are none."""
+    """Return fresh ceilings from ``cache``, with at least the loops and rounds of ``wanted``; None: there are none."""
     there = machinecache.find(cache / _FOLDER, fingerprint(place), Ceilings)
     if there is None:
         return None
