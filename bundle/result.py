@@ -15,7 +15,7 @@ ALLOWED_SHARE = 0.02
 
 
 class Audit(Struct, frozen=True):
-    """Counts of events; docs/methodology.md defines each. The two identities hold over them."""
+    """Counts of events; docs/concepts.md defines each. The two identities hold over them."""
 
     offered: int = 0
     accepted: int = 0
@@ -115,7 +115,7 @@ class Disturbance(Struct, frozen=True):
 
 
 class Probe(Struct, frozen=True):
-    """What one probe of a capacity cell says of its offered load (docs/methodology.md says how it is judged).
+    """What one probe of a capacity cell says of its offered load (docs/method.md says how it is judged).
 
     ``step``: climb, bisection, confirmation or interval. ``verdict``: sustained, not sustained or undetermined;
     ``why`` says what decided it. ``holds``: the same by the point estimate alone, which is what the search's interval

@@ -2,7 +2,7 @@
 
 Every function works on arrays whose last axis is the cells (of logarithms: cells, then rounds), so that one
 comparison and two thousand simulated ones are the same code. Logarithms are oriented: larger is better.
-docs/methodology.md says why it is judged so.
+docs/method.md says why it is judged so.
 """
 
 from __future__ import annotations

@@ -73,7 +73,7 @@ examples:
   ./tidemark bench compare --ab my-matrix.toml . 'kafka."num.io.threads"=2'     a setting of Kafka; mongod.NAME likewise
 
 Each cell in both runs, and all cells of a kind together, get a verdict: NEW is faster, slower, the same, or 'cannot
-tell', with the reason and the smallest change that the data could show. docs/methodology.md has the rules. The exit
+tell', with the reason and the smallest change that the data could show. docs/method.md has the rules. The exit
 code is 1 if there is a regression: something is slower, or NEW has a new finding. If nothing is slower but a verdict is
 'cannot tell', it is 0, or 4 with --strict. To compare with an earlier run, measure NEW with --baseline BASE.
 """,
@@ -83,7 +83,7 @@ examples:
   ./tidemark bench advise 20261122-101500-full --target 5000 --objective "p50 response time <= 50 ms" --json advice.json
 
 It names the smallest configuration that held the target in this run: the fewest consumers, then partitions, then API
-processes. docs/methodology.md says what counts as proof. If no measured configuration held the target, the exit code is
+processes. docs/method.md says what counts as proof. If no measured configuration held the target, the exit code is
 1, and the answer names the nearest configuration, what breaks first there, what to measure next, and the extrapolation
 of a fitted curve. The exit code is 4 if no steady or capacity cell has a valid repeat.
 """,
@@ -97,7 +97,7 @@ examples:
 
 BASE is the revision, NEW the working tree. It measures the CPU time of each step of an event's way in both, in turn.
 Then it runs a drain and a steady load, interleaved (the matrix perf), and judges their rate or delivery latency and the
-CPU time per event of API, workers and all roles. docs/methodology.md has the rules, docs/performance.md the cost of an
+CPU time per event of API, workers and all roles. docs/method.md has the rules, docs/performance.md the cost of an
 event. The exit code is 1 if there is a regression: a step or a measure is slower, or NEW has a finding that BASE does
 not have.
 """,
@@ -122,7 +122,7 @@ examples:
 
 It runs bare loops (insert, consume, produce, an HTTP handler that does nothing, the traffic generator), interleaved,
 each for a fixed number of events. The result is kept for a day: reports then show what share of its ceiling each cell
-reached. docs/methodology.md explains how.
+reached. docs/method.md explains how.
 """,
 }
 

@@ -96,7 +96,7 @@ def sides_of(
 def order_of(sides: Sequence[Matrix]) -> tuple[tuple[int, PlannedRepeat], ...]:
     """Return every repeat of both sides (0 or 1) in the order they are run, decided by the matrix's seed.
 
-    Each pair's coin is its own: that is what the smallest p attainable rests on (docs/methodology.md).
+    Each pair's coin is its own: that is what the smallest p attainable rests on (docs/method.md).
     """
     cells = [{cell.id: cell for cell in side.cells} for side in sides]
     pairs = ([(side, planned) for side in (0, 1)] for planned in plan.order(sides[0]))

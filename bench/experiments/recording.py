@@ -51,7 +51,7 @@ from traffic import ledger
 from traffic.spec import LoadSpec
 
 MOST_RATIO = 1.03
-"""What recording may cost (docs/methodology.md)."""
+"""What recording may cost (docs/method.md)."""
 EXIT_MET, EXIT_NOT_MET, EXIT_INTERRUPTED = 0, 1, 130
 _SEED = 1
 _SIDES = (False, True)  # recorded or not

@@ -86,7 +86,7 @@ def broken(
     disturbance: Disturbance | None,
     looked_for: Detectors,
 ) -> list[str]:
-    """Hold what was :func:`measured` against the bounds of docs/methodology.md; the clocks' are held apart from it."""
+    """Hold what was :func:`measured` against the bounds of docs/concepts.md; the clocks' are held apart from it."""
     reasons = []
     delay_p99_ms = found.get("schedule_delay_p99_ms")
     length_s = found.get("drain_window_s", window.length_s)

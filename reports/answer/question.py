@@ -1,7 +1,7 @@
 """One axis as a question: "500 or 2,000?", where a matrix varies nothing else.
 
 The cells of a round were measured in random order, one after the other: their values are paired by round and judged as
-those of two interleaved runs (docs/methodology.md, "Comparing two runs").
+those of two interleaved runs (docs/method.md, "Comparing two runs").
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Which cells a run leaves undecided for lack of valid repeats, the cause, and what to do: docs/methodology.md."""
+"""Which cells a run leaves undecided for lack of valid repeats, the cause, and what to do: docs/concepts.md."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """The outcome of a run: passed, failed or inconclusive, its first line, and what a reader must know about it.
 
-Only valid repeats count and have findings; docs/methodology.md ("Three outcomes") has the rules.
+Only valid repeats count and have findings; docs/concepts.md ("Three outcomes") has the rules.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Names what bounds a cell, by which evidence, what the other roles had left, and which axis to turn next.
 
-The rules are those of docs/methodology.md ("Why it is not faster"), in this order: a limit that was reached, the load
+The rules are those of docs/method.md ("What breaks first"), in this order: a limit that was reached, the load
 that was offered, consumers without a partition. Where none of them explains it, reports/cells/neighbours.py looks on.
 """
 

@@ -1,6 +1,6 @@
 """How throughput grows with the consumers: which cells a curve can be fitted through, and why there is none otherwise.
 
-The law and its fit are in reports/scaling/usl.py, the rules in docs/methodology.md ("Scaling").
+The law and its fit are in reports/scaling/usl.py, the rules in docs/method.md ("Scaling").
 """
 
 from __future__ import annotations

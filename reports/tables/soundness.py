@@ -59,7 +59,7 @@ BOUNDS = {
         "documents compared", ("no document was compared", "documents were compared"), formats.share, least=True
     ),
 }
-"""The bounds of docs/methodology.md, by the names that they have in the manifest."""
+"""The bounds of docs/concepts.md, by the names that they have in the manifest."""
 _OTHERS = "other reasons, no bound"
 
 

@@ -14,7 +14,8 @@ from pipeline.settings import OBSERVER, PREFIX, SECTIONS, Settings
 
 ROOT = Path(__file__).resolve().parents[3]
 OPERATIONS = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
-METHODOLOGY = (ROOT / "docs" / "methodology.md").read_text(encoding="utf-8")
+CONCEPTS = (ROOT / "docs" / "concepts.md").read_text(encoding="utf-8")
+USAGE = (ROOT / "docs" / "usage.md").read_text(encoding="utf-8")
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")])
 
 
@@ -62,13 +63,13 @@ def test_operations_names_every_reason_of_a_dead_letter() -> None:
     assert documented == {*unreadable, *unwritable}
 
 
-def test_methodology_lists_every_bound_with_its_default() -> None:
-    table = re.findall(r"^\| `(\w+)` \| ([\d.]+) \|", METHODOLOGY, re.MULTILINE)
+def test_concepts_list_every_bound_with_its_default() -> None:
+    table = re.findall(r"^\| `(\w+)` \| ([\d.]+) \|", CONCEPTS, re.MULTILINE)
     assert table == [(name, str(getattr(Bounds(), name))) for name in Bounds.__struct_fields__]
 
 
-def test_methodology_lists_every_axis_with_the_kinds_that_know_it() -> None:
-    rows = re.findall(r"^\| ((?:`\w+`(?:, )?)+) \| ([a-z ,]+) \|", METHODOLOGY, re.MULTILINE)
+def test_usage_lists_every_axis_with_the_kinds_that_know_it() -> None:
+    rows = re.findall(r"^\| ((?:`\w+`(?:, )?)+) \| ([a-z ,]+) \|", USAGE, re.MULTILINE)
     documented = {name: kinds for names, kinds in rows for name in re.findall(r"\w+", names)}
     assert documented == {
         name: "all kinds" if kinds.having(name) == kinds.names() else ", ".join(kinds.having(name))
@@ -76,8 +77,8 @@ def test_methodology_lists_every_axis_with_the_kinds_that_know_it() -> None:
     }
 
 
-def test_methodology_names_every_objective() -> None:
-    assert [name for name in Objective.__struct_fields__ if f"`{name}`" not in METHODOLOGY] == []
+def test_usage_names_every_objective() -> None:
+    assert [name for name in Objective.__struct_fields__ if f"`{name}`" not in USAGE] == []
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
