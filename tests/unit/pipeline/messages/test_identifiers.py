@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import time
 import uuid
@@ -155,6 +156,29 @@ def test_new_event_id_is_a_uuid7_of_this_moment() -> None:
     assert (number.version, number.variant) == (7, uuid.RFC_4122)
     assert before <= number.int >> 80 <= after
     assert id_of(text)[4:] == number.bytes[8:]
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system starts processes without a fork")
+def test_processes_forked_from_one_parent_make_ids_of_their_own() -> None:
+    new_event_id()  # the generator has its state before the forks
+    made = [_made_in_a_fork(200) for _ in range(4)]
+    low_halves = {text[19:] for texts in made for text in texts}
+    assert len(low_halves) == 4 * 200
+
+
+def _made_in_a_fork(number: int) -> list[str]:
+    into, out = os.pipe()
+    child = os.fork()
+    if child == 0:
+        try:
+            os.write(out, " ".join(new_event_id() for _ in range(number)).encode())
+        finally:
+            os._exit(0)
+    os.close(out)
+    with os.fdopen(into) as file:
+        texts = file.read().split()
+    os.waitpid(child, 0)
+    return texts
 
 
 def test_new_event_ids_differ() -> None:
