@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,13 @@ import pytest
 from tests import toykind
 
 ROOT = Path(__file__).resolve().parents[2]
-PACKAGES = ("pipeline", "traffic", "loadtest", "bundle", "bench", "reports")
+PACKAGES = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["mypy"]["packages"]
+ON_A_BUSY_MACHINE = """
+[bounds]
+disturbed_share = 1.0
+schedule_delay_p99_ms = 2000
+generator_cpu_share = 1.0
+"""
 WITHOUT = shutil.ignore_patterns("__pycache__", "reference", "latest.html")
 
 
@@ -34,7 +41,7 @@ def copy(tmp_path: Path) -> Path:
 def test_a_toy_kind_is_run_resumed_reported_and_compared(runs, copy: Path, tmp_path: Path) -> None:
     environment = {**runs.environment, "PYTHONPATH": str(copy)}
     environment.pop("TIDEMARK_FAULT", None)
-    matrix, out = runs.matrix(toykind.MATRIX), tmp_path / "runs"
+    matrix, out = runs.matrix(toykind.MATRIX + ON_A_BUSY_MACHINE), tmp_path / "runs"
 
     def start(*arguments: str) -> subprocess.Popen[str]:
         command = [sys.executable, "-m", *arguments]
