@@ -30,6 +30,7 @@ UNEVEN = 1.5
 """Records of the busiest consumer by the mean of those that work: from here on the work is not shared evenly."""
 LOOP_LATE_MS = 50.0
 """An event loop that wakes so late, in the median of the seconds' worst, is named where nothing is determined."""
+_UNSEEN = f"stages and the lag of event loops: {reported.NOT_REPORTED}"
 OFFERED_LOAD, IDLE, UNKNOWN, THIN = "offered_load", "partitions", "unknown", "thin"
 
 
@@ -86,6 +87,8 @@ def find(
             load = formats.rounded(beyond[0].offered_load_events_per_s)
             found = structs.replace(found, because=f"at {load} events/s, not sustained any more: {found.because}")
     found = found or _offered_load(seen, capacity) or _idle(seen) or _unknown(seen, stages_ms, beyond)
+    if reported.lacks(results, "stamps"):
+        found = structs.replace(found, because=f"{found.because}; {_UNSEEN}")
     if found.headroom or not seen.told:
         return found
     return structs.replace(found, headroom=saturation.headroom(results, seen.told, cores_there), evidence=seen.told)
@@ -304,7 +307,6 @@ def _unknown(seen: _Seen, stages_ms: Mapping[str, float], beyond: Sequence[Resul
     if any(result.mongodb_use is None for result in seen.results):
         said.append("MongoDB's own counters were not recorded")
     if reported.lacks(seen.results, "stamps"):
-        said.append(f"stages and the lag of event loops: {reported.NOT_REPORTED}")
         return Bottleneck(resource=UNKNOWN, because="; ".join(said))  # its axes are not known either
     working = max(saturation.working_consumers(result) for result in seen.results)
     there = max(result.partitions_total for result in seen.results)

@@ -152,6 +152,23 @@ class TestNothingAtItsLimit:
         }
 
 
+class TestAnotherSystem:
+    """One that does not report when it stored an event."""
+
+    UNSEEN = "; stages and the lag of event loops: not reported by this system"
+
+    def test_what_is_not_seen_is_said_and_no_axis_of_ours_is_advised(self) -> None:
+        silent = result({"shop": 0.4}, consumers=0, not_reported=("stamps", "backlog"))
+        found = judge(silent, plan=STEADY)
+        assert (found.determined, found.next_axis, found.next_why) == (False, None, "")
+        assert found.because.endswith(self.UNSEEN)
+
+    def test_it_is_said_too_where_a_limit_was_reached(self) -> None:
+        found = judge(result({"shop": 1.9}, consumers=0, not_reported=("stamps",)), plan=STEADY)
+        assert found.name == "the machine's CPU (shop uses the most)"
+        assert found.because.endswith(self.UNSEEN)
+
+
 class TestThinEvidence:
     def test_without_a_repeat_nothing_is_said(self) -> None:
         assert bottleneck.find(DRAIN, [], 2, {}) is None
