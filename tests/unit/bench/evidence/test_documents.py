@@ -125,6 +125,7 @@ def test_of_large_events_fewer_are_prepared_so_that_all_of_them_stay_in_memory()
     [
         (lambda document: document.update(user_id="somebody else"), "user_id is 'somebody else'"),
         (lambda document: document["props"].update(url="/elsewhere"), "'url': '/elsewhere'"),
+        (lambda document: document.update(_id=str(document["_id"])), "_id is \"no ObjectId but '"),
         (lambda document: document.update(_id=ObjectId(b"123456789012")), "_id is '3132333435363738"),
         (lambda document: document.update(timestamp=DatetimeMS(1)), "timestamp is 1"),
         (lambda document: document.update(timestamp="2025"), "timestamp is \"no date but '2025'\""),
