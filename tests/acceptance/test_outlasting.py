@@ -26,7 +26,7 @@ HEAD = f'name = "outlasting"\nrounds = 1\n{OPEN}'
 
 
 def wait_for(condition: Callable[[], bool], what: str) -> None:
-    deadline = time.monotonic() + 90
+    deadline = time.monotonic() + 240
     while not condition():
         assert time.monotonic() < deadline, f"waited in vain until {what}"
         time.sleep(0.05)
