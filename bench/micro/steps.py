@@ -281,7 +281,7 @@ def _deliveries(folder: Path) -> Call:
 
         stored = Recorder(Places(deliveries=str(path)), "worker").stored
     except ImportError:  # an older revision's worker wrote it without an observer
-        from pipeline.worker.deliveries import DeliveriesLog  # type: ignore[import-not-found, unused-ignore]
+        from pipeline.worker.deliveries import DeliveriesLog  # type: ignore[import-not-found, import-untyped, unused-ignore]
 
         stored = DeliveriesLog(path).events
 
