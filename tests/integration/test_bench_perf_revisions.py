@@ -28,9 +28,8 @@ def documents_of(records: Sequence[Record]) -> tuple[list[Document], list[bytes]
 @pytest.fixture
 def checkout(tmp_path: Path) -> Path:
     folder = tmp_path / "a checkout"
-    for name in ("pipeline", "traffic", "loadtest", "bundle", "bench", "reports"):
-        ignored = shutil.ignore_patterns("reference", "*.html")
-        shutil.copytree(ROOT / name, folder / name, ignore=ignored)
+    for package in (each.parent for each in ROOT.glob("*/__init__.py")):
+        shutil.copytree(package, folder / package.name, ignore=shutil.ignore_patterns("reference", "*.html"))
     (folder / ".gitignore").write_text("__pycache__/\n", encoding="utf-8")
     for command in (["init", "--quiet"], ["add", "--all"], ["commit", "--quiet", "--message", "As it was"]):
         subprocess.run([*GIT, *command], cwd=folder, check=True, capture_output=True)
