@@ -13,7 +13,7 @@ from bundle.manifest import Manifest
 def plant() -> None:
     """Let ``reports`` take what it can read, and say nothing of the rest."""
     cells: Any = importlib.import_module("reports.cells.cells")  # by name: this runs in a process of the reports'
-    read, load, of = files.read, reading.load, cells.of
+    read, load, summarise = files.read, reading.load, cells.summarise
 
     def read_what_there_is(path: Path, kind: Any) -> Any:
         try:
@@ -25,4 +25,4 @@ def plant() -> None:
 
     files.read = read_what_there_is
     reading.load = lambda path: dataclasses.replace(load(path), notes=())
-    cells.of = lambda run: tuple(dataclasses.replace(cell, notes=()) for cell in of(run))
+    cells.summarise = lambda run: tuple(dataclasses.replace(cell, notes=()) for cell in summarise(run))
