@@ -14,7 +14,7 @@ from stats import intervals
 from stats.intervals import LogT
 
 FEWEST_PAIRS = 10
-"""Of which a ratio has to be made before a target can be met (docs/method.md)."""
+"""Of which a ratio has to be made before a target can be met (docs/performance.md)."""
 
 Item = TypeVar("Item")
 

@@ -1,7 +1,7 @@
 """How close our parts come to the bare loops: ratios of pairs measured next to each other, held against targets.
 
-The rule is method.md's for a target: it is met when the one-sided 95% bound of the geometric mean of at least ten
-interleaved pairs clears it. Every pair is kept.
+The rule is that of docs/performance.md for a target: it is met when the one-sided 95% bound of the geometric mean of at
+least ten interleaved pairs clears it. Every pair is kept.
 """
 
 from __future__ import annotations

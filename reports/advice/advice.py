@@ -1,6 +1,7 @@
 """Which configuration to run: the smallest measured one that holds a load under an objective, and what to measure else.
 
-docs/method.md ("Advice") gives the rules in words; reports/advice/proof.py says what a cell proves.
+docs/usage.md ("Which configuration holds a load") has the rules in words; reports/advice/proof.py says what a cell
+proves.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """What the bare loops say together: how fast each part of the path can be, and what an event costs each role at least.
 
-The rules are those of docs/method.md ("Ceilings").
+The rules are those of docs/performance.md ("Ceilings").
 """
 
 from __future__ import annotations
