@@ -1,6 +1,6 @@
 """The developer's sessions: `./tidemark test`, `lint`, `micro` and others; `--help` prints their docstrings.
 
-Every session runs in the environment that `./tidemark` made from developer.txt; nox makes no others.
+Every session runs in the environment that `./tidemark` made from developer.txt. nox makes no other environment.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ nox.options.default_venv_backend = "none"
 nox.options.sessions = ["test"]
 
 PYTHON = sys.executable
-# The smaller locks, and the extras of pyproject.toml that each has beside the dependencies.
+# The smaller locks, and the extras of pyproject.toml that each adds to the dependencies.
 PARTS = {"tidemark": ("local", "harness"), "pipeline": ()}
 REACHING_AN_INDEX = ("UV_CACHE_DIR", "UV_DEFAULT_INDEX", "UV_HTTP_TIMEOUT", "UV_INDEX_URL", "UV_NATIVE_TLS")
 
 
 @nox.session
 def test(session: nox.Session) -> None:
-    """Run lint, types, imports, all tests and the self-test, as CI does (--long: the slow ones too).
+    """Run lint, types, imports, all tests and the self-test, as CI does (--long: also the slow ones).
 
     Other arguments go to pytest.
 
@@ -67,7 +67,7 @@ def test(session: nox.Session) -> None:
 
 @nox.session
 def lint(session: nox.Session) -> None:
-    """Check ruff's rules, its format, and which package imports which."""
+    """Check ruff's rules, the format, and which package imports which."""
     _lint(session)
     _imports(session)
 
@@ -87,13 +87,13 @@ def format_(session: nox.Session) -> None:
 
 @nox.session
 def micro(session: nox.Session) -> None:
-    """Run the micro-benchmarks, save them, and compare them with the last ones.
+    """Run the micro-benchmarks, save the results, and compare them with the last ones.
 
-    With names of files in bench/micro, run only those; other arguments go to pytest.
+    Names of files in bench/micro select these files. Other arguments go to pytest.
 
     examples:
-      ./tidemark micro                      all; those of inserts and drains start Kafka and MongoDB
-      ./tidemark micro test_steps.py        only the steps of an event's way: no servers, under a minute
+      ./tidemark micro                      all; inserts and drains start Kafka and MongoDB
+      ./tidemark micro test_steps.py        only the steps that an event passes: no servers, under a minute
       ./tidemark micro -k 'map or bson'
     """
     compare = ["--benchmark-compare"] if any(Path(".benchmarks").glob("*/*.json")) else []
@@ -105,7 +105,7 @@ def micro(session: nox.Session) -> None:
 
 @nox.session
 def screenshots(session: nox.Session) -> None:
-    """Take a picture of every page, in both themes, on a desk and on a phone; needs Chromium.
+    """Photograph every page, in both themes, at desktop and phone size. Needs Chromium.
 
     examples:
       ./tidemark screenshots
@@ -116,14 +116,14 @@ def screenshots(session: nox.Session) -> None:
 
 @nox.session
 def lock(session: nox.Session) -> None:
-    """Write the locks in requirements/ from pyproject.toml (--upgrade: with the newest versions).
+    """Write the locks in requirements/ from pyproject.toml (--upgrade: use the newest versions).
 
     examples:
       ./tidemark lock
       ./tidemark lock --upgrade
     """
-    # uv takes options from its variables and files as well. Those that only tell how to reach an index
-    # may pass; what would change the outcome may not. The lock names no index.
+    # uv also reads options from variables and files. Variables that only say how to reach an index may pass;
+    # what would change the result may not. The lock names no index.
     env: dict[str, str | None] = {
         name: None for name in os.environ if name.startswith("UV_") and name not in REACHING_AN_INDEX
     }
@@ -136,7 +136,7 @@ def lock(session: nox.Session) -> None:
         chosen = [f"--extra={extra}" for extra in extras]
         output = ["-o", f"requirements/{part}.txt"]
         session.run(*command, *upgrade, "-c", whole, *chosen, "pyproject.toml", *output, env=env, silent=True)
-    # The lock of uv, which installs the others: its lines of the whole lock.
+    # The lock of uv, which installs the others, is uv's part of the whole lock.
     pin = re.findall(r"^uv==.*\n(?:    --hash=.*\n)+", Path(whole).read_text(encoding="utf-8"), re.MULTILINE)
     Path("requirements/uv.txt").write_text("".join(pin), encoding="utf-8")
 
@@ -152,7 +152,7 @@ def _types(session: nox.Session) -> None:
 
 
 def _imports(session: nox.Session) -> None:
-    # It has no module to run with -m; its script would hold this folder's path.
+    # import-linter has no module to run with -m, and its script contains the path of this folder.
     session.run(PYTHON, "-c", "from importlinter.cli import lint_imports_command as run; run()")
 
 

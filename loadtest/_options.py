@@ -1,4 +1,4 @@
-"""The options on Locust's command line and in its UI: registered, explained and checked here."""
+"""Registers, explains and checks the options on Locust's command line and in its UI."""
 
 from __future__ import annotations
 
@@ -28,40 +28,40 @@ _MIX_REMEDY = (
 _HELP = "./tidemark load --help explains every option"
 
 _SCENARIO_HELP = (
-    "What is sent. mixed: visitors and sdk together (default). visitors: sessions of page views with referrers, "
-    "some sign up, one event a request. sdk: batches. replay: the events of --replay-file, in batches. "
-    "hostile: malformed, oversized and wrong requests, where a 4xx is a success and a 2xx a failure."
+    "What to send. mixed: visitors and sdk together (default). visitors: sessions of page views with referrers and "
+    "some sign-ups, one event per request. sdk: batches. replay: the events of --replay-file, in batches. "
+    "hostile: malformed, oversized and wrong requests; a 4xx counts as a success, a 2xx as a failure."
 )
 _PROFILE_HELP = (
-    "How the offered load changes: constant, ramp (up to it), step (stairs up to it), spike (a multiple of it for "
-    "a while) or diurnal (a day around it). Parameters: --profile-period and the options after it."
+    "How the offered load changes: constant, ramp (rises to it), step (rises in stairs), spike (a multiple of it for "
+    "a while) or diurnal (rises and falls like a day). Parameters: --profile-period and the options after it."
 )
 _ARRIVALS_HELP = (
-    "Requests come at random (poisson, default) or evenly (constant); either way they do not wait for answers."
+    "Requests come at random (poisson, default) or evenly (constant). In both cases they do not wait for answers."
 )
 _DURATION_HELP = (
-    "Seconds to offer load, then wait for the answers and end; 0: until stopped, or once through the file "
-    "in replay (default 0)."
+    "Seconds to offer load; then the test waits for the answers and ends. 0: until you stop it, or in replay once "
+    "through the file (default 0)."
 )
 _RUN_NUMBER_HELP = (
-    f"Carried by every event's id, 0 to {MAX_RUN}; each further start in the UI takes the next (default 0)."
+    f"A number in the id of every event, 0 to {MAX_RUN}; each further start in the UI uses the next one (default 0)."
 )
-_SENDERS_HELP = "Requests that each process can have in flight; it becomes the number of Locust's users (default 512)."
-_UNSENT_HELP = "Seconds that a request may go out late; it counts as unsent after that (default 10)."
-_BEGIN_HELP = "File to wait for, with everything started, before the load begins; empty: none (default)."
+_SENDERS_HELP = "Requests that each process can have in flight; also the number of Locust's users (default 512)."
+_UNSENT_HELP = "Seconds that a request may be late before it counts as unsent (default 10)."
+_BEGIN_HELP = "Wait for this file before the load begins, with everything started; empty: do not wait (default)."
 EXAMPLES = """\
 examples
-  ./tidemark load                                      the page at http://localhost:8089, 1,000 events/s when started
+  ./tidemark load                                      the page at http://localhost:8089, with 1,000 events/s
   ./tidemark load --headless --offered-load 5000 --duration 60 --processes 2
   ./tidemark load --headless --profile spike --spike-factor 10 --duration 60
   ./tidemark load --headless --scenario replay --replay-file loadtest/example.ndjson
   ./tidemark load --headless --scenario hostile --offered-load 50 --duration 30
-Each needs an API to send to: `./tidemark up` starts one at http://localhost:8000, --host URL names another.
+Each needs an API: `./tidemark up` starts one at http://localhost:8000; --host URL names another.
 
 exit codes
-  0 passed   1 something was found: requests failed (never with --ledger: the ledger has the failures)
+  0 passed   1 requests failed (never with --ledger: then the ledger has the failures)
   2 bad usage or a missing part
-  3 the test is not whole: a process was lost or did not connect, or the ledger could not be written; or a crash
+  3 the test is not complete: a process was lost or did not connect, the ledger could not be written, or a crash
 """
 
 
@@ -69,8 +69,8 @@ class Options(Struct, frozen=True):
     """Everything that the command line says about a test.
 
     ``senders``: how many requests a process can have in flight. ``unsent_after_s``: how late a request may
-    go out. ``request_timeout_s``: how long one may take. ``ledger_dir``: empty for no ledger. ``begin_when_path``: a
-    file that is waited for before the load begins, empty for none.
+    go out. ``request_timeout_s``: how long one may take. ``ledger_dir``: empty: no ledger. ``begin_when_path``: the
+    load waits for this file; empty: it does not wait.
     """
 
     spec: LoadSpec
@@ -83,7 +83,7 @@ class Options(Struct, frozen=True):
 
 
 class _Limits(Struct):
-    """The types of those options that are not part of a load specification."""
+    """The types of the options that are not part of a load specification."""
 
     senders: Annotated[int, Meta(ge=1, le=MAX_CONNECTIONS)]
     unsent_after: Annotated[float, Meta(ge=0, le=3600)]
@@ -93,28 +93,28 @@ class _Limits(Struct):
 # Option, the field that it sets, and its help; an empty value leaves the default, or what --traffic says.
 _TRAFFIC_OPTIONS = (
     ("--event-mix", "event_mix", "Types and weights, such as page_view=0.7,signup=0.05,add_to_cart=0.25 (default)."),
-    ("--distinct-users", "users", "How many different users there are."),
-    ("--user-zipf", "user_zipf_exponent", "Exponent of the users' Zipf law; 0: all are as frequent."),
-    ("--distinct-urls", "urls", "How many different URLs there are."),
-    ("--url-zipf", "url_zipf_exponent", "Exponent of the URLs' Zipf law; 0: all are as frequent."),
-    ("--payload-bytes", "payload_bytes", "An event's JSON is filled up to about this size."),
+    ("--distinct-users", "users", "Number of different users."),
+    ("--user-zipf", "user_zipf_exponent", "Exponent of the users' Zipf law; 0: all are equally frequent."),
+    ("--distinct-urls", "urls", "Number of different URLs."),
+    ("--url-zipf", "url_zipf_exponent", "Exponent of the URLs' Zipf law; 0: all are equally frequent."),
+    ("--payload-bytes", "payload_bytes", "Approximate size of an event's JSON."),
     ("--key-skew", "key_skew", "Share of all sessions that belong to one hot user, from 0 to 1."),
-    ("--batch-min", "batch_min_events", "Fewest events of one sdk request."),
-    ("--batch-max", "batch_max_events", "Most events of one sdk request; sizes are log-uniform between the two."),
-    ("--visitor-share", "visitor_share", "Share of the events that visitors send, in mixed."),
+    ("--batch-min", "batch_min_events", "Fewest events in one sdk request."),
+    ("--batch-max", "batch_max_events", "Most events in one sdk request; sizes are log-uniform between the two."),
+    ("--visitor-share", "visitor_share", "In mixed, the share of events that visitors send."),
 )
 _SHAPE_OPTIONS = (
     (
         "--profile-period",
         "period_s",
-        "Seconds a ramp or staircase takes, or between spikes or days; 0: the duration, or 300 without one.",
+        "Seconds that a ramp or the stairs take, or between spikes or days; 0: the duration, or 300 without one.",
     ),
-    ("--ramp-from", "ramp_from", "Where a ramp begins, as a share of the offered load."),
-    ("--profile-steps", "steps", "How many stairs there are up to the offered load."),
+    ("--ramp-from", "ramp_from", "Start of a ramp, as a share of the offered load."),
+    ("--profile-steps", "steps", "Number of stairs up to the offered load."),
     ("--spike-factor", "spike_factor", "A spike is this many times the offered load."),
-    ("--spike-start", "spike_start", "When a spike begins, as a share of the period."),
-    ("--spike-length", "spike_length", "How long a spike lasts, as a share of the period."),
-    ("--diurnal-amplitude", "diurnal_amplitude", "A day goes from 1 - this to 1 + this times the offered load."),
+    ("--spike-start", "spike_start", "Start of a spike, as a share of the period."),
+    ("--spike-length", "spike_length", "Length of a spike, as a share of the period."),
+    ("--diurnal-amplitude", "diurnal_amplitude", "A day goes from (1 - this) to (1 + this) times the offered load."),
 )
 
 
@@ -125,25 +125,29 @@ def register(parser: argparse.ArgumentParser) -> None:
     load = parser.add_argument_group("Tidemark: the load", conflict_handler="resolve")
     _add(load, "--scenario", choices=SCENARIOS, default="mixed", help=_SCENARIO_HELP)
     _add(
-        load, "--offered-load", type=float, default=1000.0, help="Events per second, over all processes (default 1000)."
+        load,
+        "--offered-load",
+        type=float,
+        default=1000.0,
+        help="Events per second, all processes together (default 1000).",
     )
     _add(load, "--arrivals", choices=ARRIVALS, default="poisson", help=_ARRIVALS_HELP)
     _add(load, "--profile", dest="load_profile", choices=PROFILES, default="constant", help=_PROFILE_HELP)
     _add(load, "--duration", type=float, default=0.0, help=_DURATION_HELP)
-    _add(load, "--seed", type=int, default=1, help="The same seed gives the same load (default 1).")
+    _add(load, "--seed", type=int, default=1, help="The same seed makes the same load (default 1).")
     _add(load, "--run-number", type=int, default=0, help=_RUN_NUMBER_HELP)
-    _add(load, "--replay-file", default="", help="Events to replay: one JSON object a line (NDJSON).")
+    _add(load, "--replay-file", default="", help="Events to replay: one JSON object per line (NDJSON).")
     _add_fields(load, _SHAPE_OPTIONS, ProfileShape())
     traffic = parser.add_argument_group("Tidemark: what the events are like")
-    _add(traffic, "--traffic", default="", help="JSON file with the settings below; an option here wins over it.")
+    _add(traffic, "--traffic", default="", help="JSON file with the settings below; an option wins over the file.")
     _add_fields(traffic, _TRAFFIC_OPTIONS, Traffic())
     generator = parser.add_argument_group("Tidemark: the generator")
-    _add(generator, "--ledger", default="", help="Folder for the ledger: the outcome and the times of every request.")
+    _add(generator, "--ledger", default="", help="Folder for the ledger: outcome and times of every request.")
     _add(generator, "--senders", type=int, default=512, help=_SENDERS_HELP)
     _add(generator, "--begin-when", default="", help=_BEGIN_HELP)
     _add(generator, "--unsent-after", type=float, default=10.0, help=_UNSENT_HELP)
     _add(generator, "--request-timeout", type=float, default=15.0, help="Seconds to wait for one answer (default 15).")
-    key = _add(generator, "--write-key", default="", help="Write key, where the API asks for one.")
+    key = _add(generator, "--write-key", default="", help="Write key, if the API needs one.")
     vars(key).update(is_secret=True)
 
 
@@ -186,7 +190,7 @@ def _spec(options: argparse.Namespace) -> LoadSpec:
     replay_events = 0
     if options.scenario == "replay":
         if not options.replay_file:
-            raise UsageError("--scenario replay needs --replay-file FILE: the events to send, one JSON object a line")
+            raise UsageError("--scenario replay needs --replay-file FILE: the events to send, one JSON object per line")
         replay_events = replay.check(Path(options.replay_file)).events
     elif options.replay_file:
         raise UsageError(f"--replay-file goes with --scenario replay, and not with {options.scenario}: add or drop one")
@@ -222,7 +226,7 @@ def check_writable(option: str, value: str, path: Path) -> None:
 
 
 def _add(group: argparse._ArgumentGroup, *names: str, **settings: Any) -> argparse.Action:
-    """Add an option and have Locust's UI show it: its parser marks options so, a group of options does not."""
+    """Add an option that Locust's UI shows. Locust's parser marks options for that, but a group of options does not."""
     action = group.add_argument(*names, **settings)
     vars(action).update(include_in_web_ui=True, is_secret=False, is_required=False, is_multiple=False)
     return action
@@ -236,7 +240,7 @@ def _add_fields(group: argparse._ArgumentGroup, options: tuple[tuple[str, str, s
 
 
 def _with_fields(base: _Fields, options: tuple[tuple[str, str, str], ...], given: argparse.Namespace) -> _Fields:
-    """``base`` with those fields set whose option was given."""
+    """Return ``base`` with the fields of the options that were used."""
     kinds = get_type_hints(type(base), include_extras=True)
     values: dict[str, Any] = {}
     for option, field, _ in options:

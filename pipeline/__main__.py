@@ -34,11 +34,11 @@ _OTHER_FOLDERS = "choose others with PIPELINE_LOCAL_CACHE_DIR, PIPELINE_LOCAL_DA
 _EPILOG = """\
 settings
   Every setting is an environment variable PIPELINE_<SECTION>_<FIELD>, or a field of a TOML file
-  that --settings or PIPELINE_SETTINGS_FILE names; the environment wins over the file.
+  named by --settings or PIPELINE_SETTINGS_FILE. The environment wins over the file.
 
 exit codes
-  0 passed   1 something was found (check: a part is not as it should be; replay: a letter was not sent)
-  2 bad usage or a missing part   3 a crash of its own   130 interrupted
+  0 passed   1 something was found (check: a part has a problem; replay: a letter was not sent)
+  2 bad usage or a missing part   3 a crash of Tidemark   130 interrupted
 """
 
 _EXAMPLES = {
@@ -46,12 +46,12 @@ _EXAMPLES = {
 examples
   ./tidemark up                                 everything, on ports 8000, 8010, 9092 and 27017
   ./tidemark up --workers 3 --api-processes 2
-  ./tidemark up --brokers 3 --mongo-members 3                   every event in three copies, elections included
+  ./tidemark up --brokers 3 --mongo-members 3                   three copies of every event, and elections
   ./tidemark up --coordination zookeeper                        Kafka 3.9 with ZooKeeper on port 2181
-  ./tidemark up --api-port 0 --dashboard-port 0 --kafka-port 0 --mongo-port 0      on any free ports
+  ./tidemark up --api-port 0 --dashboard-port 0 --kafka-port 0 --mongo-port 0      any free ports
   PIPELINE_LOCAL_DATA_DIR=~/tidemark PIPELINE_LOCAL_KEEP_DATA=true ./tidemark up
   PIPELINE_KAFKA_BOOTSTRAP_SERVERS=kafka:9092 PIPELINE_MONGO_URI=mongodb://db:27017 \\
-      ./tidemark up                             API and workers alone, on servers of your own
+      ./tidemark up                             only API, workers and dashboard, on your own servers
 """,
     "api": """\
 examples
@@ -65,19 +65,19 @@ examples
 """,
     "dashboard": """\
 examples
-  ./tidemark dashboard                          prints a link with a token of its own
+  ./tidemark dashboard                          prints a link with a new token
   PIPELINE_DASHBOARD_TOKEN=... ./tidemark dashboard
   PIPELINE_DASHBOARD_AGGREGATE=false ./tidemark dashboard       shows what another one counts
 """,
     "init": """\
 examples
-  ./tidemark init                               may be run again at any time
+  ./tidemark init                               you can run it again at any time
   PIPELINE_KAFKA_PARTITIONS=6 ./tidemark init --grow
 """,
     "check": """\
 examples
   ./tidemark check
-  ./tidemark check --no-api                     the servers alone
+  ./tidemark check --no-api                     only the servers
 """,
     "find": """\
 examples
@@ -90,14 +90,14 @@ examples
     "dead-letters": """\
 examples
   ./tidemark dead-letters list --limit 20
-  ./tidemark dead-letters replay --dry-run      what would be sent, and where to
-  ./tidemark dead-letters replay                goes on where the last replay ended
+  ./tidemark dead-letters replay --dry-run      shows what would be sent, and to which topic
+  ./tidemark dead-letters replay                continues after the last replay
 """,
 }
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command and return its exit code: the one place where errors become words and numbers."""
+    """Run one command and return its exit code. Only here do errors become messages and exit codes."""
     try:
         options = _parser().parse_args(_with_falling_order(sys.argv[1:] if arguments is None else arguments))
         environment = dict(os.environ)
@@ -121,7 +121,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _with_falling_order(arguments: Sequence[str]) -> list[str]:
-    """Join ``--sort -timestamp`` into one argument: argparse reads a value that begins with - as an option."""
+    """Join ``--sort -timestamp`` into one argument, because argparse takes a value that begins with - for an option."""
     joined: list[str] = []
     for each in arguments:
         if joined and joined[-1] == "--sort" and each.startswith("-"):
@@ -278,7 +278,7 @@ def _parser() -> argparse.ArgumentParser:
     common.add_argument("--settings", metavar="FILE", default=argparse.SUPPRESS, help="a TOML file with settings")
     parser = argparse.ArgumentParser(
         "./tidemark",
-        description="The pipeline: events over HTTP into Kafka, and from Kafka into MongoDB.",
+        description="The pipeline: events go over HTTP into Kafka, and from Kafka into MongoDB.",
         epilog="`./tidemark COMMAND --help` has examples.\n\n" + _EPILOG,
         formatter_class=plain,
     )
@@ -290,57 +290,59 @@ def _parser() -> argparse.ArgumentParser:
             name, help=words, description=words, epilog=epilog, formatter_class=plain, parents=[common]
         )
 
-    up = command("up", "the whole pipeline on this machine, until Ctrl-C")
-    up.add_argument("--workers", type=_count, default=1, help="worker processes (default: 1)")
-    up.add_argument("--api-processes", type=_count, help="processes of the API (default: PIPELINE_API_PROCESSES, 1)")
+    up = command("up", "run the whole pipeline on this machine, until Ctrl-C")
+    up.add_argument("--workers", type=_count, default=1, help="number of worker processes (default: 1)")
+    up.add_argument("--api-processes", type=_count, help="number of API processes (default: PIPELINE_API_PROCESSES, 1)")
     up.add_argument("--api-port", type=_port, help="port of the API (default: PIPELINE_API_PORT, 8000)")
-    up.add_argument("--kafka-port", type=_port, default=9092, help="port of Kafka, 0 for a free one (default: 9092)")
-    up.add_argument("--mongo-port", type=_port, default=27017, help="port of MongoDB, 0 likewise (default: 27017)")
-    up.add_argument("--zookeeper-port", type=_port, default=2181, help="port of ZooKeeper, likewise (default: 2181)")
-    brokers = "Kafka brokers, on ports from --kafka-port on (default: PIPELINE_LOCAL_BROKERS, 1)"
+    up.add_argument("--kafka-port", type=_port, default=9092, help="port of Kafka; 0: any free one (default: 9092)")
+    up.add_argument("--mongo-port", type=_port, default=27017, help="port of MongoDB; 0: any free one (default: 27017)")
+    up.add_argument(
+        "--zookeeper-port", type=_port, default=2181, help="port of ZooKeeper; 0: any free one (default: 2181)"
+    )
+    brokers = "number of Kafka brokers, on the ports from --kafka-port (default: PIPELINE_LOCAL_BROKERS, 1)"
     up.add_argument("--brokers", type=_servers, metavar="N", help=brokers)
     coordination = "what coordinates the brokers: themselves, or ZooKeeper with Kafka 3.9 (default: kraft)"
     up.add_argument("--coordination", choices=("kraft", "zookeeper"), help=coordination)
     members = (
-        "members of MongoDB's replica set, on ports from --mongo-port on (default: PIPELINE_LOCAL_MONGO_MEMBERS, 1)"
+        "members of MongoDB's replica set, on the ports from --mongo-port (default: PIPELINE_LOCAL_MONGO_MEMBERS, 1)"
     )
     up.add_argument("--mongo-members", type=_servers, metavar="N", help=members)
-    up.add_argument("--no-demo", action="store_true", help="leave the demonstration shop at /demo out")
-    port = "port of the dashboard, 0 for a free one (default: PIPELINE_DASHBOARD_PORT, 8010)"
+    up.add_argument("--no-demo", action="store_true", help="do not serve the demonstration shop at /demo")
+    port = "port of the dashboard; 0: any free one (default: PIPELINE_DASHBOARD_PORT, 8010)"
     up.add_argument("--dashboard-port", type=_port, help=port)
-    up.add_argument("--no-dashboard", action="store_true", help="start no dashboard")
-    up.add_argument("--keep-data", action="store_true", help="leave the servers' data where they are")
-    up.add_argument("--logs", metavar="DIR", help="where the logs go (default: in the cache folder)")
-    command("api", "the HTTP side, until SIGTERM")
-    command("worker", "one consumer, until SIGTERM")
-    command("dashboard", "a page with what is stored and how the pipeline does, until SIGTERM")
-    init = command("init", "make the topics and the indexes that are missing")
-    init.add_argument("--grow", action="store_true", help="add partitions to topics that have fewer than wanted")
-    check = command("check", "tell, part by part, what is reachable")
-    check.add_argument("--no-api", action="store_true", help="leave the API out")
+    up.add_argument("--no-dashboard", action="store_true", help="do not start the dashboard")
+    up.add_argument("--keep-data", action="store_true", help="keep the servers' data when they stop")
+    up.add_argument("--logs", metavar="DIR", help="folder for the logs (default: in the cache folder)")
+    command("api", "run the API, until SIGTERM")
+    command("worker", "run one worker, until SIGTERM")
+    command("dashboard", "serve a page that shows traffic and the state of the pipeline, until SIGTERM")
+    init = command("init", "create missing topics and indexes")
+    init.add_argument("--grow", action="store_true", help="add partitions to topics that have too few")
+    check = command("check", "check whether each part can be reached")
+    check.add_argument("--no-api", action="store_true", help="do not check the API")
     find = command("find", "print stored events, one JSON document a line")
     find.add_argument("filter", metavar="FILTER", nargs="?", default="{}", help="a MongoDB filter, as JSON")
     find.add_argument("--limit", type=_found, metavar="N", default=20, help="print at most N events (default: 20)")
-    order = "fields to sort by, separated by commas; - before a field sorts descending (default: -timestamp)"
+    order = "fields to sort by, separated by commas; a - before a field means descending (default: -timestamp)"
     find.add_argument("--sort", metavar="FIELDS", default="-timestamp", help=order)
-    letters = command("dead-letters", "messages that could not be stored: look at them, send them again")
+    letters = command("dead-letters", "list messages that could not be stored, or send them again")
     actions = letters.add_subparsers(dest="action", required=True, metavar="list|replay")
     for name, words, limit in (
         ("list", "show the oldest dead letters", 100),
-        ("replay", "send dead letters to the topics that they came from", 1_000),
+        ("replay", "send dead letters to their original topics", 1_000),
     ):
         action = actions.add_parser(name, help=words, description=words, parents=[common])
-        action.add_argument("--limit", type=_count, default=limit, help=f"at most so many (default: {limit})")
-        action.add_argument("--width", type=_count, default=200, help="characters shown of a value (default: 200)")
+        action.add_argument("--limit", type=_count, default=limit, help=f"at most N letters (default: {limit})")
+        action.add_argument("--width", type=_count, default=200, help="characters of a value to show (default: 200)")
         if name == "replay":
             action.add_argument("--dry-run", action="store_true", help="show what would be sent, and send nothing")
-            action.add_argument("--again", action="store_true", help="begin with the oldest, replayed or not")
+            action.add_argument("--again", action="store_true", help="begin with the oldest, even if it was replayed")
     return parser
 
 
 def _count(text: str) -> int:
     if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 1 on")
+        raise argparse.ArgumentTypeError(f"{text!r} cannot be used: write a whole number, 1 or more")
     return int(text)
 
 
@@ -358,7 +360,7 @@ def _found(text: str) -> int:
 
 def _port(text: str) -> int:
     if not text.isdecimal() or int(text) > 65_535:  # noqa: PLR2004  what a port can be
-        raise argparse.ArgumentTypeError(f"{text!r} is not a port: give a number from 0 to 65535")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a port: write a whole number from 0 to 65535")
     return int(text)
 
 

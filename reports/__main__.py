@@ -31,7 +31,7 @@ exit codes:
   0    passed
   1    something was found: events lost or stored twice, the objective missed, a crash of a part
   2    bad usage or a missing part: no such run, another schema version, a folder that cannot be written
-  3    a crash of its own
+  3    a crash of Tidemark
   4    inconclusive: no finding, but too few valid repeats; the report names the cause and what to do
   130  interrupted
 """

@@ -11,26 +11,26 @@ from bench.matrix import matrix
 from pipeline import settings
 from pipeline.local.stackspec import MOST_SERVERS
 
-_MAX_MINUTES = "refuse a matrix that is expected to take longer"
-_VARIANT = "a git revision, NAME=VALUE, . for the working tree, or fresh: new servers for every repeat"
+_MAX_MINUTES = "refuse a matrix that would take longer"
+_VARIANT = "a git revision, NAME=VALUE, . (the working tree), or fresh (new servers for every repeat)"
 Command = Callable[[argparse.Namespace], int]
 _MOST_ROUNDS = 100
 STACK = ("brokers", "coordination", "mongo_members")
-"""Options that say which servers are started; settings of ``[local]`` have the same names."""
+"""The options for the servers to start; settings of ``[local]`` have the same names."""
 KAFKA, MONGO = settings.PREFIX + "KAFKA_BOOTSTRAP_SERVERS", settings.PREFIX + "MONGO_URI"
-_MATRIX_HELP = "a TOML file, or the name of one that comes with Tidemark: {names}"
+_MATRIX_HELP = "a TOML file, or the name of a matrix of Tidemark: {names}"
 _EXIT_CODES = f"""
 exit codes:
   0    passed
   1    something was found: events lost or stored twice, the objective missed, a crash of a part, a regression
   2    bad usage or a missing part
-  3    a crash of its own
+  3    a crash of Tidemark
   4    inconclusive: too few valid repeats, for example because the machine was busy; the output names the cause
-       (compare and perf: with --strict also if a verdict is 'cannot tell')
+       (compare and perf: with --strict, also if a verdict is 'cannot tell')
   130  interrupted; the run can be resumed
 
-servers: set {KAFKA} and {MONGO} (both or neither)
-to use your servers. Without them the bench starts Kafka and MongoDB on this machine and stops them after the run.
+servers: to use your own, set both {KAFKA} and {MONGO}.
+Otherwise the bench starts Kafka and MongoDB on this machine, and stops them after the run.
 """
 _EXAMPLES = {
     "": """
@@ -51,10 +51,10 @@ examples:
     "run": """
 examples:
   ./tidemark bench smoke                   does everything work? under a minute
-  ./tidemark bench quick                   what does the whole path hold? eight minutes on two cores
+  ./tidemark bench quick                   what does the pipeline hold? eight minutes on two cores
   ./tidemark bench my-matrix.toml --out /data/runs
   ./tidemark bench quick --brokers 3 --mongo-members 3     on three brokers and a replica set of three
-  ./tidemark bench quick --baseline runs/20261122-101500-quick      offer that run's loads, to compare both afterwards
+  ./tidemark bench quick --baseline runs/20261122-101500-quick      offer that run's loads, to compare the two later
   PIPELINE_KAFKA_BOOTSTRAP_SERVERS=kafka:9092 PIPELINE_MONGO_URI=mongodb://db/?replicaSet=rs0 \\
     ./tidemark bench full
 """,
@@ -72,9 +72,9 @@ examples:
   ./tidemark bench compare --ab my-matrix.toml . brokers=3                      other servers, started for each repeat
   ./tidemark bench compare --ab my-matrix.toml . 'kafka."num.io.threads"=2'     a setting of Kafka; mongod.NAME likewise
 
-Each cell in both runs, and all cells of a kind together, get a verdict: NEW is faster, slower, the same, or 'cannot
-tell', with the reason and the smallest change that the data could show. docs/method.md has the rules. The exit
-code is 1 if there is a regression: something is slower, or NEW has a new finding. If nothing is slower but a verdict is
+Each cell that both runs have, and all cells of a kind together, get a verdict: NEW is faster, slower or the same, or
+'cannot tell', with the reason and the smallest change that these data could show. docs/method.md has the rules. The
+exit code is 1 with a regression: something is slower, or NEW has a new finding. If nothing is slower but a verdict is
 'cannot tell', it is 0, or 4 with --strict. To compare with an earlier run, measure NEW with --baseline BASE.
 """,
     "advise": """
@@ -82,53 +82,53 @@ examples:
   ./tidemark bench advise runs/20261122-101500-full --target 20000 --objective "p99 delivery latency <= 1 s"
   ./tidemark bench advise 20261122-101500-full --target 5000 --objective "p50 response time <= 50 ms" --json advice.json
 
-It names the smallest configuration that held the target in this run: the fewest consumers, then partitions, then API
-processes. docs/method.md says what counts as proof. If no measured configuration held the target, the exit code is
-1, and the answer names the nearest configuration, what breaks first there, what to measure next, and the extrapolation
-of a fitted curve. The exit code is 4 if no steady or capacity cell has a valid repeat.
+The answer is the smallest configuration that held the target in this run: the fewest consumers, then partitions, then
+API processes. docs/usage.md says what counts as proof. If no measured configuration held the target, the exit code is
+1, and the answer has the nearest configuration, what breaks first there, what to measure next, and the extrapolation of
+a fitted curve. The exit code is 4 if no steady or capacity cell has a valid repeat.
 """,
     "perf": """
 examples:
-  ./tidemark perf                      uncommitted changes against HEAD; if there are none, HEAD against HEAD~1
+  ./tidemark perf                      uncommitted changes against HEAD; without changes, HEAD against HEAD~1
   ./tidemark perf main                 the working tree against a branch, a tag, any git revision
-  ./tidemark perf --quick              the steps alone, about a minute; all of it takes ten on two cores
+  ./tidemark perf --quick              only the steps: about a minute, in place of ten on two cores
   ./tidemark perf v1.2 --steps map,bson --rounds 20
   ./tidemark perf HEAD~3 --markdown perf.md --json perf.json
 
-BASE is the revision, NEW the working tree. It measures the CPU time of each step of an event's way in both, in turn.
-Then it runs a drain and a steady load, interleaved (the matrix perf), and judges their rate or delivery latency and the
-CPU time per event of API, workers and all roles. docs/method.md has the rules, docs/performance.md the cost of an
-event. The exit code is 1 if there is a regression: a step or a measure is slower, or NEW has a finding that BASE does
-not have.
+BASE is the revision, NEW the working tree. perf measures the CPU time of each step that an event passes, in both in
+turn. Then it runs a drain and a steady load (the matrix perf), interleaved, and judges their rate or delivery latency,
+and the CPU time per event of API, workers and all roles. docs/method.md has the rules, docs/performance.md the cost of
+an event. The exit code is 1 with a regression: a step or a measure is slower, or NEW has a finding that BASE does not
+have.
 """,
     "clean": """
 examples:
   PIPELINE_KAFKA_BOOTSTRAP_SERVERS=kafka:9092 PIPELINE_MONGO_URI=mongodb://db/?replicaSet=rs0 \\
     ./tidemark bench clean --dry-run
 
-While a run is alive it keeps a mark in the database tidemark_bench. This command removes topics, consumer groups and
-collections that have the token of a mark in their name, if that run is no longer alive: its process has ended or, on
-another machine, it has not renewed its mark for an hour. It touches nothing else.
+Each run keeps a mark in the database tidemark_bench while it is alive. This command removes topics, consumer groups and
+collections with the token of a mark in their name, if the run of that mark is dead: its process has ended or, on
+another machine, it has not renewed the mark for an hour. It removes nothing else.
 """,
     "ceilings": """
 examples:
   ./tidemark bench ceilings                        about three minutes on two cores
   ./tidemark bench ceilings --rounds 10 --json ceilings.json
-  ./tidemark bench ceilings --rounds 10 --parts    worker, API and generator too: how close they come, about 20 minutes
+  ./tidemark bench ceilings --rounds 10 --parts    also worker, API and generator, to compare; about 20 minutes
   ./tidemark bench ceilings --rounds 10 --parts --only worker-1,insert-1,insert-2
   ./tidemark bench ceilings --matrix my-matrix.toml
   PIPELINE_KAFKA_BOOTSTRAP_SERVERS=kafka:9092 PIPELINE_MONGO_URI=mongodb://db/?replicaSet=rs0 \\
     ./tidemark bench ceilings
 
-It runs bare loops (insert, consume, produce, an HTTP handler that does nothing, the traffic generator), interleaved,
-each for a fixed number of events. The result is kept for a day: reports then show what share of its ceiling each cell
-reached. docs/method.md explains how.
+This runs bare loops (insert, consume, produce, an HTTP handler that does nothing, the traffic generator), interleaved,
+each for a fixed number of events. The result is kept for a day, and reports show what share of its ceiling each cell
+reached. docs/performance.md explains the loops.
 """,
 }
 
 
 def parser(functions: Mapping[str, Command]) -> argparse.ArgumentParser:
-    """Return the parser; what it parses has the ``function`` of the command that was named."""
+    """Return the parser. The options that it returns have the ``function`` of the command."""
     made = _described(
         argparse.ArgumentParser, "", "Measure the pipeline over a matrix of cells.", prog="./tidemark bench"
     )
@@ -136,38 +136,38 @@ def parser(functions: Mapping[str, Command]) -> argparse.ArgumentParser:
 
     names = ", ".join(matrix.shipped())
     planning = _described(
-        commands.add_parser, "plan", "Show the cells of a matrix, the order of its repeats and the time."
+        commands.add_parser, "plan", "Show the cells of a matrix, the order of its repeats, and how long it takes."
     )
     planning.add_argument("matrix", metavar="MATRIX", help=_MATRIX_HELP.format(names=names))
     _add_max_minutes(planning)
     _add_stack(planning)
     planning.set_defaults(function=functions["plan"])
 
-    running = _described(commands.add_parser, "run", "Run a matrix into a new folder; Ctrl-C ends it, resumably.")
+    running = _described(commands.add_parser, "run", "Run a matrix into a new folder. After Ctrl-C it can be resumed.")
     asked = f"{_MATRIX_HELP.format(names=names)}; quick by default"
     running.add_argument("matrix", metavar="MATRIX", nargs="?", default="quick", help=asked)
     _add_max_minutes(running)
     _add_stack(running)
-    _add_common(running, "the folder that gets the run's folder (default: runs)")
+    _add_common(running, "where to put the run's folder (default: runs)")
     running.add_argument(
         "--ceilings",
         choices=("auto", "always", "parts", "never"),
         default="auto",
-        help="what the bare loops reach here: kept figures or, in a run that is long enough, new ones (auto, the "
-        "default); new ones in any case; new ones, with our own parts beside them in twelve rounds; none",
+        help="the ceilings of the run: kept ones or, if the run is long enough, new ones (auto, the default); always "
+        "new ones; new ones with our own parts, in twelve rounds; none",
     )
     baseline = (
-        "take the loads that the matrix leaves open from an earlier run (its folder, or its name under --out), so that "
-        "compare can compare both runs"
+        "offer the loads of an earlier run (its folder, or its name under --out) where the matrix leaves them open, so "
+        "that both runs can be compared"
     )
     running.add_argument("--baseline", metavar="RUN", help=baseline)
     running.set_defaults(function=functions["run"])
 
     resuming = _described(
-        commands.add_parser, "resume", "Go on with an interrupted run; finished repeats stay as they are."
+        commands.add_parser, "resume", "Continue an interrupted run. Finished repeats do not run again."
     )
-    resuming.add_argument("run", metavar="RUN", help="the run's folder, or its name within --out")
-    _add_common(resuming, "the folder that has the run's folder, where RUN is only a name (default: runs)")
+    resuming.add_argument("run", metavar="RUN", help="the run's folder, or its name under --out")
+    _add_common(resuming, "where the run's folder is, if RUN is only a name (default: runs)")
     resuming.set_defaults(function=functions["resume"])
     _add_compare(commands).set_defaults(function=functions["compare"])
     _add_advise(commands).set_defaults(function=functions["advise"])
@@ -175,7 +175,7 @@ def parser(functions: Mapping[str, Command]) -> argparse.ArgumentParser:
     _add_ceilings(commands).set_defaults(function=functions["ceilings"])
     purpose = "Remove what killed runs left on your servers."
     cleaning = _described(commands.add_parser, "clean", purpose)
-    cleaning.add_argument("--dry-run", action="store_true", help="list what would be removed; remove nothing")
+    cleaning.add_argument("--dry-run", action="store_true", help="list what would be removed, and remove nothing")
     cleaning.set_defaults(function=functions["clean"])
     return made
 
@@ -185,12 +185,14 @@ def _add_max_minutes(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_stack(parser: argparse._ActionsContainer) -> None:
-    """Add the options that say which servers are started; a matrix that varies them decides for its cells."""
-    brokers = "start so many Kafka brokers (default: PIPELINE_LOCAL_BROKERS, 1); of three each event has three copies"
+    """Add the options for the servers to start. A matrix that varies them overrides the options for its cells."""
+    brokers = (
+        "number of Kafka brokers to start (default: PIPELINE_LOCAL_BROKERS, 1); three keep three copies of each event"
+    )
     parser.add_argument("--brokers", metavar="N", type=_servers, help=brokers)
     coordination = "what coordinates the brokers: themselves, or ZooKeeper with Kafka 3.9 (default: kraft)"
     parser.add_argument("--coordination", choices=("kraft", "zookeeper"), help=coordination)
-    members = "start so many members of MongoDB's replica set (default: PIPELINE_LOCAL_MONGO_MEMBERS, 1)"
+    members = "number of members of MongoDB's replica set to start (default: PIPELINE_LOCAL_MONGO_MEMBERS, 1)"
     parser.add_argument("--mongo-members", metavar="N", type=_servers, help=members)
 
 
@@ -202,26 +204,24 @@ def _servers(text: str) -> int:
 
 
 def _add_compare(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> argparse.ArgumentParser:
-    comparing = _described(commands.add_parser, "compare", "Compare two runs cell by cell, and say what can be told.")
+    comparing = _described(commands.add_parser, "compare", "Compare two runs cell by cell.")
     for side, purpose in (("base", "the run to compare with"), ("new", "the run that is judged")):
-        told = f"{purpose}: its folder, or its name under --runs; with --ab {_VARIANT}"
+        told = f"{purpose}: its folder, or its name under --runs; with --ab: {_VARIANT}"
         comparing.add_argument(side, metavar=side.upper(), help=told)
     comparing.add_argument("--runs", metavar="DIR", default="runs", help="where the runs are (default: runs)")
-    floor, effect = "an effect below it is none", "how many rounds would tell such an effect is told"
+    floor, effect = "ignore effects below this", "show how many rounds would find this effect"
     comparing.add_argument("--floor", metavar="SHARE", type=_share, default=0.03, help=f"{floor} (default: 3%%)")
     comparing.add_argument("--effect", metavar="SHARE", type=_share, default=0.10, help=f"{effect} (default: 10%%)")
-    cpu = "judge the CPU time that an event costs API, workers and all roles, too (takes a round or two more)"
+    cpu = "also judge the CPU time per event of API, workers and all roles (needs a round or two more)"
     comparing.add_argument("--cpu", action="store_true", help=cpu)
     _add_strict(comparing)
     page = "write the page to FILE (default: compare.html in NEW's folder)"
     comparing.add_argument("--html", metavar="FILE", type=Path, help=page)
-    comparing.add_argument("--markdown", metavar="FILE", type=Path, help="write Markdown too, for a pull request")
-    comparing.add_argument("--json", metavar="FILE", type=Path, help="write everything as JSON too, for programs")
-    measuring = comparing.add_argument_group("to measure both first, interleaved in one session on the same servers")
-    measuring.add_argument(
-        "--ab", metavar="MATRIX", help="the matrix that both variants, BASE and NEW, are measured over"
-    )
-    measuring.add_argument("--rounds", metavar="N", type=int, help="so many rounds, whatever the matrix says")
+    comparing.add_argument("--markdown", metavar="FILE", type=Path, help="also write Markdown, for a pull request")
+    comparing.add_argument("--json", metavar="FILE", type=Path, help="also write everything as JSON, for programs")
+    measuring = comparing.add_argument_group("to measure both sides first, interleaved in one session")
+    measuring.add_argument("--ab", metavar="MATRIX", help="the matrix to measure BASE and NEW over")
+    measuring.add_argument("--rounds", metavar="N", type=int, help="number of rounds, in place of the matrix's")
     measuring.add_argument("--max-minutes", metavar="N", type=_finite, help=_MAX_MINUTES)
     _add_stack(measuring)
     _add_plain_and_keep_data(measuring)
@@ -230,23 +230,23 @@ def _add_compare(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 def _add_strict(comparing: argparse.ArgumentParser) -> None:
     strict = (
-        "exit with 4 if a verdict is 'cannot tell' and nothing is slower: for a CI gate that must not pass unnoticed"
+        "exit with 4 if nothing is slower and a verdict is 'cannot tell', so that a CI gate does not pass unnoticed"
     )
     comparing.add_argument("--strict", action="store_true", help=strict)
 
 
 def _add_advise(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> argparse.ArgumentParser:
-    advising = _described(commands.add_parser, "advise", "Name the smallest configuration that holds a load.")
+    advising = _described(commands.add_parser, "advise", "Find the smallest configuration of a run that holds a load.")
     advising.add_argument("run", metavar="RUN", help="the run's folder, or its name under --runs")
     advising.add_argument("--target", metavar="EVENTS_PER_S", type=_finite, required=True, help="the load, in events/s")
     advising.add_argument(
         "--objective",
         metavar="TEXT",
         default="p99 delivery latency <= 1 s",
-        help="p50, p90, p95, p99 or p999, delivery latency or response time, <=, and a time in ms or s "
+        help="p50, p90, p95, p99 or p999; delivery latency or response time; <=; and a time in ms or s "
         "(default: '%(default)s')",
     )
-    advising.add_argument("--runs", metavar="DIR", default="runs", help="where runs are looked for (default: runs)")
+    advising.add_argument("--runs", metavar="DIR", default="runs", help="where the runs are (default: runs)")
     advising.add_argument("--json", metavar="FILE", type=Path, help="write the whole answer as JSON to FILE")
     return advising
 
@@ -255,38 +255,34 @@ def _add_perf(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
     comparing = _described(
         commands.add_parser, "perf", "Compare the working tree with a git revision: what an event costs, step by step."
     )
-    told = (
-        "the git revision to compare with (default: HEAD where there are changes that are not committed, else HEAD~1)"
-    )
+    told = "the git revision to compare with (default: HEAD if there are uncommitted changes, else HEAD~1)"
     comparing.add_argument("base", metavar="REVISION", nargs="?", help=told)
-    comparing.add_argument("--quick", action="store_true", help="the steps alone: no servers, about a minute")
-    steps = "these steps alone, by name, separated by commas (and --quick)"
+    comparing.add_argument("--quick", action="store_true", help="only the steps: no servers, about a minute")
+    steps = "only these steps, separated by commas (implies --quick)"
     comparing.add_argument("--steps", metavar="NAMES", type=_names, default=(), help=steps)
-    rounds = "so many pairs of each step and cell (default: 12 of the steps, 10 of the cells)"
+    rounds = "pairs of each step and cell (default: 12 of each step, 10 of each cell)"
     comparing.add_argument("--rounds", metavar="N", type=_rounds, help=rounds)
-    anyway = "measure also where nothing that is measured differs: it shows the noise"
+    anyway = "measure even if no measured code differs; this shows the noise"
     comparing.add_argument("--anyway", action="store_true", help=anyway)
-    comparing.add_argument("--runs", metavar="DIR", default="runs", help="where the runs go (default: runs)")
-    floor = "an effect below it is none (default: 3%%)"
+    comparing.add_argument("--runs", metavar="DIR", default="runs", help="where to put the runs (default: runs)")
+    floor = "ignore effects below this (default: 3%%)"
     comparing.add_argument("--floor", metavar="SHARE", type=_share, default=0.03, help=floor)
     _add_strict(comparing)
-    comparing.add_argument("--markdown", metavar="FILE", type=Path, help="write Markdown too, for a pull request")
-    comparing.add_argument("--json", metavar="FILE", type=Path, help="write everything as JSON too, for programs")
+    comparing.add_argument("--markdown", metavar="FILE", type=Path, help="also write Markdown, for a pull request")
+    comparing.add_argument("--json", metavar="FILE", type=Path, help="also write everything as JSON, for programs")
     _add_plain_and_keep_data(comparing)
     comparing.set_defaults(effect=0.10, max_minutes=None)
     return comparing
 
 
 def _add_ceilings(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> argparse.ArgumentParser:
-    measuring = _described(
-        commands.add_parser, "ceilings", "Measure what the parts reach on this machine with nothing around them."
-    )
-    measuring.add_argument("--rounds", metavar="N", type=_rounds, default=3, help="of every loop (default: 3)")
-    traffic = "with the traffic of this matrix (default: the default traffic, that of quick and full)"
+    measuring = _described(commands.add_parser, "ceilings", "Measure what each part reaches on this machine alone.")
+    measuring.add_argument("--rounds", metavar="N", type=_rounds, default=3, help="rounds of every loop (default: 3)")
+    traffic = "use the traffic of this matrix (default: that of quick and full)"
     measuring.add_argument("--matrix", metavar="MATRIX", default="", help=traffic)
-    parts = "measure worker, API and generator too, next to the loops that they are held against"
+    parts = "also measure worker, API and generator, next to the loops that they are compared with"
     measuring.add_argument("--parts", action="store_true", help=parts)
-    only = "these loops and parts alone, by name, separated by commas"
+    only = "only these loops and parts, separated by commas"
     measuring.add_argument("--only", metavar="NAMES", type=_names, default=(), help=only)
     measuring.add_argument("--json", metavar="FILE", type=Path, help="write everything as JSON to FILE")
     _add_stack(measuring)
@@ -326,14 +322,14 @@ def _share(text: str) -> float:
 def _add_common(parser: argparse.ArgumentParser, out_help: str) -> None:
     parser.add_argument("--out", metavar="DIR", default="runs", help=out_help)
     _add_plain_and_keep_data(parser)
-    parser.add_argument("--report", action="store_true", help="write the report too when the run is complete")
+    parser.add_argument("--report", action="store_true", help="also write the report when the run is complete")
 
 
 def _add_when_busy(parser: argparse._ActionsContainer) -> None:
     parser.add_argument(
         "--when-busy",
         choices=("wait", "go-on", "stop"),
-        help="if other programs use this machine: wait until it is quiet (30 minutes at most), go on anyway, or stop "
+        help="if other programs use this machine: wait until it is quiet (at most 30 minutes), go on anyway, or stop "
         "with exit code 4 (default: ask; without a terminal, stop)",
     )
 
@@ -343,19 +339,19 @@ def _add_plain_and_keep_data(parser: argparse._ActionsContainer) -> None:
     parser.add_argument(
         "--plain",
         action="store_true",
-        help="lines instead of a display (always so without a terminal, and with CI=true)",
+        help="print lines in place of a live display (always so without a terminal, and with CI=true)",
     )
     parser.add_argument(
         "--keep-data",
         action="store_true",
-        help="leave the data of the servers that were started here where it is; PIPELINE_LOCAL_DATA_DIR says where",
+        help="keep the data of the servers that were started here (in PIPELINE_LOCAL_DATA_DIR)",
     )
 
 
 def _described(
     make: Callable[..., argparse.ArgumentParser], name: str, purpose: str, **options: str
 ) -> argparse.ArgumentParser:
-    """A parser with examples and exit codes below its options; ``make`` is what makes it."""
+    """Return a parser, made by ``make``, with examples and exit codes below its options."""
     told = {"help": purpose} if name else {}
     return make(
         *([name] if name else []),

@@ -36,7 +36,7 @@ exit codes:
   0    passed: result and report name each planted fault correctly, and the clean run has none
   1    something was found: a fault was not named, or a check passes with its detector switched off
   2    bad usage or a missing part
-  3    a crash of its own
+  3    a crash of Tidemark
   130  interrupted
 """
 
