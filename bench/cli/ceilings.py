@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import shutil
 import tempfile
@@ -88,7 +87,7 @@ def run(wanted: Wanted, base: Settings, *, local: bool) -> None:
     ):
         here = with_servers(describe(), started.versions)
         place = Place(here, started, freshness.where(started.settings, local=local), traffic, bounds)
-        found = asyncio.run(_measure(asked, place, logs, console, keep=not wanted.only))
+        found = surroundings.run(_measure(asked, place, logs, console, keep=not wanted.only))
     shutil.rmtree(logs, ignore_errors=True)  # where it failed they stay: the error names them
     if wanted.json is not None:
         files.write(wanted.json, found)

@@ -38,7 +38,7 @@ from bench.kinds.drain import DrainCell
 from bench.load.generator import GATE, generator_process
 from bench.load.preload import preload
 from bench.observe.processes import Followed, total
-from bench.run.session import terminate_like_interrupt
+from bench.run import session
 from bench.targets import servers
 from bench.targets.cellsettings import settings_for
 from bench.targets.servers import Servers
@@ -116,7 +116,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if chosen.pairs < rounds.FEWEST_PAIRS:
         parser.error(f"--pairs {chosen.pairs}: fewer than {rounds.FEWEST_PAIRS} show nothing")
     try:
-        with terminate_like_interrupt():
+        with session.terminate_like_interrupt():
             return _run(chosen.pairs, Console(highlight=False, soft_wrap=True))
     except (TidemarkError, BundleError) as error:
         sys.stderr.write(f"recording: {error}\n")
@@ -136,7 +136,7 @@ def _run(number: int, console: Console) -> int:
             pairs: list[Pair] = []
             for place in range(1, number + 1):
                 own = Path(folder) / f"{cell.id}-{place}"
-                pairs.append(asyncio.run(_pair(cell, own, started, rounds.shuffled([_SIDES], chance))))
+                pairs.append(session.run(_pair(cell, own, started, rounds.shuffled([_SIDES], chance))))
                 bare, recorded = pairs[-1]
                 console.print(
                     f"{cell.id} {place}: {bare.whole:.3f} CPU-s per 100k events, recorded {recorded.whole:.3f}, "

@@ -106,7 +106,8 @@ class Sampler:
         """Take the last sample and end; may be called twice."""
         if not self._ended.is_set():
             self._ended.set()
-            self._thread.join(timeout=5 * PERIOD_S)
+            if self._thread.is_alive():
+                self._thread.join(timeout=5 * PERIOD_S)
             self.look()
 
     def look(self) -> None:

@@ -25,7 +25,7 @@ class Repeat:
     identity: derive.Identity
     name: str  # of topics, group and collection: no other repeat's
     settings: Settings  # where the servers are
-    server_pids: Mapping[str, list[int]]  # of Kafka and MongoDB where they are ours
+    server_pids: Mapping[str, list[int]]  # of Kafka and MongoDB where they run on this machine
     traffic: Traffic
     seed: int
     bounds: Bounds

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -184,7 +183,7 @@ def _session(runs: Sequence[Run], order: Sequence[Turn], when_busy: WhenBusy) ->
         stack.enter_context(alone(str(first.bundle.path), busy))
         for run in runs:
             run.busy = busy
-        asyncio.run(_all(runs, order, logs))
+        session.run(_all(runs, order, logs))
 
 
 async def _all(runs: Sequence[Run], order: Sequence[Turn], logs: Path) -> None:

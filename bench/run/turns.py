@@ -21,7 +21,7 @@ from bench.kinds.offer import Offer, SoFar
 from bench.matrix.matrix import Matrix
 from bench.observe import memory
 from bench.observe.busy import Busy
-from bench.run import manifest, repeat, storage
+from bench.run import manifest, repeat, session, storage
 from bench.run.machine import Choice
 from bench.run.plan import PlannedRepeat
 from bench.run.progress import Display
@@ -177,6 +177,7 @@ async def attempt(run: Run, planned: PlannedRepeat, offered: Offer, started: Ser
     Raises:
         StopError: the run ends here: a server is gone, the folder is full, or others use the machine.
     """
+    session.expect_not_cancelled()
     run.display.repeat_started(run.shown(planned))
     with _servers(run, started) as own:
         to_run = _to_run(run, planned, offered, own)
@@ -187,6 +188,7 @@ async def attempt(run: Run, planned: PlannedRepeat, offered: Offer, started: Ser
         except MissingPartError as error:  # the user's own servers: the next repeats would fail too
             raise DeadServerError(str(error)) from error
         except Exception as error:  # noqa: BLE001 - whatever breaks one repeat is its result; the others go on
+            session.expect_not_cancelled()
             storage.expect_room(run.bundle.path, error)
             folder = run.bundle.partial_repeat(planned.cell.id, planned.round, to_run.identity.attempt)
             result = derive.broken_down(to_run.identity, error, folder)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import shutil
 import time
@@ -23,7 +22,7 @@ from bench.judge import derive, detectors
 from bench.judge.detectors import Detectors
 from bench.kinds import naming
 from bench.observe.environment import Environment
-from bench.run import repeat
+from bench.run import repeat, session
 from bench.run.progress import Display
 from bench.run.repeat import Measured
 from bench.run.repeatspec import Repeat
@@ -139,7 +138,7 @@ class Stage:
         context = Context(folder, mongo, cell.warmup_s + cell.duration_s)
         act = case.act
         with planting.planted(case.fault, folder):
-            measured = asyncio.run(
+            measured = session.run(
                 repeat.measure(to_run, folder, self._display, None if act is None else lambda now: act(context, now))
             )
         result = repeat.judge(to_run, measured)

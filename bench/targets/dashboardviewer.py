@@ -39,7 +39,7 @@ class WatchedDashboard:
         if self._socket is not None:
             with contextlib.suppress(OSError):
                 self._socket.shutdown(socket.SHUT_RDWR)
-        if self._reading is not None:
+        if self._reading is not None and self._reading.is_alive():
             self._reading.join(_TIMEOUT_S)
 
     def _read(self) -> None:

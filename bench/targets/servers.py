@@ -16,6 +16,7 @@ from pymongo import MongoClient
 from pymongo.errors import PyMongoError
 
 from bench.errors import DeadServerError
+from bench.targets import listening
 from bench.targets.processes import NICENESS
 from pipeline.local import stackspec
 from pipeline.local.process import ChildProcess
@@ -35,7 +36,7 @@ _Given = TypeVar("_Given")
 
 @dataclass(frozen=True)
 class Servers:
-    """Kafka and MongoDB as the run uses them; ``pids`` by role and ``versions``, empty where they are not ours.
+    """Kafka and MongoDB as the run uses them; ``pids`` by role, where they run here; ``versions``, empty if not ours.
 
     ``kafka_counters_urls``: where the brokers' own counters are; empty where they are not ours. ``mongo_member_uris``:
     of each member; empty likewise. ``processes``: ours. ``spec``: what they are made of; None: the user's own.
@@ -96,7 +97,7 @@ def at_hand(
         MissingPartError, UsageError, ProcessFailedError: they cannot be had, or did not come up.
     """
     if not local:
-        yield Servers(settings, {}, {})
+        yield Servers(settings, listening.server_pids(settings), {})
         return
     stack = LocalStack(
         settings.local,

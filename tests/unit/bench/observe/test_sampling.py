@@ -66,6 +66,18 @@ def test_a_look_before_a_process_ends_keeps_what_it_used_since_the_last_second()
     assert sorted(each.at_ns for each in sampler.samples) == [each.at_ns for each in sampler.samples]
 
 
+def test_a_sampler_whose_start_was_interrupted_can_be_stopped() -> None:
+    def interrupted() -> dict[str, list[int]]:
+        raise KeyboardInterrupt
+
+    sampler = Sampler(interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        sampler.start()
+    sampler.processes = dict
+    sampler.stop()
+    assert len(sampler.samples) == 1
+
+
 def test_the_harness_itself_is_sampled() -> None:
     sampler = Sampler(dict)
     sampler.start()
