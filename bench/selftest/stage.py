@@ -18,7 +18,7 @@ from bench.cells import bounds
 from bench.cells.bounds import Bounds
 from bench.cells.cellspec import CellSpec
 from bench.evidence import sightings
-from bench.judge import derive, detectors
+from bench.judge import derive, detectors, measurements
 from bench.judge.detectors import Detectors
 from bench.kinds import naming
 from bench.observe.environment import Environment
@@ -216,7 +216,7 @@ class _Judged:
         looked_for = detectors.ALL - left_out
         result = repeat.judge(of, self.measured, looked_for)
         window = result.window or Window(0.0, 0.0)
-        events = derive.events_of(self.measured.evidence, window, looked_for)
+        events = measurements.event_durations(self.measured.evidence, window, looked_for)
         return Seen(of, result, events, self.context, self.due_s, self.folder)
 
 

@@ -10,8 +10,6 @@ from typing import Any, NamedTuple, Protocol, TypeVar
 
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener
 from aiokafka.errors import (
-    CommitFailedError,
-    IllegalStateError,
     KafkaError,
     NoOffsetForPartitionError,
     OffsetOutOfRangeError,
@@ -24,9 +22,10 @@ from pipeline.messages.topics import event_topics
 from pipeline.pace import Pace
 from pipeline.settings import Settings
 from pipeline.worker.batches import batches_of
+from pipeline.worker.commits import Commits
 from pipeline.worker.flights import Flights, Flyable
 from pipeline.worker.mapping import Record
-from pipeline.worker.membership import REBALANCE_TIMEOUT_MS, commit, end, new_consumer
+from pipeline.worker.membership import REBALANCE_TIMEOUT_MS, end, new_consumer
 from pipeline.worker.metrics import WorkerMetrics
 from pipeline.worker.positions import Positions
 from pipeline.worker.waiting import Waiting
@@ -37,8 +36,6 @@ log = logging.getLogger(__name__)
 _T = TypeVar("_T")
 
 _SETTLE_TIMEOUT_S = REBALANCE_TIMEOUT_MS / 1000 / 2  # in a rebalance, which must not wait for us for ever
-# While batches are small, a commit for each would take more CPU than the writes: 0.5 ms for 12 partitions.
-_COMMIT_INTERVAL_S = 0.1
 _STOP_TIMEOUT_S = 5.0
 _AGAIN_S = 0.01
 
@@ -101,12 +98,11 @@ class EventConsumer(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafk
         self._positions = Positions(metrics, self._move, use.loss)
         self._pace = Pace(settings.worker.linger_ms / 1000, settings.worker.batch_max_events)
         self._waiting = Waiting(f"Kafka at {settings.kafka.bootstrap_servers}", settings.worker.retry_pause_s)
+        self._commits = Commits(self._flights, self._positions, self._waiting, settings.kafka.request_timeout_ms / 1000)
         self._watch = Watch(self._flights, self._positions, metrics, self._waiting)
         self._stop = asyncio.Event()
         self._stopped: asyncio.Future[bool]
         self._stop_at_s = 0.0
-        self._committed_s = 0.0
-        self._committing: asyncio.Task[None] | None = None
         # Of the time to stop, this much is for the last commit, and as much for leaving the group.
         self._reserve_s = min(settings.worker.shutdown_timeout_s / 8, _STOP_TIMEOUT_S)
         # A rebalance waits for it, and we send no heartbeats during it.
@@ -140,6 +136,7 @@ class EventConsumer(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafk
         self._stopped = asyncio.ensure_future(self._stop.wait())
         while not self._stop.is_set():
             self._consumer = new_consumer(self._settings, self, self._use.client_id)
+            self._commits.begin(self._consumer)
             self._failure = None
             try:
                 await self._unless_stopped(self._consumer.start())
@@ -159,9 +156,8 @@ class EventConsumer(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafk
     async def on_partitions_revoked(self, revoked: Collection[TopicPartition]) -> None:
         """Settle and commit what is in flight, as long as these partitions are still ours."""
         try:
-            async with asyncio.timeout(_SETTLE_TIMEOUT_S), self._flights.lock:
-                await self._settle_all()
-                await self._commit()
+            async with asyncio.timeout(_SETTLE_TIMEOUT_S):
+                await self._commits.settle_and_commit()
         except TimeoutError:
             log.warning("writes in flight were not settled in time: the next owner of %s reads again", sorted(revoked))
         except Exception as error:  # noqa: BLE001  # aiokafka logs and forgets it: the loop raises it instead
@@ -197,7 +193,7 @@ class EventConsumer(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafk
                 if watch.done():
                     result_of(watch)
                 if fetched is None or not fetched.records:
-                    await self._settle_and_commit(at_rest=fetched is not None)
+                    await self._commits.settle_and_commit(at_rest=fetched is not None)
                     continue
                 batches = self._use.batches_of(
                     fetched.records,
@@ -208,9 +204,9 @@ class EventConsumer(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafk
                 )
                 for batch in batches:
                     self._metrics.fetched.inc(batch.events)
-                    await self._make_room()
+                    await self._commits.make_room()
                     await self._flights.start(batch)
-                    await self._settle_what_is_done()
+                    await self._commits.settle_what_is_done()
                 if fetched.gather_s:
                     await self._gather(fetched)
         finally:
@@ -242,31 +238,10 @@ class EventConsumer(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafk
 
     async def _gather(self, fetched: _Fetched) -> None:
         """Let events gather in Kafka until the next poll."""
-        await self._make_room()
+        await self._commits.make_room()
         left_s = fetched.fetched_ns / 1e9 + fetched.gather_s - time.monotonic()
         if left_s > 0:
             await asyncio.wait({self._stopped}, timeout=left_s)
-
-    async def _make_room(self) -> None:
-        """Wait until one more write may start."""
-        while self._flights.full:
-            async with self._flights.lock:
-                if self._flights.full:
-                    await self._flights.settle_oldest()
-
-    async def _settle_and_commit(self, *, at_rest: bool) -> None:
-        """Settle everything in flight and commit it.
-
-        ``at_rest``: the last poll returned nothing, so everything before our positions is stored. If a position is
-        beyond the last record, the rest was aborted transactions, markers, or deleted records.
-        """
-        async with self._flights.lock:
-            await self._settle_all()
-            for each in self._consumer.assignment() if at_rest else ():
-                position = self._positions.known(self._consumer, each)
-                if position is not None and self._positions.advance(each, position):
-                    self._flights.reached(each, position)
-            await self._commit()
 
     def _move(self, moves: Mapping[TopicPartition, int]) -> None:
         """Read from there, and commit nothing fetched before: the next owner would start at the wrong place."""
@@ -276,47 +251,6 @@ class EventConsumer(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafk
             self._consumer.seek(each, offset)
             self._flights.reached(each, offset)
 
-    async def _settle_what_is_done(self) -> None:
-        """Settle what is done and let it be committed, though not all too often, while the work goes on."""
-        if self._flights.lock.locked():  # a commit is under way: there will be another
-            return
-        async with self._flights.lock:
-            while self._flights.oldest_done:
-                await self._flights.settle_oldest()
-        idle = self._committing is None or self._committing.done()
-        if idle and time.monotonic() - self._committed_s >= _COMMIT_INTERVAL_S:
-            self._committing = asyncio.create_task(self._commit_beside())
-
-    async def _commit_beside(self) -> None:
-        """Commit beside the work; what fails and nobody foresaw, the loop raises."""
-        try:
-            await self._commit_with_lock()
-        except Exception as error:  # noqa: BLE001  # as in a rebalance
-            self._failure = error
-
-    async def _settle_all(self) -> None:
-        while self._flights.any:
-            await self._flights.settle_oldest()
-
-    async def _commit(self) -> None:
-        """Commit what is settled and still owned; what fails is kept and committed with the next."""
-        owned = self._consumer.assignment()
-        offsets = {each: offset for each, offset in self._flights.committable().items() if each in owned}
-        noted = self._positions.to_commit(offsets)
-        if not noted:
-            return
-        try:
-            await bounded(commit(self._consumer, noted), self._settings.kafka.request_timeout_ms / 1000)
-        except (CommitFailedError, IllegalStateError) as error:
-            log.info("not committed, the group is rebalancing: %s", error)
-        except (KafkaError, TimeoutError) as error:
-            self._waiting.note(error)
-        else:
-            self._committed_s = time.monotonic()
-            self._flights.committed(offsets)
-            self._positions.committed(offsets)
-            self._waiting.over()
-
     async def _leave(self) -> int:
         """Settle, commit and leave the group, in bounded time; return how many events in hand could not be settled.
 
@@ -324,8 +258,8 @@ class EventConsumer(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafk
         """
         unsettled = 0
         try:
-            async with asyncio.timeout_at(self._settle_until_s()), self._flights.lock:
-                await self._settle_all()
+            async with asyncio.timeout_at(self._settle_until_s()):
+                await self._commits.settle_all()
         except TimeoutError:
             log.warning("not everything in hand could be settled in time; it will be read again")
         except Exception as error:  # noqa: BLE001  # it is read again
@@ -334,18 +268,13 @@ class EventConsumer(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafk
             self._flights.begin_epoch()  # later batches than the failed one must not be committed
         # If the broker is away, the commit and the end may hang or fail.
         try:
-            await bounded(self._commit_with_lock(), self._reserve_s)
+            await bounded(self._commits.commit(), self._reserve_s)
         except Exception as error:  # noqa: BLE001  # as above
             log.info("the last commit failed: %s", str(error) or type(error).__name__)
         await end(self._consumer, self._reserve_s)
-        if self._committing is not None:
-            await give_up(self._committing)
+        await self._commits.give_up()
         self._flights.begin_epoch()
         return unsettled
-
-    async def _commit_with_lock(self) -> None:
-        async with self._flights.lock:
-            await self._commit()
 
     def _settle_until_s(self) -> float:
         """Until when, on the loop's clock, what is in hand may be settled before we leave."""

@@ -10,7 +10,7 @@ from typing import Any
 from bson import ObjectId
 from pymongo import MongoClient
 
-from pipeline.worker import batches, consumer
+from pipeline.worker import batches, commits
 from pipeline.worker.mapping import Record, document_of
 
 _EVENT_MASK = (1 << 48) - 1
@@ -27,7 +27,7 @@ def plant(**victims: int) -> None:
     ``commit_every_ms``: what was stored is committed less often, so that a worker that is killed leaves some of it.
     """
     if "commit_every_ms" in victims:
-        consumer._COMMIT_INTERVAL_S = victims.pop("commit_every_ms") / 1000  # noqa: SLF001 - as below
+        commits._INTERVAL_S = victims.pop("commit_every_ms") / 1000  # noqa: SLF001 - as below
     of_records = {name: event for name, event in victims.items() if name in ("lost", "twice")}
     if of_records:
         _plant_in_records(of_records)
