@@ -39,14 +39,16 @@ def test(session: nox.Session) -> None:
     chosen = list(session.posargs)
     marked = [] if "--long" in chosen else ["-m", "not slow"]
     pytest_arguments = [*marked, *(each for each in chosen if each != "--long")]
+    # Each process has servers of its own; more than two would take the machine from each other.
+    two_at_once = ["--numprocesses=2", "--dist=loadfile"]
     stages: dict[str, Callable[[], None]] = {
         "lint": lambda: _lint(session),
         "types": lambda: _types(session),
         "imports": lambda: _imports(session),
         "unit": lambda: _pytest(session, "tests/unit", "--numprocesses=auto", *pytest_arguments),
-        "integration": lambda: _pytest(session, "tests/integration", *pytest_arguments),
+        "integration": lambda: _pytest(session, "tests/integration", *two_at_once, *pytest_arguments),
         "acceptance": lambda: _pytest(session, "tests/acceptance", *pytest_arguments),
-        "browser": lambda: _pytest(session, "tests/browser", *pytest_arguments),
+        "browser": lambda: _pytest(session, "tests/browser", *two_at_once, *pytest_arguments),
         "selftest": lambda: _selftest(session, *([] if "--long" in chosen else ["--short"])),
     }
     lines, failed = [], []
