@@ -192,10 +192,15 @@ class _Sink:
 
 def _publish(_: Path) -> Call:
     from pipeline.ingest.admission import Admission
-    from pipeline.ingest.connection import Connection
-    from pipeline.ingest.submission import Records
     from pipeline.messages.events import read_event
     from pipeline.settings import Settings
+
+    try:
+        from pipeline.ingest.publishing.connection import Connection
+        from pipeline.ingest.publishing.submission import Records
+    except ImportError:  # an older revision
+        from pipeline.ingest.connection import Connection  # type: ignore[import-not-found, no-redef]
+        from pipeline.ingest.submission import Records  # type: ignore[import-not-found, no-redef]
 
     requests = []
     for at in range(0, EVENTS, BATCH):

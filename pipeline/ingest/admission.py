@@ -55,9 +55,9 @@ class Admission:
         """How many clients with keys of their own have something in flight."""
         return len(self._by_client)
 
-    def open(self, client: str) -> Hold:
-        """Return an empty hold of ``client``; it must be released in the end."""
-        return Hold(self, client)
+    def open(self, client: str) -> Reservation:
+        """Return an empty reservation of ``client``; it must be released in the end."""
+        return Reservation(self, client)
 
     def change(self, client: str, events: int, size_bytes: int) -> None:
         """Add ``events`` and ``size_bytes``, either of which may be negative; all of it or nothing.
@@ -75,8 +75,8 @@ class Admission:
         if (self._for_events or self._for_bytes) and (events < 0 or size_bytes < 0):
             self._let_in()
 
-    async def wait(self, hold: Hold, events: int, size_bytes: int, timeout_s: float) -> None:
-        """Have ``hold`` hold this in place of what it holds, once there is room and all who came before are in.
+    async def wait(self, reservation: Reservation, events: int, size_bytes: int, timeout_s: float) -> None:
+        """Let ``reservation`` hold this in place of what it holds, once there is room and all who came before are in.
 
         Requests that wait for events and those that wait only for bytes are in two queues.
 
@@ -84,10 +84,10 @@ class Admission:
             UnavailableError: that was not so within ``timeout_s``.
             ShareExceededError: the client's share would be passed; that is not waited for.
         """
-        if self.take_at_once(hold, events, size_bytes):
+        if self.take_at_once(reservation, events, size_bytes):
             return
         loop = asyncio.get_running_loop()
-        waiting = _Waiting(hold, events, size_bytes, loop.create_future())
+        waiting = _Waiting(reservation, events, size_bytes, loop.create_future())
         line = self._line(events)
         line.append(waiting)
         timer = loop.call_later(timeout_s, self._give_up, waiting)
@@ -101,15 +101,15 @@ class Admission:
         if failure is not None:
             raise failure
 
-    def take_at_once(self, hold: Hold, events: int, size_bytes: int) -> bool:
-        """Have ``hold`` hold this in place of what it holds if that needs no wait; say whether it is so.
+    def take_at_once(self, reservation: Reservation, events: int, size_bytes: int) -> bool:
+        """Let ``reservation`` hold this in place of what it holds if that needs no wait; say whether it is so.
 
         Raises:
             ShareExceededError: the client's share would be passed.
         """
-        if self._line(events) or not self._has_room(events - hold.events, size_bytes - hold.size_bytes):
+        if self._line(events) or not self._has_room(events - reservation.events, size_bytes - reservation.size_bytes):
             return False
-        hold.exchange(events, size_bytes)
+        reservation.exchange(events, size_bytes)
         return True
 
     def _let_in(self) -> None:
@@ -129,12 +129,12 @@ class Admission:
     def _let_in_order(self, line: deque[_Waiting]) -> None:
         while line:
             first = line[0]
-            hold = first.hold
-            if not self._has_room(first.events - hold.events, first.size_bytes - hold.size_bytes):
+            reservation = first.reservation
+            if not self._has_room(first.events - reservation.events, first.size_bytes - reservation.size_bytes):
                 return
             line.popleft()
             try:
-                hold.exchange(first.events, first.size_bytes)
+                reservation.exchange(first.events, first.size_bytes)
             except UnavailableError as error:
                 first.tell(error)
             else:
@@ -178,12 +178,12 @@ class Admission:
 class _Waiting:
     """A request that waits for room, and its answer: None, or why there is none."""
 
-    __slots__ = ("answer", "events", "hold", "size_bytes")
+    __slots__ = ("answer", "events", "reservation", "size_bytes")
 
     def __init__(
-        self, hold: Hold, events: int, size_bytes: int, answer: asyncio.Future[UnavailableError | None]
+        self, reservation: Reservation, events: int, size_bytes: int, answer: asyncio.Future[UnavailableError | None]
     ) -> None:
-        self.hold = hold
+        self.reservation = reservation
         self.events = events
         self.size_bytes = size_bytes
         self.answer = answer
@@ -193,7 +193,7 @@ class _Waiting:
             self.answer.set_result(failure)
 
 
-class Hold:
+class Reservation:
     """What one request holds of the bounds. It only ever gives back what it took."""
 
     __slots__ = ("_admission", "_client", "_waited_s", "events", "lent", "size_bytes")

@@ -11,7 +11,7 @@ from msgspec import Struct
 from sanic import Request
 from sanic.exceptions import PayloadTooLarge, SanicException
 
-from pipeline.ingest.admission import Hold
+from pipeline.ingest.admission import Reservation
 from pipeline.ingest.answers import RefusedError
 from pipeline.ingest.slices import Work
 
@@ -38,12 +38,12 @@ class BodyLimits(Struct, frozen=True):
     most_events: Callable[[int], int]
 
 
-async def read_body(request: Request, hold: Hold, limits: BodyLimits, work: Work) -> bytes:
-    """Return the decompressed body of ``request``; what is being read counts in ``hold``.
+async def read_body(request: Request, reservation: Reservation, limits: BodyLimits, work: Work) -> bytes:
+    """Return the decompressed body of ``request``; what is being read counts in ``reservation``.
 
     Raises:
         RefusedError: 408, 413, 415, or 400 for a body that is not the gzip it claims to be.
-        UnavailableError: ``hold`` may not grow.
+        UnavailableError: ``reservation`` may not grow.
     """
     stream = _stream(request)
     headers = request.headers
@@ -63,19 +63,19 @@ async def read_body(request: Request, hold: Hold, limits: BodyLimits, work: Work
     there_bytes = min(size_bytes, len(stream.recv_buffer))
     # Its events count once the whole body is there: a slow client takes no room from others.
     events = limits.most_events(size_bytes) if 0 < size_bytes == there_bytes else 0
-    if not hold.admit_at_once(events, there_bytes):
-        await hold.admit(events, there_bytes, limits.room_timeout_s)
+    if not reservation.admit_at_once(events, there_bytes):
+        await reservation.admit(events, there_bytes, limits.room_timeout_s)
     data: bytes | None = stream.take_body()
     if data is None:
         try:
             async with asyncio.timeout(limits.timeout_s):
-                data = await _read(request, hold, limits.max_bytes)
+                data = await _read(request, reservation, limits.max_bytes)
         except TimeoutError as error:
             _abandon(request)
             message = f"the body was not there within {limits.timeout_s:g} s"
             raise RefusedError(408, "request_timeout", message) from error
     if encoding == "gzip":
-        return await gunzip(data, limits.max_decompressed_bytes, hold, work)
+        return await gunzip(data, limits.max_decompressed_bytes, reservation, work)
     if len(data) > limits.max_decompressed_bytes:
         raise too_large(limits.max_decompressed_bytes)
     return data
@@ -87,12 +87,12 @@ def refuse_body(request: Request) -> None:
         _abandon(request)
 
 
-async def gunzip(data: bytes, max_bytes: int, hold: Hold, work: Work) -> bytes:
-    """Decompress ``data`` in slices to at most ``max_bytes``; ``hold`` grows with the output.
+async def gunzip(data: bytes, max_bytes: int, reservation: Reservation, work: Work) -> bytes:
+    """Decompress ``data`` in slices to at most ``max_bytes``; ``reservation`` grows with the output.
 
     Raises:
         RefusedError: 413 beyond ``max_bytes``, 400 where it is not whole and valid gzip.
-        UnavailableError: ``hold`` may not grow, or others do long work.
+        UnavailableError: ``reservation`` may not grow, or others do long work.
     """
     parts: list[bytes] = []
     size_bytes = 0
@@ -100,11 +100,11 @@ async def gunzip(data: bytes, max_bytes: int, hold: Hold, work: Work) -> bytes:
     for part in _inflate(data, max_bytes):
         parts.append(part)
         size_bytes += len(part)
-        if size_bytes > hold.size_bytes:
-            hold.grow(size_bytes - hold.size_bytes)
+        if size_bytes > reservation.size_bytes:
+            reservation.grow(size_bytes - reservation.size_bytes)
         if work.is_due:
-            if hold.events:  # while it waits for its turn, others can have its room for events
-                hold.exchange(0, hold.size_bytes)
+            if reservation.events:  # while it waits for its turn, others can have its room for events
+                reservation.exchange(0, reservation.size_bytes)
             await work.pause()
     return parts[0] if len(parts) == 1 else b"".join(parts)
 
@@ -141,7 +141,7 @@ def too_large(max_bytes: int) -> RefusedError:
     return RefusedError(413, "body_too_large", f"the body is larger than {max_bytes} bytes: send less at once")
 
 
-async def _read(request: Request, hold: Hold, max_bytes: int) -> bytes:
+async def _read(request: Request, reservation: Reservation, max_bytes: int) -> bytes:
     stream = _stream(request)
     # The handlers read for themselves: Sanic's own limit is lifted for them, ours holds.
     stream.request_max_size = max_bytes
@@ -150,8 +150,8 @@ async def _read(request: Request, hold: Hold, max_bytes: int) -> bytes:
     try:
         while stream.request_body:
             await stream.read_into(body)  # not a list: chunks of two bytes each would make it twenty times as large
-            if len(body) > hold.size_bytes:
-                hold.grow(len(body) - hold.size_bytes)
+            if len(body) > reservation.size_bytes:
+                reservation.grow(len(body) - reservation.size_bytes)
             if len(body) > max_bytes:
                 raise too_large(max_bytes)
             reads += 1

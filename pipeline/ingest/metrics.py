@@ -6,7 +6,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from pipeline import looplag
 from pipeline.ingest.admission import Admission
-from pipeline.ingest.publisher import Publisher
+from pipeline.ingest.publishing.publisher import Publisher
 from pipeline.metrics import DURATION_BUCKETS_S, SharedMetrics, exposition
 
 

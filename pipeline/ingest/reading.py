@@ -8,11 +8,11 @@ from operator import attrgetter
 from msgspec import Struct
 
 from pipeline.errors import InvalidEventError
-from pipeline.ingest.admission import SHARE, Hold
+from pipeline.ingest.admission import SHARE, Reservation
 from pipeline.ingest.answers import RefusedError, Rejected
 from pipeline.ingest.batches import BatchReader, Unread
+from pipeline.ingest.publishing.submission import Records
 from pipeline.ingest.slices import Work
-from pipeline.ingest.submission import Records
 from pipeline.messages.events import Event, complete, message_of, read_event, usual_event, usual_events
 from pipeline.messages.topics import topic_of
 from pipeline.settings import Settings
@@ -97,12 +97,12 @@ class EventReader:
             return None
         return Taken(self._records(events, messages), range(len(events)), [])
 
-    async def one_by_one(self, body: bytes, received_ms: int, hold: Hold, work: Work) -> Taken:
-        """Read any batch in slices, like :meth:`batch`; ``hold`` grows if its messages are larger than the body.
+    async def one_by_one(self, body: bytes, received_ms: int, reservation: Reservation, work: Work) -> Taken:
+        """Read any batch in slices, like :meth:`batch`; ``reservation`` grows if its messages are larger than the body.
 
         Raises:
             RefusedError: it is no batch, or has too many events or containers.
-            UnavailableError: ``hold`` may not grow, or others do long work.
+            UnavailableError: ``reservation`` may not grow, or others do long work.
         """
         if len(body) // 2 > self._most_containers:  # by its size it may have more
             containers = body.count(b"{") + body.count(b"[")
@@ -116,7 +116,7 @@ class EventReader:
             if data is not None:
                 left_bytes -= reading.add(data)
                 if left_bytes < 0:  # the messages are larger than what was sent
-                    hold.grow(-left_bytes)
+                    reservation.grow(-left_bytes)
                     left_bytes = 0
             if work.is_due:
                 await work.pause()

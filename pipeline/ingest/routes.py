@@ -13,12 +13,12 @@ from sanic import HTTPResponse, Request
 from pipeline.errors import InvalidEventError, UnavailableError
 from pipeline.ingest import answers
 from pipeline.ingest.access import Access
-from pipeline.ingest.admission import Admission, Hold, ShareExceededError
+from pipeline.ingest.admission import Admission, Reservation, ShareExceededError
 from pipeline.ingest.answers import BatchAnswer, RefusedError, Rejected
 from pipeline.ingest.bodies import BodyLimits, read_body, refuse_body
-from pipeline.ingest.connection import RETRY_AFTER_S
 from pipeline.ingest.metrics import IngestMetrics
-from pipeline.ingest.publisher import Publisher
+from pipeline.ingest.publishing.connection import RETRY_AFTER_S
+from pipeline.ingest.publishing.publisher import Publisher
 from pipeline.ingest.reading import EventReader, Taken
 from pipeline.ingest.slices import Turns
 from pipeline.settings import Settings
@@ -51,17 +51,17 @@ def track(parts: Parts) -> Handler:
         most_events=lambda _: 1,
     )
 
-    async def one(request: Request, hold: Hold) -> HTTPResponse:
+    async def one(request: Request, reservation: Reservation) -> HTTPResponse:
         with parts.turns.work() as work:
-            body = await read_body(request, hold, limits, work)
+            body = await read_body(request, reservation, limits, work)
         received_ms = time.time_ns() // 1_000_000
         event_id, records = reader.one(body, received_ms)
         try:
-            if hold.events:
-                hold.exchange(1, records.size_bytes)
-            elif not hold.admit_at_once(1, records.size_bytes):
-                await hold.admit(1, records.size_bytes, api.room_timeout_s)
-            submission = parts.publisher.publish(records, received_ms, hold)
+            if reservation.events:
+                reservation.exchange(1, records.size_bytes)
+            elif not reservation.admit_at_once(1, records.size_bytes):
+                await reservation.admit(1, records.size_bytes, api.room_timeout_s)
+            submission = parts.publisher.publish(records, received_ms, reservation)
         except UnavailableError as error:
             raise _refusal(error, event_id) from error
         if not await submission.wait() or submission.failures:
@@ -85,32 +85,32 @@ def track_batch(parts: Parts) -> Handler:
         most_events=reader.most_events,
     )
 
-    async def read(request: Request, hold: Hold) -> tuple[int, Taken]:
+    async def read(request: Request, reservation: Reservation) -> tuple[int, Taken]:
         with parts.turns.work() as work:
-            body = await read_body(request, hold, limits, work)
+            body = await read_body(request, reservation, limits, work)
             received_ms = time.time_ns() // 1_000_000
             if reader.is_small(body):
                 most_events = reader.most_events(len(body))
                 # Admit before the work, which a refusal would waste; most requests are admitted already.
-                if hold.events < most_events and not hold.admit_at_once(most_events, len(body)):
-                    await hold.admit(most_events, len(body), api.room_timeout_s)
+                if reservation.events < most_events and not reservation.admit_at_once(most_events, len(body)):
+                    await reservation.admit(most_events, len(body), api.room_timeout_s)
                 taken = reader.batch(body, received_ms)
                 if taken is not None:
-                    hold.exchange(len(taken.places), taken.records.size_bytes)
+                    reservation.exchange(len(taken.places), taken.records.size_bytes)
                     return received_ms, taken
-            hold.exchange(0, len(body))  # long work waits for its turn; others can have its room for events
-            taken = await reader.one_by_one(body, received_ms, hold, work)
+            reservation.exchange(0, len(body))  # long work waits for its turn; others can have its room for events
+            taken = await reader.one_by_one(body, received_ms, reservation, work)
         if taken.places:
-            await hold.admit(len(taken.places), taken.records.size_bytes, api.room_timeout_s)
+            await reservation.admit(len(taken.places), taken.records.size_bytes, api.room_timeout_s)
         return received_ms, taken
 
-    async def batch(request: Request, hold: Hold) -> HTTPResponse:
-        received_ms, taken = await read(request, hold)
+    async def batch(request: Request, reservation: Reservation) -> HTTPResponse:
+        received_ms, taken = await read(request, reservation)
         rejected = taken.rejected
         failures: dict[int, str] = {}
         if taken.places:
             await parts.publisher.prepare(taken.records, parts.turns)
-            submission = parts.publisher.publish(taken.records, received_ms, hold)
+            submission = parts.publisher.publish(taken.records, received_ms, reservation)
             await submission.wait()
             failures = submission.failed(_in_doubt(api.publish_timeout_s))
             if failures:
@@ -121,7 +121,7 @@ def track_batch(parts: Parts) -> Handler:
     return _answered("/track/batch", parts, batch)
 
 
-def _answered(route: str, parts: Parts, handle: Callable[[Request, Hold], Awaitable[HTTPResponse]]) -> Handler:
+def _answered(route: str, parts: Parts, handle: Callable[[Request, Reservation], Awaitable[HTTPResponse]]) -> Handler:
     """The edge of a handler: admission opened and closed, errors turned into answers, everything counted."""
     access, metrics = parts.access, parts.metrics
     duration = metrics.duration.labels(route)
@@ -129,10 +129,10 @@ def _answered(route: str, parts: Parts, handle: Callable[[Request, Hold], Awaita
 
     async def answer(request: Request) -> HTTPResponse:
         started = time.perf_counter()
-        hold: Hold | None = None
+        reservation: Reservation | None = None
         try:
-            hold = parts.admission.open(access.client(request))
-            response = await handle(request, hold)
+            reservation = parts.admission.open(access.client(request))
+            response = await handle(request, reservation)
         except RefusedError as error:
             response = _refuse(request, error, metrics)
         except InvalidEventError as error:
@@ -141,8 +141,8 @@ def _answered(route: str, parts: Parts, handle: Callable[[Request, Hold], Awaita
         except UnavailableError as error:
             response = _refuse(request, _refusal(error, None), metrics)
         finally:
-            if hold is not None:
-                hold.release_unless_lent()
+            if reservation is not None:
+                reservation.release_unless_lent()
         duration.observe(time.perf_counter() - started)
         (succeeded if response.status == _OK else metrics.requests.labels(route, str(response.status))).inc()
         return access.allow(request, response)

@@ -24,7 +24,7 @@ from pipeline.ingest.application import build
 from pipeline.ingest.listeners import BACKLOG
 from pipeline.ingest.metrics import IngestMetrics
 from pipeline.ingest.protocol import BoundedHttpProtocol
-from pipeline.ingest.publisher import Publisher
+from pipeline.ingest.publishing.publisher import Publisher
 from pipeline.ingest.routes import Parts
 from pipeline.ingest.slices import Turns
 from pipeline.metrics import SharedMetrics

@@ -17,8 +17,8 @@ from msgspec import structs
 from pipeline import provision
 from pipeline.errors import UnavailableError
 from pipeline.ingest.admission import Admission
-from pipeline.ingest.publisher import Publisher
-from pipeline.ingest.submission import Records
+from pipeline.ingest.publishing.publisher import Publisher
+from pipeline.ingest.publishing.submission import Records
 from pipeline.local.stack import LocalStack
 from pipeline.settings import Kafka, Local, Settings
 from tests.integration.ingest_api import (
@@ -231,12 +231,12 @@ async def _tasks_over_outages(stack: LocalStack, settings: Settings, outages: in
     records = Records((f"{settings.kafka.topic_prefix}page_view",), ("key",), (b"{}",))
 
     async def publish() -> bool:
-        hold = admission.open("")
-        hold.exchange(1, 5)
+        reservation = admission.open("")
+        reservation.exchange(1, 5)
         try:
-            submission = publisher.publish(records, 1, hold)
+            submission = publisher.publish(records, 1, reservation)
         except UnavailableError:
-            hold.release()
+            reservation.release()
             return False
         return await submission.wait() and not submission.failures
 

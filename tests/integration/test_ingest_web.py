@@ -77,7 +77,9 @@ def test_the_types_are_served_beside_it(api: Running) -> None:
     assert b"export interface Tidemark " in read(api, "/tracker.d.ts").body
 
 
-@pytest.mark.parametrize("path", ["/demo", "/demo/lamp", "/demo/shop.js", "/demo/stored?ids=01a231cd-65eb-7102-a2c6-14d814cf0553"])
+@pytest.mark.parametrize(
+    "path", ["/demo", "/demo/lamp", "/demo/shop.js", "/demo/stored?ids=01a231cd-65eb-7102-a2c6-14d814cf0553"]
+)
 def test_there_is_no_shop_unless_it_is_switched_on(api: Running, path: str) -> None:
     assert read(api, path).status == 404
 

@@ -9,34 +9,34 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.errors import UnavailableError
-from pipeline.ingest.admission import Admission, Hold, ShareExceededError
-from pipeline.ingest.submission import Patience, Submission
+from pipeline.ingest.admission import Admission, Reservation, ShareExceededError
+from pipeline.ingest.publishing.submission import DeadlineQueue, Submission
 
 
 def test_bytes_that_are_read_become_events_on_their_way() -> None:
     admission = Admission(10, 100, shared=False)
-    hold = admission.open("")
-    hold.grow(60)
-    hold.grow(30)
+    reservation = admission.open("")
+    reservation.grow(60)
+    reservation.grow(30)
     assert (admission.events, admission.size_bytes) == (0, 90)
-    hold.exchange(4, 50)
+    reservation.exchange(4, 50)
     assert (admission.events, admission.size_bytes) == (4, 50)
-    hold.release()
-    hold.release()
+    reservation.release()
+    reservation.release()
     assert (admission.events, admission.size_bytes) == (0, 0)
 
 
 @pytest.mark.parametrize(("events", "size_bytes"), [(11, 1), (1, 101)])
 def test_a_bound_refuses_all_of_a_request_and_keeps_what_it_held(events: int, size_bytes: int) -> None:
     admission = Admission(10, 100, shared=False)
-    hold = admission.open("")
-    hold.grow(40)
+    reservation = admission.open("")
+    reservation.grow(40)
     with pytest.raises(UnavailableError) as caught:
-        hold.exchange(events, size_bytes)
+        reservation.exchange(events, size_bytes)
     assert not isinstance(caught.value, ShareExceededError)
     assert caught.value.retry_after_s >= 1
     assert (admission.events, admission.size_bytes) == (0, 40)
-    hold.release()
+    reservation.release()
     assert admission.size_bytes == 0
 
 
@@ -76,21 +76,21 @@ def test_one_of_several_keys_may_not_hold_everything() -> None:
 )
 def test_what_is_held_is_always_the_sum_and_within_the_bounds(steps: list[tuple[int, str, int, int]]) -> None:
     admission = Admission(10, 100, shared=True)
-    holds = [admission.open(f"key-{number % 2}") for number in range(5)]
+    reservations = [admission.open(f"key-{number % 2}") for number in range(5)]
     for number, step, events, size_bytes in steps:
         try:
             if step == "grow":
-                holds[number].grow(size_bytes)
+                reservations[number].grow(size_bytes)
             elif step == "exchange":
-                holds[number].exchange(events, size_bytes)
+                reservations[number].exchange(events, size_bytes)
             else:
-                holds[number].release()
+                reservations[number].release()
         except UnavailableError:
             pass
-        assert admission.events == sum(hold.events for hold in holds) <= 10
-        assert admission.size_bytes == sum(hold.size_bytes for hold in holds) <= 100
-    for hold in holds:
-        hold.release()
+        assert admission.events == sum(reservation.events for reservation in reservations) <= 10
+        assert admission.size_bytes == sum(reservation.size_bytes for reservation in reservations) <= 100
+    for reservation in reservations:
+        reservation.release()
     assert admission.events == admission.size_bytes == 0
     assert admission.clients == 0
 
@@ -99,14 +99,17 @@ async def test_a_request_waits_for_room_and_gets_it_in_the_order_of_arrival() ->
     admission = Admission(10, 100, shared=False)
     first = admission.open("")
     first.exchange(10, 10)
-    holds = [admission.open("") for _ in range(3)]
-    waiting = [asyncio.create_task(hold.admit(events, 1, 60)) for hold, events in zip(holds, (6, 5, 1), strict=True)]
+    reservations = [admission.open("") for _ in range(3)]
+    waiting = [
+        asyncio.create_task(reservation.admit(events, 1, 60))
+        for reservation, events in zip(reservations, (6, 5, 1), strict=True)
+    ]
     await asyncio.sleep(0)
     assert admission.waiting == 3
     first.release()
     await waiting[0]
     assert (admission.events, admission.waiting) == (6, 2)  # the last has to wait for the one before it
-    holds[0].release()
+    reservations[0].release()
     await asyncio.gather(*waiting)
     assert (admission.events, admission.size_bytes, admission.waiting) == (6, 2, 0)
 
@@ -142,16 +145,16 @@ async def test_who_waits_with_a_body_in_hand_does_not_wait_for_those_who_have_no
 
 async def test_all_waits_of_a_request_together_are_bounded() -> None:
     admission = Admission(10, 100, shared=False)
-    hold = admission.open("")
+    reservation = admission.open("")
     loop = asyncio.get_running_loop()
     first = admission.open("")
     first.exchange(10, 100)
     loop.call_later(0.2, first.release)
-    await hold.admit(0, 50, 0.3)
+    await reservation.admit(0, 50, 0.3)
     admission.open("").exchange(10, 10)
     began_s = loop.time()
     with pytest.raises(UnavailableError):
-        await hold.admit(5, 50, 0.3)
+        await reservation.admit(5, 50, 0.3)
     assert loop.time() - began_s < 0.25
 
 
@@ -171,10 +174,10 @@ async def test_a_thousand_that_wait_are_let_in_at_once_when_all_give_bytes_back(
     admission = Admission(2_000, 10_000, shared=False)
     full = admission.open("")
     full.exchange(2_000, 0)
-    holds = [admission.open("") for _ in range(2_000)]
-    for hold in holds:
-        hold.grow(5)
-    waiting = [asyncio.create_task(hold.admit(1, 1, 60)) for hold in holds]
+    reservations = [admission.open("") for _ in range(2_000)]
+    for reservation in reservations:
+        reservation.grow(5)
+    waiting = [asyncio.create_task(reservation.admit(1, 1, 60)) for reservation in reservations]
     await asyncio.sleep(0)
     full.release()
     await asyncio.gather(*waiting)
@@ -228,12 +231,12 @@ async def test_each_event_has_the_fate_of_its_batch() -> None:
 
 
 async def test_everything_that_waits_is_woken_in_time_and_nothing_before() -> None:
-    patience, admission, loop = Patience(0.05), Admission(10, 100, shared=False), asyncio.get_running_loop()
+    deadlines, admission, loop = DeadlineQueue(0.05), Admission(10, 100, shared=False), asyncio.get_running_loop()
     woken_s = []
 
     async def wait() -> None:
         begun_s = loop.time()
-        assert not await Submission(["one"], admission.open(""), patience).wait()
+        assert not await Submission(["one"], admission.open(""), deadlines).wait()
         woken_s.append(loop.time() - begun_s)
 
     waiting = []
@@ -246,6 +249,6 @@ async def test_everything_that_waits_is_woken_in_time_and_nothing_before() -> No
 
 
 def submitted(admission: Admission, *batches: str, timeout_s: float = 60) -> Submission:
-    hold: Hold = admission.open("")
-    hold.exchange(len(batches), 10)
-    return Submission(batches, hold, Patience(timeout_s))
+    reservation: Reservation = admission.open("")
+    reservation.exchange(len(batches), 10)
+    return Submission(batches, reservation, DeadlineQueue(timeout_s))

@@ -15,16 +15,18 @@ from hypothesis import strategies as st
 
 from pipeline.errors import UnavailableError
 from pipeline.ingest import bodies, protocol
-from pipeline.ingest.admission import Admission, Hold
+from pipeline.ingest.admission import Admission, Reservation
 from pipeline.ingest.answers import Answer, RefusedError, header_text
 from pipeline.ingest.batches import BatchReader
 from pipeline.ingest.slices import Turns
 
 
-def gunzip(data: bytes, max_bytes: int, hold: Hold | None = None) -> bytes:
+def gunzip(data: bytes, max_bytes: int, reservation: Reservation | None = None) -> bytes:
     async def all_of_it() -> bytes:
         with Turns(1.0).work() as work:
-            return await bodies.gunzip(data, max_bytes, hold or Admission(1, 1 << 30, shared=False).open(""), work)
+            return await bodies.gunzip(
+                data, max_bytes, reservation or Admission(1, 1 << 30, shared=False).open(""), work
+            )
 
     return asyncio.run(all_of_it())
 
@@ -105,9 +107,9 @@ def test_gzip_of_very_many_members_is_refused() -> None:
 
 def test_what_comes_out_of_gzip_counts_while_it_comes() -> None:
     admission = Admission(1, 1_000_000, shared=False)
-    hold = admission.open("")
+    reservation = admission.open("")
     with pytest.raises(UnavailableError):
-        gunzip(gzip.compress(b" " * 5_000_000), 5_000_000, hold)
+        gunzip(gzip.compress(b" " * 5_000_000), 5_000_000, reservation)
     assert 500_000 < admission.size_bytes <= 1_000_000
 
 

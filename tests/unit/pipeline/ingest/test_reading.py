@@ -219,12 +219,12 @@ def test_more_objects_than_there_is_room_for_are_refused_before_any_is_made() ->
 def test_what_is_written_larger_than_it_was_sent_counts() -> None:
     body = b"[" + b",".join([GOOD[:-1] + b',"props":{"x":[' + b"1e15," * 10_000 + b"1]}}"] * 25) + b"]"
     admission = Admission(1_000, 2 * len(body), shared=False)
-    hold = admission.open("")
-    hold.exchange(0, len(body))
+    reservation = admission.open("")
+    reservation.exchange(0, len(body))
 
     async def careful() -> Taken:
         with Turns(1.0).work() as work:
-            return await reader().one_by_one(body, NOW_MS, hold, work)
+            return await reader().one_by_one(body, NOW_MS, reservation, work)
 
     with pytest.raises(UnavailableError):
         asyncio.run(careful())

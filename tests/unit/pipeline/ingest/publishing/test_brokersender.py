@@ -9,8 +9,8 @@ from collections.abc import Awaitable, Callable
 from aiokafka.structs import TopicPartition
 
 from pipeline.ingest.admission import Admission
-from pipeline.ingest.outlet import Acknowledgement, Batch, BatchBuilder, Outlet
-from pipeline.ingest.submission import Patience, Submission
+from pipeline.ingest.publishing.brokersender import Acknowledgement, Batch, BatchBuilder, BrokerSender
+from pipeline.ingest.publishing.submission import DeadlineQueue, Submission
 
 _TO = TopicPartition("clicks", 0)
 _TURNS = 30  # of the event loop: more than anything here takes
@@ -43,18 +43,18 @@ class _Producer:
 
 
 class _Case:
-    """An outlet that runs, with one queue."""
+    """A broker sender that runs, with one queue."""
 
     def __init__(self, linger_s: float = 0) -> None:
         self.producer = _Producer()
-        self.outlet = Outlet(self.producer, linger_s=linger_s, timeout_s=10)
-        self._queue = self.outlet.queue(_TO)
-        self._patience = Patience(10)
+        self.broker_sender = BrokerSender(self.producer, linger_s=linger_s, timeout_s=10)
+        self._queue = self.broker_sender.queue(_TO)
+        self._deadlines = DeadlineQueue(10)
         self._admission = Admission(1_000, 1_000_000, shared=False)
 
     def submit(self) -> Submission:
         batch: Batch = self._queue.add(b"user", b"{}", 0)
-        submission = Submission([batch], self._admission.open(""), self._patience)
+        submission = Submission([batch], self._admission.open(""), self._deadlines)
         batch.submissions.append(submission)
         return submission
 
@@ -62,7 +62,7 @@ class _Case:
 def _run(test: Callable[[_Case], Awaitable[None]], linger_s: float = 0) -> None:
     async def run() -> None:
         case = _Case(linger_s)
-        running = asyncio.create_task(case.outlet.run())
+        running = asyncio.create_task(case.broker_sender.run())
         await test(case)
         running.cancel()
         with contextlib.suppress(asyncio.CancelledError):
@@ -79,7 +79,7 @@ async def _under_load(case: _Case) -> None:
             case.submit()
         await _turns_until(lambda: case.producer.taken and not case.producer.taken[-1].done())
         case.producer.taken[-1].set_result(None)
-    await asyncio.wait_for(case.outlet.idle.wait(), 1)
+    await asyncio.wait_for(case.broker_sender.idle.wait(), 1)
 
 
 async def _turns_until(condition: Callable[[], object]) -> int:
@@ -111,7 +111,7 @@ def test_a_round_without_a_next_one_is_told_at_once() -> None:
         await _turns_until(lambda: case.producer.taken)
         case.producer.taken[0].set_result(None)
         assert await _turns_until(lambda: not only.pending) <= 1
-        await asyncio.wait_for(case.outlet.idle.wait(), 1)
+        await asyncio.wait_for(case.broker_sender.idle.wait(), 1)
 
     _run(test)
 
@@ -124,7 +124,7 @@ def test_what_kafka_acknowledged_is_told_so_also_when_the_connection_is_given_up
         case.producer.taken[0].set_result(None)
         await asyncio.sleep(0)
         assert first.pending
-        case.outlet.fail("given up")
+        case.broker_sender.fail("given up")
         assert not first.pending
         assert not first.failures
         assert list(second.failures.values()) == ["given up"]
@@ -146,15 +146,15 @@ def test_under_load_the_next_round_waits_for_company_and_for_so_long_only() -> N
     _run(test, linger_s=0.3)
 
 
-def test_a_round_that_is_hurried_does_not_wait_and_the_one_after_it_waits_again() -> None:
+def test_a_round_that_is_flushed_does_not_wait_and_the_one_after_it_waits_again() -> None:
     async def test(case: _Case) -> None:
         await _under_load(case)
         rounds = len(case.producer.taken)
         case.submit()
-        case.outlet.hurry()
+        case.broker_sender.flush()
         await _turns_until(lambda: len(case.producer.taken) > rounds)
         case.producer.taken[-1].set_result(None)
-        await asyncio.wait_for(case.outlet.idle.wait(), 1)
+        await asyncio.wait_for(case.broker_sender.idle.wait(), 1)
         case.submit()
         with contextlib.suppress(AssertionError):
             await _turns_until(lambda: len(case.producer.taken) > rounds + 1)

@@ -9,10 +9,10 @@ from collections.abc import Callable
 from aiokafka.errors import KafkaError
 
 from pipeline.errors import UnavailableError
-from pipeline.ingest.admission import Hold
-from pipeline.ingest.connection import RETRY_AFTER_S, Connection, connect
+from pipeline.ingest.admission import Reservation
+from pipeline.ingest.publishing.connection import RETRY_AFTER_S, Connection, connect
+from pipeline.ingest.publishing.submission import Records, Submission
 from pipeline.ingest.slices import Turns
-from pipeline.ingest.submission import Records, Submission
 from pipeline.settings import Settings
 
 _RETRY_PAUSE_S = 0.5
@@ -63,15 +63,15 @@ class Publisher:
         """Whether events are taken at this moment, as far as is known."""
         return self._connection is not None
 
-    def publish(self, records: Records, timestamp_ms: int, hold: Hold) -> Submission:
-        """Queue ``records`` with ``timestamp_ms`` as their time in Kafka; ``hold`` belongs to the submission then.
+    def publish(self, records: Records, timestamp_ms: int, reservation: Reservation) -> Submission:
+        """Queue ``records`` with ``timestamp_ms`` as their time in Kafka; then the submission owns ``reservation``.
 
         Raises:
-            UnavailableError: there is no connection; nothing was queued and ``hold`` is still the caller's.
+            UnavailableError: there is no connection; nothing was queued and ``reservation`` is still the caller's.
         """
         if self._connection is None:
             raise UnavailableError(self._reason, RETRY_AFTER_S)
-        return self._connection.publish(records, timestamp_ms, hold)
+        return self._connection.publish(records, timestamp_ms, reservation)
 
     async def prepare(self, records: Records, turns: Turns) -> None:
         """Do the slow part of :meth:`publish` in slices, before calling it."""

@@ -7,7 +7,7 @@ from collections.abc import Hashable, Sequence
 
 from msgspec import Struct
 
-from pipeline.ingest.admission import Hold
+from pipeline.ingest.admission import Reservation
 
 
 class Records(Struct, frozen=True, gc=False):
@@ -23,7 +23,7 @@ class Records(Struct, frozen=True, gc=False):
         return sum(map(len, self.users)) + sum(map(len, self.messages))
 
 
-class Patience:
+class DeadlineQueue:
     """Wakes what waits when its time is over: one timer for all of a process, for one each costs 4 us of a request.
 
     All wait equally long, so that those who came first are the first whose time is over.
@@ -72,20 +72,20 @@ class Submission:
     Kafka answers for whole batches. So what is kept of an event is which batch it went into.
     """
 
-    __slots__ = ("_batches", "_hold", "_patience", "_settled", "failures", "pending")
+    __slots__ = ("_batches", "_deadlines", "_reservation", "_settled", "failures", "pending")
 
-    def __init__(self, batches: Sequence[Hashable], hold: Hold, patience: Patience) -> None:
-        """``batches``: of each event, in their order. ``hold`` is the submission's, released with the last batch.
+    def __init__(self, batches: Sequence[Hashable], reservation: Reservation, deadlines: DeadlineQueue) -> None:
+        """``batches``: of each event, in their order. ``reservation`` is released with the last batch.
 
-        ``patience``: with which it waits.
+        ``deadlines``: with which it waits.
         """
         self._batches = batches
         self.pending = set(batches)
         self.failures: dict[Hashable, str] = {}
-        self._settled: asyncio.Future[None] = patience.future()
-        self._patience = patience
-        self._hold = hold
-        hold.lent = True
+        self._settled: asyncio.Future[None] = deadlines.future()
+        self._deadlines = deadlines
+        self._reservation = reservation
+        reservation.lent = True
 
     def settle(self, batch: Hashable, failure: str | None) -> None:
         """Take Kafka's answer for the events in ``batch``: acknowledged, or why not."""
@@ -93,14 +93,14 @@ class Submission:
         if failure is not None:
             self.failures[batch] = failure
         if not self.pending:
-            self._hold.release()
+            self._reservation.release()
             if not self._settled.done():
                 self._settled.set_result(None)
 
     async def wait(self) -> bool:
         """Whether Kafka answered for all of them in the time that there is; what is pending then is in doubt."""
         if self.pending:
-            await self._patience.wait(self._settled)
+            await self._deadlines.wait(self._settled)
         return not self.pending
 
     def failed(self, in_doubt: str) -> dict[int, str]:

@@ -13,12 +13,12 @@ from aiokafka.errors import KafkaConnectionError
 from aiokafka.producer.message_accumulator import MessageAccumulator
 from aiokafka.structs import TopicPartition
 
-from pipeline.ingest import connection as connections
 from pipeline.ingest.admission import Admission
-from pipeline.ingest.connection import Connection
-from pipeline.ingest.outlet import Outlet
+from pipeline.ingest.publishing import connection as connections
+from pipeline.ingest.publishing.brokersender import BrokerSender
+from pipeline.ingest.publishing.connection import Connection
+from pipeline.ingest.publishing.submission import Records
 from pipeline.ingest.slices import Turns
-from pipeline.ingest.submission import Records
 from pipeline.settings import Settings
 
 
@@ -38,13 +38,13 @@ class _Silent:
         return asyncio.get_running_loop().create_future()
 
 
-async def test_a_round_is_hurried_once_half_of_the_clients_wait(monkeypatch: pytest.MonkeyPatch) -> None:
-    hurried = []
+async def test_a_round_is_flushed_once_half_of_the_clients_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    flushed = []
 
-    def hurry(outlet: Outlet) -> None:
-        hurried.append(outlet)
+    def flush(broker_sender: BrokerSender) -> None:
+        flushed.append(broker_sender)
 
-    monkeypatch.setattr(Outlet, "hurry", hurry)
+    monkeypatch.setattr(BrokerSender, "flush", flush)
     producer: Any = _Silent()
     connection = Connection(Settings(), producer, lambda: 6)
     admission = Admission(100, 1 << 20, shared=False)
@@ -54,7 +54,7 @@ async def test_a_round_is_hurried_once_half_of_the_clients_wait(monkeypatch: pyt
         submission = connection.publish(Records(["events_signup"], ["7"], [b"{}"]), 0, admission.open(""))
         waiting.append(asyncio.ensure_future(submission.wait()))
         await asyncio.sleep(0)
-        after_each.append(len(hurried))
+        after_each.append(len(flushed))
     assert after_each == [0, 0, 1, 2]
 
 

@@ -22,7 +22,7 @@ from typing import Protocol
 from aiokafka.errors import KafkaError
 from aiokafka.structs import RecordMetadata, TopicPartition
 
-from pipeline.ingest.submission import Submission
+from pipeline.ingest.publishing.submission import Submission
 from pipeline.pace import Pace
 
 _WORTH_EVENTS = 1_000  # a round of so many needs no more
@@ -72,21 +72,21 @@ class Batch:
 class Queue:
     """What waits for one partition: batches that are full, and last the one that is being filled."""
 
-    __slots__ = ("_outlet", "batches", "filling", "to")
+    __slots__ = ("_broker_sender", "batches", "filling", "to")
 
-    def __init__(self, outlet: Outlet, to: TopicPartition) -> None:
-        """Made by :meth:`Outlet.queue`."""
-        self._outlet = outlet
+    def __init__(self, broker_sender: BrokerSender, to: TopicPartition) -> None:
+        """Made by :meth:`BrokerSender.queue`."""
+        self._broker_sender = broker_sender
         self.to = to
         self.batches: deque[Batch] = deque()
         self.filling: Batch | None = None
 
     def add(self, key: bytes, value: bytes, timestamp_ms: int) -> Batch:
         """Queue one record and return its batch. Never waits: admission bounds what all queues together hold."""
-        self._outlet.events += 1
+        self._broker_sender.events += 1
         batch = self.filling
         if batch is None or batch.append(timestamp=timestamp_ms, key=key, value=value) is None:
-            batch = self.filling = self._outlet.begin(self)
+            batch = self.filling = self._broker_sender.begin(self)
             batch.append(timestamp=timestamp_ms, key=key, value=value)
         return batch
 
@@ -98,7 +98,7 @@ class Queue:
         return batch
 
 
-class Outlet:
+class BrokerSender:
     """Gathers records by partition and sends them in rounds, a batch of each partition in each."""
 
     def __init__(self, producer: Producer, *, linger_s: float, timeout_s: float) -> None:
@@ -111,7 +111,7 @@ class Outlet:
         self._sent: list[Batch] = []
         self._answered: list[tuple[Batch, str | None]] = []  # by Kafka, and not yet told to the submissions
         self._arrived = asyncio.Event()
-        self._hurried = asyncio.Event()
+        self._flushed = asyncio.Event()
         self._due_s = 0.0  # when the next round may begin, on the loop's clock
         self.idle = asyncio.Event()  # nothing is queued, or sent and not yet acknowledged
         self.idle.set()
@@ -123,7 +123,7 @@ class Outlet:
     def begin(self, queue: Queue) -> Batch:
         """Put another batch into ``queue``, to be filled."""
         if queue.batches:
-            self.hurry()
+            self.flush()
         else:
             self._waiting.append(queue)
             self._arrived.set()
@@ -132,9 +132,9 @@ class Outlet:
         queue.batches.append(batch)
         return batch
 
-    def hurry(self) -> None:
+    def flush(self) -> None:
         """Let the next round begin at once: it is large enough, or nobody is left to add to it."""
-        self._hurried.set()
+        self._flushed.set()
 
     async def run(self) -> None:
         """Send round after round, until a batch fails.
@@ -207,7 +207,7 @@ class Outlet:
         """Take the oldest batch of every partition out of the queues."""
         taken = [(queue.to, queue.take()) for queue in self._waiting]
         self._waiting = [queue for queue in self._waiting if queue.batches]
-        self._hurried.clear()
+        self._flushed.clear()
         now_s = asyncio.get_running_loop().time()
         self._due_s = now_s + self._pace.after(self.events, now_s)
         self.events = 0
@@ -218,7 +218,7 @@ class Outlet:
     async def _gather(self) -> None:
         """Wait until the next round is due."""
         left_s = self._due_s - asyncio.get_running_loop().time()
-        if left_s > 0 and not self._hurried.is_set():
+        if left_s > 0 and not self._flushed.is_set():
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(left_s):
-                    await self._hurried.wait()
+                    await self._flushed.wait()

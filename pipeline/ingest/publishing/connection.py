@@ -1,4 +1,4 @@
-"""One aiokafka producer with an outlet to each broker: made, used, and given up as a whole once it fails."""
+"""One aiokafka producer with a sender for each broker: made, used, and given up as a whole once it fails."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from aiokafka.producer.message_accumulator import MessageAccumulator
 from aiokafka.structs import TopicPartition
 
 from pipeline.errors import UnavailableError
-from pipeline.ingest.admission import Hold
-from pipeline.ingest.outlet import Batch, Outlet, Queue
+from pipeline.ingest.admission import Reservation
+from pipeline.ingest.publishing.brokersender import Batch, BrokerSender, Queue
+from pipeline.ingest.publishing.submission import DeadlineQueue, Records, Submission
 from pipeline.ingest.slices import Turns
-from pipeline.ingest.submission import Patience, Records, Submission
 from pipeline.messages.topics import event_topics
 from pipeline.settings import Settings
 
@@ -60,7 +60,7 @@ class _Keys(dict[str, tuple[bytes, Queue]]):
 
 
 class Connection:
-    """A started producer and its outlets, until one of these fails."""
+    """A started producer and its broker senders, until one of these fails."""
 
     def __init__(self, settings: Settings, producer: AIOKafkaProducer, clients: Callable[[], int]) -> None:
         """Made by :func:`connect`."""
@@ -71,16 +71,16 @@ class Connection:
         self._cluster = producer.client.cluster
         self._cluster.add_listener(self._learn)
         self._cluster.failed_update = self._nobody_answers
-        self._patience = Patience(settings.api.publish_timeout_s)
+        self._deadlines = DeadlineQueue(settings.api.publish_timeout_s)
         self._keys: dict[str, _Keys] = {}  # of each topic that is there
-        self._outlets: dict[int, Outlet] = {}  # of each broker
+        self._broker_senders: dict[int, BrokerSender] = {}  # of each broker
         self._queues: dict[TopicPartition, Queue] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._asking: asyncio.Task[None] | None = None
         self._failed: asyncio.Future[BaseException] = asyncio.get_running_loop().create_future()
 
-    def publish(self, records: Records, timestamp_ms: int, hold: Hold) -> Submission:
-        """Queue ``records``, ``hold`` with them; those whose topic is missing fail at once."""
+    def publish(self, records: Records, timestamp_ms: int, reservation: Reservation) -> Submission:
+        """Queue ``records``, ``reservation`` with them; those whose topic is missing fail at once."""
         keys = self._keys
         batches: list[Batch | str] = []  # for a record whose topic is missing, that topic
         for topic, user, message in zip(records.topics, records.users, records.messages, strict=True):
@@ -92,15 +92,15 @@ class Connection:
                     continue
             key, queue = of_topic[user]
             batches.append(queue.add(key, message, timestamp_ms))
-        submission = Submission(batches, hold, self._patience)
+        submission = Submission(batches, reservation, self._deadlines)
         for batch in set(batches):
             if isinstance(batch, Batch):
                 batch.submissions.append(submission)
             else:
                 submission.settle(batch, self.missing_topic(batch))
-        if self._patience.waiting + 1 >= self._clients() * _MOST_CLIENTS:
-            for outlet in self._outlets.values():
-                outlet.hurry()
+        if self._deadlines.waiting + 1 >= self._clients() * _MOST_CLIENTS:
+            for broker_sender in self._broker_senders.values():
+                broker_sender.flush()
         return submission
 
     async def prepare(self, records: Records, turns: Turns) -> None:
@@ -139,7 +139,7 @@ class Connection:
 
     async def close(self, timeout_s: float) -> None:
         """End it after the events in hand: what is acknowledged within ``timeout_s`` is, the rest fails."""
-        done = asyncio.gather(*(outlet.idle.wait() for outlet in self._outlets.values()))
+        done = asyncio.gather(*(broker_sender.idle.wait() for broker_sender in self._broker_senders.values()))
         await asyncio.wait((done, self._failed), timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED)
         done.cancel()
         await self.give_up("the API is stopping")
@@ -151,8 +151,8 @@ class Connection:
         if self._asking is not None:
             self._asking.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        for outlet in self._outlets.values():
-            outlet.fail(reason)
+        for broker_sender in self._broker_senders.values():
+            broker_sender.fail(reason)
         await _drop(self._producer)
 
     def _partitions(self, topic: str) -> tuple[int, ...]:
@@ -179,19 +179,21 @@ class Connection:
         queue = self._queues.get(to)
         if queue is None:
             leader = self._cluster.leader_for_partition(to)
-            outlet = self._outlets.get(leader) or self._outlet(leader)
-            queue = self._queues[to] = outlet.queue(to)
+            broker_sender = self._broker_senders.get(leader) or self._broker_sender(leader)
+            queue = self._queues[to] = broker_sender.queue(to)
         return queue
 
-    def _outlet(self, leader: int) -> Outlet:
+    def _broker_sender(self, leader: int) -> BrokerSender:
         timeout_s, linger_s = self._api.publish_timeout_s, self._api.linger_ms / 1000
-        outlet = self._outlets[leader] = Outlet(self._producer, linger_s=linger_s, timeout_s=timeout_s)
-        task = asyncio.create_task(outlet.run(), name=f"outlet to broker {leader}")
+        broker_sender = self._broker_senders[leader] = BrokerSender(
+            self._producer, linger_s=linger_s, timeout_s=timeout_s
+        )
+        task = asyncio.create_task(broker_sender.run(), name=f"sender to broker {leader}")
         self._tasks.add(task)
-        task.add_done_callback(self._outlet_ended)
-        return outlet
+        task.add_done_callback(self._broker_sender_ended)
+        return broker_sender
 
-    def _outlet_ended(self, task: asyncio.Task[None]) -> None:
+    def _broker_sender_ended(self, task: asyncio.Task[None]) -> None:
         if task.cancelled():
             return
         error = task.exception()
