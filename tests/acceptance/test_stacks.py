@@ -35,7 +35,7 @@ from pipeline.local.stack import LocalStack
 from pipeline.local.stackspec import Coordination, StackSpec
 from pipeline.settings import Kafka, Local, Settings
 from pipeline.settings import load as load_settings
-from tests.integration.test_up import FREE_PORTS, SEED_EVENT, Up, post, running, wait_until
+from tests.integration.pipeline.commands.test_up import FREE_PORTS, SEED_EVENT, Up, post, running, wait_until
 
 pytestmark = pytest.mark.usefixtures("parts_are_there")
 BATCH = 50

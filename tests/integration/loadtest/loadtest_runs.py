@@ -10,11 +10,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
-from tests.integration.loadtest_target import Target
+from tests.integration.loadtest.loadtest_target import Target
 from traffic import identity
 from traffic.ledger import Ledger, Outcome, path_of, read
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 T = TypeVar("T")
 
 

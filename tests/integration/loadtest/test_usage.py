@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.loadtest_runs import ROOT, free_port
-from tests.integration.loadtest_target import Target
+from tests.integration.loadtest.loadtest_runs import ROOT, free_port
+from tests.integration.loadtest.loadtest_target import Target
 
 # Locust's parser patches its process, so it has one of its own, once for all cases.
 _PARSE = """

@@ -21,7 +21,7 @@ from traffic import identity
 from traffic.content import Content
 from traffic.ledger import Outcome, path_of, read
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 READY_S = 30.0
 READ_S = 30.0
 

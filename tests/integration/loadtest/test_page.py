@@ -8,8 +8,8 @@ from collections.abc import Iterator
 import pytest
 
 from tests.integration import chromium
-from tests.integration.loadtest_runs import free_port, start
-from tests.integration.loadtest_target import Target
+from tests.integration.loadtest.loadtest_runs import free_port, start
+from tests.integration.loadtest.loadtest_target import Target
 
 pytestmark = pytest.mark.skipif(not chromium.BINARY, reason="Chromium is not installed: apt-get install chromium")
 

@@ -14,7 +14,7 @@ from pymongo import MongoClient
 
 from pipeline.settings import Settings, to_environment
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[4]
 
 
 def find(settings: Settings, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:

@@ -31,7 +31,7 @@ from bundle.result import Result
 from pipeline.errors import UsageError
 from pipeline.settings import Kafka, Mongo, Settings
 from reports.__main__ import main as report
-from tests.integration.plain_target import plain
+from tests.integration.bench.plain_target import plain
 from traffic.spec import Traffic
 
 CELL = CellSpec(id="steady", kind="steady", partitions=1, warmup_s=0.5, duration_s=2.0, offered_load=300.0)

@@ -18,7 +18,6 @@ import pytest
 
 from pipeline import provision
 from pipeline.settings import Kafka, Settings
-from tests.integration.hostile_bodies import BODIES
 from tests.integration.ingest_api import (
     SEED_EVENT,
     WAIT_S,
@@ -32,6 +31,7 @@ from tests.integration.ingest_api import (
     wait_until,
     with_api,
 )
+from tests.integration.pipeline.ingest.hostile_bodies import BODIES
 
 STALL_S = 0.5  # ten times what is promised, for a machine that is busy; unbounded work took 1 to 74 s
 SLOW_CLIENTS = 1_000

@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from tests.integration.loadtest_runs import (
+from tests.integration.loadtest.loadtest_runs import (
     ROOT,
     check_whole,
     command,
@@ -29,7 +29,7 @@ from tests.integration.loadtest_runs import (
     start,
     wait_for,
 )
-from tests.integration.loadtest_target import RESET, Behaviour, Served, Target
+from tests.integration.loadtest.loadtest_target import RESET, Behaviour, Served, Target
 from traffic import identity, schedule
 from traffic.content import Content
 from traffic.ledger import Outcome

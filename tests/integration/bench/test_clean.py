@@ -24,7 +24,7 @@ from bench.targets.marks import Left, Mark
 from pipeline import provision
 from pipeline.settings import Settings, to_environment
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 CELL = DrainCell(id="drain-p1-c1", partitions=1)
 KILLED = """
 import os, signal

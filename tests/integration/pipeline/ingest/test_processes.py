@@ -216,7 +216,7 @@ def test_no_process_outlives_a_killed_parent(settings: Settings, tmp_path: Path,
         assert guarded.process.stop(WAIT_S) == 0
     # Without the guard of ChildProcess, which would end them: they must notice by themselves.
     environment = {**os.environ, **to_environment(with_api(settings, processes=2))}
-    with subprocess.Popen(command, env=environment, cwd=Path(__file__).parents[2], stdout=subprocess.PIPE) as parent:
+    with subprocess.Popen(command, env=environment, cwd=Path(__file__).parents[4], stdout=subprocess.PIPE) as parent:
         assert parent.stdout is not None
         assert parent.stdout.readline().startswith(b"api ready on")
         children = psutil.Process(parent.pid).children()

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.loadtest_runs import (
+from tests.integration.loadtest.loadtest_runs import (
     ROOT,
     check_whole,
     command,
@@ -26,7 +26,7 @@ from tests.integration.loadtest_runs import (
     start,
     wait_for,
 )
-from tests.integration.loadtest_target import Behaviour, Target
+from tests.integration.loadtest.loadtest_target import Behaviour, Target
 from traffic.ledger import Outcome
 
 # Only what would never end takes so long.
