@@ -120,8 +120,8 @@ def _resume(chosen: argparse.Namespace) -> int:
 
 def _compare(chosen: argparse.Namespace) -> int:
     if not 0 <= chosen.floor < chosen.effect:
-        told = f"--floor {chosen.floor:.3g} and --effect {chosen.effect:.3g}"
-        raise UsageError(f"{told} cannot be used: an effect that is to be told has to be larger than the floor")
+        options = f"--floor {chosen.floor:.3g} and --effect {chosen.effect:.3g}"
+        raise UsageError(f"{options} cannot be used: an effect that is to be shown has to be larger than the floor")
     if chosen.ab is None and chosen.rounds is not None:
         raise UsageError("--rounds is for --ab: the rounds of runs that are there are theirs")
     # What reads bundles is named here and lives in reports; it brings pandas and matplotlib.

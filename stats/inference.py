@@ -155,10 +155,10 @@ def verdicts(estimate: Estimate, floor: float) -> NDArray[np.int64]:
     """Return each cell's verdict as an index into ``VERDICTS``; ``floor`` 0.03: an effect below 3% is none."""
     low, high = estimate.interval()
     edge = np.log1p(floor)
-    told_apart = (holm(estimate.p, estimate.tested) <= FAMILY_LEVEL) & (np.abs(estimate.log_ratio) >= edge)
+    differs = (holm(estimate.p, estimate.tested) <= FAMILY_LEVEL) & (np.abs(estimate.log_ratio) >= edge)
     within = estimate.tested & (estimate.smallest_p <= FAMILY_LEVEL) & (low >= -edge) & (high <= edge)
     sign = np.where(estimate.log_ratio > 0, FASTER, SLOWER)
-    return np.where(told_apart, sign, np.where(within, SAME, CANNOT_TELL))
+    return np.where(differs, sign, np.where(within, SAME, CANNOT_TELL))
 
 
 def _moments(values: Floats) -> tuple[NDArray[np.int64], Floats, Floats]:

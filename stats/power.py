@@ -60,7 +60,7 @@ def rounds_to_tell(spreads: Floats, *, cells: int, effect: float, floor: float) 
     return low if low <= MOST_ROUNDS else None
 
 
-def effect_told(errors: Floats, freedom: float, *, smallest_p: float, cells: int, floor: float) -> float | None:
+def smallest_effect(errors: Floats, freedom: float, *, smallest_p: float, cells: int, floor: float) -> float | None:
     """Return the smallest effect that is shown with probability ``POWER``: 0.25 is a change by 1.25.
 
     ``errors``: equally plausible standard errors of the log ratio. None if p cannot become low enough, or if not even
@@ -88,6 +88,6 @@ def _chance(errors: Floats, freedom: float, cells: int, effect: float, floor: fl
     """
     shift, scale = math.log1p(effect), 1 / np.maximum(errors, 1e-12)
     needed = special.stdtrit(freedom, 1 - FAMILY_LEVEL / max(cells, 1) / 2)
-    told = special.ndtr((shift * scale - needed * (1 - 1 / (4 * freedom))) / np.sqrt(1 + needed**2 / (2 * freedom)))
+    shown = special.ndtr((shift * scale - needed * (1 - 1 / (4 * freedom))) / np.sqrt(1 + needed**2 / (2 * freedom)))
     below = special.ndtr((math.log1p(floor) - shift) * scale)
-    return float(np.mean(np.maximum(told - below, 0.0)))
+    return float(np.mean(np.maximum(shown - below, 0.0)))

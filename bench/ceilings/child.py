@@ -31,8 +31,8 @@ _MEASURE: dict[str, Callable[[Task, Settings], Awaitable[Measured]]] = {
 }
 
 
-async def _run(task: Task, told: Settings) -> Measured:
-    return await _MEASURE[task.loop.kind](task, told)
+async def _run(task: Task, given: Settings) -> Measured:
+    return await _MEASURE[task.loop.kind](task, given)
 
 
 def main(arguments: Sequence[str]) -> int:

@@ -68,7 +68,7 @@ class Place:
 def fingerprint(place: Place) -> str:
     """Return what ceilings depend on, as a checksum: machine, kernel, code, packages, servers and traffic."""
     kafka, mongo, worker = place.settings.kafka, place.settings.mongo, place.settings.worker
-    told = {
+    dependencies = {
         "servers": place.where,
         "traffic": place.traffic,
         "settings": [
@@ -82,8 +82,8 @@ def fingerprint(place: Place) -> str:
         ],
     }
     if place.servers.spec not in (None, StackSpec()):
-        told["stack"] = place.servers.spec
-    return machinecache.fingerprint(place.here, _PACKAGES, _ROOT, _CODE, told)
+        dependencies["stack"] = place.servers.spec
+    return machinecache.fingerprint(place.here, _PACKAGES, _ROOT, _CODE, dependencies)
 
 
 def kept(cache: Path, place: Place, wanted: Asked) -> Ceilings | None:

@@ -82,7 +82,7 @@ async def _serve() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(_GC_THRESHOLD, 20, 50)
-    await stubserver.answer_until_told(listener.getsockname()[1])
+    await stubserver.answer_until_stopped(listener.getsockname()[1])
 
 
 if __name__ == "__main__":

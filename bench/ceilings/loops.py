@@ -142,16 +142,16 @@ def _insert(number: int) -> Loop:
 
 
 def _consume(*, decoded: bool) -> Loop:
-    name, told = ("consume-decoded", "decoded by msgspec") if decoded else ("consume-bytes", "bytes only")
-    return Loop(name, CONSUME, f"aiokafka getmany, {told}", _CONSUME_EVENTS, 50_000, 4.0, decoded=decoded)
+    name, words = ("consume-decoded", "decoded by msgspec") if decoded else ("consume-bytes", "bytes only")
+    return Loop(name, CONSUME, f"aiokafka getmany, {words}", _CONSUME_EVENTS, 50_000, 4.0, decoded=decoded)
 
 
 def _produce(number: int, *, pooled: bool) -> Loop:
-    name, told = ("pooled", "pooled over") if pooled else ("requests", "of each of")
+    name, words = ("pooled", "pooled over") if pooled else ("requests", "of each of")
     return Loop(
         f"produce-{name}-{number}",
         PRODUCE,
-        f"aiokafka, keyed batches {told} {number} requests of {REQUEST_EVENTS} events in hand",
+        f"aiokafka, keyed batches {words} {number} requests of {REQUEST_EVENTS} events in hand",
         _BATCHES_EVENTS,
         10_000,
         4.0,
@@ -163,13 +163,13 @@ def _produce(number: int, *, pooled: bool) -> Loop:
 
 def _handler(batch: int, number: int) -> Loop:
     if batch == 1:
-        name, told, requests = "single", "one event a request, handler that does nothing", _SINGLE_REQUESTS
+        name, words, requests = "single", "one event a request, handler that does nothing", _SINGLE_REQUESTS
     else:
-        name, told, requests = "batches", f"{batch} events a request, decoded, dropped", _BATCH_REQUESTS
+        name, words, requests = "batches", f"{batch} events a request, decoded, dropped", _BATCH_REQUESTS
     return Loop(
         f"handler-{name}-{number}",
         HANDLER,
-        f"Sanic, {told}, {number} connections",
+        f"Sanic, {words}, {number} connections",
         requests * batch,
         requests // 10 * batch,
         4.0,
@@ -179,11 +179,11 @@ def _handler(batch: int, number: int) -> Loop:
 
 
 def _worker(number: int, *, apart: bool = False) -> Loop:
-    told = f"a drain by {number} worker{'s' if number > 1 else ''}"
+    words = f"a drain by {number} worker{'s' if number > 1 else ''}"
     return Loop(
         f"worker-{number}{'-apart' if apart else ''}",
         WORKER,
-        f"{told}, on one core, Kafka and MongoDB on another" if apart else told,
+        f"{words}, on one core, Kafka and MongoDB on another" if apart else words,
         _DRAIN_EVENTS,
         _DRAIN_WARM_UP,
         14.0,
@@ -195,13 +195,13 @@ def _worker(number: int, *, apart: bool = False) -> Loop:
 
 def _api(batch: int, number: int) -> Loop:
     if batch == 1:
-        name, told, requests = "single", "one event a request", _API_SINGLE_REQUESTS
+        name, words, requests = "single", "one event a request", _API_SINGLE_REQUESTS
     else:
-        name, told, requests = "batches", f"{batch} events a request", _API_BATCH_REQUESTS
+        name, words, requests = "batches", f"{batch} events a request", _API_BATCH_REQUESTS
     return Loop(
         f"api-{name}-{number}",
         API,
-        f"the API, {told}, {number} connections",
+        f"the API, {words}, {number} connections",
         requests * batch,
         requests // 5 * batch,
         9.0,

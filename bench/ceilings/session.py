@@ -97,7 +97,9 @@ async def measure(
             await stack.enter_async_context(bench.filled(to_read))
         for place, (number, loop) in enumerate(planned):
             for _ in range(MAX_ATTEMPTS):
-                repeat = _told(loop, number, place % len(asked.loops) + 1, await bench.repeat(loop), asked.bounds)
+                repeat = _loop_repeat(
+                    loop, number, place % len(asked.loops) + 1, await bench.repeat(loop), asked.bounds
+                )
                 found[loop.name].append(repeat)
                 on_progress(f"[{place + 1}/{len(planned)}] {loop.name}, round {number}: {_in_words(repeat)}")
                 if repeat.valid:
@@ -243,7 +245,7 @@ def _drop(settings: Settings) -> None:
         client[mongo.database].drop_collection(mongo.collection)
 
 
-def _told(loop: Loop, number: int, place: int, measured: Measured, bounds: Bounds) -> LoopRepeat:
+def _loop_repeat(loop: Loop, number: int, place: int, measured: Measured, bounds: Bounds) -> LoopRepeat:
     """Return a repeat as the result has it: CPU of the roles that the loop uses, if they are ours."""
     return LoopRepeat(
         round=number,
@@ -266,8 +268,8 @@ def _told(loop: Loop, number: int, place: int, measured: Measured, bounds: Bound
 
 def _in_words(repeat: LoopRepeat) -> str:
     costs = ", ".join(f"{role} {cost:.2f}" for role, cost in repeat.cpu_s_per_100k_events.items())
-    told = f"{repeat.events_per_s:,.0f} events/s ({costs})"
+    words = f"{repeat.events_per_s:,.0f} events/s ({costs})"
     if repeat.valid or repeat.disturbance is None:
-        return told
+        return words
     others = repeat.disturbance.other_programs + repeat.disturbance.stolen
-    return f"{told}; void: others used {others:.0%} of the machine"
+    return f"{words}; void: others used {others:.0%} of the machine"

@@ -35,7 +35,9 @@ def conclude(
 
     A loop of which every repeat is void is left out.
     """
-    told = [_bare_loop(loop, repeats[loop.name]) for loop in asked.loops if any(map(_is_valid, repeats[loop.name]))]
+    bare_loops = [
+        _bare_loop(loop, repeats[loop.name]) for loop in asked.loops if any(map(_is_valid, repeats[loop.name]))
+    ]
     names = {part.name for part in loops.parts(apart=True)}
     return Ceilings(
         fingerprint=fingerprint,
@@ -46,8 +48,8 @@ def conclude(
         servers=where,
         conditions=conditions(asked, settings),
         disturbance=disturbance([each for of_loop in repeats.values() for each in of_loop]),
-        loops=tuple(loop for loop in told if loop.name not in names),
-        parts=tuple(loop for loop in told if loop.name in names),
+        loops=tuple(loop for loop in bare_loops if loop.name not in names),
+        parts=tuple(loop for loop in bare_loops if loop.name in names),
         held=tuple(targets.held(repeats)),
     )
 
@@ -69,13 +71,13 @@ def conditions(asked: Asked, settings: Settings) -> Conditions:
 
 def disturbance(repeats: Sequence[LoopRepeat]) -> Disturbance | None:
     """Return what others used of the machine over all valid ``repeats``, each by its length; None if none has it."""
-    told = [(each.disturbance, each.took_s) for each in repeats if each.valid and each.disturbance is not None]
-    whole_s = sum(took_s for _, took_s in told)
+    disturbances = [(each.disturbance, each.took_s) for each in repeats if each.valid and each.disturbance is not None]
+    whole_s = sum(took_s for _, took_s in disturbances)
     if not whole_s:
         return None
     return Disturbance(
-        sum(seen.other_programs * took_s for seen, took_s in told) / whole_s,
-        sum(seen.stolen * took_s for seen, took_s in told) / whole_s,
+        sum(seen.other_programs * took_s for seen, took_s in disturbances) / whole_s,
+        sum(seen.stolen * took_s for seen, took_s in disturbances) / whole_s,
     )
 
 

@@ -209,8 +209,8 @@ def _value(repeat: LoopRepeat, target: Target) -> float | None:
     """Return the target's quantity of one repeat; None where it is not known."""
     p99 = {"service time p99, ms": repeat.service_time_ms, "schedule delay p99, ms": repeat.schedule_delay_ms}
     if target.quantity in p99:
-        told = p99[target.quantity]
-        return told.p99 if told else None
+        percentiles = p99[target.quantity]
+        return percentiles.p99 if percentiles else None
     if target.quantity == "MB":
         return repeat.memory_mb
     if target.quantity == "events/s":

@@ -206,8 +206,8 @@ def _servers(text: str) -> int:
 def _add_compare(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> argparse.ArgumentParser:
     comparing = _described(commands.add_parser, "compare", "Compare two runs cell by cell.")
     for side, purpose in (("base", "the run to compare with"), ("new", "the run that is judged")):
-        told = f"{purpose}: its folder, or its name under --runs; with --ab: {_VARIANT}"
-        comparing.add_argument(side, metavar=side.upper(), help=told)
+        purpose_of_side = f"{purpose}: its folder, or its name under --runs; with --ab: {_VARIANT}"
+        comparing.add_argument(side, metavar=side.upper(), help=purpose_of_side)
     comparing.add_argument("--runs", metavar="DIR", default="runs", help="where the runs are (default: runs)")
     floor, effect = "ignore effects below this", "show how many rounds would find this effect"
     comparing.add_argument("--floor", metavar="SHARE", type=_share, default=0.03, help=f"{floor} (default: 3%%)")
@@ -255,8 +255,8 @@ def _add_perf(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
     comparing = _described(
         commands.add_parser, "perf", "Compare the working tree with a git revision: what an event costs, step by step."
     )
-    told = "the git revision to compare with (default: HEAD if there are uncommitted changes, else HEAD~1)"
-    comparing.add_argument("base", metavar="REVISION", nargs="?", help=told)
+    purpose = "the git revision to compare with (default: HEAD if there are uncommitted changes, else HEAD~1)"
+    comparing.add_argument("base", metavar="REVISION", nargs="?", help=purpose)
     comparing.add_argument("--quick", action="store_true", help="only the steps: no servers, about a minute")
     steps = "only these steps, separated by commas (implies --quick)"
     comparing.add_argument("--steps", metavar="NAMES", type=_names, default=(), help=steps)
@@ -352,12 +352,12 @@ def _described(
     make: Callable[..., argparse.ArgumentParser], name: str, purpose: str, **options: str
 ) -> argparse.ArgumentParser:
     """Return a parser, made by ``make``, with examples and exit codes below its options."""
-    told = {"help": purpose} if name else {}
+    shown = {"help": purpose} if name else {}
     return make(
         *([name] if name else []),
         description=purpose,
         epilog=_EXAMPLES[name].lstrip("\n") + _EXIT_CODES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
-        **told,
+        **shown,
         **options,
     )

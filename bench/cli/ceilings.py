@@ -158,12 +158,12 @@ def _limit(held: Held) -> str:
 
 def _costs(loop: BareLoop) -> tuple[str, str]:
     """Return what the loop's own process used, and what the one server that it works with did, by name."""
-    told = dict(loop.cpu_s_per_100k_events)
-    parts = [told.pop(role) for role in (loops.WORKER, loops.API) if role in told]
-    client = told.pop(CLIENT, None) or told.pop(loops.GENERATOR, None)
+    costs = dict(loop.cpu_s_per_100k_events)
+    parts = [costs.pop(role) for role in (loops.WORKER, loops.API) if role in costs]
+    client = costs.pop(CLIENT, None) or costs.pop(loops.GENERATOR, None)
     if parts:  # of a part its own, not that of what loads it
         client = parts[0]
-    other = ", ".join(f"{role} {cost.mean:.2f}" for role, cost in told.items())
+    other = ", ".join(f"{role} {cost.mean:.2f}" for role, cost in costs.items())
     return f"{client.mean:.2f}" if client else _NOTHING, other or _NOTHING
 
 
@@ -177,8 +177,8 @@ def _remarks(found: Ceilings, bounds: Bounds) -> Sequence[str]:
         lines.append("Kafka and MongoDB are your own: what they used is not known.")
     if machinecache.is_disturbed(found.disturbance, bounds):
         seen = found.disturbance
-        told = f"{seen.other_programs:.0%} by other programs, {seen.stolen:.0%} by its host" if seen else "by others"
-        lines.append(f"Caution: the machine was used beside the loops ({told}): they reach more when it is quiet.")
+        users = f"{seen.other_programs:.0%} by other programs, {seen.stolen:.0%} by its host" if seen else "by others"
+        lines.append(f"Caution: the machine was used beside the loops ({users}): they reach more when it is quiet.")
     return lines
 
 
@@ -193,10 +193,10 @@ def _void(found: Ceilings) -> list[str]:
 def _service_time(loop: BareLoop) -> str:
     """Return p99 of each round, lowest and highest: percentiles are not averaged."""
     valid = [each for each in loop.repeats if each.valid]
-    told = [each.service_time_ms.p99 for each in valid if each.service_time_ms and each.service_time_ms.p99]
-    if not told:
+    p99_ms = [each.service_time_ms.p99 for each in valid if each.service_time_ms and each.service_time_ms.p99]
+    if not p99_ms:
         return _NOTHING
-    low, high = f"{min(told):.1f}", f"{max(told):.1f}"
+    low, high = f"{min(p99_ms):.1f}", f"{max(p99_ms):.1f}"
     return low if low == high else f"{low} to {high}"
 
 

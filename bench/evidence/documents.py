@@ -151,9 +151,9 @@ def _difference(document: Mapping[str, Any], event: Mapping[str, Any]) -> str | 
     expected = expected_document(event)
     if document == expected:
         return None
-    told = []
+    differences = []
     for name in {**expected, **document}:
         stored, sent = document.get(name, _ABSENT), expected.get(name, _ABSENT)
         if stored != sent:
-            told.append(f"{name} is {stored!r}, sent was {sent!r}")
-    return "; ".join(told)[:500]
+            differences.append(f"{name} is {stored!r}, sent was {sent!r}")
+    return "; ".join(differences)[:500]

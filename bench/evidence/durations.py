@@ -140,10 +140,10 @@ def cohorts(events: EventDurations) -> list[Cohort]:
     """
     if not len(events.delivery_latency):
         return []
-    told = percentiles(events.delivery_latency, events.request)
+    latency = percentiles(events.delivery_latency, events.request)
     found = []
     for name, (low, high) in COHORTS.items():
-        if getattr(told, name) is None:
+        if getattr(latency, name) is None:
             continue
         bounds = np.quantile(events.delivery_latency, [low, high])
         inside = (events.delivery_latency >= bounds[0]) & (events.delivery_latency <= bounds[1])

@@ -142,7 +142,7 @@ def execute(
         runs = []
         for place, (side, into) in enumerate(zip(sides, bundles, strict=True)):
             own = tuple(planned for which, planned in order if which == place)
-            told = manifest.begin(
+            written = manifest.begin(
                 side.matrix,
                 own,
                 run_id=names[place],
@@ -151,8 +151,8 @@ def execute(
                 command=asked.command(),
                 started_at=writing.now(),
             )
-            told = structs.replace(told, interleaved_with=names[1 - place], variant=side.variant)
-            runs.append(_run(into, told, side, own, display, local=local, code=checkouts[place]))
+            written = structs.replace(written, interleaved_with=names[1 - place], variant=side.variant)
+            runs.append(_run(into, written, side, own, display, local=local, code=checkouts[place]))
         return _carry_out(runs, order, when_busy)
 
 
@@ -180,9 +180,9 @@ def resume(
             stack.callback(each.close)
         manifests = [each.read_manifest() for each in bundles]
         here = environment.describe()
-        for told in manifests:
-            manifest.expect_the_same(told, here)
-            manifest.expect_the_same_servers(told, local=local)
+        for written in manifests:
+            manifest.expect_the_same(written, here)
+            manifest.expect_the_same_servers(written, local=local)
         sides = [_side_again(manifest, base) for manifest in manifests]
         checkouts = [stack.enter_context(checkout.checked_out(side.variant.git_revision)) for side in sides]
         order = order_of([side.matrix for side in sides])
@@ -209,13 +209,13 @@ def _side(
     return Side(variant, own, settings)
 
 
-def _side_again(told: Manifest, base: Settings) -> Side:
+def _side_again(written: Manifest, base: Settings) -> Side:
     """Read a side from its manifest."""
-    if told.variant is None:
-        raise BundleError(f"{told.run_id} does not say which variant it measured: measure the pair again")
-    wanted = matrix.parse(told.matrix.text, f"the matrix of {told.run_id}", stack=manifest.base_stack(told))
-    wanted = variants.with_rounds(wanted, told.matrix.rounds)
-    return _side(told.variant, wanted, os.environ, base)
+    if written.variant is None:
+        raise BundleError(f"{written.run_id} does not say which variant it measured: measure the pair again")
+    wanted = matrix.parse(written.matrix.text, f"the matrix of {written.run_id}", stack=manifest.base_stack(written))
+    wanted = variants.with_rounds(wanted, written.matrix.rounds)
+    return _side(written.variant, wanted, os.environ, base)
 
 
 def _create(out_dir: Path, run_id: str) -> tuple[BundleWriter, BundleWriter]:
@@ -231,17 +231,17 @@ def _open(run_dir: Path) -> tuple[BundleWriter, BundleWriter]:
     """Take hold of both bundles of a pair, base first."""
     one = BundleWriter(run_dir)
     try:
-        told = one.read_manifest()
-        other = BundleWriter(_beside(run_dir, told))
+        written = one.read_manifest()
+        other = BundleWriter(_beside(run_dir, written))
     except BaseException:
         one.close()
         raise
-    is_base = told.variant is not None and told.variant.side == SIDES[0]
+    is_base = written.variant is not None and written.variant.side == SIDES[0]
     return (one, other) if is_base else (other, one)
 
 
-def _beside(run_dir: Path, told: Manifest) -> Path:
-    path = run_dir.parent / str(told.interleaved_with)
+def _beside(run_dir: Path, written: Manifest) -> Path:
+    path = run_dir.parent / str(written.interleaved_with)
     if not (path / "manifest.json").is_file():
         raise BundleError(f"{path} is not there, which {run_dir.name} was interleaved with: put it beside it")
     return path
@@ -249,7 +249,7 @@ def _beside(run_dir: Path, told: Manifest) -> Path:
 
 def _run(
     into: BundleWriter,
-    told: Manifest,
+    written: Manifest,
     side: Side,
     order: tuple[PlannedRepeat, ...],
     display: Display,
@@ -258,7 +258,7 @@ def _run(
     code: Checkout | None,
 ) -> Run:
     fresh = side.variant.given == variants.FRESH
-    return Run(into, told, side.matrix, order, display, side.settings, local, code, side.variant.side, fresh=fresh)
+    return Run(into, written, side.matrix, order, display, side.settings, local, code, side.variant.side, fresh=fresh)
 
 
 def _carry_out(

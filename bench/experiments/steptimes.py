@@ -62,7 +62,7 @@ class Asked(NamedTuple):
     seed: int = 1
 
 
-class _Told(Struct, frozen=True):
+class _Step(Struct, frozen=True):
     """What a stopwatch says of a step."""
 
     name: str
@@ -75,7 +75,7 @@ class _Told(Struct, frozen=True):
 class _Round(NamedTuple):
     """What each side says of its steps, and the turns of those that both have."""
 
-    told: tuple[dict[str, _Told], dict[str, _Told]]
+    steps: tuple[dict[str, _Step], dict[str, _Step]]
     turns_us: dict[str, tuple[list[float], list[float]]]
 
 
@@ -95,7 +95,7 @@ def measure(asked: Asked, tell: Callable[[int], None]) -> tuple[StepTimes, ...]:
         tell(number)
         if not done[0].turns_us:
             break
-    base, new = done[0].told
+    base, new = done[0].steps
     known = dict.fromkeys((*new, *base))
     return tuple(_times_of(name, done) for name in known)
 
@@ -107,7 +107,7 @@ def _round(asked: Asked, chance: random.Random) -> _Round:
         unknown = [name for name in asked.names if name not in base and name not in new]
         if unknown:
             raise UsageError(f"there is no step {', '.join(unknown)}: {MICRO / 'steps.py'} has all of them")
-        both = [name for name, told in new.items() if not told.missing and name in base and not base[name].missing]
+        both = [name for name, step in new.items() if not step.missing and name in base and not base[name].missing]
         turns: dict[str, tuple[list[float], list[float]]] = {}
         for name in both:
             turns[name] = ([], [])
@@ -152,12 +152,12 @@ class _Stopwatch:
         _pipe(self._process.stdout).close()
         _pipe(self._process.stderr).close()
 
-    def steps(self) -> dict[str, _Told]:
+    def steps(self) -> dict[str, _Step]:
         """Return what it can time, and what not, once it is ready; from then on it keeps to one core."""
-        told = msgspec.json.decode(self._line(), type=list[_Told])
+        steps = msgspec.json.decode(self._line(), type=list[_Step])
         if hasattr(os, "sched_setaffinity"):  # Linux: the same core for both sides
             os.sched_setaffinity(self._process.pid, {max(os.sched_getaffinity(0))})
-        return {each.name: each for each in told}
+        return {each.name: each for each in steps}
 
     def turn_us(self, name: str) -> float:
         """Have a step timed once."""
@@ -184,17 +184,17 @@ def _pipe(end: IO[str] | None) -> IO[str]:
     return end
 
 
-def _note_of(base: _Told, new: _Told) -> str:
-    own = [side for told, side in ((base, "BASE"), (new, "NEW")) if told.definition]
+def _note_of(base: _Step, new: _Step) -> str:
+    own = [side for step, side in ((base, "BASE"), (new, "NEW")) if step.definition]
     return f"{own[0]} timed by its own definition of the step" if own else ""
 
 
 def _times_of(name: str, done: Sequence[_Round]) -> StepTimes:
-    base, new = (told.get(name, _Told(name, missing="no such step")) for told in done[0].told)
+    base, new = (steps.get(name, _Step(name, missing="no such step")) for steps in done[0].steps)
     named = new if new.does else base
-    for told, side, other in ((base, "BASE", "NEW"), (new, "NEW", "BASE")):
-        if told.missing:
-            return StepTimes(name, named.role, named.does, note=f"in {other} only; {side}: {told.missing}")
+    for step, side, other in ((base, "BASE", "NEW"), (new, "NEW", "BASE")):
+        if step.missing:
+            return StepTimes(name, named.role, named.does, note=f"in {other} only; {side}: {step.missing}")
     turns = [each.turns_us[name] for each in done]
     return StepTimes(
         name,

@@ -13,13 +13,13 @@ from bench.evidence.evidence import Evidence, Happened
 from bench.judge import agreement, causality
 from bench.judge.causality import Clocks
 from bench.judge.detectors import Detector, Detectors
-from bench.observe.busy import WORTH_TELLING
+from bench.observe.busy import WORTH_NAMING
 from bench.observe.usage import Use
 from bench.words import culprits
 from bundle.result import Audit, Disturbance, Window
 from traffic.ledger import Outcome
 
-SHORTEST_TO_TELL_S = 1.5  # a look a second tells too little of who used the machine in a shorter window
+SHORTEST_WINDOW_S = 1.5  # a look a second tells too little of who used the machine in a shorter window
 _SIGMAS = 5.0  # of the sampling that picks the documents to compare
 _MS = 1_000_000
 
@@ -73,7 +73,7 @@ def measured(
 
 def left_alone(disturbance: Disturbance | None, length_s: float, bounds: Bounds) -> bool:
     """Say whether others used no more of the machine than they may, as far as a window of ``length_s`` can tell."""
-    if disturbance is None or length_s < SHORTEST_TO_TELL_S:
+    if disturbance is None or length_s < SHORTEST_WINDOW_S:
         return True
     return disturbance.other_programs + disturbance.stolen <= bounds.disturbed_share
 
@@ -159,7 +159,7 @@ def _unsent(evidence: Evidence) -> int:
 
 def _blame(found: Disturbance | None) -> str:
     """Say what disturbed the machine, if anything did."""
-    if found is None or max(found.other_programs, found.stolen) < WORTH_TELLING:
+    if found is None or max(found.other_programs, found.stolen) < WORTH_NAMING:
         return ""
     return (
         f" (in the window other programs used {found.other_programs:.0%} of the machine's CPU, "

@@ -73,7 +73,7 @@ class Connection(asyncio.Protocol):
 
 async def _serve() -> None:
     server = await asyncio.get_running_loop().create_server(Connection, HOST, 0, backlog=stubserver.BACKLOG)
-    await stubserver.answer_until_told(server.sockets[0].getsockname()[1])
+    await stubserver.answer_until_stopped(server.sockets[0].getsockname()[1])
     server.close()
 
 

@@ -42,7 +42,7 @@ def url_of(server: ChildProcess) -> str:
     return "http://" + server.wait_for_line(_READY, _READY_S).removeprefix(_READY)
 
 
-async def answer_until_told(port: int) -> None:
+async def answer_until_stopped(port: int) -> None:
     """Say that this process listens on ``port`` of the loopback address; return on SIGTERM."""
     ended, loop = asyncio.Event(), asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):

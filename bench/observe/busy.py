@@ -22,7 +22,7 @@ LOOK_S = 2.5
 MOST_WAIT_S = 30 * 60.0
 ANSWER_S = 120.0
 VOID_IN_A_ROW = 2
-WORTH_TELLING = 0.03  # of the machine's CPU, taken by others
+WORTH_NAMING = 0.03  # of the machine's CPU, taken by others
 _SAY_EVERY_S = 60.0
 _LOOK_EVERY_S = 5.0
 _TURN_S = 0.2
@@ -159,7 +159,7 @@ def is_of_machine(result: Result) -> bool:
     """Whether a repeat is void because of other programs: by the bound for them, or because the load came late."""
     if result.valid or result.disturbance is None:
         return False
-    disturbed = result.disturbance.other_programs + result.disturbance.stolen >= WORTH_TELLING
+    disturbed = result.disturbance.other_programs + result.disturbance.stolen >= WORTH_NAMING
     return any(
         each.startswith("machine:") or (disturbed and each.startswith("generator: schedule delay"))
         for each in result.reasons

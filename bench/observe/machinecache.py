@@ -39,11 +39,11 @@ _Kept = TypeVar("_Kept", bound=Kept)  # Python 3.11 has no type parameters yet
 
 
 def fingerprint(
-    here: Environment, packages: Iterable[str], root: Path, code: Iterable[str], told: Mapping[str, object]
+    here: Environment, packages: Iterable[str], root: Path, code: Iterable[str], dependencies: Mapping[str, object]
 ) -> str:
     """Return a checksum of machine, kernel, versions of ``packages``, ``code`` under ``root`` and what the caller adds.
 
-    ``code``: patterns of files. ``told``: whatever else it depends on.
+    ``code``: patterns of files. ``dependencies``: whatever else it depends on.
     """
     content = hashlib.blake2b(digest_size=16)
     for pattern in code:
@@ -54,7 +54,7 @@ def fingerprint(
         "kernel": here.kernel,
         "versions": {name: here.versions.get(name) for name in packages},
         "code": content.hexdigest(),
-        **told,
+        **dependencies,
     }
     return hashlib.blake2b(msgspec.json.encode(everything, order="sorted"), digest_size=12).hexdigest()
 

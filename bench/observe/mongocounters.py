@@ -91,8 +91,8 @@ class _Member:
         except PyMongoError:
             return None
         if not self._unwanted:
-            told = [name for name, section in status.items() if isinstance(section, dict) and name[0] != "$"]
-            self._unwanted = dict.fromkeys((name for name in told if name not in _WANTED), 0)
+            sections = [name for name, section in status.items() if isinstance(section, dict) and name[0] != "$"]
+            self._unwanted = dict.fromkeys((name for name in sections if name not in _WANTED), 0)
         return figures_of(status)
 
     def close(self) -> None:
@@ -157,10 +157,12 @@ def columns(series: Series, edges_ns: NDArray[np.int64]) -> dict[str, NDArray[np
 
 def _cache_shares(series: Series) -> Series:
     most = series.figures.get("cache_max_bytes")
-    told = [part for part in ("used", "dirty") if f"cache_{part}_bytes" in series.figures]
+    reported = [part for part in ("used", "dirty") if f"cache_{part}_bytes" in series.figures]
     if most is None:
         return Series()
-    return Series(series.at_ns, {f"cache_{part}_share": series.figures[f"cache_{part}_bytes"] / most for part in told})
+    return Series(
+        series.at_ns, {f"cache_{part}_share": series.figures[f"cache_{part}_bytes"] / most for part in reported}
+    )
 
 
 def _largest(values: NDArray[np.float64]) -> float | None:

@@ -54,11 +54,11 @@ class Series:
 
     def counted(self, name: str) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
         """Return a counter's moments and totals since the first of them; one that was set back (a restart) goes on."""
-        at_ns, values = self.told(name)
+        at_ns, values = self.reported(name)
         steps = np.diff(values, prepend=values[:1])
         return at_ns, np.cumsum(np.where(steps < 0, values, steps))
 
-    def told(self, name: str) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    def reported(self, name: str) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
         """Return the moments at which a figure was reported, and the figure."""
         values = self.figures.get(name)
         if values is None:
@@ -80,7 +80,7 @@ class Series:
 
     def within(self, name: str, start_ns: int, end_ns: int) -> NDArray[np.float64]:
         """Return the values of a level as read from ``start_ns`` until ``end_ns``."""
-        at_ns, values = self.told(name)
+        at_ns, values = self.reported(name)
         return values[(at_ns >= start_ns) & (at_ns <= end_ns)]
 
     def growth(self, name: str, edges_ns: NDArray[np.int64]) -> NDArray[np.float64]:
@@ -105,7 +105,7 @@ class Series:
 
     def largest(self, name: str, edges_ns: NDArray[np.int64]) -> NDArray[np.float64]:
         """Return the highest value of a level read between neighbouring ``edges_ns``; NaN where none was."""
-        at_ns, values = self.told(name)
+        at_ns, values = self.reported(name)
         found = np.full(len(edges_ns) - 1, -np.inf)
         place = np.searchsorted(edges_ns, at_ns, side="right") - 1
         inside = (place >= 0) & (place < len(found))

@@ -59,8 +59,8 @@ class CounterWatch:
 
     def counters(self, folder: Path) -> Counters:
         """Return what was reported, the event loops' logs in ``folder`` with it."""
-        told = {name: poller.series() for name, poller in self._pollers.items()}
-        return Counters(told.get("Kafka", Series()), told["MongoDB"], looplag.load(folder))
+        series = {name: poller.series() for name, poller in self._pollers.items()}
+        return Counters(series.get("Kafka", Series()), series["MongoDB"], looplag.load(folder))
 
 
 @dataclass(frozen=True)

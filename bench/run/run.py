@@ -78,7 +78,7 @@ def execute(  # noqa: PLR0913 - each is one thing that is asked for of a run
         into = writing.create(out_dir, writing.new_run_id(wanted.name))
     asked = baseline.applied(wanted, loads)
     order = plan.order(asked)
-    told = manifest.begin(
+    written = manifest.begin(
         wanted,
         order,
         run_id=into.path.name,
@@ -87,8 +87,8 @@ def execute(  # noqa: PLR0913 - each is one thing that is asked for of a run
         command=command,
         started_at=writing.now(),
     )
-    told = structs.replace(told, baseline=loads, system=system.name)
-    run = Run(into, told, asked, order, display, settings, local, ceilings=ceilings, system=system)
+    written = structs.replace(written, baseline=loads, system=system.name)
+    run = Run(into, written, asked, order, display, settings, local, ceilings=ceilings, system=system)
     return carry_out([run], [(run, planned) for planned in order], when_busy)[0]
 
 
@@ -113,17 +113,17 @@ def resume(
     with storage.explained(run_dir):
         into = BundleWriter(run_dir)
     try:
-        told = into.read_manifest()
-        manifest.expect_the_same(told, environment.describe())
+        written = into.read_manifest()
+        manifest.expect_the_same(written, environment.describe())
         source = f"the matrix in {run_dir / 'manifest.json'}"
-        wanted = matrix.parse(told.matrix.text, source, stack=manifest.base_stack(told))
-        manifest.expect_the_same_servers(told, local=local)
-        manifest.expect_the_same_system(told, system.name)
-        wanted = baseline.applied(wanted, told.baseline)
+        wanted = matrix.parse(written.matrix.text, source, stack=manifest.base_stack(written))
+        manifest.expect_the_same_servers(written, local=local)
+        manifest.expect_the_same_system(written, system.name)
+        wanted = baseline.applied(wanted, written.baseline)
     except BaseException:
         into.close()
         raise
-    run = Run(into, told, wanted, plan.order(wanted), display, settings, local, system=system)
+    run = Run(into, written, wanted, plan.order(wanted), display, settings, local, system=system)
     return carry_out([run], [(run, planned) for planned in run.order], when_busy)[0]
 
 
@@ -145,8 +145,8 @@ def carry_out(runs: Sequence[Run], order: Sequence[Turn], when_busy: WhenBusy = 
         for run in runs:
             run.write(status="running", finished_at=None, stopped=None)
         read = [(run, run.bundle.read_capacity(cell.id)) for run in runs for cell in run.matrix.cells]
-        searched = [run.told(capacity) for run, capacity in read if capacity]
-        results = [run.told(result) for run in runs for result in run.bundle.results()]
+        searched = [run.as_shown(capacity) for run, capacity in read if capacity]
+        results = [run.as_shown(result) for run in runs for result in run.bundle.results()]
         within_s = [run.matrix.search_s for run in runs if run.matrix.search_s is not None]
         shown = [run.shown(planned) for run, planned in order]
         display.begin(shown, results, first.bundle.path, searched, sum(within_s) if within_s else None)

@@ -41,7 +41,7 @@ async def search(runs: Sequence[Run], searches: Sequence[Turn], started: Servers
         if isinstance(step, Answer):
             found = capacity.conclude(planned.cell, run.matrix.objective_of(planned.cell), step, _results(turn))
             run.bundle.write_capacity(found)
-            run.display.search_finished(run.told(found))
+            run.display.search_finished(run.as_shown(found))
             if then is not None:
                 await then.forget()
             continue

@@ -42,7 +42,7 @@ from pipeline.errors import MissingPartError
 from pipeline.local import stackspec
 from pipeline.settings import Settings
 
-_Told = TypeVar("_Told", Result, Capacity)
+_Shown = TypeVar("_Shown", Result, Capacity)
 _Named = TypeVar("_Named", bound=msgspec.Struct)
 
 
@@ -100,7 +100,7 @@ class Run:
         """Return a repeat as the display calls it."""
         return planned._replace(cell=self._named(planned.cell, id=planned.cell.id)) if self.side else planned
 
-    def told(self, found: _Told) -> _Told:
+    def as_shown(self, found: _Shown) -> _Shown:
         """Return a result or an answer as the display calls it."""
         return self._named(found, cell=found.cell) if self.side else found
 
@@ -194,7 +194,7 @@ async def attempt(run: Run, planned: PlannedRepeat, offered: Offer, started: Ser
             result = derive.broken_down(to_run.identity, error, folder)
     storage.expect_room(run.bundle.path)
     run.bundle.finish_repeat(folder, result)
-    run.display.repeat_finished(run.shown(planned), run.told(result))
+    run.display.repeat_finished(run.shown(planned), run.as_shown(result))
     memory.release()
     if run.busy is None or all(is_done(run, each) for each in run.order):
         return  # there is nothing left to wait for, or to stop

@@ -124,8 +124,8 @@ def _attempts(stage: Stage, case: Case, book: Book, twins: Book, console: Consol
         last = made[-1]
         again = f"void by the machine: {'; '.join(last.unplanted)}" if last.is_disturbed else ""
         fine = "as it should be" + (", beside a busy machine" if last.unplanted else "")
-        told = again or ("NOT as it should be" if last.failed or last.unseeing else fine)
-        console.print(f"{case.name}: {told} ({last.took_s:.0f} s)", markup=False, soft_wrap=True)
+        outcome_words = again or ("NOT as it should be" if last.failed or last.unseeing else fine)
+        console.print(f"{case.name}: {outcome_words} ({last.took_s:.0f} s)", markup=False, soft_wrap=True)
     return made
 
 

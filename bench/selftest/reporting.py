@@ -31,15 +31,15 @@ class Pages:
         """Return what is said of one repeat (of round 1), as far as a reader finds it in the page."""
         name = f"{cell} round 1" + (f", attempt {attempt}" if attempt > 1 else "")
         summary = self.summary or {"findings": [], "void_attempts": [], "cells": []}
-        told = {html.unescape(text).strip() for text in re.findall(r">([^<]*)<", self.page)}
+        texts = {html.unescape(text).strip() for text in re.findall(r">([^<]*)<", self.page)}
         findings = [each["finding"] for each in summary["findings"] if each["repeat"] == name]
         # What was seen in a void repeat is not a finding; the page shows it with the attempts of its cell.
         findings += [seen for each in summary["void_attempts"] if each["repeat"] == name for seen in each["seen"]]
         audits = {each["cell"]: each["audit"] for each in summary["cells"]}
         reasons = [why for each in summary["void_attempts"] if each["repeat"] == name for why in each["reasons"]]
         return Report(
-            findings=tuple(each for each in findings if any(text.endswith(f": {each}") for text in told)),
-            reasons=tuple(each for each in reasons if any(each in text for text in told)),
+            findings=tuple(each for each in findings if any(text.endswith(f": {each}") for text in texts)),
+            reasons=tuple(each for each in reasons if any(each in text for text in texts)),
             audit=audits.get(cell, {}),
         )
 

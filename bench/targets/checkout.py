@@ -107,7 +107,7 @@ def _run(command: list[str], folder: Path) -> str:
     try:
         done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=_TIMEOUT_S, check=True)
     except (OSError, subprocess.SubprocessError) as error:
-        told = str(getattr(error, "stderr", None) or error).strip()
+        message = str(getattr(error, "stderr", None) or error).strip()
         what = " ".join([Path(command[0]).name, *command[1:2]])
-        raise MissingPartError(f"{what} failed in {folder}: {told}") from error
+        raise MissingPartError(f"{what} failed in {folder}: {message}") from error
     return done.stdout.strip()

@@ -55,7 +55,7 @@ _NS = 1_000_000_000
 
 
 @dataclass(frozen=True)
-class Told:
+class Signals:
     """The witness's input."""
 
     load_is_over: asyncio.Event
@@ -71,7 +71,7 @@ class Told:
 class Witness:
     """One repeat's witness, from the epoch until all of its events are accounted for."""
 
-    def __init__(self, folder: Path, of_load: LedgerHead, url: str, collected: Collected, told: Told) -> None:
+    def __init__(self, folder: Path, of_load: LedgerHead, url: str, collected: Collected, signals: Signals) -> None:
         """``of_load``: the head of the generator's ledger."""
         self._head = LedgerHead(
             spec=of_load.spec,
@@ -82,7 +82,7 @@ class Witness:
             pid=os.getpid(),
         )
         self._url = url
-        self._told = told
+        self._signals = signals
         self._content = sightings.content_of(of_load.spec)
         self._ledger = LedgerWriter(ledger.path_of(folder, WITNESS_STREAM), self._head)
         self._poller = Poller(collected, SightingsWriter(folder), self._now_ns)
@@ -101,7 +101,7 @@ class Witness:
             raise
         finally:
             self._poller.no_more()
-        end = asyncio.ensure_future(self._told.end.wait())
+        end = asyncio.ensure_future(self._signals.end.wait())
         either: list[asyncio.Future[Any]] = [polling, end]
         await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
         end.cancel()
@@ -124,8 +124,8 @@ class Witness:
     async def _until(self, intended_ns: int) -> bool:
         """Wait until then; False if the load is over before."""
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._told.load_is_over.wait(), max(0.0, (intended_ns - self._now_ns()) / _NS))
-        return not self._told.load_is_over.is_set()
+            await asyncio.wait_for(self._signals.load_is_over.wait(), max(0.0, (intended_ns - self._now_ns()) / _NS))
+        return not self._signals.load_is_over.is_set()
 
     async def _send(self, sequence: int, intended_ns: int) -> None:
         unix_ms = sightings.unix_ms_of(self._head.epoch_unix_ns, intended_ns)
@@ -145,7 +145,7 @@ class Witness:
 
     async def _answers(self) -> None:
         """Wait until each event has its answer; after SIGTERM, only a little."""
-        end = asyncio.ensure_future(self._told.end.wait())
+        end = asyncio.ensure_future(self._signals.end.wait())
         while self._sending and not end.done():
             await asyncio.wait({*self._sending, end}, return_when=asyncio.FIRST_COMPLETED)
         end.cancel()
@@ -165,31 +165,31 @@ def witness_process(of_repeat: Settings, url: str, folder: Path) -> ChildProcess
     return ChildProcess("witness", argv, env=environment, cwd=_ROOT, log_path=folder / "logs" / "witness.log")
 
 
-async def _head_of_load(folder: Path, told: Told) -> LedgerHead | None:
+async def _head_of_load(folder: Path, signals: Signals) -> LedgerHead | None:
     """Wait for the generator's ledger and return its head; None if the load is over before.
 
     Raises:
         RepeatError: none came.
     """
     deadline = time.monotonic() + _START_S
-    while time.monotonic() < deadline and not told.load_is_over.is_set():
+    while time.monotonic() < deadline and not signals.load_is_over.is_set():
         for path in list(folder.glob("ledger-*.log")):  # noqa: ASYNC240 - a look into a small local folder
             with contextlib.suppress(CorruptLogError):  # the head is not written yet
                 return ledger.read(path).head
         await asyncio.sleep(_TURN_S)
-    if told.load_is_over.is_set():
+    if signals.load_is_over.is_set():
         return None
     raise RepeatError(f"no generator wrote a ledger in {folder} within {_START_S:g} s: is --folder its folder?")
 
 
 async def _witness(url: str, folder: Path, collected: Collected) -> None:
-    loop, told = asyncio.get_running_loop(), Told(asyncio.Event(), asyncio.Event())
+    loop, signals = asyncio.get_running_loop(), Signals(asyncio.Event(), asyncio.Event())
     # Not the loop's own handlers: it takes them away when it closes, and a signal that comes then would kill.
     for number in _SIGNALS:
-        signal.signal(number, lambda number, _: loop.call_soon_threadsafe(told.by, number))
-    head = await _head_of_load(folder, told)
+        signal.signal(number, lambda number, _: loop.call_soon_threadsafe(signals.by, number))
+    head = await _head_of_load(folder, signals)
     if head is not None:
-        offered, seen = await Witness(folder, head, url, collected, told).run()
+        offered, seen = await Witness(folder, head, url, collected, signals).run()
         sys.stdout.write(f"{offered} events offered, {seen} of them read\n")
     for number in _SIGNALS:
         signal.signal(number, signal.SIG_IGN)  # it ends already

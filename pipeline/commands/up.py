@@ -212,7 +212,7 @@ class _Watched(NamedTuple):
     roles: Roles
     stack: LocalStack | None
     start: Progress
-    told: set[str]
+    reported: set[str]
 
 
 async def _until_stopped(settings: Settings, watched: _Watched, display: Display, signals: _Signals) -> None:
@@ -235,11 +235,11 @@ def _look_after(watched: _Watched, display: Display) -> None:
     """Start roles again that died; report a server that died, and end if the others need it."""
     if watched.stack is not None:
         for group in watched.stack.groups:
-            _look_at(group, watched.told, display)
+            _look_at(group, watched.reported, display)
     watched.roles.revive(display.note)
 
 
-def _look_at(group: Sequence[ChildProcess], told: set[str], display: Display) -> None:
+def _look_at(group: Sequence[ChildProcess], reported: set[str], display: Display) -> None:
     """Report which servers of ``group`` have died.
 
     Raises:
@@ -250,8 +250,8 @@ def _look_at(group: Sequence[ChildProcess], told: set[str], display: Display) ->
         died = f"{server.name} died (exit code {server.returncode})"
         if 2 * len(dead) >= len(group):
             raise ProcessFailedError(f"{died}; {server.last_words()}")
-        if server.name not in told:
-            told.add(server.name)
+        if server.name not in reported:
+            reported.add(server.name)
             display.note(f"{died}; the {len(group) - len(dead)} others go on; see {server.log_path}")
 
 

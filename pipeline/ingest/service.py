@@ -102,11 +102,11 @@ async def _serve(
     gc.set_threshold(_GC_THRESHOLD, 20, 50)
     async with _observing(parts), looplag.watching(parts.metrics.loop_lag.observe, observer):
         on_ready()
-        told = asyncio.create_task(stop.wait(), name="stop")
-        await asyncio.wait((publishing, told), return_when=asyncio.FIRST_COMPLETED)
+        stopped = asyncio.create_task(stop.wait(), name="stop")
+        await asyncio.wait((publishing, stopped), return_when=asyncio.FIRST_COMPLETED)
         deadline = asyncio.get_running_loop().time() + api.shutdown_timeout_s
         await _drain(server, deadline - _LAST_WORD_S)
-        told.cancel()
+        stopped.cancel()
         publishing.cancel()
         await asyncio.wait((publishing,))
         await parts.publisher.close(max(0.1, deadline - asyncio.get_running_loop().time()))

@@ -55,8 +55,8 @@ class StackSpec(Struct, frozen=True):
         brokers = "1 broker" if self.brokers == 1 else f"{self.brokers} brokers"
         members = "1 mongod" if self.mongo_members == 1 else f"{self.mongo_members} mongods"
         given = [f"{name}={as_text(value)}" for name, value in (*self.kafka, *self.mongod)]
-        told = f"{brokers} ({'ZooKeeper' if self.zookeeper else 'KRaft'}), {members}"
-        return told + (f", {', '.join(given)}" if given else "")
+        parts = f"{brokers} ({'ZooKeeper' if self.zookeeper else 'KRaft'}), {members}"
+        return parts + (f", {', '.join(given)}" if given else "")
 
 
 def from_settings(local: Local) -> StackSpec:

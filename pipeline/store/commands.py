@@ -118,7 +118,7 @@ def _write_error(error: Mapping[str, Any]) -> WriteError:
 
 
 @contextmanager
-def told_apart() -> Iterator[None]:
+def store_errors() -> Iterator[None]:
     """Turn a driver's exceptions into those of :mod:`pipeline.store.errors`."""
     try:
         yield

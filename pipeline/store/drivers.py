@@ -16,7 +16,7 @@ from pymongo.read_concern import ReadConcern
 from pipeline.errors import SettingError
 from pipeline.secrecy import reason
 from pipeline.settings import Mongo
-from pipeline.store.commands import concern_of, insert_command, insert_reply, told_apart
+from pipeline.store.commands import concern_of, insert_command, insert_reply, store_errors
 from pipeline.store.errors import StoreAwayError
 from pipeline.store.seam import Document, InsertReply
 
@@ -44,14 +44,14 @@ class _CommandStore:
 
     async def insert(self, documents: Sequence[Document]) -> InsertReply:
         """See :class:`pipeline.store.Store`."""
-        with told_apart():
+        with store_errors():
             reply = await self._database.command(insert_command(self._collection, documents, self._concern))
         return insert_reply(reply, len(documents))
 
     async def prove_writable(self) -> None:
         """See :class:`pipeline.store.Store`."""
         identifier = ObjectId()
-        with told_apart():
+        with store_errors():
             control = await self._database.command(insert_command(_CONTROL, [{"_id": identifier}], self._concern))
             await self._database.command({"delete": _CONTROL, "deletes": [{"q": {"_id": identifier}, "limit": 1}]})
             refused = await self._database.command(insert_command(self._collection, [_NEVER_STORED], self._concern))
@@ -62,7 +62,7 @@ class _CommandStore:
 
     async def find(self, identifiers: Sequence[ObjectId]) -> dict[ObjectId, bytes]:
         """See :class:`pipeline.store.Store`."""
-        with told_apart():
+        with store_errors():
             found = await self._durable.find({"_id": {"$in": list(identifiers)}}).to_list(None)
         return {document["_id"]: document.raw for document in found}
 

@@ -139,22 +139,22 @@ def _kept_up(results: Sequence[Result]) -> tuple[Status, str]:
     late = [result for result in results if result.kept_up is False]
     if late:
         why = f"{_some(len(late), count)}it did not keep up"
-        told = [result.keeping_up for result in late if result.keeping_up]
-        most = max(told, key=lambda each: each.deficit_events_per_s, default=None)
+        sustained = [result.keeping_up for result in late if result.keeping_up]
+        most = max(sustained, key=lambda each: each.deficit_events_per_s, default=None)
         return "misses", why + (f": {_deficit(most)}" if most else "")
     open_ = [result for result in results if result.kept_up is None]
-    told = [result.keeping_up for result in results if result.keeping_up]
-    if open_ and len(told) == count:
-        deficit = sum(each.deficit_events_per_s for each in told) / count
-        beyond = math.hypot(*(each.bound_events_per_s - each.deficit_events_per_s for each in told)) / count
-        if deficit + beyond <= sum(each.allowed_events_per_s for each in told) / count:
+    sustained = [result.keeping_up for result in results if result.keeping_up]
+    if open_ and len(sustained) == count:
+        deficit = sum(each.deficit_events_per_s for each in sustained) / count
+        beyond = math.hypot(*(each.bound_events_per_s - each.deficit_events_per_s for each in sustained)) / count
+        if deficit + beyond <= sum(each.allowed_events_per_s for each in sustained) / count:
             return "holds", ""
     if all((result.achieved or 0.0) >= KEPT_UP for result in open_ if not result.keeping_up and not result.probe):
         open_ = [result for result in open_ if result.keeping_up or result.probe]
     if not open_:
         return "holds", ""
-    told = [result.keeping_up for result in open_ if result.keeping_up]
-    most = max(told, key=lambda each: each.bound_events_per_s, default=None)
+    sustained = [result.keeping_up for result in open_ if result.keeping_up]
+    most = max(sustained, key=lambda each: each.bound_events_per_s, default=None)
     why = f"{_some(len(open_), count)}whether it kept up is not clear"
     return "unclear", why + (f": {_deficit(most)}" if most else "")
 

@@ -53,9 +53,9 @@ class Objective(Struct, frozen=True):
         Where too few lie beyond the percentile, the largest value is a bound of it that will do if it is within the
         limit, and if of so many requests one would have been later, with 95% confidence, had more been than may be.
         """
-        told = getattr(result, f"{self.measure}_ms")
-        value: float | None = getattr(told, self.percentile, None)
-        largest: float | None = getattr(told, "max", None)
+        percentiles = getattr(result, f"{self.measure}_ms")
+        value: float | None = getattr(percentiles, self.percentile, None)
+        largest: float | None = getattr(percentiles, "max", None)
         if value is not None or largest is None or largest > self.limit_ms:
             return value
         return largest if (result.requests or 0) * math.log(self.share) <= math.log(1 - CONFIDENCE) else None

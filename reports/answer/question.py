@@ -158,10 +158,10 @@ def _open(axis: str, pair: _Pair, measure: Measure) -> str:
     said = f"cannot tell {_name(axis, formats.value(pair.better))} from {formats.value(pair.other)} by {measure.title}"
     if math.isinf(pair.high):
         return f"{said}: one round alone shows no difference"
-    told = f"{said}: ratio {pair.ratio:.2f} ({pair.low:.2f} to {pair.high:.2f}, {_rounds(pair)})"
+    sentence = f"{said}: ratio {pair.ratio:.2f} ({pair.low:.2f} to {pair.high:.2f}, {_rounds(pair)})"
     if pair.needed is None:
-        return told
-    return f"{told}; {pair.needed:,} rounds would show {DEFAULT_EFFECT:.0%}"
+        return sentence
+    return f"{sentence}; {pair.needed:,} rounds would show {DEFAULT_EFFECT:.0%}"
 
 
 def _share(ratio: float, measure: Measure) -> float:

@@ -41,9 +41,9 @@ def objective(found: Capacity | None) -> str:
     """The objective as people write it: ``p99 delivery latency ≤ 1 s``; that nothing may be rejected is understood."""
     if found is None:
         return ""
-    told = found.objective.removesuffix(_NONE_REJECTED).replace("<=", "≤").replace(">=", "≥")
-    told = _WHOLE_SECONDS.sub(r"\1 s", told)
-    return _LIMIT.sub(lambda found: formats.unbroken(found[0]), told)
+    words = found.objective.removesuffix(_NONE_REJECTED).replace("<=", "≤").replace(">=", "≥")
+    words = _WHOLE_SECONDS.sub(r"\1 s", words)
+    return _LIMIT.sub(lambda found: formats.unbroken(found[0]), words)
 
 
 def objective_p99_ms(found: Capacity | None) -> float | None:

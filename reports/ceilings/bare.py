@@ -41,14 +41,14 @@ def parts(found: Ceilings, plan: CellPlan, cores: float) -> tuple[Part, ...]:
     What runs in several processes is so many times as fast, as far as there are cores for them.
     """
     whole = kinds.named(plan.kind).whole_path
-    told = [
+    on_path = [
         _times(_generator(found), _processes(plan, "generator_processes", cores)) if whole else None,
         _times(_handler(found, _single(found, plan)), _processes(plan, "api_processes", cores)) if whole else None,
         _times(_produce(found), _processes(plan, "api_processes", cores)) if whole else None,
         _times(_consume(found), _processes(plan, "consumers", cores)),
         _insert(found),
     ]
-    return tuple(part for part in told if part is not None)
+    return tuple(part for part in on_path if part is not None)
 
 
 def costs(found: Ceilings, path: str) -> dict[str, float]:
@@ -56,17 +56,17 @@ def costs(found: Ceilings, path: str) -> dict[str, float]:
 
     Of loops that differ in their connections, the fastest counts. Empty where a loop of the path was not measured.
     """
-    told = [(_fastest(found, "consume-decoded"), {"client": "worker", "kafka": "kafka"})]
-    told.append((_fastest(found, "insert-"), {"client": "worker", "mongodb": "mongodb"}))
+    loops = [(_fastest(found, "consume-decoded"), {"client": "worker", "kafka": "kafka"})]
+    loops.append((_fastest(found, "insert-"), {"client": "worker", "mongodb": "mongodb"}))
     summed: dict[str, float] = {}
     if path == THROUGH_HTTP:
-        told.append((_fastest(found, "generator"), {"generator": "generator"}))
-        told.append((_fastest(found, "produce-pooled-"), {"client": "api", "kafka": "kafka"}))
+        loops.append((_fastest(found, "generator"), {"generator": "generator"}))
+        loops.append((_fastest(found, "produce-pooled-"), {"client": "api", "kafka": "kafka"}))
         handler = _handler_cost(found)
         if handler is None:
             return {}
         summed["api"] = handler
-    for loop, roles in told:
+    for loop, roles in loops:
         if loop is None:
             return {}
         for key, role in roles.items():

@@ -90,11 +90,11 @@ def _share(cell: Cell, found: Ceilings | None, cores: float) -> Share:
 
 def _least(found: Ceilings, cells: Sequence[Cell], cores: float) -> tuple[Least, ...]:
     """Return the least costs of the paths that the cells take: that of a drain, and that through HTTP."""
-    told = []
+    least = []
     for path in dict.fromkeys(_path(cell) for cell in cells):
         cost = bare.costs(found, path)
         if cost:
-            told.append(
+            least.append(
                 Least(
                     kind=path,
                     cpu_s_per_100k_events=cost,
@@ -102,7 +102,7 @@ def _least(found: Ceilings, cells: Sequence[Cell], cores: float) -> tuple[Least,
                     bound_events_per_s=bare.bound(cost, cores),
                 )
             )
-    return tuple(told)
+    return tuple(least)
 
 
 def _path(cell: Cell) -> str:

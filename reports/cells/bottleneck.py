@@ -59,7 +59,7 @@ class _Seen(NamedTuple):
     plan: CellPlan
     results: Sequence[Result]
     cores_there: float
-    told: tuple[Evidence, ...]
+    evidence: tuple[Evidence, ...]
 
 
 def find(
@@ -89,15 +89,19 @@ def find(
     found = found or _offered_load(seen, capacity) or _idle(seen) or _unknown(seen, stages_ms, beyond)
     if reported.lacks(results, "stamps"):
         found = structs.replace(found, because=f"{found.because}; {_UNSEEN}")
-    if found.headroom or not seen.told:
+    if found.headroom or not seen.evidence:
         return found
-    return structs.replace(found, headroom=saturation.headroom(results, seen.told, cores_there), evidence=seen.told)
+    return structs.replace(
+        found, headroom=saturation.headroom(results, seen.evidence, cores_there), evidence=seen.evidence
+    )
 
 
 def at_limit(plan: CellPlan, results: Sequence[Result], cores_there: float) -> Bottleneck:
     """Name the limit that these repeats reached; not determined where they reached none, or recorded too little."""
     seen = _Seen(plan, results, cores_there, saturation.evidence(plan, results, cores_there))
-    nothing = Bottleneck(resource=UNKNOWN, because="; ".join(_disputed(seen) or [_watched(seen)]), evidence=seen.told)
+    nothing = Bottleneck(
+        resource=UNKNOWN, because="; ".join(_disputed(seen) or [_watched(seen)]), evidence=seen.evidence
+    )
     return _thin(seen) or _at_its_limit(seen) or nothing
 
 
@@ -120,16 +124,16 @@ def _too_thin(because: str) -> Bottleneck:
 
 def _at_its_limit(seen: _Seen) -> Bottleneck | None:
     """Name the first limit that was reached: the machine's CPU, which all share, before those of single roles."""
-    reached = next((one for one in seen.told if one.reached), None)
+    reached = next((one for one in seen.evidence if one.reached), None)
     if reached is None:
         return None
-    also = "; ".join(one.told for one in seen.told if one.reached and one is not reached)
+    also = "; ".join(one.sentence for one in seen.evidence if one.reached and one is not reached)
     found = _machine(seen, reached) if reached.role == saturation.MACHINE else _of_role(seen, reached)
     return structs.replace(
         found,
         because=found.because + (f"; also {also}" if also else ""),
-        evidence=seen.told,
-        headroom=saturation.headroom(seen.results, seen.told, seen.cores_there),
+        evidence=seen.evidence,
+        headroom=saturation.headroom(seen.results, seen.evidence, seen.cores_there),
     )
 
 
@@ -139,7 +143,7 @@ def _machine(seen: _Seen, reached: Evidence) -> Bottleneck:
     others = saturation.others_cores(seen.results, seen.cores_there)
     largest = max(used, key=lambda role: used[role])
     each = ", ".join(f"{names.role(role)} {formats.cores(cores)}" for role, cores in _by_size(used))
-    beside = f", and {formats.cores(others)} by what is not of the run" if others >= _WORTH_TELLING_CORES else ""
+    beside = f", and {formats.cores(others)} by what is not of the run" if others >= _WORTH_NAMING_CORES else ""
     if reached.value - others < reached.threshold * reached.limit:
         next_why = "leave the machine to the run: without other programs and stolen CPU its cores are not all used"
     else:
@@ -153,12 +157,12 @@ def _machine(seen: _Seen, reached: Evidence) -> Bottleneck:
         role=largest,
         name=f"the machine's CPU ({names.role(largest)} uses the most)",
         determined=True,
-        because=f"{reached.told} used: {each}{beside}{_in_the_kernel(seen.results)}",
+        because=f"{reached.sentence} used: {each}{beside}{_in_the_kernel(seen.results)}",
         next_why=next_why,
     )
 
 
-_WORTH_TELLING_CORES = 0.05
+_WORTH_NAMING_CORES = 0.05
 _MUCH_IN_THE_KERNEL = 0.4
 
 
@@ -172,8 +176,8 @@ def _in_the_kernel(results: Sequence[Result]) -> str:
 
 
 def _by_size(used: Mapping[str, float]) -> list[tuple[str, float]]:
-    told = [(role, cores) for role, cores in used.items() if cores >= _WORTH_TELLING_CORES]
-    return sorted(told, key=lambda pair: -pair[1])
+    worth = [(role, cores) for role, cores in used.items() if cores >= _WORTH_NAMING_CORES]
+    return sorted(worth, key=lambda pair: -pair[1])
 
 
 def _of_role(seen: _Seen, reached: Evidence) -> Bottleneck:
@@ -183,7 +187,7 @@ def _of_role(seen: _Seen, reached: Evidence) -> Bottleneck:
         role=reached.role,
         name=_NAMES.get(reached.key, names.role(reached.role)),
         determined=True,
-        because=reached.told,
+        because=reached.sentence,
         next_axis=axis,
         next_why=why,
     )
@@ -246,7 +250,9 @@ def _offered_load(seen: _Seen, capacity: Capacity | None) -> Bottleneck | None:
         kept_up = all(result.kept_up for result in seen.results)
     if not kept_up:
         return None
-    near = "; ".join(f"at its limit in {_in_repeats(one)}: {one.told} in the mean" for one in seen.told if one.disputed)
+    near = "; ".join(
+        f"at its limit in {_in_repeats(one)}: {one.sentence} in the mean" for one in seen.evidence if one.disputed
+    )
     return Bottleneck(
         resource=OFFERED_LOAD,
         name="the offered load",
@@ -283,11 +289,15 @@ def _idle(seen: _Seen) -> Bottleneck | None:
 
 
 def _disputed(seen: _Seen) -> list[str]:
-    return [f"{one.told} in the mean, and at its limit in {_in_repeats(one)}" for one in seen.told if one.disputed]
+    return [
+        f"{one.sentence} in the mean, and at its limit in {_in_repeats(one)}" for one in seen.evidence if one.disputed
+    ]
 
 
 def _watched(seen: _Seen) -> str:
-    return "nothing that was watched was at its limit: " + ", ".join(one.told for one in seen.told[:_MOST_TOLD])
+    return "nothing that was watched was at its limit: " + ", ".join(
+        one.sentence for one in seen.evidence[:_MOST_NAMED]
+    )
 
 
 def _unknown(seen: _Seen, stages_ms: Mapping[str, float], beyond: Sequence[Result]) -> Bottleneck:
@@ -319,4 +329,4 @@ def _unknown(seen: _Seen, stages_ms: Mapping[str, float], beyond: Sequence[Resul
     )
 
 
-_MOST_TOLD = 3
+_MOST_NAMED = 3

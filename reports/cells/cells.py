@@ -122,8 +122,10 @@ def summarise(bundle: Bundle) -> tuple[Cell, ...]:
     kinds.expect_known(bundle.manifest.cells, bundle.path)
     names = {name: naming(plans) for name, plans in by_kind(bundle.manifest.cells, lambda plan: plan.kind).items()}
     cells = [_cell(plan, bundle, names[plan.kind]) for plan in bundle.manifest.cells]
-    told = neighbours.refine([neighbours.Measured(cell.plan, cell.throughput, cell.bottleneck) for cell in cells])
-    return tuple(replace(cell, bottleneck=bound) for cell, bound in zip(cells, told, strict=True))
+    bottlenecks = neighbours.refine(
+        [neighbours.Measured(cell.plan, cell.throughput, cell.bottleneck) for cell in cells]
+    )
+    return tuple(replace(cell, bottleneck=bound) for cell, bound in zip(cells, bottlenecks, strict=True))
 
 
 def by_kind(given: Iterable[_Of], kind_of: Callable[[_Of], str]) -> dict[str, list[_Of]]:
@@ -238,13 +240,13 @@ def _largest_share(results: Sequence[Result], measure: str, requests: int) -> fl
 
     Large requests bring many slow events at once: fewer than 1% of requests may lie beyond p99 of events.
     """
-    told = [getattr(result, f"{measure}_ms") for result in results]
+    percentiles = [getattr(result, f"{measure}_ms") for result in results]
     largest, untold = largest_share(requests), None
     for name, share in PERCENTILES.items():
-        if not all(one and name in one.requests_beyond for one in told):
+        if not all(one and name in one.requests_beyond for one in percentiles):
             untold = untold or share  # an older run has no p95: it is as sure as the next known percentile
             continue
-        if sum(one.requests_beyond[name] for one in told) < REQUESTS_BEYOND:
+        if sum(one.requests_beyond[name] for one in percentiles) < REQUESTS_BEYOND:
             return min(largest, _just_below(untold or share))
         untold = None
     return largest
@@ -304,6 +306,8 @@ def _mean(numbers: Iterable[float | None]) -> float | None:
 
 def _mean_by_key(given: Sequence[dict[str, float]]) -> dict[str, float]:
     """Mean over the repeats that report anything, roles in their usual order, others after them."""
-    told = [one for one in given if one]
-    keys = list(dict.fromkeys([*ROLES, *(key for one in told for key in one)]))
-    return {key: sum(one.get(key, 0.0) for one in told) / len(told) for key in keys if any(key in one for one in told)}
+    there = [one for one in given if one]
+    keys = list(dict.fromkeys([*ROLES, *(key for one in there for key in one)]))
+    return {
+        key: sum(one.get(key, 0.0) for one in there) / len(there) for key in keys if any(key in one for one in there)
+    }

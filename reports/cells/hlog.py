@@ -76,8 +76,8 @@ def read(path: Path, tags: Container[str] | None = None) -> dict[str, Distributi
             payloads.append(_unpack(tag, fields[-1]))
         except (ValueError, struct.error, zlib.error) as error:  # binascii's error is a ValueError
             raise BundleError(f"{path}, line {number}: no HdrHistogram in it ({error})") from error
-    told = sum(int(end[1]) for line in lines if (end := _END.fullmatch(line)))
-    if not lines or not _END.fullmatch(lines[-1]) or told != intervals:
+    counted = sum(int(end[1]) for line in lines if (end := _END.fullmatch(line)))
+    if not lines or not _END.fullmatch(lines[-1]) or counted != intervals:
         raise BundleError(f"{path} is cut off: it holds {intervals} intervals, and no end that says so")
     try:
         return _by_tag(payloads)

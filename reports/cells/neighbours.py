@@ -33,10 +33,10 @@ def refine(cells: Sequence[Measured]) -> list[Bottleneck | None]:
 
     Faster: the intervals of the throughputs do not overlap. Only drains, whose throughput is what they can do.
     """
-    return [_told_by_neighbours(cell, cells) for cell in cells]
+    return [_with_neighbours(cell, cells) for cell in cells]
 
 
-def _told_by_neighbours(cell: Measured, cells: Sequence[Measured]) -> Bottleneck | None:
+def _with_neighbours(cell: Measured, cells: Sequence[Measured]) -> Bottleneck | None:
     found = cell.bottleneck
     if found is None or found.resource not in (THIN, UNKNOWN) or cell.throughput is None:
         return found
@@ -49,22 +49,22 @@ def _told_by_neighbours(cell: Measured, cells: Sequence[Measured]) -> Bottleneck
         if other is None or gained is None or gained.low is None or own.high is None:
             continue
         value = formats.value(other.plan.axes[axis])
-        told = f"{formats.rounded(gained.mean)} events/s with {value} {axes.title(axis)}"
+        gain = f"{formats.rounded(gained.mean)} events/s with {value} {axes.title(axis)}"
         if own.high < gained.low:
             return structs.replace(
                 found,
                 resource=PARALLELISM,
                 name="too little parallelism" if axis in (CONSUMERS, PARTITIONS) else "small batches",
                 determined=True,
-                because=f"{told}, {formats.rounded(own.mean)} here; {found.because}",
+                because=f"{gain}, {formats.rounded(own.mean)} here; {found.because}",
                 evidence=(*found.evidence, _evidence(axis, own, gained)),
                 next_axis=axis,
                 next_why="measured: one level more of it is faster",
             )
-        in_vain.append((axis, told))
+        in_vain.append((axis, gain))
     if not in_vain:
         return found
-    because = f"{found.because}; more was not shown to help: {', '.join(told for _, told in in_vain)}"
+    because = f"{found.because}; more was not shown to help: {', '.join(gain for _, gain in in_vain)}"
     found = structs.replace(found, because=f"{because}, {formats.rounded(own.mean)} here")
     if found.next_axis is None:
         return found

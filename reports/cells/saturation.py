@@ -68,7 +68,7 @@ class Evidence(Struct, frozen=True):
         return self.reached_in > 0 and not self.reached
 
     @property
-    def told(self) -> str:
+    def sentence(self) -> str:
         """The number and its limit in words: ``the machine's CPU 1.90 of 2 cores``."""
         if self.unit == "share":
             return f"{self.what} {formats.share(self.value)} (limit {formats.share(self.threshold * self.limit)})"
@@ -103,18 +103,18 @@ def evidence(plan: CellPlan, results: Sequence[Result], cores_there: float) -> t
     return tuple(_together(readings) for readings in found.values())
 
 
-def headroom(results: Sequence[Result], told: Sequence[Evidence], cores_there: float) -> tuple[Headroom, ...]:
+def headroom(results: Sequence[Result], evidence: Sequence[Evidence], cores_there: float) -> tuple[Headroom, ...]:
     """Return what each role had left; a role that used nothing, or was not watched, is left out.
 
     Kafka and MongoDB compute in many threads: as far as CPU goes, they could use what no other role does.
     """
-    found = [Headroom(MACHINE, _left(one.share), one.what) for one in told if one.role == MACHINE]
+    found = [Headroom(MACHINE, _left(one.share), one.what) for one in evidence if one.role == MACHINE]
     used = mean_cores(results)
     idle = max(0.0, cores_there - sum(used.values()) - others_cores(results, cores_there))
     for role, cores in used.items():
         if cores <= 0 or role in OBSERVERS:  # it is not what is measured
             continue
-        own = [Headroom(role, _left(one.share), one.what) for one in told if one.role == role]
+        own = [Headroom(role, _left(one.share), one.what) for one in evidence if one.role == role]
         if role not in PYTHON_ROLES and cores_there:
             own.append(Headroom(role, idle / (idle + cores), "the machine's CPU"))
         if own:
@@ -124,17 +124,19 @@ def headroom(results: Sequence[Result], told: Sequence[Evidence], cores_there: f
 
 def mean_cores(results: Sequence[Result]) -> dict[str, float]:
     """Return the mean cores used by role over the repeats that report any, roles in their usual order."""
-    told = [result.cpu_cores_per_role for result in results if result.cpu_cores_per_role]
-    roles = dict.fromkeys([*names.ROLE_NAMES, *(role for one in told for role in one)])
+    cores = [result.cpu_cores_per_role for result in results if result.cpu_cores_per_role]
+    roles = dict.fromkeys([*names.ROLE_NAMES, *(role for one in cores for role in one)])
     return {
-        role: sum(one.get(role, 0.0) for one in told) / len(told) for role in roles if any(role in one for one in told)
+        role: sum(one.get(role, 0.0) for one in cores) / len(cores)
+        for role in roles
+        if any(role in one for one in cores)
     }
 
 
 def others_cores(results: Sequence[Result], cores_there: float) -> float:
     """Return the mean cores that went to other programs and to the host."""
-    told = [result.disturbance.total for result in results if result.disturbance]
-    return cores_there * sum(told) / len(told) if told else 0.0
+    used = [result.disturbance.total for result in results if result.disturbance]
+    return cores_there * sum(used) / len(used) if used else 0.0
 
 
 def working_consumers(result: Result) -> int:

@@ -46,7 +46,7 @@ def compare(base: Bundle, new: Bundle, rules: Rules) -> Comparison:
     facts = environments.facts(base.manifest, new.manifest)
     only = [tuple(name for name in one if name not in other) for one, other in ((ours, theirs), (theirs, ours))]
     judged, together = _judged(pairs, rules, interleaved=interleaved)
-    told = [cautions.of_run(*each) for each in (("BASE", base, ours.values()), ("NEW", new, theirs.values()))]
+    of_each = [cautions.of_run(*each) for each in (("BASE", base, ours.values()), ("NEW", new, theirs.values()))]
     return Comparison(
         base=base,
         new=new,
@@ -59,11 +59,11 @@ def compare(base: Bundle, new: Bundle, rules: Rules) -> Comparison:
         warnings=(
             *cautions.of_pair(base.manifest, new.manifest, facts, interleaved=interleaved),
             *cautions.of_cells(pairs, only, interleaved=interleaved),
-            *(warning for warnings, _ in told for warning in warnings),
+            *(warning for warnings, _ in of_each for warning in warnings),
         ),
         findings=findings.changes(base, new),
         together=together,
-        notes=tuple(note for _, notes in told for note in notes),
+        notes=tuple(note for _, notes in of_each for note in notes),
     )
 
 
@@ -152,9 +152,9 @@ def _obstacle(base: Cell, new: Cell) -> str:
     low, high = sorted(load or 0.0 for load in loads)
     if high - low <= SAME_LOAD * high:
         return ""
-    told = " and ".join(formats.count(load) for load in loads)
+    words = " and ".join(formats.count(load) for load in loads)
     return (
-        f"the offered loads are not the same ({told} events/s): measure NEW with --baseline BASE, which offers BASE's "
+        f"the offered loads are not the same ({words} events/s): measure NEW with --baseline BASE, which offers BASE's "
         "loads, or both with --ab"
     )
 
@@ -246,8 +246,8 @@ def _power(question: _Question, tests: _Tests, place: int, rules: Rules) -> tupl
     if not estimate.tested[place]:
         return None, None
     if question.pair[0].kind.searched:
-        return None, groups.effect_told(estimate, place, cells=tests.count, floor=rules.floor)
+        return None, groups.smallest_effect(estimate, place, cells=tests.count, floor=rules.floor)
     known_by = float(estimate.repeats[place]) - 1  # with Welch's degrees of freedom the noise would seem known too well
     spreads = power.plausible_spreads(float(estimate.spread[place]), known_by)
     needed = power.rounds_to_tell(spreads, cells=tests.count, effect=rules.effect, floor=rules.floor)
-    return needed, groups.effect_told(estimate, place, cells=tests.count, floor=rules.floor, known_by=known_by)
+    return needed, groups.smallest_effect(estimate, place, cells=tests.count, floor=rules.floor, known_by=known_by)

@@ -58,8 +58,8 @@ _Measured = Sequence[tuple[Repeat, float]]
 
 def _measured(cell: Cell) -> _Measured:
     """Return the valid probes that have a p99, by their load."""
-    told = [(repeat, repeat.result.delivery_latency_ms) for repeat in cell.valid]
-    found = [(repeat, latency.p99) for repeat, latency in told if latency and latency.p99 and _load(repeat)]
+    latencies = [(repeat, repeat.result.delivery_latency_ms) for repeat in cell.valid]
+    found = [(repeat, latency.p99) for repeat, latency in latencies if latency and latency.p99 and _load(repeat)]
     return sorted(found, key=lambda pair: _load(pair[0]))
 
 

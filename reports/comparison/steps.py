@@ -162,13 +162,13 @@ def sentence(comparison: StepsComparison) -> str:
     clauses = []
     for verdict, word in (("slower", "dearer"), ("faster", "cheaper")):
         steps = [step for step in comparison.steps if step.verdict == verdict]
-        told = ", ".join(f"{each.timed.name} ({_change(each)})" for each in steps)
-        clauses.append(f"{word} in NEW: {told}" if steps else "")
+        words = ", ".join(f"{each.timed.name} ({_change(each)})" for each in steps)
+        clauses.append(f"{word} in NEW: {words}" if steps else "")
     judged = [step for step in comparison.steps if step.verdict]
     same, untold = len(comparison.of("same")), len(comparison.of("cannot tell"))
     floor = f"{comparison.rules.floor:.0%}"
     clauses.append(f"{same} of {formats.plural(len(judged), 'step')} the same within {floor}" if same else "")
-    clauses.append(f"of {formats.plural(untold, 'step')} nothing can be told" if untold else "")
+    clauses.append(f"of {formats.plural(untold, 'step')} nothing can be said" if untold else "")
     if untold == len(judged) > 0 and judged[0].smallest_p * len(judged) > inference.FAMILY_LEVEL:
         clauses.append(f"fewer than {power.fewest_rounds(len(judged))} rounds tell none")
     whole = "; ".join(clause for clause in clauses if clause) or "No step is in both"

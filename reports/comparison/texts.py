@@ -128,7 +128,7 @@ def _cell(cell: CellComparison) -> dict[str, Any]:
         "verdict": cell.verdict,
         "why": cell.why,
         "rounds_to_tell": cell.rounds_to_tell,
-        "effect_told": cell.effect_told,
+        "effect_told": cell.smallest_effect,
         "primary": _ratio(cell.primary, cell),
         "beside": [_ratio(other, cell) for other in cell.beside],
     }
@@ -142,7 +142,7 @@ def _together(of: Together) -> dict[str, Any]:
         "measure": of.primary.measure.name,
         "verdict": of.verdict,
         "why": of.why,
-        "effect_told": of.effect_told,
+        "effect_told": of.smallest_effect,
         **{name: getattr(of.primary, name) for name in numbers},
     }
 

@@ -129,7 +129,7 @@ def primary_table(comparison: Comparison) -> Table:
                 formats.probability(cell.primary.corrected_p),
                 formats.count(cell.primary.rounds),
                 _rounds(cell),
-                _effect(cell.effect_told, cell.primary),
+                _effect(cell.smallest_effect, cell.primary),
             ]
         )
     heads = ["cell", "measure", "verdict", "BASE", "NEW", "ratio", "95% interval", "p (Holm)", "rounds"]
@@ -148,7 +148,7 @@ def together_table(comparison: Comparison) -> Table | None:
             ratio(each.primary.ratio),
             interval(each.primary),
             formats.probability(each.primary.corrected_p),
-            _effect(each.effect_told, each.primary),
+            _effect(each.smallest_effect, each.primary),
         ]
         for each in comparison.together
     ]
@@ -230,10 +230,10 @@ def _value(measure: Measure, cell: Cell) -> str:
     return least if least == most else f"{least} to {most}"
 
 
-def _effect(told: float | None, of: Ratio) -> str:
+def _effect(effect: float | None, of: Ratio) -> str:
     if of.p is None:
         return formats.NOTHING
-    return "none" if told is None else f"{told:.0%}"
+    return "none" if effect is None else f"{effect:.0%}"
 
 
 def _rounds(cell: CellComparison) -> str:
@@ -252,7 +252,7 @@ def _of_a_kind(of: Together) -> str:
     """Say what all cells of a kind together show: a change of the mean ratio, or which change could be seen."""
     numbers = _numbers(of.primary)
     if of.verdict == "cannot tell":
-        seen = "" if of.effect_told is None else f"; a change of {of.effect_told:.0%} would have been seen"
+        seen = "" if of.smallest_effect is None else f"; a change of {of.smallest_effect:.0%} would have been seen"
         return f"{of.label} together: cannot tell ({numbers}{seen})"
     return f"{of.label} together: NEW is {of.verdict if of.verdict != 'same' else 'the same'} ({numbers})"
 
@@ -282,7 +282,7 @@ def _nothing_shown(comparison: Comparison) -> str:
 
 def _seen(cells: Sequence[CellComparison]) -> str:
     """Say which changes would have been seen over some cells; nothing if it is not known for any."""
-    found = sorted(cell.effect_told for cell in cells if cell.effect_told is not None)
+    found = sorted(cell.smallest_effect for cell in cells if cell.smallest_effect is not None)
     if not found:
         return ""
     least, most = (f"{each:.0%}" for each in (found[0], found[-1]))

@@ -81,8 +81,8 @@ def _series(cell: Cell, source: _Source) -> Iterator[Series]:
             values = frame[there].sum(axis=1, min_count=1).to_numpy(dtype=float)
             # A row holds what was used by the end of its second; before the epoch nothing is drawn.
             at_s = frame["second"].to_numpy(dtype=float) + 1
-            told = np.isfinite(values) & (at_s >= 0)
-            yield repeat, at_s[told], values[told]
+            known = np.isfinite(values) & (at_s >= 0)
+            yield repeat, at_s[known], values[known]
 
 
 def _frame(key: str, reached: Evidence, series: Sequence[Series]) -> Frame:

@@ -49,14 +49,14 @@ def compare(kinds: Sequence[tuple[str, Measure] | None], estimate: Estimate, rul
             smallest_p=float(whole.smallest_p[place]),
         )
         said = VERDICTS[codes[place]]
-        seen = effect_told(whole, int(place), cells=count, floor=rules.floor)
+        seen = smallest_effect(whole, int(place), cells=count, floor=rules.floor)
         why = reasons.explain(said, ratio, among=count, noun=_NOUN, floor=rules.floor, seen=seen)
         cells = int((members[place] & estimate.tested).sum())
         found.append(Together(kind[0], cells, ratio, said, why, seen))
     return tuple(found)
 
 
-def effect_told(
+def smallest_effect(
     estimate: Estimate, place: int, *, cells: int, floor: float, known_by: float | None = None
 ) -> float | None:
     """Return the smallest change that such repeats, with their number and spread, can show; None if none.
@@ -66,4 +66,4 @@ def effect_told(
     freedom, error = float(estimate.freedom[place]), float(estimate.standard_error[place])
     errors = power.plausible_spreads(error, freedom if known_by is None else known_by)
     smallest_p = float(estimate.smallest_p[place])
-    return power.effect_told(errors, freedom, smallest_p=smallest_p, cells=cells, floor=floor)
+    return power.smallest_effect(errors, freedom, smallest_p=smallest_p, cells=cells, floor=floor)

@@ -84,8 +84,8 @@ def _beside_servers(role: str) -> Measure:
 
 def _percentile(measure: str, title: str, name: str) -> Measure:
     def of_repeat(result: Result) -> float | None:
-        told: Percentiles | None = getattr(result, f"{measure}_ms")
-        return None if told is None else getattr(told, name)
+        percentiles: Percentiles | None = getattr(result, f"{measure}_ms")
+        return None if percentiles is None else getattr(percentiles, name)
 
     def of_cell(cell: Cell) -> float | None:
         return cell.percentile(measure, PERCENTILES[name])

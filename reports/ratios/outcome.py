@@ -60,8 +60,8 @@ class Ratio:
 class CellComparison:
     """One cell in both runs: one measure of it, judged, and others ``beside`` it, not judged.
 
-    ``why``: what decided the verdict, in words. ``rounds_to_tell``: how many interleaved rounds would tell the effect
-    that was asked for; ``effect_told``: the smallest effect that these rounds tell. None where that is not known, or
+    ``why``: what decided the verdict, in words. ``rounds_to_tell``: how many interleaved rounds would show the effect
+    that was asked for; ``smallest_effect``: the smallest that these rounds show. None where that is not known, or
     beyond all bounds.
     """
 
@@ -71,7 +71,7 @@ class CellComparison:
     verdict: Verdict
     why: str
     rounds_to_tell: int | None
-    effect_told: float | None
+    smallest_effect: float | None
     beside: tuple[Ratio, ...]
     judges_cpu: bool = False
 
@@ -95,7 +95,7 @@ class Together:
     primary: Ratio
     verdict: Verdict
     why: str
-    effect_told: float | None
+    smallest_effect: float | None
 
     @property
     def label(self) -> str:
@@ -125,11 +125,11 @@ class FindingChange:
     def counts(self) -> str:
         """``1 of 3 repeats of BASE, 3 of 3 of NEW``, and how likely chance makes that."""
         sides = (("BASE", self.base, self.base_repeats), ("NEW", self.new, self.new_repeats))
-        told = ", ".join(
+        words = ", ".join(
             f"{have} of {formats.plural(repeats, 'repeat')} of {side}" if repeats else f"no valid repeat in {side}"
             for side, have, repeats in sides
         )
-        return told if self.p is None else f"{told}: p {formats.probability(self.p)} by Fisher's exact test"
+        return words if self.p is None else f"{words}: p {formats.probability(self.p)} by Fisher's exact test"
 
 
 @dataclass(frozen=True)

@@ -34,16 +34,21 @@ _OWN_SERVERS = "Kafka and MongoDB are the user's own: the costs and bounds leave
 
 def section(bundle: Bundle, cells: Sequence[Cell]) -> Section:
     """Say it in a few sentences, with one row a cell behind them."""
-    told = shares.compute(bundle, cells)
+    account = shares.compute(bundle, cells)
     own = [_OWN_SERVERS] if bundle.manifest.servers not in ("", "local") else []
     found = bundle.ceilings
-    words = [*(_measured(found, bundle) if found else [_NOT_MEASURED]), *_nearest(told, cells), *_least(told), _HOW]
+    words = [
+        *(_measured(found, bundle) if found else [_NOT_MEASURED]),
+        *_nearest(account, cells),
+        *_least(account),
+        _HOW,
+    ]
     few = len(cells) <= _FEW
     every = f"of each of the {len(cells)} cells"
     parts = [
         Part(words=(*words, *own)),
-        Part(table=tables.reached(told, cells), summary="" if few else f"Ceiling and bound {every}"),
-        Part(table=tables.costs(told, cells), summary="" if few else f"Where each CPU-second went, {every}"),
+        Part(table=tables.reached(account, cells), summary="" if few else f"Ceiling and bound {every}"),
+        Part(table=tables.costs(account, cells), summary="" if few else f"Where each CPU-second went, {every}"),
     ]
     if found and found.held:
         parts.append(Part(words=(*_held(found), _HELD), table=tables.held(found)))
@@ -57,11 +62,11 @@ def section(bundle: Bundle, cells: Sequence[Cell]) -> Section:
 def _held(found: Ceilings) -> list[str]:
     """Say how many of the targets were met."""
     verdicts = [each.verdict for each in found.held]
-    told = [
+    limits = [
         f"{verdicts.count(verdict)} {verdict}" for verdict in ("met", "not met", "cannot tell") if verdict in verdicts
     ]
     targets = formats.plural(len(verdicts), "target")
-    return [f"Our own parts, each alone beside the bare loop that it is held against: {targets}, {', '.join(told)}."]
+    return [f"Our own parts, each alone beside the bare loop that it is held against: {targets}, {', '.join(limits)}."]
 
 
 def _measured(found: Ceilings, bundle: Bundle) -> list[str]:
@@ -78,12 +83,12 @@ def _measured(found: Ceilings, bundle: Bundle) -> list[str]:
     return words
 
 
-def _nearest(told: Account, cells: Sequence[Cell]) -> list[str]:
+def _nearest(account: Account, cells: Sequence[Cell]) -> list[str]:
     """Name the cells that came nearest to their ceiling: the drain, and the one through the whole path."""
     by_id = {cell.plan.id: cell for cell in cells}
     words = []
     for whole_path in (False, True):
-        group = [each for each in told.shares if by_id[each.cell].kind.whole_path is whole_path and each.share]
+        group = [each for each in account.shares if by_id[each.cell].kind.whole_path is whole_path and each.share]
         if not group:
             continue
         best = max(group, key=_of_ceiling)
@@ -97,12 +102,12 @@ def _of_ceiling(each: Share) -> float:
     return each.share or 0.0
 
 
-def _least(told: Account) -> list[str]:
+def _least(account: Account) -> list[str]:
     """Say what the least costs come to."""
     return [
         f"By its bare loops, {least.kind if least.kind == THROUGH_HTTP else f'a {least.kind}'} costs at least "
-        f"{formats.rounded(least.whole_cpu_s_per_100k_events)} CPU-s per 100k events: on {formats.value(told.cores)} "
-        f"cores that allows {formats.rounded(least.bound_events_per_s)} events/s."
-        for least in told.least
+        f"{formats.rounded(least.whole_cpu_s_per_100k_events)} CPU-s per 100k events: "
+        f"on {formats.value(account.cores)} cores that allows {formats.rounded(least.bound_events_per_s)} events/s."
+        for least in account.least
         if least.bound_events_per_s is not None
     ]

@@ -44,8 +44,8 @@ def by_kind(groups: dict[str, list[Cell]]) -> dict[str, tuple[CellDetails, ...]]
 
 def cell(of: Cell, seconds: Panel | None = None) -> CellDetails:
     """Everything about one cell that the other sections leave out; ``seconds``: the limit that it reached, if any."""
-    told_of = [(repeat, text) for repeat in of.attempts for text in repeat.result.findings]
-    findings = [f"{repeat.name}{'' if repeat.result.valid else _NO_FINDING}: {text}" for repeat, text in told_of]
+    found = [(repeat, text) for repeat in of.attempts for text in repeat.result.findings]
+    findings = [f"{repeat.name}{'' if repeat.result.valid else _NO_FINDING}: {text}" for repeat, text in found]
     parts = [Part(words=tuple(findings), table=repeats.repeats_of(of))]
     lacking = reported.sentence(repeat.result for repeat in of.attempts)
     if lacking:
@@ -62,9 +62,9 @@ def cell(of: Cell, seconds: Panel | None = None) -> CellDetails:
             f"{formats.plural(of.idle_consumers, 'consumer')} idle, without a partition." if of.idle_consumers else ""
         )
         parts.append(Part("Consumers", words=(idle,), table=repeats.consumers_of(of)))
-    told = [(name, formats.value(value)) for name, value in of.plan.axes.items() if value is not None]
-    parts.append(Part("Axes", words=("; ".join(f"{axes_of.title(name)}: {value}" for name, value in told) + ".",)))
-    number = sum(repeat.result.valid for repeat, _ in told_of)
+    axes = [(name, formats.value(value)) for name, value in of.plan.axes.items() if value is not None]
+    parts.append(Part("Axes", words=("; ".join(f"{axes_of.title(name)}: {value}" for name, value in axes) + ".",)))
+    number = sum(repeat.result.valid for repeat, _ in found)
     alarm = formats.plural(number, "finding") if number else ""
     return CellDetails(f"cell-{of.plan.id}", of.sentence, f"{of.plan.id}: {_remark(of)}", alarm, tuple(parts))
 

@@ -93,10 +93,10 @@ def advised(bundle: Bundle, cells: Sequence[Cell]) -> Section:
         words = _NO_PROOF if all(not cell.kind.whole_path for cell in cells) else _NOTHING_VALID
         return Section("advice", "Which configuration for which load", "Advice", (Part(words=(words,)),))
     first = given[0]
-    told = ", ".join(f"{name} {formats.value(value)}" for name, value in first.conditions.items())
+    conditions = ", ".join(f"{name} {formats.value(value)}" for name, value in first.conditions.items())
     words = (
         f"The smallest configuration that was measured to hold a load, with {_said(first)}. "
-        f"Smallest: {first.smallest}. Measured with {told}."
+        f"Smallest: {first.smallest}. Measured with {conditions}."
     )
     parts = [Part(words=(words,), table=_answers(given))]
     following = [(one.target_events_per_s, line) for one in given for line in one.measure_next]

@@ -73,15 +73,15 @@ def _nearest(bundle: Bundle) -> str:
 
 def _witness(cells: Sequence[Cell]) -> Part:
     """Say in one sentence whether the witness agrees, with the cells behind it."""
-    told = [repeat.result.witness for cell in cells for repeat in cell.valid if repeat.result.witness]
-    if not told:
+    witnessed = [repeat.result.witness for cell in cells for repeat in cell.valid if repeat.result.witness]
+    if not witnessed:
         lacking = reported.lacks([repeat.result for cell in cells for repeat in cell.attempts], "stamps")
         return Part(words=(_NOTHING_TO_HOLD_AGAINST,)) if lacking else Part()
-    read = formats.plural(sum(one.events for one in told), "event")
-    repeats = formats.plural(len(told), "valid repeat")
-    disagreeing = sum(one.disagreeing for one in told)
-    beyond = formats.milliseconds(max(one.beyond_max_ms for one in told))
-    tolerance = formats.milliseconds(max(one.tolerance_ms for one in told))
+    read = formats.plural(sum(one.events for one in witnessed), "event")
+    repeats = formats.plural(len(witnessed), "valid repeat")
+    disagreeing = sum(one.disagreeing for one in witnessed)
+    beyond = formats.milliseconds(max(one.beyond_max_ms for one in witnessed))
+    tolerance = formats.milliseconds(max(one.tolerance_ms for one in witnessed))
     says = f"{formats.count(disagreeing)} of them disagree" if disagreeing else "none of them disagrees"
     sentence = (
         f"An independent witness sent {read} of its own in {repeats} and polled MongoDB until it read them: {says} "

@@ -74,9 +74,9 @@ def besides(audit: Audit, not_reported: Collection[Report] = ()) -> tuple[tuple[
     rest = {name: report for name, report in _RESTS_ON.items() if report in not_reported}
     if not rest:
         return _besides(audit)
-    told = [each for each in _besides(audit) if _KEYS[each[0]] not in rest]
+    known = [each for each in _besides(audit) if _KEYS[each[0]] not in rest]
     heads = [head for name, head in _AUDIT_COLUMNS if name in rest]
-    return (*told, (", ".join(heads), reported.NOT_REPORTED, False))
+    return (*known, (", ".join(heads), reported.NOT_REPORTED, False))
 
 
 _KEYS = {

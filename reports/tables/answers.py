@@ -40,8 +40,8 @@ def build(rows: Sequence[Row]) -> Table:
         ]
         for row in rows
     ]
-    told = [at for at in range(len(_HEADS)) if any(each[at] != formats.NOTHING for each in values)]
-    told = sorted({*told, _LOAD}) if _INTERVAL in told else told  # "no load was held" is an answer too
+    columns = [at for at in range(len(_HEADS)) if any(each[at] != formats.NOTHING for each in values)]
+    columns = sorted({*columns, _LOAD}) if _INTERVAL in columns else columns  # "no load was held" is an answer too
     marked = [index for index, row in enumerate(rows) if row.lost]
-    shown = [[each[at] for at in told] for each in values]
-    return table([_HEADS[at] for at in told], shown, words=("what breaks first",), marked=marked)
+    shown = [[each[at] for at in columns] for each in values]
+    return table([_HEADS[at] for at in columns], shown, words=("what breaks first",), marked=marked)

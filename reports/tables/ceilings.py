@@ -13,11 +13,11 @@ from reports.tables import Table, span, table
 _LOOP_ROLES = ("client", "handler", "generator", "api", "worker", "kafka", "mongodb")
 
 
-def reached(told: Account, cells: Sequence[Cell]) -> Table:
+def reached(account: Account, cells: Sequence[Cell]) -> Table:
     """One row a cell: what it stored, of its ceiling and of the bound that its own costs imply."""
     labels = _labels(cells)
     rows = []
-    for each in told.shares:
+    for each in account.shares:
         slowest = f"{each.part} ({each.loop})" if each.part else each.why_none
         ceiling = [formats.rounded(each.ceiling_events_per_s), slowest, formats.share(each.share)]
         bound = [formats.rounded(each.bound_events_per_s), formats.share(each.share_of_bound)]
@@ -31,10 +31,10 @@ def reached(told: Account, cells: Sequence[Cell]) -> Table:
     )
 
 
-def costs(told: Account, cells: Sequence[Cell]) -> Table:
+def costs(account: Account, cells: Sequence[Cell]) -> Table:
     """One row a cell: CPU-s per 100k stored events by role; below, the least there are: those of the bare loops."""
-    every = [each.cpu_s_per_100k_events for each in told.shares]
-    every += [each.cpu_s_per_100k_events for each in told.least]
+    every = [each.cpu_s_per_100k_events for each in account.shares]
+    every += [each.cpu_s_per_100k_events for each in account.least]
     roles = sorted({role for cost in every for role in cost}, key=_place)
     labels = _labels(cells)
     rows = [
@@ -43,7 +43,7 @@ def costs(told: Account, cells: Sequence[Cell]) -> Table:
             *_costs(each.cpu_s_per_100k_events, roles),
             formats.rounded(each.whole_cpu_s_per_100k_events),
         ]
-        for each in told.shares
+        for each in account.shares
     ]
     rows += [
         [
@@ -51,7 +51,7 @@ def costs(told: Account, cells: Sequence[Cell]) -> Table:
             *_costs(least.cpu_s_per_100k_events, roles),
             formats.rounded(least.whole_cpu_s_per_100k_events),
         ]
-        for least in told.least
+        for least in account.least
     ]
     heads = ["CPU-s per 100k events", *map(names.role, roles), "all"]
     return table(heads, rows, caption="What an event costs each role")
@@ -67,8 +67,8 @@ def loops(found: Ceilings) -> Table:
     roles = [role for role in _LOOP_ROLES if any(role in loop.cpu_s_per_100k_events for loop in every)]
     rows = []
     for loop in every:
-        told = [loop.cpu_s_per_100k_events.get(role) for role in roles]
-        costs = [formats.rounded(cost.mean if cost else None) for cost in told]
+        of_roles = [loop.cpu_s_per_100k_events.get(role) for role in roles]
+        costs = [formats.rounded(cost.mean if cost else None) for cost in of_roles]
         each = "; ".join(_rate(repeat) for repeat in loop.repeats)
         rate = formats.rounded(loop.events_per_s.mean)
         rows.append([loop.name, loop.words, rate, span(loop.events_per_s), *costs, _service_time(loop), each])
@@ -129,8 +129,8 @@ def _place(role: str) -> tuple[int, str]:
 def _service_time(loop: BareLoop) -> str:
     """Return p99 of the rounds, lowest to highest: percentiles are not averaged."""
     valid = [each for each in loop.repeats if each.valid]
-    told = [each.service_time_ms.p99 for each in valid if each.service_time_ms and each.service_time_ms.p99]
-    if not told:
+    p99_ms = [each.service_time_ms.p99 for each in valid if each.service_time_ms and each.service_time_ms.p99]
+    if not p99_ms:
         return formats.NOTHING
-    low, high = formats.milliseconds(min(told)), formats.milliseconds(max(told))
+    low, high = formats.milliseconds(min(p99_ms)), formats.milliseconds(max(p99_ms))
     return low if low == high else f"{low} to {high}"

@@ -54,13 +54,13 @@ def counters(repeats: Sequence[Repeat]) -> Table:
     for role in _roles(results, "event_loop_lag_ms"):
         lags = [result.event_loop_lag_ms.get(role) for result in results]
         name = f"{ROLE_NAMES.get(role, role)}: event loop woke late"
-        rows.append([f"{name}, median of the seconds' worst, ms", *_told(lags, "median_ms", formats.milliseconds)])
-        rows.append([f"{name}, most, ms", *_told(lags, "max_ms", formats.milliseconds)])
+        rows.append([f"{name}, median of the seconds' worst, ms", *_values(lags, "median_ms", formats.milliseconds)])
+        rows.append([f"{name}, most, ms", *_values(lags, "max_ms", formats.milliseconds)])
     for fields, use in ((_KAFKA, "kafka_use"), (_MONGO, "mongodb_use")):
         uses = [getattr(result, use) for result in results]
-        rows += [[words, *_told(uses, field, form)] for field, words, form in fields if _any(uses, field)]
+        rows += [[words, *_values(uses, field, form)] for field, words, form in fields if _any(uses, field)]
     if any(result.loopback_bytes_per_s is not None for result in results):
-        rows.append(["loopback, MiB/s", *_told(results, "loopback_bytes_per_s", _mib)])
+        rows.append(["loopback, MiB/s", *_values(results, "loopback_bytes_per_s", _mib)])
     return table(["in the window", *(f"round {round_of(result)}" for result in results)], rows)
 
 
@@ -87,7 +87,7 @@ def _any(uses: Sequence[Any], field: str) -> bool:
     return any(use is not None and getattr(use, field) is not None for use in uses)
 
 
-def _told(uses: Sequence[Any], field: str, form: Form) -> list[str]:
+def _values(uses: Sequence[Any], field: str, form: Form) -> list[str]:
     return [form(getattr(use, field) if use is not None else None) for use in uses]
 
 

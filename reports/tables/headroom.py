@@ -35,9 +35,9 @@ def least(bound: Bottleneck | None) -> str:
 
 def evidence(cells: Sequence[Cell]) -> Table:
     """One row a cell, one column a limit: what was used of it, and in how many repeats it was reached, if in any."""
-    told = [(cell, {one.key: one for one in cell.bottleneck.evidence}) for cell in cells if cell.bottleneck]
-    heads = {one.key: one for _, found in told for one in found.values()}
-    rows = [[cell.label_with_kind, *(_used(found.get(key)) for key in heads)] for cell, found in told]
+    by_key = [(cell, {one.key: one for one in cell.bottleneck.evidence}) for cell in cells if cell.bottleneck]
+    heads = {one.key: one for _, found in by_key for one in found.values()}
+    rows = [[cell.label_with_kind, *(_used(found.get(key)) for key in heads)] for cell, found in by_key]
     return table(["cell", *(_head(one) for one in heads.values())], rows)
 
 

@@ -116,14 +116,14 @@ def void_attempts(bundle: Bundle) -> Table:
 def void_reasons(bundle: Bundle) -> Table:
     """The reasons, alike but for their numbers, with how many attempts and cells have each."""
     having: dict[str, list[Repeat]] = {}
-    told: dict[str, list[str]] = {}
+    reasons: dict[str, list[str]] = {}
     for repeat in bundle.repeats:
         for reason in repeat.result.reasons if not repeat.result.valid else ():
             kind = _NO_NUMBERS.sub("#", _ASIDE.sub("", reason))
             having.setdefault(kind, []).append(repeat)
-            told.setdefault(kind, []).append(reason)
+            reasons.setdefault(kind, []).append(reason)
     rows = [
-        [_example(told[kind]), formats.count(len(having[kind])), formats.count(len(_cells(having[kind])))]
+        [_example(reasons[kind]), formats.count(len(having[kind])), formats.count(len(_cells(having[kind])))]
         for kind in sorted(having, key=lambda kind: -len(having[kind]))
     ]
     return table(["why attempts do not count", "attempts", "cells"], rows, caption="Void attempts by reason")
@@ -142,9 +142,9 @@ def witnesses(cells: Sequence[Cell]) -> Table:
     """One row a cell with a witness: what it read against what was logged, over the valid repeats."""
     rows = []
     for cell in cells:
-        told = [repeat.result.witness for repeat in cell.valid if repeat.result.witness]
-        if told:
-            rows.append([cell.label_with_kind, formats.count(len(told)), *_agreement(told)])
+        witnessed = [repeat.result.witness for repeat in cell.valid if repeat.result.witness]
+        if witnessed:
+            rows.append([cell.label_with_kind, formats.count(len(witnessed)), *_agreement(witnessed)])
     return table(["cell", "repeats", *_AGREEMENT], rows, marked=[])
 
 
@@ -167,15 +167,15 @@ _AGREEMENT = (
 )
 
 
-def _agreement(told: Sequence[WitnessAgreement]) -> list[str]:
+def _agreement(witnessed: Sequence[WitnessAgreement]) -> list[str]:
     return [
-        formats.count(sum(one.events for one in told)),
-        formats.count(sum(one.disagreeing for one in told)),
-        _range(one.tolerance_ms for one in told),
-        _range(one.resolution_ms for one in told),
-        _range(one.seen_p50_ms for one in told),
-        _range(one.logged_p50_ms for one in told),
-        formats.milliseconds(max(one.beyond_max_ms for one in told)),
+        formats.count(sum(one.events for one in witnessed)),
+        formats.count(sum(one.disagreeing for one in witnessed)),
+        _range(one.tolerance_ms for one in witnessed),
+        _range(one.resolution_ms for one in witnessed),
+        _range(one.seen_p50_ms for one in witnessed),
+        _range(one.logged_p50_ms for one in witnessed),
+        formats.milliseconds(max(one.beyond_max_ms for one in witnessed)),
     ]
 
 

@@ -241,9 +241,9 @@ class TestInABrowser:
             "say([all.length,cut.length,cut.filter(told).length,all.filter(told).length,"
             "cut.filter(t=>t.tabIndex<0).length])},1000)"
         )
-        every, cut, told_of_cut, told, not_to_be_reached = self.measure(browser, html, tmp_path, width, script)
+        every, cut, shown_of_cut, shown, not_to_be_reached = self.measure(browser, html, tmp_path, width, script)
         assert 0 < cut < every
-        assert (told_of_cut, told, not_to_be_reached) == (cut, cut, 0)
+        assert (shown_of_cut, shown, not_to_be_reached) == (cut, cut, 0)
 
     def test_a_print_has_at_most_six_pages(self, browser: str, html: str, tmp_path: Path) -> None:
         (tmp_path / "page.html").write_text(html)

@@ -177,10 +177,10 @@ def test_the_fewer_rounds_the_noise_is_known_from_the_more_are_recommended() -> 
 
 def test_the_smallest_change_told_is_told_by_these_rounds() -> None:
     spreads = power.plausible_spreads(0.12, 19)
-    effect = power.effect_told(spreads / math.sqrt(20), 19, smallest_p=2 / 2**20, cells=4, floor=FLOOR)
+    effect = power.smallest_effect(spreads / math.sqrt(20), 19, smallest_p=2 / 2**20, cells=4, floor=FLOOR)
     assert effect is not None
     assert power.rounds_to_tell(spreads, cells=4, effect=effect, floor=FLOOR) == 20
-    assert power.effect_told(spreads / math.sqrt(7), 6, smallest_p=2 / 2**7, cells=4, floor=FLOOR) is None
+    assert power.smallest_effect(spreads / math.sqrt(7), 6, smallest_p=2 / 2**7, cells=4, floor=FLOOR) is None
 
 
 def test_the_smallest_change_seen_is_found_in_nine_of_ten_comparisons_that_were_not_interleaved() -> None:
@@ -188,7 +188,7 @@ def test_the_smallest_change_seen_is_found_in_nine_of_ten_comparisons_that_were_
     rounds, found = 8, []
     for _ in range(1_000):
         before = inference.unpaired(*rng.choice(NOISE[0], (2, 1, rounds)))
-        effect = groups.effect_told(before, 0, cells=1, floor=FLOOR, known_by=rounds - 1)
+        effect = groups.smallest_effect(before, 0, cells=1, floor=FLOOR, known_by=rounds - 1)
         assert effect is not None
         base, new = rng.choice(NOISE[0], (2, 1, rounds))
         found.append(inference.verdicts(inference.unpaired(base, new - math.log1p(effect)), FLOOR)[0] == SLOWER)

@@ -315,7 +315,7 @@ class TestTheMeter:
             disturbance=Disturbance(0.0, 0.0),
         )
         consume = next(loop for loop in loops.every(2) if loop.kind == loops.CONSUME)
-        repeat = session._told(consume, 2, 3, seen, Bounds())
+        repeat = session._loop_repeat(consume, 2, 3, seen, Bounds())
         assert (repeat.round, repeat.place, repeat.events_per_s) == (2, 3, 25_000.0)
         assert repeat.cpu_s_per_100k_events == {"client": 2.0, "kafka": 0.5}
 

@@ -178,7 +178,7 @@ def test_the_display_tells_the_sides_apart_and_the_bundle_does_not(file: str, tm
     of = begun(tmp_path, sides(file, ".", "linger_ms=0")[1], "ab")
     planned = of.order[0]
     assert of.shown(planned).cell.id == f"new {planned.cell.id}"
-    assert of.told(drained(planned.cell, 1.0)).cell == f"new {planned.cell.id}"
+    assert of.as_shown(drained(planned.cell, 1.0)).cell == f"new {planned.cell.id}"
     assert of.order[0].cell.id == planned.cell.id
 
 
@@ -233,7 +233,7 @@ def begun(root: Path, side: Side, name: str) -> turns.Run:
     """A run of a pair at its beginning."""
     into = writing.create(root, f"{name}-{side.variant.side}")
     order = plan.order(side.matrix)
-    told = manifest.begin(
+    as_shown = manifest.begin(
         side.matrix,
         order,
         run_id=into.path.name,
@@ -242,7 +242,9 @@ def begun(root: Path, side: Side, name: str) -> turns.Run:
         command="command",
         started_at=writing.now(),
     )
-    of = turns.Run(into, told, side.matrix, order, Display(plain=True), side.settings, True, None, side.variant.side)
+    of = turns.Run(
+        into, as_shown, side.matrix, order, Display(plain=True), side.settings, True, None, side.variant.side
+    )
     of.write(status="running")
     return of
 

@@ -20,7 +20,7 @@ from pipeline.store import (
     UnencodableError,
     WriteError,
 )
-from pipeline.store.commands import concern_of, insert_command, insert_reply, told_apart
+from pipeline.store.commands import concern_of, insert_command, insert_reply, store_errors
 
 
 @pytest.mark.parametrize(("text", "w"), [("majority", "majority"), ("1", 1), ("3", 3)])
@@ -91,11 +91,11 @@ def test_reply_that_does_not_acknowledge_every_document_is_no_success(reply: dic
     ids=lambda value: type(value).__name__ if isinstance(value, Exception) else "",
 )
 def test_errors_are_told_apart_by_what_is_to_be_done(raised: Exception, expected: type[Exception]) -> None:
-    with pytest.raises(expected), told_apart():
+    with pytest.raises(expected), store_errors():
         raise raised
 
 
 def test_encoder_raises_what_is_told_apart_as_unencodable() -> None:
     for props in ({"n": 2**63}, {"a\0b": 1}):
-        with pytest.raises(UnencodableError), told_apart():
+        with pytest.raises(UnencodableError), store_errors():
             bson.encode({"props": props})

@@ -205,7 +205,7 @@ def test_ratio_and_interval_of_two_searches_are_of_what_their_probes_leave_plaus
     assert of.high is not None
     assert math.sqrt(of.low * of.high) == pytest.approx(of.ratio)
     assert math.log(of.high / of.low) == pytest.approx(math.sqrt(2) * math.log(22 / 18), rel=1e-3)
-    assert only_cell(found).effect_told == pytest.approx(0.26, abs=0.02)
+    assert only_cell(found).smallest_effect == pytest.approx(0.26, abs=0.02)
 
 
 def test_an_answer_that_was_not_confirmed_is_said_and_one_without_an_interval_is_not_compared(tmp_path: Path) -> None:
@@ -302,10 +302,10 @@ def test_cells_of_a_kind_show_together_what_none_of_them_can_show(tmp_path: Path
     assert {cell.verdict for cell in found.cells} == {"cannot tell"}
     (whole,) = found.together
     assert (whole.verdict, whole.label, found.exit_code) == ("slower", "all 4 drain cells", 1)
-    assert whole.effect_told is not None
+    assert whole.smallest_effect is not None
     assert words.sentence(found).startswith("All 4 drain cells together: NEW is slower (throughput: ratio 0.79")
     assert "fewer than 5 rounds show none" in words.sentence(found)
-    assert [cell.effect_told for cell in found.cells] == [None] * 4
+    assert [cell.smallest_effect for cell in found.cells] == [None] * 4
     assert all("with fewer than 5 rounds of each run" in cell.why for cell in found.cells)
     assert "all 4 drain cells" in page.make(found)
     assert json.loads(texts.to_json(found))["together"][0]["verdict"] == "slower"
@@ -321,8 +321,8 @@ def test_cells_with_one_reason_share_a_line(tmp_path: Path, capsys: pytest.Captu
 def test_where_nothing_is_shown_each_cell_says_which_change_would_have_been_seen(tmp_path: Path) -> None:
     cell = only_cell(compare(*write_pair(tmp_path, Pair(rounds=6, noise=0.05, interleaved=False))))
     assert cell.verdict == "cannot tell"
-    assert cell.effect_told is not None
-    assert cell.why.endswith(f"; a change of {cell.effect_told:.0%} would have been seen")
+    assert cell.smallest_effect is not None
+    assert cell.why.endswith(f"; a change of {cell.smallest_effect:.0%} would have been seen")
 
 
 def test_repeats_without_their_durations_are_one_note_after_the_verdict(
