@@ -31,7 +31,7 @@ from pipeline.settings import Settings
 
 if TYPE_CHECKING:
     from bench.observe.busy import WhenBusy
-    from bench.run.run import Outcome
+    from bench.run.run import RunOutcome
 
 EXIT_DONE, EXIT_CRASH, EXIT_INCONCLUSIVE, EXIT_INTERRUPTED = 0, 3, 4, 130
 
@@ -165,7 +165,9 @@ def _interleave(chosen: argparse.Namespace) -> tuple[int, str, str]:
     from bench.targets import servers  # noqa: PLC0415 - as above
 
     base, local = _settings(chosen)
-    asked = interleaved.Asked(chosen.ab, chosen.base, chosen.new, chosen.rounds, tuple(_server_options(chosen)))
+    asked = interleaved.ComparisonRequest(
+        chosen.ab, chosen.base, chosen.new, chosen.rounds, tuple(_server_options(chosen))
+    )
     nodes = servers.nodes(base, local=local)
     sides = interleaved.sides_of(asked, os.environ, base, nodes, stack=_stack(base, local=local))
     plan.refuse_above(sides[0].matrix.name, interleaved.whole_s(sides), chosen.max_minutes)
@@ -232,7 +234,7 @@ def _shown(folder: Path) -> str:
     return shlex.quote(str(folder))
 
 
-def _finish(chosen: argparse.Namespace, outcome: Outcome) -> int:
+def _finish(chosen: argparse.Namespace, outcome: RunOutcome) -> int:
     """Write the report if asked to, print the run's answer, and return the exit code of both."""
     from reports.__main__ import main as report  # noqa: PLC0415 - it brings pandas, and matplotlib for the report
 
@@ -241,7 +243,7 @@ def _finish(chosen: argparse.Namespace, outcome: Outcome) -> int:
     return code or stopped  # findings of the part that was measured stay findings
 
 
-def _tell_pair(display: Display, pair: Sequence[Outcome]) -> int:
+def _tell_pair(display: Display, pair: Sequence[RunOutcome]) -> int:
     """Print where both runs are and return the exit code so far; the comparison judges what they found."""
     for outcome in pair:
         display.note(f"run folder: {outcome.run_dir}")
@@ -251,7 +253,7 @@ def _tell_pair(display: Display, pair: Sequence[Outcome]) -> int:
     return EXIT_DONE if any(result.valid for result in display.results) else EXIT_INCONCLUSIVE
 
 
-def _stopped(outcome: Outcome) -> int:
+def _stopped(outcome: RunOutcome) -> int:
     """Print how to continue a stopped run and return its exit code; 0 if it was not stopped."""
     if outcome.stopped is None:
         return EXIT_DONE

@@ -1,4 +1,4 @@
-"""A mend of aiokafka under uvloop: writing to a connection that has just broken is an error of that connection.
+"""A patch of aiokafka under uvloop: writing to a connection that has just broken is an error of that connection.
 
 asyncio's own loop lets such a write pass, and aiokafka looks for OSError only. uvloop raises RuntimeError, which ended
 aiokafka's task that fetches, or the one that follows the cluster's metadata, without a word: the consumer or producer
@@ -25,6 +25,6 @@ def _send_or_break(self: AIOKafkaConnection, *arguments: Any, **named: Any) -> A
         raise KafkaConnectionError(f"a connection to Kafka broke: {error}") from error
 
 
-def mend_aiokafka() -> None:
+def patch_aiokafka() -> None:
     """Have every connection of this process do so; more than once is the same as once."""
     AIOKafkaConnection.send = _send_or_break

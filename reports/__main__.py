@@ -14,7 +14,7 @@ from bundle.errors import BundleError
 from pipeline.errors import TidemarkError
 
 if TYPE_CHECKING:
-    from reports.answer.verdict import Verdict
+    from reports.answer.verdict import RunVerdict
 
 EXIT_USAGE, EXIT_CRASH, EXIT_INTERRUPTED = 2, 3, 130
 LATEST = Path(__file__).parent / "latest.html"
@@ -85,7 +85,7 @@ def command_line() -> argparse.ArgumentParser:
     return parser
 
 
-def _judged(folder: Path) -> Verdict:
+def _judged(folder: Path) -> RunVerdict:
     from bundle import reading  # noqa: PLC0415 - as above
     from reports.answer import verdict  # noqa: PLC0415 - as above
     from reports.cells import cells  # noqa: PLC0415 - as above

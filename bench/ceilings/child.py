@@ -16,13 +16,13 @@ import msgspec
 import uvloop
 
 from bench.ceilings import consuming, inserting, loading, loops, producing
-from bench.ceilings.meter import Measured
+from bench.ceilings.meter import LoopMeasurement
 from bench.ceilings.task import Task
 from pipeline import settings
 from pipeline.errors import TidemarkError
 from pipeline.settings import Settings
 
-_MEASURE: dict[str, Callable[[Task, Settings], Awaitable[Measured]]] = {
+_MEASURE: dict[str, Callable[[Task, Settings], Awaitable[LoopMeasurement]]] = {
     loops.INSERT: inserting.measure,
     loops.CONSUME: consuming.measure,
     loops.PRODUCE: producing.measure,
@@ -31,7 +31,7 @@ _MEASURE: dict[str, Callable[[Task, Settings], Awaitable[Measured]]] = {
 }
 
 
-async def _run(task: Task, given: Settings) -> Measured:
+async def _run(task: Task, given: Settings) -> LoopMeasurement:
     return await _MEASURE[task.loop.kind](task, given)
 
 

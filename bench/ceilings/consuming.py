@@ -11,7 +11,7 @@ from aiokafka import AIOKafkaConsumer
 from aiokafka.structs import TopicPartition
 
 from bench.ceilings import material, meter
-from bench.ceilings.meter import Measured, Meter
+from bench.ceilings.meter import LoopMeasurement, Meter
 from bench.ceilings.task import Deadline, Task
 from bench.errors import RepeatError
 from pipeline.messages.events import Event
@@ -22,7 +22,7 @@ _STOP_S = 5.0
 _decode = msgspec.json.Decoder(Event).decode
 
 
-async def measure(task: Task, settings: Settings) -> Measured:
+async def measure(task: Task, settings: Settings) -> LoopMeasurement:
     """Read the topics of ``settings``, which are filled, from their beginning: a part of them as warm-up, then all.
 
     Raises:
@@ -34,7 +34,7 @@ async def measure(task: Task, settings: Settings) -> Measured:
     return await _read(task, settings, task.loop.events, reader)
 
 
-async def _read(task: Task, settings: Settings, events: int, reader: Meter) -> Measured:
+async def _read(task: Task, settings: Settings, events: int, reader: Meter) -> LoopMeasurement:
     """Read up to ``events`` events with a new consumer; its clock begins before its first fetch."""
     worker = settings.worker
     consumer = AIOKafkaConsumer(

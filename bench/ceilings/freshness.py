@@ -12,7 +12,7 @@ from msgspec import structs
 from pymongo.errors import PyMongoError
 
 from bench.ceilings import session, summary
-from bench.ceilings.session import Asked
+from bench.ceilings.session import CeilingsRequest
 from bench.cells.bounds import Bounds
 from bench.errors import RepeatError
 from bench.observe import machinecache
@@ -86,7 +86,7 @@ def fingerprint(place: Place) -> str:
     return machinecache.fingerprint(place.here, _PACKAGES, _ROOT, _CODE, dependencies)
 
 
-def kept(cache: Path, place: Place, wanted: Asked) -> Ceilings | None:
+def kept(cache: Path, place: Place, wanted: CeilingsRequest) -> Ceilings | None:
     """Return fresh ceilings from ``cache``, with at least the loops and rounds of ``wanted``; None: there are none."""
     there = machinecache.find(cache / _FOLDER, fingerprint(place), Ceilings)
     if there is None:
@@ -99,7 +99,13 @@ def kept(cache: Path, place: Place, wanted: Asked) -> Ceilings | None:
 
 
 async def measure(
-    cache: Path, place: Place, asked: Asked, logs: Path, on_progress: Callable[[str], None], *, keep: bool = True
+    cache: Path,
+    place: Place,
+    asked: CeilingsRequest,
+    logs: Path,
+    on_progress: Callable[[str], None],
+    *,
+    keep: bool = True,
 ) -> Ceilings:
     """Measure now, and leave what was found in ``cache`` if it is to be kept.
 

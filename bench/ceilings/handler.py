@@ -30,13 +30,13 @@ from traffic.payload import BATCH_PATH, SINGLE_PATH
 _GC_THRESHOLD = 50_000  # the API's
 
 
-class Batch(Struct):
+class ParsedBatch(Struct):
     """The body of a request with several events."""
 
     events: list[Event]
 
 
-_decode = msgspec.json.Decoder(Batch).decode
+_decode = msgspec.json.Decoder(ParsedBatch).decode
 
 
 def null_handler(logs: Path) -> ChildProcess:

@@ -9,7 +9,7 @@ from collections import deque
 import numpy as np
 
 from bench.ceilings import material, meter
-from bench.ceilings.meter import Measured, Meter
+from bench.ceilings.meter import LoopMeasurement, Meter
 from bench.ceilings.task import Deadline, Task
 from bench.errors import RepeatError
 from bench.evidence import durations
@@ -17,7 +17,7 @@ from pipeline.settings import Settings
 from pipeline.store import Document, Store, open_store
 
 
-async def measure(task: Task, settings: Settings) -> Measured:
+async def measure(task: Task, settings: Settings) -> LoopMeasurement:
     """Insert the documents of ``task`` into the collection of ``settings``, which is there with its indexes.
 
     Raises:

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 import numpy as np
 
 from bench.ceilings import material, meter
-from bench.ceilings.meter import Measured, Meter, Reading
+from bench.ceilings.meter import LoopMeasurement, Meter, Reading
 from bench.ceilings.task import Deadline, Task
 from bench.errors import RepeatError
 from bench.evidence import durations
@@ -26,7 +26,7 @@ _ACCEPTED = b"HTTP/1.1 200 "
 _MOST_BYTES = 64 * 1024  # of an answer
 
 
-async def measure(task: Task, _: Settings) -> Measured:
+async def measure(task: Task, _: Settings) -> LoopMeasurement:
     """Load the server at ``task.url`` and measure it while all connections are at work.
 
     Raises:

@@ -27,7 +27,7 @@ class Reading:
     machine: Machine
 
 
-class Measured(Struct, frozen=True, kw_only=True):
+class LoopMeasurement(Struct, frozen=True, kw_only=True):
     """What one repeat of a loop came to; ``cpu_s``: of the client and of each role that was followed.
 
     ``memory_mb``: of the largest process of a part, at the end of its window. None: not of this kind of loop.
@@ -65,14 +65,16 @@ class Meter:
         return Reading(time.monotonic_ns(), {CLIENT: time.process_time(), **cpu_s}, machine())
 
 
-def measured(before: Reading, after: Reading, events: int, service_time_ms: Percentiles | None = None) -> Measured:
+def measured(
+    before: Reading, after: Reading, events: int, service_time_ms: Percentiles | None = None
+) -> LoopMeasurement:
     """Say what lay between two readings, in which ``events`` were done."""
     took_s = (after.at_ns - before.at_ns) / _NS
     cpu_s = {role: used_s - before.cpu_s[role] for role, used_s in after.cpu_s.items()}
     there_s = took_s * (os.cpu_count() or 1)
     others_s = after.machine.busy_s - before.machine.busy_s - sum(cpu_s.values())
     stolen_s = after.machine.stolen_s - before.machine.stolen_s
-    return Measured(
+    return LoopMeasurement(
         events=events,
         took_s=took_s,
         cpu_s=cpu_s,

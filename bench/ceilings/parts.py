@@ -18,7 +18,7 @@ from msgspec import structs
 
 from bench.ceilings import material, meter, pinning
 from bench.ceilings.loops import Loop
-from bench.ceilings.meter import Measured, Meter, Reading
+from bench.ceilings.meter import LoopMeasurement, Meter, Reading
 from bench.errors import RepeatError
 from bench.evidence import deliveries, durations
 from bench.load import calibration, nullsink, stubserver
@@ -41,7 +41,7 @@ _EVENT_BYTES = EVENT.size
 
 async def drain(
     loop: Loop, settings: Settings, traffic: Traffic, folder: Path, pids: Mapping[str, list[int]], longest_s: float
-) -> Measured:
+) -> LoopMeasurement:
     """Fill topics, have ``loop.connections`` workers empty them, measure from the warm-up until 90% are stored.
 
     ``folder``: for logs and deliveries. ``pids``: of the servers, where they are ours.
@@ -73,7 +73,7 @@ async def api(settings: Settings, folder: Path) -> AsyncIterator[Tidemark]:
         yield system
 
 
-async def offering(loop: Loop, traffic: Traffic, folder: Path) -> Measured:
+async def offering(loop: Loop, traffic: Traffic, folder: Path) -> LoopMeasurement:
     """Have the generator offer its load for some seconds to a server that keeps nothing.
 
     Raises:
@@ -98,7 +98,7 @@ async def offering(loop: Loop, traffic: Traffic, folder: Path) -> Measured:
     return _offered(seen, round(warm_up_s * _NS), round(duration_s * _NS))
 
 
-def _offered(seen: calibration.Offering, start_ns: int, end_ns: int) -> Measured:
+def _offered(seen: calibration.Offering, start_ns: int, end_ns: int) -> LoopMeasurement:
     rows = seen.offered.rows
     inside = rows[(rows["intended"] >= start_ns) & (rows["intended"] < end_ns)]
     answered = inside[inside["outcome"] == Outcome.ACCEPTED]
@@ -110,7 +110,7 @@ def _offered(seen: calibration.Offering, start_ns: int, end_ns: int) -> Measured
     found = usage.disturbance(seen.samples, epoch_ns + start_ns, epoch_ns + end_ns)
     if found is None:
         raise RepeatError("the machine was not looked at while the generator offered its load")
-    return Measured(
+    return LoopMeasurement(
         events=int(answered["count"].sum()),
         took_s=(last_ns - start_ns) / _NS,
         cpu_s={"generator": calibration.cpu_s_between(seen, start_ns, last_ns)},

@@ -21,7 +21,7 @@ from aiokafka.partitioner import DefaultPartitioner
 from bench.ceilings import material, meter
 from bench.ceilings.loops import Loop
 from bench.ceilings.material import Message
-from bench.ceilings.meter import Measured, Meter
+from bench.ceilings.meter import LoopMeasurement, Meter
 from bench.ceilings.task import Deadline, Task
 from bench.evidence import durations
 from pipeline.messages.topics import event_topics
@@ -37,7 +37,7 @@ Request = list[Message]
 _Produce = Callable[[Sequence[Request], Deadline], Awaitable[tuple[int, list[int]]]]
 
 
-async def measure(task: Task, settings: Settings) -> Measured:
+async def measure(task: Task, settings: Settings) -> LoopMeasurement:
     """Produce the events of ``task`` to the topics of ``settings``, which are there and empty.
 
     Raises:

@@ -27,7 +27,7 @@ from bench import rounds
 from bench.attempts import MAX_ATTEMPTS
 from bench.ceilings import handler, loops, material, parts
 from bench.ceilings.loops import Loop
-from bench.ceilings.meter import Measured
+from bench.ceilings.meter import LoopMeasurement
 from bench.ceilings.task import Task
 from bench.cells.bounds import Bounds
 from bench.errors import RepeatError
@@ -54,7 +54,7 @@ _PER_100K = 100_000
 
 
 @dataclass(frozen=True)
-class Asked:
+class CeilingsRequest:
     """What is to be measured, with which traffic, and when a repeat is void; ``seed`` decides the order in a round."""
 
     loops: tuple[Loop, ...]
@@ -64,7 +64,7 @@ class Asked:
     seed: int = 1
 
 
-def order(asked: Asked) -> tuple[tuple[int, Loop], ...]:
+def order(asked: CeilingsRequest) -> tuple[tuple[int, Loop], ...]:
     """Return every repeat as (round, loop), in the order that they are measured."""
     planned: list[tuple[int, Loop]] = []
     for number in range(1, asked.rounds + 1):
@@ -74,7 +74,7 @@ def order(asked: Asked) -> tuple[tuple[int, Loop], ...]:
 
 
 async def measure(
-    asked: Asked, servers: Servers, logs: Path, on_progress: Callable[[str], None], prefix: str
+    asked: CeilingsRequest, servers: Servers, logs: Path, on_progress: Callable[[str], None], prefix: str
 ) -> dict[str, list[LoopRepeat]]:
     """Measure every loop in every round; give the repeats by the loop's name, in the order of the rounds.
 
@@ -129,7 +129,7 @@ class _Bench:
             await preload(self._filled.kafka, spec, number, self._folder / "ledger-0.log")
             yield
 
-    async def repeat(self, loop: Loop) -> Measured:
+    async def repeat(self, loop: Loop) -> LoopMeasurement:
         """Measure one repeat of ``loop``, from clean topics or an empty collection."""
         self._repeats += 1
         fresh = self._settings(str(self._repeats))
@@ -151,7 +151,7 @@ class _Bench:
         finally:
             answering.stop()
 
-    async def _part(self, loop: Loop, fresh: Settings) -> Measured:
+    async def _part(self, loop: Loop, fresh: Settings) -> LoopMeasurement:
         """Measure a part of ours, as it is in a cell."""
         folder = self._folder / f"{loop.name}-{self._repeats}"
         folder.mkdir()
@@ -172,7 +172,7 @@ class _Bench:
         traffic: Traffic,
         url: str = "",
         beside: Mapping[str, list[int]] | None = None,
-    ) -> Measured:
+    ) -> LoopMeasurement:
         """Have the loop's own process do it."""
         result = self._folder / f"result-{self._repeats}.json"
         task = Task(
@@ -196,7 +196,7 @@ class _Bench:
         try:
             process.start()
             await _ended(process, time.monotonic() + _START_S + 3 * loops.LONGEST_S)
-            return msgspec.json.decode(result.read_bytes(), type=Measured)
+            return msgspec.json.decode(result.read_bytes(), type=LoopMeasurement)
         finally:
             process.stop()
 
@@ -245,7 +245,7 @@ def _drop(settings: Settings) -> None:
         client[mongo.database].drop_collection(mongo.collection)
 
 
-def _loop_repeat(loop: Loop, number: int, place: int, measured: Measured, bounds: Bounds) -> LoopRepeat:
+def _loop_repeat(loop: Loop, number: int, place: int, measured: LoopMeasurement, bounds: Bounds) -> LoopRepeat:
     """Return a repeat as the result has it: CPU of the roles that the loop uses, if they are ours."""
     return LoopRepeat(
         round=number,

@@ -9,7 +9,7 @@ from msgspec import structs
 
 from bench.ceilings import loops, targets
 from bench.ceilings.loops import Loop
-from bench.ceilings.session import PARTITIONS, Asked
+from bench.ceilings.session import PARTITIONS, CeilingsRequest
 from bench.cells.cellspec import CellSpec
 from bundle import writing
 from bundle.calibration import Calibration
@@ -23,7 +23,7 @@ _GENERATOR_WORDS = "one process of the generator against a server that keeps not
 
 
 def conclude(
-    asked: Asked,
+    asked: CeilingsRequest,
     repeats: Mapping[str, Sequence[LoopRepeat]],
     *,
     settings: Settings,
@@ -54,7 +54,7 @@ def conclude(
     )
 
 
-def conditions(asked: Asked, settings: Settings) -> Conditions:
+def conditions(asked: CeilingsRequest, settings: Settings) -> Conditions:
     """Say under what the loops run: a cell's defaults, but for the traffic."""
     usual = CellSpec(id="", kind="")
     return Conditions(

@@ -23,7 +23,7 @@ _PER_100K = 100_000
 Quantity = Literal["events/s", "CPU-s per 100k events", "service time p99, ms", "schedule delay p99, ms", "MB"]
 
 
-class Target(Struct, frozen=True, kw_only=True):
+class CeilingTarget(Struct, frozen=True, kw_only=True):
     """What a part is to reach: at least or at most ``share`` of the same quantity of the best of the loops ``against``.
 
     Without such loops, of ``limit``, in the quantity's unit. ``spare``: what is added to the loop's figure before.
@@ -44,7 +44,7 @@ class Target(Struct, frozen=True, kw_only=True):
 
 
 TARGETS = (
-    Target(
+    CeilingTarget(
         name="a worker drains",
         part="worker-1",
         quantity="events/s",
@@ -52,7 +52,7 @@ TARGETS = (
         share=0.95,
         against=("insert-1", "insert-2"),
     ),
-    Target(
+    CeilingTarget(
         name="a worker's own CPU",
         part="worker-1",
         quantity="CPU-s per 100k events",
@@ -60,8 +60,8 @@ TARGETS = (
         side="at most",
         limit=1.05,
     ),
-    Target(name="a worker's memory", part="worker-1", quantity="MB", side="at most", limit=200.0),
-    Target(
+    CeilingTarget(name="a worker's memory", part="worker-1", quantity="MB", side="at most", limit=200.0),
+    CeilingTarget(
         name="two workers drain",
         part="worker-2",
         quantity="events/s",
@@ -70,7 +70,7 @@ TARGETS = (
         against=("worker-1",),
     ),
     *(
-        Target(
+        CeilingTarget(
             name=f"{words} on a core of their own, as the costs imply",
             part=part,
             quantity="events/s",
@@ -81,7 +81,7 @@ TARGETS = (
         )
         for words, part in (("one worker", "worker-1-apart"), ("two workers", "worker-2-apart"))
     ),
-    Target(
+    CeilingTarget(
         name="the API takes batches, 8 connections",
         part="api-batches-8",
         quantity="events/s",
@@ -89,7 +89,7 @@ TARGETS = (
         share=0.85,
         against=("produce-requests-8",),
     ),
-    Target(
+    CeilingTarget(
         name="the API answers batches, 8 connections",
         part="api-batches-8",
         quantity="service time p99, ms",
@@ -97,7 +97,7 @@ TARGETS = (
         against=("produce-requests-8",),
         spare=20.0,
     ),
-    Target(
+    CeilingTarget(
         name="the API takes batches, 64 connections",
         part="api-batches-64",
         quantity="events/s",
@@ -105,14 +105,14 @@ TARGETS = (
         share=0.95,
         against=("api-batches-8",),
     ),
-    Target(
+    CeilingTarget(
         name="the API answers batches, 64 connections",
         part="api-batches-64",
         quantity="service time p99, ms",
         side="at most",
         limit=250.0,
     ),
-    Target(
+    CeilingTarget(
         name="the API takes single events",
         part="api-single-64",
         quantity="events/s",
@@ -120,14 +120,14 @@ TARGETS = (
         share=0.75,
         against=("handler-single-64",),
     ),
-    Target(
+    CeilingTarget(
         name="the generator offers batches",
         part="generator-105k",
         quantity="events/s",
         side="at least",
         limit=100_000.0,
     ),
-    Target(
+    CeilingTarget(
         name="the generator's own CPU",
         part="generator-105k",
         quantity="CPU-s per 100k events",
@@ -135,14 +135,14 @@ TARGETS = (
         side="at most",
         limit=0.6,
     ),
-    Target(
+    CeilingTarget(
         name="the generator is on time at half of that",
         part="generator-50k",
         quantity="schedule delay p99, ms",
         side="at most",
         limit=5.0,
     ),
-    Target(
+    CeilingTarget(
         name="the generator offers single events",
         part="generator-3k-single",
         quantity="events/s",
@@ -164,7 +164,7 @@ def held(repeats: Mapping[str, Sequence[LoopRepeat]]) -> list[Held]:
     return [_held(target, measured) for target in TARGETS if measured.keys() >= {target.part, *target.against}]
 
 
-def _held(target: Target, repeats: Mapping[str, Mapping[int, LoopRepeat]]) -> Held:
+def _held(target: CeilingTarget, repeats: Mapping[str, Mapping[int, LoopRepeat]]) -> Held:
     against = max(target.against, key=lambda name: _fast(repeats[name].values()), default="")
     pairs = []
     for number, ours in sorted(repeats[target.part].items()):
@@ -196,7 +196,7 @@ def _fast(repeats: Iterable[LoopRepeat]) -> float:
     return statistics.fmean(math.log(each.events_per_s) for each in repeats)
 
 
-def _theirs(repeat: LoopRepeat, target: Target) -> float | None:
+def _theirs(repeat: LoopRepeat, target: CeilingTarget) -> float | None:
     if not target.planned:
         return _value(repeat, target)
     costs = repeat.cpu_s_per_100k_events
@@ -205,7 +205,7 @@ def _theirs(repeat: LoopRepeat, target: Target) -> float | None:
     return _PER_100K / max(costs["kafka"] + costs["mongodb"], costs["worker"])
 
 
-def _value(repeat: LoopRepeat, target: Target) -> float | None:
+def _value(repeat: LoopRepeat, target: CeilingTarget) -> float | None:
     """Return the target's quantity of one repeat; None where it is not known."""
     p99 = {"service time p99, ms": repeat.service_time_ms, "schedule delay p99, ms": repeat.schedule_delay_ms}
     if target.quantity in p99:
@@ -218,7 +218,7 @@ def _value(repeat: LoopRepeat, target: Target) -> float | None:
     return repeat.cpu_s_per_100k_events.get(target.role)
 
 
-def _verdict(target: Target, low: float | None, high: float | None, pairs: int) -> str:
+def _verdict(target: CeilingTarget, low: float | None, high: float | None, pairs: int) -> str:
     """Say whether the target is met; where neither is shown, the answer is open."""
     if low is None or high is None:
         return "cannot tell"

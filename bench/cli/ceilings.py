@@ -18,7 +18,7 @@ from bench.ceilings import freshness, loops, pinning, summary
 from bench.ceilings.freshness import Place
 from bench.ceilings.loops import Loop
 from bench.ceilings.meter import CLIENT
-from bench.ceilings.session import Asked
+from bench.ceilings.session import CeilingsRequest
 from bench.cells.bounds import Bounds
 from bench.load import calibration
 from bench.matrix import matrix
@@ -74,7 +74,7 @@ def run(wanted: Wanted, base: Settings, *, local: bool) -> None:
     traffic, bounds = (given.traffic, given.bounds) if given else (Traffic(), Bounds())
     console = Console(highlight=False)
     logs = Path(tempfile.mkdtemp(prefix="tidemark-ceilings-"))
-    asked = Asked(_chosen(wanted, apart=local and pinning.possible()), wanted.rounds, traffic, bounds)
+    asked = CeilingsRequest(_chosen(wanted, apart=local and pinning.possible()), wanted.rounds, traffic, bounds)
     about_s = wanted.rounds * loops.round_s(asked.loops) + _CALIBRATION_S + SERVERS_START_AND_STOP_S
     what = "bare loops and parts" if wanted.parts else "bare loops"
     console.print(f"{len(asked.loops)} {what} in {wanted.rounds} rounds: about {duration(about_s)}")
@@ -97,7 +97,7 @@ def run(wanted: Wanted, base: Settings, *, local: bool) -> None:
         console.print(f"The loops are kept for runs of the next {hours:g} hours on this machine and these servers.")
 
 
-async def _measure(asked: Asked, place: Place, logs: Path, console: Console, *, keep: bool) -> Ceilings:
+async def _measure(asked: CeilingsRequest, place: Place, logs: Path, console: Console, *, keep: bool) -> Ceilings:
     cache = cache_folder(place.settings.local.cache_dir)
     calibrated: Calibration | None = None
     try:

@@ -29,7 +29,7 @@ Assignment = dict[str, tuple[int, ...]]  # topic to partitions
 
 
 @dataclass(frozen=True)
-class Consumer:
+class ConsumerLog:
     """One worker process: its assignment and how many records it settled."""
 
     name: str
@@ -42,7 +42,7 @@ class Deliveries:
     """``rows``: structured array of ``DELIVERY``, in the order settled by each consumer; absolute monotonic ns."""
 
     rows: NDArray[np.void]
-    consumers: tuple[Consumer, ...]
+    consumers: tuple[ConsumerLog, ...]
 
 
 def none() -> Deliveries:
@@ -62,7 +62,7 @@ def load(paths: Sequence[Path], assignments: Sequence[Assignment | None]) -> Del
     for number, (path, partitions) in enumerate(zip(paths, assignments, strict=True)):
         table = _load_one(path, number)
         tables.append(table)
-        consumers.append(Consumer(path.stem, partitions or {}, len(table)))
+        consumers.append(ConsumerLog(path.stem, partitions or {}, len(table)))
     rows = np.concatenate(tables) if tables else np.zeros(0, dtype=DELIVERY)
     return Deliveries(rows, tuple(consumers))
 

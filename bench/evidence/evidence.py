@@ -205,10 +205,10 @@ def _write_histograms(path: Path, evidence: Evidence, start_ns: int, end_ns: int
     requests = durations.of_requests(evidence.offered, start_ns, end_ns)
     events = durations.of_events(evidence.offered, evidence.first_deliveries, evidence.clock, start_ns, end_ns)
     measures = {
-        "response_time": histogram.Measure(requests.accepted_intended, requests.response_time),
-        "service_time": histogram.Measure(requests.accepted_intended, requests.service_time),
+        "response_time": histogram.TimedDurations(requests.accepted_intended, requests.response_time),
+        "service_time": histogram.TimedDurations(requests.accepted_intended, requests.service_time),
     }
     if "stamps" in evidence.reports:
-        measures["delivery_latency"] = histogram.Measure(events.intended, events.delivery_latency)
-        measures |= {name: histogram.Measure(events.intended, values) for name, values in events.stages.items()}
+        measures["delivery_latency"] = histogram.TimedDurations(events.intended, events.delivery_latency)
+        measures |= {name: histogram.TimedDurations(events.intended, values) for name, values in events.stages.items()}
     histogram.write_log(path, evidence.offered.epoch_unix_ns, measures)

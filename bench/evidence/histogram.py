@@ -22,14 +22,14 @@ _SUB_BUCKET_BITS = 11  # 2 * 10**3 rounded up to a power of two
 
 
 @dataclass(frozen=True)
-class Measure:
+class TimedDurations:
     """Durations (ns, shape (n,)) and the moment that each belongs to (ns from the epoch, shape (n,))."""
 
     at_ns: NDArray[np.int64]
     duration_ns: NDArray[np.int64]
 
 
-def write_log(path: Path, epoch_unix_ns: int, measures: Mapping[str, Measure]) -> None:
+def write_log(path: Path, epoch_unix_ns: int, measures: Mapping[str, TimedDurations]) -> None:
     """Write the interval log: one line a second and tag; values below zero count as 0, and a comment says how many."""
     start_s = epoch_unix_ns / 1e9
     started = datetime.fromtimestamp(start_s, UTC).strftime("%a %b %d %H:%M:%S UTC %Y")
@@ -59,14 +59,14 @@ def histogram(duration_ns: NDArray[np.int64]) -> HdrHistogram:
     return result
 
 
-def _below_zero(measures: Mapping[str, Measure]) -> Iterator[tuple[str, int]]:
+def _below_zero(measures: Mapping[str, TimedDurations]) -> Iterator[tuple[str, int]]:
     for tag, measure in measures.items():
         count = int((measure.duration_ns < 0).sum())
         if count:
             yield tag, count
 
 
-def _lines(tag: str, measure: Measure) -> Iterator[tuple[int, str]]:
+def _lines(tag: str, measure: TimedDurations) -> Iterator[tuple[int, str]]:
     if not len(measure.at_ns):
         return
     seconds = measure.at_ns // 1_000_000_000

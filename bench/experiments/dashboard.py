@@ -64,7 +64,7 @@ _FILTERS = (
 
 
 @dataclass(frozen=True)
-class Timed:
+class PageTimes:
     """Milliseconds of many calls of one kind."""
 
     name: str
@@ -173,7 +173,7 @@ def _parts(rows: Sequence[Row], times_ms: Sequence[int]) -> Iterator[Part]:
             start = here
 
 
-def _measure(settings: Settings, folder: Path) -> list[Timed]:
+def _measure(settings: Settings, folder: Path) -> list[PageTimes]:
     """Serve a dashboard of these servers, and ask it as a page does."""
     token, port = secrets.token_urlsafe(24), free_port()
     dashboard = structs.replace(settings.dashboard, port=port, token=token, refresh_s=_REFRESH_S)
@@ -235,7 +235,7 @@ class _Page:
             connection.close()
 
 
-def _timed(name: str, call: Callable[[], object], pause_s: float = 0.0) -> Timed:
+def _timed(name: str, call: Callable[[], object], pause_s: float = 0.0) -> PageTimes:
     times_ms = []
     for repeat in range(-3, _REPEATS):
         time.sleep(pause_s)
@@ -243,7 +243,7 @@ def _timed(name: str, call: Callable[[], object], pause_s: float = 0.0) -> Timed
         call()
         if repeat >= 0:
             times_ms.append((time.perf_counter_ns() - began_ns) / 1e6)
-    return Timed(name, times_ms)
+    return PageTimes(name, times_ms)
 
 
 if __name__ == "__main__":

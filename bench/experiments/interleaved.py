@@ -25,7 +25,7 @@ from bench.observe.environment import Environment
 from bench.run import manifest, plan, run
 from bench.run.plan import PlannedRepeat
 from bench.run.progress import Display
-from bench.run.run import Outcome
+from bench.run.run import RunOutcome
 from bench.run.turns import Run, Turn
 from bench.targets import checkout
 from bench.targets.checkout import Checkout
@@ -41,7 +41,7 @@ SIDES = ("base", "new")
 
 
 @dataclass(frozen=True)
-class Asked:
+class ComparisonRequest:
     """What is to be compared: the matrix, and both sides as the user gave them. ``rounds`` None: the matrix's.
 
     ``servers``: the options that say which servers are started.
@@ -70,7 +70,7 @@ class Side:
 
 
 def sides_of(
-    asked: Asked,
+    asked: ComparisonRequest,
     environment: Mapping[str, str],
     base: Settings,
     nodes: int | None = None,
@@ -114,7 +114,7 @@ def whole_s(sides: Sequence[Side]) -> float:
 
 
 def execute(
-    asked: Asked,
+    asked: ComparisonRequest,
     sides: tuple[Side, Side],
     *,
     out_dir: Path,
@@ -122,7 +122,7 @@ def execute(
     environment: Environment,
     local: bool,
     when_busy: WhenBusy = "stop",
-) -> tuple[Outcome, Outcome]:
+) -> tuple[RunOutcome, RunOutcome]:
     """Run both sides into two new bundles under ``out_dir``.
 
     Raises:
@@ -166,7 +166,7 @@ def is_pair(run_dir: Path) -> bool:
 
 def resume(
     run_dir: Path, *, display: Display, base: Settings, local: bool, when_busy: WhenBusy = "stop"
-) -> tuple[Outcome, Outcome]:
+) -> tuple[RunOutcome, RunOutcome]:
     """Go on with both runs of a pair, of which ``run_dir`` is one.
 
     Raises:
@@ -263,7 +263,7 @@ def _run(
 
 def _carry_out(
     runs: Sequence[Run], order: Sequence[tuple[int, PlannedRepeat]], when_busy: WhenBusy
-) -> tuple[Outcome, Outcome]:
+) -> tuple[RunOutcome, RunOutcome]:
     turns: list[Turn] = [(runs[side], planned) for side, planned in order]
     base, new = run.carry_out(runs, turns, when_busy)
     return base, new

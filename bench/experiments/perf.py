@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from rich.console import Console
 
 from bench.experiments import steptimes
-from bench.experiments.steptimes import Asked, StepTimes
+from bench.experiments.steptimes import StepsRequest, StepTimes
 from bench.observe.benchlock import only_one
 from bench.observe.busy import WhenBusy
 from bench.run import session
@@ -74,7 +74,7 @@ def timed(
         checkout.checked_out(asked.commit) as base,
     ):
         status.update(f"timing steps, {number} rounds")
-        wanted = Asked(base.folder if base else ROOT, ROOT, number, tuple(names))
+        wanted = StepsRequest(base.folder if base else ROOT, ROOT, number, tuple(names))
         return steptimes.measure(wanted, lambda done: status.update(f"timing steps, round {done} of {number} done"))
 
 

@@ -80,7 +80,7 @@ Pair = tuple[Cost, Cost]
 """Not recorded, and recorded."""
 
 
-class Answer(NamedTuple):
+class RecordingCost(NamedTuple):
     """The ratio recorded / not recorded over all pairs: geometric mean, and its one-sided 95% upper bound."""
 
     ratio: float
@@ -92,10 +92,10 @@ class Answer(NamedTuple):
         return self.bound <= MOST_RATIO
 
 
-def answer(pairs: Sequence[Pair]) -> Answer:
+def answer(pairs: Sequence[Pair]) -> RecordingCost:
     """Return what ``pairs`` show; without two that both used some CPU time, it is nothing."""
     found = rounds.ratio([recorded.whole / bare.whole for bare, recorded in pairs])
-    return Answer(found.mean, found.high or math.inf) if found else Answer(math.nan, math.inf)
+    return RecordingCost(found.mean, found.high or math.inf) if found else RecordingCost(math.nan, math.inf)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

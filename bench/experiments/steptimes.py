@@ -52,7 +52,7 @@ class StepTimes(Struct, frozen=True):
     note: str = ""
 
 
-class Asked(NamedTuple):
+class StepsRequest(NamedTuple):
     """What is to be timed: the folders of both checkouts, the steps (none: all), and how often."""
 
     base: Path
@@ -79,7 +79,7 @@ class _Round(NamedTuple):
     turns_us: dict[str, tuple[list[float], list[float]]]
 
 
-def measure(asked: Asked, tell: Callable[[int], None]) -> tuple[StepTimes, ...]:
+def measure(asked: StepsRequest, tell: Callable[[int], None]) -> tuple[StepTimes, ...]:
     """Time all steps in every round; ``tell`` is called with the number of each round that is done.
 
     Raises:
@@ -100,7 +100,7 @@ def measure(asked: Asked, tell: Callable[[int], None]) -> tuple[StepTimes, ...]:
     return tuple(_times_of(name, done) for name in known)
 
 
-def _round(asked: Asked, chance: random.Random) -> _Round:
+def _round(asked: StepsRequest, chance: random.Random) -> _Round:
     with ExitStack() as stack:
         sides = [stack.enter_context(_Stopwatch(folder, asked.names)) for folder in (asked.base, asked.new)]
         base, new = (side.steps() for side in sides)

@@ -28,7 +28,7 @@ _MS = 1_000_000
 
 
 @dataclass(frozen=True)
-class Verdict:
+class WitnessCheck:
     """``compared``: what both say, None without a witness; ``reasons``: why the repeat is void by it.
 
     ``late_ms``: how much later than the witness read it the log has an event acknowledged, in the median; below zero
@@ -42,14 +42,14 @@ class Verdict:
 
 def check(
     evidence: Evidence, at: Stamps, window_ns: tuple[int, int], bounds: Bounds, looked_for: Detectors = detectors.ALL
-) -> Verdict:
+) -> WitnessCheck:
     """Compare what both say of the witness's events that are intended in ``window_ns``, from and until.
 
     That the spans of an event do not meet is no reason here: :mod:`bench.judge.causality` reports it, of these events
     and of those before the window.
     """
     if evidence.witness is None or Detector.WITNESS not in looked_for:
-        return Verdict()
+        return WitnessCheck()
     offered = evidence.audited
     ours = offered.per_event("stream") == WITNESS_STREAM
     ours &= (at["intended"] >= window_ns[0]) & (at["intended"] < window_ns[1])
@@ -63,7 +63,7 @@ def check(
             f"witness: half of {int(read.sum())} events were read {late_ms:,.1f} ms or more before the worker's log "
             f"says that they were acknowledged, more than {bounds.witness_tolerance_ms:g} ms: its stamps are late"
         )
-    return Verdict(_compare(at, compared, bounds), late_ms, tuple(reasons))
+    return WitnessCheck(_compare(at, compared, bounds), late_ms, tuple(reasons))
 
 
 def _unsound(witness: Witnessed, delivered: int, compared: int) -> list[str]:

@@ -26,7 +26,7 @@ _MAX_EXAMPLES = 5
 
 
 @dataclass(frozen=True)
-class Verdict:
+class Accounting:
     """The counts, what the system did wrong, and what makes the measurement itself unsound."""
 
     audit: Audit
@@ -42,7 +42,7 @@ def account(
     leftovers: Leftovers,
     looked_for: Detectors = detectors.ALL,
     reported: Collection[Report] = REPORTS,
-) -> Verdict:
+) -> Accounting:
     """Account for every event. ``scheduled``: events that the schedule intends, computed apart from the ledger.
 
     ``reported``: what the system reports. Without its documents, nothing is said of what became of accepted events.
@@ -91,7 +91,7 @@ def account(
         *_finding(audit.dead_lettered, "dead-lettered", _examples(offered, dead)),
         *_finding(audit.undrained, "undrained: still in Kafka at the end", _examples(offered, undrained & ~found)),
     ]
-    return Verdict(audit, tuple(findings), tuple(_unsound(audit, offered, stored, delivered_count, reported)))
+    return Accounting(audit, tuple(findings), tuple(_unsound(audit, offered, stored, delivered_count, reported)))
 
 
 def _unsound(

@@ -19,7 +19,7 @@ from bench.judge.causality import Clocks
 from bench.judge.detectors import Detector, Detectors
 from bench.judge.measurements import Measurements
 from bench.kinds import naming
-from bench.kinds.kind import Seen, Verdict
+from bench.kinds.kind import JudgedEvidence, KindVerdict
 from bench.observe import kafkacounters, looplag, mongocounters
 from bench.search import probe
 from bundle.reported import missing
@@ -27,7 +27,7 @@ from bundle.result import Audit, Consumer, Result, Sustained
 
 
 @dataclass(frozen=True)
-class Identity:
+class RepeatIdentity:
     """Which repeat it is: cell, round, attempt, when it began; of a probe, the step of the search too."""
 
     cell: CellSpec
@@ -40,7 +40,7 @@ class Identity:
 
 
 def result_of(
-    identity: Identity,
+    identity: RepeatIdentity,
     evidence: Evidence,
     happened: Happened,
     bounds: Bounds,
@@ -61,7 +61,7 @@ def result_of(
     checked = _check(measured, accounted.audit, evidence, happened, bounds, looked_for)
     crashes = happened.crashes if Detector.CRASH in looked_for else ()
     missed, unshown = objectives.missed_or_unshown(measured, objective)
-    seen = Seen(
+    seen = JudgedEvidence(
         evidence=evidence,
         window=measured.window,
         kept_up=probe.keeping_up(measured.window, evidence) if measured.timed else None,
@@ -83,7 +83,7 @@ class _Checks:
     """What the checks of the measurement itself found. ``bounds_measured``: by the bound's name."""
 
     clocks: Clocks
-    witness: agreement.Verdict
+    witness: agreement.WitnessCheck
     bounds_measured: dict[str, float]
     reasons: Sequence[str]
 
@@ -127,13 +127,13 @@ class _Found:
     """All that was found of one repeat. ``verdict``: what its kind makes of it."""
 
     measured: Measurements
-    accounted: audit.Verdict
+    accounted: audit.Accounting
     checked: _Checks
     kept_up: Sustained | None
-    verdict: Verdict
+    verdict: KindVerdict
 
 
-def _result(identity: Identity, evidence: Evidence, happened: Happened, found: _Found) -> Result:
+def _result(identity: RepeatIdentity, evidence: Evidence, happened: Happened, found: _Found) -> Result:
     """Write down what was found, in the fields of the bundle."""
     measured, checked, verdict = found.measured, found.checked, found.verdict
     use, counters, between = measured.use, evidence.counters, measured.moments_ns
@@ -189,7 +189,7 @@ def _result(identity: Identity, evidence: Evidence, happened: Happened, found: _
     )
 
 
-def broken_down(identity: Identity, error: Exception, folder: Path) -> Result:
+def broken_down(identity: RepeatIdentity, error: Exception, folder: Path) -> Result:
     """Return the result of a repeat that could not be run to its end. ``folder``: the one that it was run in."""
     message = f"{type(error).__name__}: {error}".replace(f"{folder}/", "")  # it will not be called so any more
     reason = f"the repeat broke down before it could be measured: {message}"

@@ -14,7 +14,7 @@ from bench.evidence.evidence import Evidence
 from bench.judge import detectors
 from bench.judge.detectors import Detector, Detectors
 from bench.observe import usage
-from bench.observe.usage import Use
+from bench.observe.usage import UsageInWindow
 from bundle.result import Disturbance, Percentiles, Window
 
 _NS = 1_000_000_000
@@ -36,7 +36,7 @@ class Measurements:
     offered: int
     requests: RequestDurations
     events: EventDurations
-    use: Use
+    use: UsageInWindow
     disturbance: Disturbance | None
 
     @property

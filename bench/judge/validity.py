@@ -14,7 +14,7 @@ from bench.judge import agreement, causality
 from bench.judge.causality import Clocks
 from bench.judge.detectors import Detector, Detectors
 from bench.observe.busy import WORTH_NAMING
-from bench.observe.usage import Use
+from bench.observe.usage import UsageInWindow
 from bench.words import culprits
 from bundle.result import Audit, Disturbance, Window
 from traffic.ledger import Outcome
@@ -29,7 +29,7 @@ class Checked:
     """What the checks of the stamps came to."""
 
     clocks: Clocks
-    witness: agreement.Verdict
+    witness: agreement.WitnessCheck
 
     def below_zero_ms(self) -> float:
         """How far below zero the lowest duration is in which a record timestamp takes part."""
@@ -46,7 +46,7 @@ def measured(
     evidence: Evidence,
     happened: Happened,
     audited: Audit,
-    use: Use,
+    use: UsageInWindow,
     disturbance: Disturbance | None,
     delay_p99_ms: float | None,
     checked: Checked,

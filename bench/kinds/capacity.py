@@ -10,7 +10,7 @@ from msgspec import Meta, structs
 from bench.cells.axes import EVERYWHERE, THROUGH_HTTP
 from bench.cells.cellspec import CellSpec
 from bench.cells.objective import Objective, OfferedLoad, Rate
-from bench.kinds.kind import SIZES_OF_A_LOAD, Kind, Seen, Size, Verdict
+from bench.kinds.kind import SIZES_OF_A_LOAD, JudgedEvidence, Kind, KindVerdict, Size
 from bundle.capacity import Capacity as Answer
 from bundle.result import Probe, Result, Sustained, Window
 
@@ -118,11 +118,11 @@ class Capacity(Kind[CapacityCell]):
         stopped_s = [stopped_ns / _NS for stopped_ns in evidence.offered.stopped_ns if stopped_ns is not None]
         return Window(cell.warmup_s, max(cell.warmup_s, min([self.load_s(cell), *stopped_s])))
 
-    def verdict(self, cell: CapacityCell, seen: Seen) -> Verdict:
+    def verdict(self, cell: CapacityCell, seen: JudgedEvidence) -> KindVerdict:
         """Judge the load: one that is too much is an answer, and no fault."""
         against = [*seen.refused, *seen.missed, *seen.findings]
         judged = judge_probe(cell, seen.step, seen.window, seen.kept_up, against, seen.unshown, seen.lost)
-        return Verdict(seen.findings, judged)
+        return KindVerdict(seen.findings, judged)
 
 
 def judge_probe(

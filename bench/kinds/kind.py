@@ -45,11 +45,11 @@ class Moment:
 
 
 Action = Callable[[Moment], Awaitable[Any]]
-"""What is done beside a load; what it returns is in :class:`Seen`."""
+"""What is done beside a load; what it returns is in :class:`JudgedEvidence`."""
 
 
 @dataclass(frozen=True)
-class Seen:
+class JudgedEvidence:
     """What was found of a repeat, before its kind decides what of it is a finding.
 
     ``findings``: crashes, and what the audit found. ``refused``, ``missed``, ``unshown``: what speaks against it by its
@@ -70,7 +70,7 @@ class Seen:
 
 
 @dataclass(frozen=True)
-class Verdict:
+class KindVerdict:
     """What a kind makes of it. ``of_kind``: result fields of its own, as plain JSON values."""
 
     findings: Sequence[str]
@@ -209,9 +209,9 @@ class Kind(ABC, Generic[C]):
     def window(self, cell: C, evidence: Evidence) -> Window:
         """Return what is measured of a repeat."""
 
-    def verdict(self, cell: C, seen: Seen) -> Verdict:  # noqa: ARG002 - see a subclass
+    def verdict(self, cell: C, seen: JudgedEvidence) -> KindVerdict:  # noqa: ARG002 - see a subclass
         """Say what of all that was seen is a finding."""
-        return Verdict((*seen.findings, *seen.refused, *seen.missed, *seen.unshown))
+        return KindVerdict((*seen.findings, *seen.refused, *seen.missed, *seen.unshown))
 
     def reached(self, result: Result) -> float | None:
         """Return the primary measure of a repeat, in events/s: where it sets loads, others offer a share of it."""

@@ -5,11 +5,11 @@ from __future__ import annotations
 from msgspec import structs
 
 from bench import kinds
-from bench.judge.derive import Identity
+from bench.judge.derive import RepeatIdentity
 from traffic.spec import Arrivals, LoadSpec, Traffic
 
 
-def spec_of(identity: Identity, traffic: Traffic, seed: int, arrivals: Arrivals) -> LoadSpec:
+def spec_of(identity: RepeatIdentity, traffic: Traffic, seed: int, arrivals: Arrivals) -> LoadSpec:
     """Say what is offered: the matrix's traffic, but for what is an axis of the cell or particular to its kind."""
     cell, kind = identity.cell, kinds.named(identity.cell.kind)
     changes: dict[str, object] = {}

@@ -113,7 +113,7 @@ class Series:
         return np.where(np.isinf(found), np.nan, found)
 
 
-class Poller:
+class CounterPoller:
     """Reads until stopped.
 
     ``read`` gives the figures of this moment, or None; it must not take much longer than :data:`TIMEOUT_S`, and

@@ -13,7 +13,7 @@ from bench.observe import kafkacounters, looplag, mongocounters
 from bench.observe.kafkacounters import KafkaReader
 from bench.observe.mongocounters import MongoReader
 from bench.observe.sampling import Sampler
-from bench.observe.scraper import Poller, Series
+from bench.observe.scraper import CounterPoller, Series
 from pipeline.settings import Mongo
 
 
@@ -43,7 +43,7 @@ class CounterWatch:
         if kafka_urls:
             readers["Kafka"] = KafkaReader(*kafka_urls)
         self._readers = readers
-        self._pollers = {name: Poller(name, reader.read) for name, reader in readers.items()}
+        self._pollers = {name: CounterPoller(name, reader.read) for name, reader in readers.items()}
 
     def start(self) -> None:
         """Ask now, and then once a second."""

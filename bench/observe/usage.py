@@ -18,7 +18,7 @@ _LEAST_SHARE = 0.01  # of the machine's CPU; programs below it are not named
 
 
 @dataclass(frozen=True)
-class Use:
+class UsageInWindow:
     """Over a window, by role; of memory, the most at any time.
 
     The first three have every role, the others those that had a process and whose figure the kernel tells.
@@ -35,7 +35,7 @@ class Use:
     loopback_bytes_per_s: float | None
 
 
-def of_window(samples: Sequence[Sample], start_ns: int, end_ns: int) -> Use:
+def of_window(samples: Sequence[Sample], start_ns: int, end_ns: int) -> UsageInWindow:
     """Sum up a window (monotonic ns); one without length has used nothing."""
     spent = {name: float(grown[0]) for name, grown in _growth(samples, np.array([start_ns, end_ns])).items()}
     length_s = max(0.0, (end_ns - start_ns) / _NS)
@@ -45,7 +45,7 @@ def of_window(samples: Sequence[Sample], start_ns: int, end_ns: int) -> Use:
     def by_role(figure: str) -> dict[str, float]:
         return {role: rates[f"{figure}_{role}"] for role in roles if f"{figure}_{role}" in rates}
 
-    return Use(
+    return UsageInWindow(
         cpu_s={role: spent.get(f"cpu_s_{role}", 0.0) for role in roles},
         cpu_cores={role: rates.get(f"cpu_s_{role}", 0.0) for role in roles},
         memory_max_bytes={role: max(each.usage[role].memory_bytes for each in samples) for role in roles},

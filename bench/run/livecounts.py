@@ -20,7 +20,7 @@ class _Counts(NamedTuple):
     backlog: int | None
 
 
-class Counting:
+class LiveCounts:
     """Keeps the last counts, and reports them with the rate at which events are stored. ``clock`` gives seconds."""
 
     def __init__(self, clock: Callable[[], float]) -> None:

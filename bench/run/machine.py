@@ -9,7 +9,7 @@ from typing import Literal
 from bench import kinds
 from bench.ceilings import freshness, loops, pinning, summary, targets
 from bench.ceilings.freshness import Place
-from bench.ceilings.session import Asked
+from bench.ceilings.session import CeilingsRequest
 from bench.load import calibration
 from bench.matrix.matrix import Matrix
 from bench.observe.environment import describe, with_servers
@@ -85,7 +85,7 @@ async def _ceilings(
     a_round_s = loops.round_s(needed)
     run_s = plan.expected_s(plan.order(wanted), search_s=wanted.search_s)
     rounds = _ROUNDS.get(choice) or rounds_of(run_s, a_round_s)
-    asked = Asked(needed, max(1, rounds), wanted.traffic, wanted.bounds)
+    asked = CeilingsRequest(needed, max(1, rounds), wanted.traffic, wanted.bounds)
     found = freshness.kept(cache, place, asked) if choice == "auto" else None
     if found is not None:
         on_progress(f"ceilings of this machine: those measured at {found.measured_at}")

@@ -1,4 +1,4 @@
-"""The course of one repeat: its phases, and how far the system has come, for the display and the time series."""
+"""The phases of one repeat, and how far the system has come, for the display and the time series."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from bench.evidence.evidence import Backlog
 from bench.evidence.progress import Progress
 from bench.run.progress import Display
 from bench.search import probe
-from bench.search.forecast import Seen
+from bench.search.forecast import RunningCounts
 from pipeline.local.process import ChildProcess
 from traffic.spec import LoadSpec
 
@@ -27,7 +27,7 @@ _GENERATOR_END_S = 45.0
 
 
 @dataclass
-class Course:
+class Phases:
     """What was seen so far. ``epoch_ns``: when the load began (monotonic ns); ``phase_s``: how long each phase took.
 
     ``shown``: not as long as the display tells of the repeat before.
@@ -39,7 +39,7 @@ class Course:
     phase_s: dict[str, float] = field(default_factory=dict)
     _at_ns: list[int] = field(default_factory=list)
     _backlog: list[int] = field(default_factory=list)
-    _seen: list[Seen] = field(default_factory=list)
+    _seen: list[RunningCounts] = field(default_factory=list)
     _at_rest: bool = False
 
     @contextlib.contextmanager
@@ -79,7 +79,7 @@ class Course:
             self._at_ns.append(time.monotonic_ns())
             self._backlog.append(position.backlog)
         accepted = position.written
-        self._seen.append(Seen(self.elapsed_s, position.written, position.committed))
+        self._seen.append(RunningCounts(self.elapsed_s, position.written, position.committed))
         due = round(load.offered_load_events_per_s * min(self.elapsed_s, load.duration_s)) if load else accepted
         # Arrivals are uneven and the witness sends too: accepted events were offered, even beyond the mean rate.
         self.display.live(max(due, accepted), accepted, position.committed, position.backlog)
@@ -89,7 +89,7 @@ class Course:
         generator: ChildProcess,
         progress: Progress,
         spec: LoadSpec,
-        until: probe.Watch | None,
+        until: probe.ProbeWatch | None,
         sample: Callable[[], None],
     ) -> None:
         """Wait until the generator has offered the load and has its answers; ``until`` may have it stop earlier.

@@ -17,7 +17,7 @@ from rich.text import Text
 
 from bench import kinds
 from bench.cells.cellspec import CellSpec
-from bench.run.livecounts import Counting
+from bench.run.livecounts import LiveCounts
 from bench.run.plan import PlannedRepeat, duration, expected_s
 from bench.words import answer, outcome
 from bundle.capacity import Capacity
@@ -64,7 +64,7 @@ class Display:
         self._running: PlannedRepeat | None = None
         self._started_s = 0.0
         self._phase = ""
-        self._counting = Counting(clock)
+        self._counting = LiveCounts(clock)
         self._last_line_s = float("-inf")
         self._live: Live | None = None
         self.run_dir: Path | None = None

@@ -17,9 +17,9 @@ from bench.errors import RepeatError
 from bench.evidence.leftovers import GroupWatch
 from bench.evidence.progress import DocumentWatch, Progress
 from bench.load.generator import generator_process
-from bench.run.phases import Course
+from bench.run.phases import Phases
 from bench.run.progress import Display
-from bench.run.repeatspec import Repeat
+from bench.run.repeatspec import RepeatSpec
 from bench.targets.cellsettings import settings_for
 from bench.targets.target import Setup, System, Target
 from bench.witness.witness import witness_process
@@ -35,9 +35,9 @@ _PASSING = (MissingPartError, ProvisionError, KafkaError, PyMongoError, TimeoutE
 class Ready:
     """What waits for a repeat to begin; :meth:`end` it in any case, and nothing of it is left."""
 
-    repeat: Repeat
+    repeat: RepeatSpec
     folder: Path
-    course: Course
+    phases: Phases
     target: Target
     settings: Settings
     generator: ChildProcess
@@ -63,7 +63,7 @@ class Ready:
         await self.held.aclose()
 
 
-async def prepare(repeat: Repeat, folder: Path, course: Course) -> Ready:
+async def prepare(repeat: RepeatSpec, folder: Path, phases: Phases) -> Ready:
     """Make topics and collection, and start processes: workers that do not join yet, a generator that waits.
 
     Raises:
@@ -77,21 +77,21 @@ async def prepare(repeat: Repeat, folder: Path, course: Course) -> Ready:
     generator = generator_process(repeat.load_spec, target.url, cell.generator_processes, folder)
     witness = witness_process(settings, target.url, folder)
     async with contextlib.AsyncExitStack() as stack:
-        stack.push_async_callback(_remove, target, course)
-        with course.phase("topics"):
+        stack.push_async_callback(_remove, target, phases)
+        with phases.phase("topics"):
             await _bounded(target.provision(), f"{system.name} was not provisioned")
         progress = await stack.enter_async_context(_progress_of(system, settings))
         stack.callback(target.stop)
         stack.callback(generator.stop)
         stack.callback(witness.stop)
-        with course.phase("start"):
+        with phases.phase("start"):
             if kind.through_http:
                 generator.start()  # first: it takes longest, and waits to be let begin
                 if "stamps" in system.reports:  # which are what it is held against
                     witness.start()  # which waits for the load
             await _bounded(target.start(through_http=kind.through_http), f"{system.name} was not ready")
         _expect_known_roles(system, target)
-        return Ready(repeat, folder, course, target, settings, generator, witness, progress, stack.pop_all())
+        return Ready(repeat, folder, phases, target, settings, generator, witness, progress, stack.pop_all())
 
 
 def _expect_known_roles(system: System, target: Target) -> None:
@@ -130,15 +130,15 @@ class Ahead:
 
     def __init__(self) -> None:
         """Nothing is made ready yet."""
-        self._of: Repeat | None = None
+        self._of: RepeatSpec | None = None
         self._task: asyncio.Task[Ready] | None = None
 
-    def begin(self, repeat: Repeat, folder: Path, display: Display) -> None:
+    def begin(self, repeat: RepeatSpec, folder: Path, display: Display) -> None:
         """Begin to make ``repeat`` ready, beside whatever else goes on; nothing of it is shown yet."""
         self._of = repeat
-        self._task = asyncio.create_task(prepare(repeat, folder, Course(display, shown=False)))
+        self._task = asyncio.create_task(prepare(repeat, folder, Phases(display, shown=False)))
 
-    async def take(self, repeat: Repeat) -> Ready | None:
+    async def take(self, repeat: RepeatSpec) -> Ready | None:
         """Return ``repeat`` made ready; None if it was not, and then what was made ready instead is gone.
 
         Raises:
@@ -154,7 +154,7 @@ class Ahead:
             await self.drop()
             raise
         self._task = None
-        ready.course.take_over(time.monotonic() - began_s)
+        ready.phases.take_over(time.monotonic() - began_s)
         return ready
 
     async def drop(self) -> None:
@@ -168,13 +168,13 @@ class Ahead:
             await task.result().end()
 
 
-def _same(one: Repeat, other: Repeat) -> bool:
+def _same(one: RepeatSpec, other: RepeatSpec) -> bool:
     """Whether both are the same attempt at the same load or backlog; each attempt of a run has its own name."""
     loads = [(each.identity.offered_load_events_per_s, each.identity.cell) for each in (one, other)]
     return one.name == other.name and loads[0] == loads[1]
 
 
-async def _remove(target: Target, course: Course) -> None:
+async def _remove(target: Target, phases: Phases) -> None:
     """Remove everything from the servers. What cannot be removed now, the end of the run or ``bench clean`` removes."""
-    with course.phase("drop"), contextlib.suppress(*_PASSING):
+    with phases.phase("drop"), contextlib.suppress(*_PASSING):
         await target.remove()

@@ -26,10 +26,10 @@ from bench.load.preload import preload
 from bench.observe.sampling import Sampler, roles_with
 from bench.observe.servercounters import CounterWatch, Observers
 from bench.retries import answered
-from bench.run.phases import Course
+from bench.run.phases import Phases
 from bench.run.progress import Display
 from bench.run.ready import Ready, prepare
-from bench.run.repeatspec import Repeat
+from bench.run.repeatspec import RepeatSpec
 from bench.targets.target import Target
 from bench.witness.witness import LOAD_IS_OVER
 from bundle.result import Result, Window
@@ -42,7 +42,7 @@ OnOver = Callable[[], None]
 
 
 @dataclass(frozen=True)
-class Measured:
+class CollectedRepeat:
     """What a repeat left behind, not judged yet."""
 
     evidence: Evidence
@@ -50,7 +50,7 @@ class Measured:
 
 
 async def run(
-    repeat: Repeat,
+    repeat: RepeatSpec,
     folder: Path,
     display: Display,
     *,
@@ -62,7 +62,7 @@ async def run(
     Raises:
         TidemarkError, KafkaError, PyMongoError, OSError: the repeat could not be run to its end.
     """
-    began_s = time.monotonic() - (ready.course.phase_s["start"] if ready else 0.0)  # what was waited for it counts
+    began_s = time.monotonic() - (ready.phases.phase_s["start"] if ready else 0.0)  # what was waited for it counts
     measured = await measure(repeat, folder, display, ready=ready, on_over=on_over)
     measured_s = time.monotonic()
     # In a thread: the next repeat is made ready meanwhile.
@@ -74,7 +74,7 @@ async def run(
     return msgspec.structs.replace(result, duration_s=phases_s)
 
 
-def _overhead_s(repeat: Repeat, result: Result, phases_s: Mapping[str, float], whole_s: float) -> float:
+def _overhead_s(repeat: RepeatSpec, result: Result, phases_s: Mapping[str, float], whole_s: float) -> float:
     """Return what of a repeat is neither preload, warm-up, measuring, draining nor audit, in seconds."""
     work_s = sum(phases_s.get(each, 0.0) for each in ("preload", "drain", "audit"))
     if kinds.named(repeat.identity.cell.kind).through_http and result.window is not None:
@@ -83,14 +83,14 @@ def _overhead_s(repeat: Repeat, result: Result, phases_s: Mapping[str, float], w
 
 
 async def measure(
-    repeat: Repeat,
+    repeat: RepeatSpec,
     folder: Path,
     display: Display,
     on_load: Action | None = None,
     *,
     ready: Ready | None = None,
     on_over: OnOver | None = None,
-) -> Measured:
+) -> CollectedRepeat:
     """Run ``repeat`` and return all that it left behind; raw logs and what the processes printed stay in ``folder``.
 
     ``on_load``: called once when the load begins, it runs beside it (of a drain, beside the emptying), in place of what
@@ -103,8 +103,8 @@ async def measure(
     cell = repeat.identity.cell
     kind = kinds.named(cell.kind)
     on_load = on_load or kind.beside(cell)
-    ready = ready or await prepare(repeat, folder, Course(display))
-    course, target, progress = ready.course, ready.target, ready.progress
+    ready = ready or await prepare(repeat, folder, Phases(display))
+    phases, target, progress = ready.phases, ready.target, ready.progress
     generator, witness = ready.generator, ready.witness
     counters = CounterWatch(repeat.kafka_counters_urls, repeat.settings.mongo, repeat.mongo_member_uris)
     observers = Observers(Sampler(ready.pids, roles_with(target.roles)), counters)
@@ -114,47 +114,47 @@ async def measure(
         stack.callback(observers.stop)
         observers.start()
         if not kind.through_http:
-            with course.phase("preload"):
+            with phases.phase("preload"):
                 events = kind.preloaded_events(cell)
-                course.epoch_ns = await _preload(ready.settings.kafka, repeat.load_spec, events, folder)
-        with course.phase("join"):
+                phases.epoch_ns = await _preload(ready.settings.kafka, repeat.load_spec, events, folder)
+        with phases.phase("join"):
             await ready.admit()
         if kind.through_http:
-            with course.phase("load"):
-                course.epoch_ns = await begin(generator, folder)
-        async with _beside(on_load(Moment(course.epoch_ns, ready.pids())) if on_load else None) as beside:
+            with phases.phase("load"):
+                phases.epoch_ns = await begin(generator, folder)
+        async with _beside(on_load(Moment(phases.epoch_ns, ready.pids())) if on_load else None) as beside:
             if kind.through_http:
-                with course.phase("load"):
-                    await course.follow_load(generator, progress, repeat.load_spec, until, observers.sampler.look)
+                with phases.phase("load"):
+                    await phases.follow_load(generator, progress, repeat.load_spec, until, observers.sampler.look)
                 witness.send_signal(LOAD_IS_OVER)
-            with course.phase("drain"):
-                await _drain(target, progress, course, witness, repeat.bounds.drain_timeout_s)
-        with course.phase("stop"):
+            with phases.phase("drain"):
+                await _drain(target, progress, phases, witness, repeat.bounds.drain_timeout_s)
+        with phases.phase("stop"):
             observers.stop()  # before the workers: what one used since the last sample goes with it
             if on_over is not None:
                 on_over()
             crashes = await asyncio.to_thread(target.stop)
-        with course.phase("audit"):
+        with phases.phase("audit"):
             collected = await _collect(ready, observers)
     happened = Happened(
         crashes=tuple(crashes),
         generator_exit_code=generator.returncode if generator.pid else 0,
-        drained=course.is_drained,
-        duration_s=course.phase_s,
+        drained=phases.is_drained,
+        duration_s=phases.phase_s,
         lost=until.lost if until else "",
         beside=beside.result() if beside else None,
     )
-    return Measured(collected, happened)
+    return CollectedRepeat(collected, happened)
 
 
-def judge(repeat: Repeat, measured: Measured, looked_for: Detectors = detectors.ALL) -> Result:
+def judge(repeat: RepeatSpec, measured: CollectedRepeat, looked_for: Detectors = detectors.ALL) -> Result:
     """Derive from what was left behind what the repeat came to. ``looked_for``: only the self-test leaves any out."""
     return derive.result_of(
         repeat.identity, measured.evidence, measured.happened, repeat.bounds, repeat.objective, looked_for
     )
 
 
-def keep(repeat: Repeat, measured: Measured, result: Result, folder: Path) -> None:
+def keep(repeat: RepeatSpec, measured: CollectedRepeat, result: Result, folder: Path) -> None:
     """Write the bundle's tables of the repeat into ``folder``, in place of the raw logs."""
     window = result.window or Window(0.0, 0.0)
     evidence.write_tables(
@@ -191,13 +191,13 @@ async def _preload(kafka: Kafka, spec: LoadSpec, events: int, folder: Path) -> i
     return ledger.read(path).head.epoch_monotonic_ns
 
 
-async def _drain(target: Target, progress: Progress, course: Course, witness: ChildProcess, timeout_s: float) -> None:
+async def _drain(target: Target, progress: Progress, phases: Phases, witness: ChildProcess, timeout_s: float) -> None:
     """Wait until the load is stored, then what the witness had on its way; it looks once more, and ends."""
     deadline_s = time.monotonic() + timeout_s
-    await course.follow_drain(progress, deadline_s=deadline_s, working=target.is_working)
+    await phases.follow_drain(progress, deadline_s=deadline_s, working=target.is_working)
     if witness.pid:
         witness.stop()
-        await course.follow_drain(progress, deadline_s=deadline_s, working=target.is_working)
+        await phases.follow_drain(progress, deadline_s=deadline_s, working=target.is_working)
 
 
 async def _collect(ready: Ready, observers: Observers) -> Evidence:
@@ -216,7 +216,7 @@ async def _collect(ready: Ready, observers: Observers) -> Evidence:
         leftovers=left,
         clock=observers.sampler.clock(),
         samples=tuple(observers.sampler.samples),
-        backlog=ready.course.backlog,
+        backlog=ready.phases.backlog,
         witness=witnessed,
         counters=observers.counters.counters(folder),
         reports=reports,
@@ -231,7 +231,7 @@ async def _documents(ready: Ready, audited: Offered) -> Documents:
     return await answered(lambda: asyncio.to_thread(evidence.read_documents, mongo, audited, spec, share))
 
 
-def _scheduled(repeat: Repeat, audited: Offered, of_load: Offered, witnessed: Witnessed | None) -> int:
+def _scheduled(repeat: RepeatSpec, audited: Offered, of_load: Offered, witnessed: Witnessed | None) -> int:
     """Return how many events were due: of a drain its backlog, else by the schedules, the witness's too."""
     cell, kind = repeat.identity.cell, kinds.named(repeat.identity.cell.kind)
     if not kind.through_http:

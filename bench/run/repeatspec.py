@@ -19,10 +19,10 @@ from traffic.spec import Arrivals, LoadSpec, Traffic
 
 
 @dataclass(frozen=True)
-class Repeat:
+class RepeatSpec:
     """What is to be run, and by which rules it is judged."""
 
-    identity: derive.Identity
+    identity: derive.RepeatIdentity
     name: str  # of topics, group and collection: no other repeat's
     settings: Settings  # where the servers are
     server_pids: Mapping[str, list[int]]  # of Kafka and MongoDB where they run on this machine
@@ -49,10 +49,10 @@ class Repeat:
         load_s = cell.warmup_s + kind.load_s(cell) if kind.through_http else 0.0
         return load_s + self.bounds.drain_timeout_s
 
-    def probe_watch(self) -> probe.Watch | None:
+    def probe_watch(self) -> probe.ProbeWatch | None:
         """Return what says when a load that is watched has lasted long enough; any other lasts as long as it says."""
         cell = self.identity.cell
         if not kinds.named(cell.kind).watched:
             return None
         offered_load = self.identity.offered_load_events_per_s or 0.0
-        return probe.Watch(cell, offered_load, self.objective.delivery_latency_p99_ms)
+        return probe.ProbeWatch(cell, offered_load, self.objective.delivery_latency_p99_ms)

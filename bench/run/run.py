@@ -36,7 +36,7 @@ from pipeline.settings import Settings
 
 
 @dataclass(frozen=True)
-class Outcome:
+class RunOutcome:
     """Where the bundle is. ``stopped``: why the run ended early; None if it did not."""
 
     run_dir: Path
@@ -56,7 +56,7 @@ def execute(  # noqa: PLR0913 - each is one thing that is asked for of a run
     when_busy: WhenBusy = "stop",
     loads: Baseline | None = None,
     system: System = TIDEMARK,
-) -> Outcome:
+) -> RunOutcome:
     """Run a matrix into a new bundle under ``out_dir``.
 
     ``local``: on servers started for it; else on those of ``settings``. ``ceilings``: where they come from.
@@ -100,7 +100,7 @@ def resume(
     local: bool,
     when_busy: WhenBusy = "stop",
     system: System = TIDEMARK,
-) -> Outcome:
+) -> RunOutcome:
     """Go on with a run that was interrupted: what is finished is not run again.
 
     Raises:
@@ -127,7 +127,7 @@ def resume(
     return carry_out([run], [(run, planned) for planned in run.order], when_busy)[0]
 
 
-def carry_out(runs: Sequence[Run], order: Sequence[Turn], when_busy: WhenBusy = "stop") -> list[Outcome]:
+def carry_out(runs: Sequence[Run], order: Sequence[Turn], when_busy: WhenBusy = "stop") -> list[RunOutcome]:
     """Run what is not finished of ``runs``, on the same servers, and return where each is.
 
     ``order``: every repeat of each. The runs share a display, and a session's logs are in the first one's bundle.
@@ -160,10 +160,10 @@ def carry_out(runs: Sequence[Run], order: Sequence[Turn], when_busy: WhenBusy = 
                         run.write(status="interrupted", stopped=why)
                 if not isinstance(error, BusyError):
                     raise
-                return [Outcome(run.bundle.path, error) for run in runs]
+                return [RunOutcome(run.bundle.path, error) for run in runs]
         for run in runs:
             run.write(status="complete", finished_at=writing.now())
-        return [Outcome(run.bundle.path) for run in runs]
+        return [RunOutcome(run.bundle.path) for run in runs]
 
 
 def _session(runs: Sequence[Run], order: Sequence[Turn], when_busy: WhenBusy) -> None:

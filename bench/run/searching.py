@@ -15,11 +15,11 @@ from bench.kinds.capacity import CapacityCell
 from bench.kinds.offer import Offer, events_per_s
 from bench.run.plan import PlannedRepeat
 from bench.run.ready import Ahead
-from bench.run.repeatspec import Repeat
+from bench.run.repeatspec import RepeatSpec
 from bench.run.turns import Run, Turn, attempt, is_done, prepare, so_far
 from bench.search import capacity
 from bench.search.capacity import NextProbe
-from bench.search.search import Answer
+from bench.search.search import SearchAnswer
 from bench.targets.servers import Servers
 from bundle.result import Result
 
@@ -38,7 +38,7 @@ async def search(runs: Sequence[Run], searches: Sequence[Turn], started: Servers
         turn = then.turn if then is not None and then.turn is not None else _next(unfinished, runs)
         run, planned = turn
         step = step_of(turn, runs)
-        if isinstance(step, Answer):
+        if isinstance(step, SearchAnswer):
             found = capacity.conclude(planned.cell, run.matrix.objective_of(planned.cell), step, _results(turn))
             run.bundle.write_capacity(found)
             run.display.search_finished(run.as_shown(found))
@@ -72,14 +72,14 @@ class _Then:
     turn: Turn | None = None
     folder: Path | None = None
 
-    def begin(self, before: Repeat) -> None:  # noqa: ARG002 - what was measured is of no search beside it
+    def begin(self, before: RepeatSpec) -> None:  # noqa: ARG002 - what was measured is of no search beside it
         """Begin to make it ready."""
         if not self.others:
             return
         turn = _next(self.others, self.runs)
         run, planned = turn
         step = step_of(turn, self.runs, under_way_s=capacity.probe_s(planned.cell, _results(turn)))
-        if run.fresh or isinstance(step, Answer):
+        if run.fresh or isinstance(step, SearchAnswer):
             return
         self.turn = turn
         self.folder = prepare(run, PlannedRepeat(planned.cell, step.number), _offer(step), self.started, self.ahead)
@@ -111,7 +111,7 @@ def _next(unfinished: Sequence[Turn], runs: Sequence[Run]) -> Turn:
     return min(unfinished, key=urgency)
 
 
-def step_of(turn: Turn, runs: Sequence[Run], under_way_s: float = 0.0) -> NextProbe | Answer:
+def step_of(turn: Turn, runs: Sequence[Run], under_way_s: float = 0.0) -> NextProbe | SearchAnswer:
     """Return what comes next in a search: another probe, or its answer, which it also gets when the time is used up.
 
     ``under_way_s``: the time of another search's probe that is not in the results yet.
@@ -121,9 +121,9 @@ def step_of(turn: Turn, runs: Sequence[Run], under_way_s: float = 0.0) -> NextPr
     # Its own first load, once there is one: that which it would begin with now moves with the searches beside it.
     began_at = results[0].offered_load_events_per_s if results else None
     cell = _cell(turn)
-    asked = capacity.Asked(cell, began_at or first_load(cell, runs), _cores(run))
+    asked = capacity.SearchRequest(cell, began_at or first_load(cell, runs), _cores(run))
     step = capacity.next_step(asked, results)
-    if isinstance(step, Answer) or len({each.round for each in results}) < FEWEST_PROBES:
+    if isinstance(step, SearchAnswer) or len({each.round for each in results}) < FEWEST_PROBES:
         return step
     most_s = run.matrix.search_s
     needed_s = spent_s(runs) + under_way_s + capacity.probe_s(planned.cell, results)
@@ -188,7 +188,9 @@ def _drained(cell: CellSpec) -> _Drained:
 
 
 def _seeming_limit(cell: CapacityCell, results: Iterable[Result], cores: int) -> float | None:
-    return capacity.seeming_limit(capacity.Asked(cell, 1.0, cores), (each for each in results if each.cell == cell.id))
+    return capacity.seeming_limit(
+        capacity.SearchRequest(cell, 1.0, cores), (each for each in results if each.cell == cell.id)
+    )
 
 
 def _cores(run: Run) -> int:

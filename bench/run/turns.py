@@ -26,7 +26,7 @@ from bench.run.machine import Choice
 from bench.run.plan import PlannedRepeat
 from bench.run.progress import Display
 from bench.run.ready import Ahead
-from bench.run.repeatspec import Repeat
+from bench.run.repeatspec import RepeatSpec
 from bench.targets import servers
 from bench.targets.checkout import Checkout
 from bench.targets.marks import Mark
@@ -120,7 +120,7 @@ class Next:
     started: Servers
     ahead: Ahead
 
-    def begin(self, before: Repeat) -> None:
+    def begin(self, before: RepeatSpec) -> None:
         """Begin to prepare it, if it is known already; ``before`` is measured but not judged yet."""
         run, planned = next((turn for turn in self.turns if not is_done(*turn)), (None, None))
         if run is None or planned is None or planned.is_search or run.fresh:
@@ -140,7 +140,7 @@ class Then(Protocol):
     def ahead(self) -> Ahead:
         """Where it is prepared."""
 
-    def begin(self, before: Repeat) -> None:
+    def begin(self, before: RepeatSpec) -> None:
         """Begin to prepare it, if it is known already; ``before`` is measured but not judged yet."""
 
 
@@ -202,7 +202,7 @@ async def attempt(run: Run, planned: PlannedRepeat, offered: Offer, started: Ser
         await then.ahead.drop()  # after so long a wait, its witness has given up waiting for the load
 
 
-async def _measured(run: Run, to_run: Repeat, then: Then | None) -> tuple[Path, Result]:
+async def _measured(run: Run, to_run: RepeatSpec, then: Then | None) -> tuple[Path, Result]:
     """Run a repeat, prepared or not; return its folder and its result."""
     if run.mark is not None:
         await run.mark.renewed(to_run.longest_s)
@@ -215,11 +215,11 @@ async def _measured(run: Run, to_run: Repeat, then: Then | None) -> tuple[Path, 
     return folder, result
 
 
-def _to_run(run: Run, planned: PlannedRepeat, offered: Offer, started: Servers) -> Repeat:
+def _to_run(run: Run, planned: PlannedRepeat, offered: Offer, started: Servers) -> RepeatSpec:
     """Return the next attempt at a repeat."""
     number = len(run.attempts(planned)) + 1
     cell = planned.cell
-    identity = derive.Identity(
+    identity = derive.RepeatIdentity(
         cell=kinds.named(cell.kind).with_offer(cell, offered),
         round=planned.round,
         attempt=number,
@@ -228,7 +228,7 @@ def _to_run(run: Run, planned: PlannedRepeat, offered: Offer, started: Servers) 
         offered_load_events_per_s=offered.load_events_per_s,
         step=offered.step,
     )
-    return Repeat(
+    return RepeatSpec(
         identity=identity,
         name=f"{run.mark.prefix if run.mark else 'tidemark-'}{identity.run_number}",
         settings=on_servers(started, run.settings),
@@ -244,7 +244,7 @@ def _to_run(run: Run, planned: PlannedRepeat, offered: Offer, started: Servers) 
     )
 
 
-def _folder(run: Run, to_run: Repeat) -> Path:
+def _folder(run: Run, to_run: RepeatSpec) -> Path:
     """Return an empty folder for an attempt."""
     identity = to_run.identity
     return run.bundle.start_repeat(identity.cell.id, identity.round, identity.attempt)

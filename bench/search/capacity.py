@@ -17,8 +17,8 @@ from bench.cells.cellspec import CellSpec
 from bench.cells.objective import Objective
 from bench.kinds.capacity import CapacityCell
 from bench.search import search
-from bench.search.knee import Point, knee
-from bench.search.search import Answer, ProbeOutcome, SearchSettings
+from bench.search.knee import KneePoint, knee
+from bench.search.search import ProbeOutcome, SearchAnswer, SearchSettings
 from bundle.capacity import Capacity
 from bundle.result import Result
 
@@ -37,7 +37,7 @@ class NextProbe(Struct, frozen=True):
     step: search.Step
 
 
-class Asked(Struct, frozen=True):
+class SearchRequest(Struct, frozen=True):
     """A search: its cell, the load of its first probe (events/s), and the cores of the machine that it runs on."""
 
     cell: CapacityCell
@@ -45,7 +45,7 @@ class Asked(Struct, frozen=True):
     cores: int = 1
 
 
-def next_step(asked: Asked, results: Iterable[Result]) -> NextProbe | Answer:
+def next_step(asked: SearchRequest, results: Iterable[Result]) -> NextProbe | SearchAnswer:
     """Say what comes next, given every attempt at every probe of the cell so far.
 
     A probe that was void for what the load has no part in, such as a busy machine, says nothing: it is left out, so
@@ -61,18 +61,18 @@ def next_step(asked: Asked, results: Iterable[Result]) -> NextProbe | Answer:
     if not outcomes and not left:
         return _nothing("no probe could be measured")
     step = search.next_step(_settings(asked, len(outcomes) + left), outcomes)
-    if isinstance(step, Answer):
+    if isinstance(step, SearchAnswer):
         return step
     return NextProbe(len(probes) + 1, step.load_events_per_s, step.step)
 
 
-def cut_short(asked: Asked, results: Iterable[Result], why: str) -> Answer:
+def cut_short(asked: SearchRequest, results: Iterable[Result], why: str) -> SearchAnswer:
     """Return the answer that the probes so far allow, if there is no time for more."""
     outcomes = _outcomes(asked, _by_number(results))
     return search.answer(_settings(asked, len(outcomes)), outcomes, why) if outcomes else _nothing(why)
 
 
-def seeming_limit(asked: Asked, results: Iterable[Result]) -> float | None:
+def seeming_limit(asked: SearchRequest, results: Iterable[Result]) -> float | None:
     """Return where the limit seems to be (events/s), by the probe closest to it; None if no probe shows it.
 
     That is the throughput of the lowest load that was not sustained or, without one, the highest sustained load.
@@ -84,7 +84,7 @@ def seeming_limit(asked: Asked, results: Iterable[Result]) -> float | None:
     return max((each.load_events_per_s for each in outcomes if each.verdict == "sustained"), default=None)
 
 
-def _settings(asked: Asked, max_probes: int) -> SearchSettings:
+def _settings(asked: SearchRequest, max_probes: int) -> SearchSettings:
     return SearchSettings(
         start_events_per_s=asked.start_load_events_per_s,
         resolution=asked.cell.resolution,
@@ -93,18 +93,18 @@ def _settings(asked: Asked, max_probes: int) -> SearchSettings:
     )
 
 
-def _nothing(why: str) -> Answer:
+def _nothing(why: str) -> SearchAnswer:
     confidence = SearchSettings(1.0).confidence
-    return Answer(None, None, None, confidence, confirmed=False, ended=f"not determined: {why}")
+    return SearchAnswer(None, None, None, confidence, confirmed=False, ended=f"not determined: {why}")
 
 
-def _outcomes(asked: Asked, probes: Mapping[int, Sequence[Result]]) -> list[ProbeOutcome]:
+def _outcomes(asked: SearchRequest, probes: Mapping[int, Sequence[Result]]) -> list[ProbeOutcome]:
     """Return the outcomes of the probes, without those that say nothing about their load."""
     found = (_outcome(attempts, asked.cores) for attempts in probes.values())
     return [outcome for outcome in found if outcome is not None]
 
 
-def conclude(cell: CellSpec, objective: Objective, answer: Answer, results: Iterable[Result]) -> Capacity:
+def conclude(cell: CellSpec, objective: Objective, answer: SearchAnswer, results: Iterable[Result]) -> Capacity:
     """Put what the search came to into the bundle's words."""
     return Capacity(
         cell=cell.id,
@@ -131,10 +131,10 @@ def probe_s(cell: CellSpec, results: Iterable[Result]) -> float:
     return fmean(taken) if taken else cell.warmup_s + cell.duration_s
 
 
-def _point(result: Result) -> Point:
+def _point(result: Result) -> KneePoint:
     latency = result.delivery_latency_ms
     load = result.offered_load_events_per_s or 0.0
-    return Point(load, latency.p50 if latency else None, latency.p99 if latency else None)
+    return KneePoint(load, latency.p50 if latency else None, latency.p99 if latency else None)
 
 
 def _by_number(results: Iterable[Result]) -> dict[int, list[Result]]:

@@ -21,7 +21,7 @@ _STEADY_S = 3.0
 _FEWEST = 3
 
 
-class Seen(Struct, frozen=True):
+class RunningCounts(Struct, frozen=True):
     """What was counted at one moment: seconds from the epoch, and all events so far."""
 
     at_s: float
@@ -30,7 +30,7 @@ class Seen(Struct, frozen=True):
 
 
 def lost(
-    seen: Sequence[Seen],
+    seen: Sequence[RunningCounts],
     window_s: tuple[float, float],
     offered_events_per_s: float,
     delivery_latency_p99_ms: float | None = None,

@@ -12,7 +12,7 @@ LEAST_RISE = 2.0  # of delivery latency, from the lowest to the highest load
 LEAST_BEND = 0.2  # of the square that holds the curve; a straight line has 0, a right angle 1
 
 
-class Point(Struct, frozen=True):
+class KneePoint(Struct, frozen=True):
     """One probe: what was offered, and the delivery latencies of its events, None where there are too few."""
 
     load_events_per_s: float
@@ -20,7 +20,7 @@ class Point(Struct, frozen=True):
     delivery_latency_p99_ms: float | None
 
 
-def knee(points: Iterable[Point]) -> float | None:
+def knee(points: Iterable[KneePoint]) -> float | None:
     """Return the load (events/s) where delivery latency p99 begins to rise faster than load, or None if none is sound.
 
     That is the point farthest below the chord of the curve on logarithmic axes, both scaled to 0..1 (Satopaa et al.,

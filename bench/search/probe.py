@@ -11,7 +11,7 @@ from bench import kinds
 from bench.cells.cellspec import CellSpec
 from bench.evidence.evidence import Evidence
 from bench.search import forecast, sustained
-from bench.search.forecast import Seen
+from bench.search.forecast import RunningCounts
 from bench.search.sustained import BLOCK_S, Moments
 from bundle.result import Sustained, Window
 from traffic.ledger import Outcome
@@ -24,7 +24,7 @@ _NS = 1_000_000_000
 
 
 @dataclass
-class Watch:
+class ProbeWatch:
     """Says when a probe's load has lasted long enough. ``lost``: why it was stopped before its time."""
 
     cell: CellSpec
@@ -33,7 +33,7 @@ class Watch:
     lost: str = ""
     _straddles: bool = False
 
-    def is_over(self, seen: Sequence[Seen]) -> bool:
+    def is_over(self, seen: Sequence[RunningCounts]) -> bool:
         """Judge what was seen so far, a look a second: it is lost, or its time is over.
 
         Whether its verdict is clear is looked at once, at the end of its duration: were it asked again and again until
@@ -53,7 +53,7 @@ class Watch:
             self._straddles = not self._is_clear(seen)
         return not self._straddles or now_s >= kinds.named(self.cell.kind).load_s(self.cell)
 
-    def _is_clear(self, seen: Sequence[Seen]) -> bool:
+    def _is_clear(self, seen: Sequence[RunningCounts]) -> bool:
         at_s = np.array([each.at_s for each in seen])
         backlog = np.array([each.accepted - each.stored for each in seen], dtype=np.float64)
         deficits = np.diff(np.interp(np.arange(self.cell.warmup_s, at_s[-1], _LOOK_S), at_s, backlog))

@@ -18,7 +18,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
 
-from bench.search.threshold import Interval, interval
+from bench.search.threshold import LimitInterval, interval
 
 Verdict = Literal["sustained", "not sustained", "undetermined", "void"]
 Step = Literal["climb", "bisection", "confirmation", "interval"]
@@ -69,14 +69,14 @@ class ProbeOutcome(Struct, frozen=True):
     hint_events_per_s: float | None = None
 
 
-class NextProbe(Struct, frozen=True):
+class NextLoad(Struct, frozen=True):
     """The load to probe next, in events/s, and for what."""
 
     load_events_per_s: float
     step: Step
 
 
-class Answer(Struct, frozen=True):
+class SearchAnswer(Struct, frozen=True):
     """The end of the search: see :class:`bundle.capacity.Capacity`, whose fields these are.
 
     ``sustainable_events_per_s`` where not ``confirmed``: the highest load sustained so far, below all that were not.
@@ -91,7 +91,7 @@ class Answer(Struct, frozen=True):
     median_events_per_s: float | None = None
 
 
-def next_step(settings: SearchSettings, probes: Sequence[ProbeOutcome]) -> NextProbe | Answer:
+def next_step(settings: SearchSettings, probes: Sequence[ProbeOutcome]) -> NextLoad | SearchAnswer:
     """Say what comes after ``probes``: another one, or the answer. The same probes always give the same."""
     seen = _see(settings, probes)
     if len(probes) >= settings.max_probes:
@@ -105,7 +105,7 @@ def next_step(settings: SearchSettings, probes: Sequence[ProbeOutcome]) -> NextP
     return _up(seen, seen.lower)
 
 
-def answer(settings: SearchSettings, probes: Sequence[ProbeOutcome], ended: str) -> Answer:
+def answer(settings: SearchSettings, probes: Sequence[ProbeOutcome], ended: str) -> SearchAnswer:
     """Return what ``probes`` show if the search ends now; ``ended`` says why it does."""
     return _answer(_see(settings, probes), ended)
 
@@ -185,12 +185,12 @@ def _see(settings: SearchSettings, probes: Sequence[ProbeOutcome]) -> _Seen:
     )
 
 
-def _down(seen: _Seen) -> NextProbe | Answer:
+def _down(seen: _Seen) -> NextLoad | SearchAnswer:
     """Nothing is sustained: begin, or step down."""
     settings = seen.settings
     start = _within(settings, settings.start_events_per_s)
     if not seen.probes:
-        return NextProbe(start, "climb")
+        return NextLoad(start, "climb")
     loads = {probe.load_events_per_s for probe in seen.probes}
     lowest = min(loads)
     below = sum(load < start for load in loads)
@@ -199,28 +199,28 @@ def _down(seen: _Seen) -> NextProbe | Answer:
     factor = _factor(settings, below)
     hint = _hint(seen, seen.upper)
     if hint is None:
-        return NextProbe(_within(settings, seen.upper / factor), "climb")
+        return NextLoad(_within(settings, seen.upper / factor), "climb")
     largest = max(factor, settings.largest_factor)
     load = min(max(hint, seen.upper / largest), seen.upper / (1 + settings.resolution))
-    return NextProbe(_within(settings, load), "climb")
+    return NextLoad(_within(settings, load), "climb")
 
 
-def _up(seen: _Seen, lower: float) -> NextProbe:
+def _up(seen: _Seen, lower: float) -> NextLoad:
     """Something is sustained: climb, halve, or have it confirmed."""
     settings = seen.settings
     if seen.is_closed:
-        return NextProbe(lower, "confirmation")
+        return NextLoad(lower, "confirmation")
     if math.isinf(seen.upper):
         climbed = len({load for load in seen.sustained if load > settings.start_events_per_s})
         higher, hint = lower * _factor(settings, climbed), _hint(seen, lower)
         if hint is not None:
             least, most = lower * (1 + settings.resolution), lower * settings.largest_factor
             higher = min(max(_SHORT_OF_A_HINT * hint, least), most)
-        return NextProbe(_within(settings, higher), "climb")
+        return NextLoad(_within(settings, higher), "climb")
     if seen.refuted:
         ratio = (1 + settings.resolution) ** (2 ** (seen.refuted - 1))
-        return NextProbe(max(lower, _within(settings, seen.upper / ratio)), "confirmation")
-    return NextProbe(_within(settings, math.sqrt(lower * seen.upper)), "bisection")
+        return NextLoad(max(lower, _within(settings, seen.upper / ratio)), "confirmation")
+    return NextLoad(_within(settings, math.sqrt(lower * seen.upper)), "bisection")
 
 
 def _factor(settings: SearchSettings, steps: int) -> float:
@@ -234,7 +234,7 @@ def _hint(seen: _Seen, load: float) -> float | None:
     return next((hint for hint in reversed(hints) if hint is not None), None)
 
 
-def _narrow(seen: _Seen) -> NextProbe | Answer:
+def _narrow(seen: _Seen) -> NextLoad | SearchAnswer:
     """The answer stands; its interval may need more probes."""
     settings = seen.settings
     bounds = _interval(seen)
@@ -247,10 +247,10 @@ def _narrow(seen: _Seen) -> NextProbe | Answer:
     load = _within(settings, aim)
     if load >= seen.barrier or (bounds.high is None and load <= max(seen.passed)):
         return _answer(seen, "the answer is confirmed")
-    return NextProbe(load, "interval")
+    return NextLoad(load, "interval")
 
 
-def _answer(seen: _Seen, ended: str) -> Answer:
+def _answer(seen: _Seen, ended: str) -> SearchAnswer:
     load, confirmed = seen.lower, seen.confirmed
     if load is not None and confirmed is not None and load <= confirmed * (1 + seen.settings.resolution) ** 2:
         load = confirmed  # close to it; one that is farther below is no answer yet
@@ -260,7 +260,7 @@ def _answer(seen: _Seen, ended: str) -> Answer:
         ended += f"; at {seen.barrier:,.0f} events/s the generator could not keep its schedule"
     elif high is None and load is not None and load >= _within(seen.settings, math.inf):
         ended += "; no higher load was to be probed"
-    return Answer(
+    return SearchAnswer(
         sustainable_events_per_s=load,
         low_events_per_s=bounds.low if bounds else None,
         high_events_per_s=high,
@@ -271,7 +271,7 @@ def _answer(seen: _Seen, ended: str) -> Answer:
     )
 
 
-def _interval(seen: _Seen) -> Interval:
+def _interval(seen: _Seen) -> LimitInterval:
     loads = [probe.load_events_per_s for probe in seen.valid]
     return interval(loads, [probe.holds for probe in seen.valid], seen.settings.confidence)
 

@@ -27,7 +27,7 @@ _THRESHOLDS = 301
 _SPREADS = 9
 
 
-class Interval(Struct, frozen=True):
+class LimitInterval(Struct, frozen=True):
     """The posterior's median and central interval, in events/s; None on a side that no probe bounds.
 
     ``low`` is None where no load was held, ``high`` where none was missed.
@@ -38,7 +38,7 @@ class Interval(Struct, frozen=True):
     high: float | None
 
 
-def interval(loads: Sequence[float], held: Sequence[bool], confidence: float) -> Interval:
+def interval(loads: Sequence[float], held: Sequence[bool], confidence: float) -> LimitInterval:
     """Return the interval for the threshold (events/s) from loads tried, one or more, and whether each was held."""
     ln_loads = np.log(np.asarray(loads, dtype=np.float64))
     below_ln, above_ln = (_MARGIN_LN if bounded else _OPEN_LN for bounded in (any(held), not all(held)))
@@ -52,4 +52,4 @@ def interval(loads: Sequence[float], held: Sequence[bool], confidence: float) ->
     below = np.cumsum(weights) / weights.sum()
     outside = (1 - confidence) / 2
     low, median, high = np.exp(np.interp((outside, 0.5, 1 - outside), below, ln_thresholds))
-    return Interval(float(median), float(low) if any(held) else None, None if all(held) else float(high))
+    return LimitInterval(float(median), float(low) if any(held) else None, None if all(held) else float(high))

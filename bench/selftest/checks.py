@@ -15,11 +15,11 @@ import pyarrow.parquet as pq
 from bench.cells.bounds import Bounds
 from bench.evidence.durations import EventDurations
 from bench.judge.detectors import Detector, Detectors
-from bench.run.repeatspec import Repeat
+from bench.run.repeatspec import RepeatSpec
 from bench.selftest import stalls
 from bench.selftest.planting import Context
-from bench.selftest.reporting import Report
-from bench.selftest.stalls import Expected, Stall
+from bench.selftest.reporting import ReportedRepeat
+from bench.selftest.stalls import ExpectedDelays, Stall
 from bundle.result import Result
 
 STRICT = Bounds(schedule_delay_p99_ms=1e-6, generator_cpu_share=1e-6, clock_drift_ms_per_s=1e-9)
@@ -35,13 +35,13 @@ _MS = 1_000_000
 
 
 @dataclass(frozen=True)
-class Seen:
+class JudgedRepeat:
     """One repeat as it was judged: ``events`` of its window, ``context`` what was noted of the planting.
 
     ``due_s``: when every event of it was due by the schedule, seconds from the epoch, ascending.
     """
 
-    repeat: Repeat
+    repeat: RepeatSpec
     result: Result
     events: EventDurations
     context: Context
@@ -59,10 +59,10 @@ class Check:
 
     what: str
     without: Detectors
-    wrong: Callable[[Seen], str]
-    wrong_in_report: Callable[[Report], str] | None = None
+    wrong: Callable[[JudgedRepeat], str]
+    wrong_in_report: Callable[[ReportedRepeat], str] | None = None
     pattern: str = ""  # of what it wants to be told
-    numbers: Callable[[Seen], str] | None = None  # what was seen, where words do not tell it
+    numbers: Callable[[JudgedRepeat], str] | None = None  # what was seen, where words do not tell it
 
 
 def said(among: Literal["findings", "reasons"], pattern: str, *without: Detector) -> Check:
@@ -87,14 +87,14 @@ def nothing_else(expected: Sequence[str], *, is_void: bool) -> Check:
     That the generator was late beside others who took much of the machine is told rightly: it is no false alarm.
     """
 
-    def wrong(seen: Seen) -> str:
+    def wrong(seen: JudgedRepeat) -> str:
         others = _surprising(unexpected(seen.result, expected))
         if others:
             return f"told besides: {others}"
         void = bool(_surprising(seen.result.reasons))
         return "" if void is is_void else f"void is {void}"
 
-    def wrong_in_report(report: Report) -> str:
+    def wrong_in_report(report: ReportedRepeat) -> str:
         others = _surprising(_others([*report.findings, *report.reasons], expected))
         return f"told besides in the report: {others}" if others else ""
 
@@ -119,11 +119,11 @@ def _others(texts: Sequence[str], expected: Sequence[str]) -> list[str]:
 def counted(name: str, number: int, without: Detector) -> Check:
     """The audit counts ``number`` events as ``name``, and accounts for all others."""
 
-    def wrong(seen: Seen) -> str:
+    def wrong(seen: JudgedRepeat) -> str:
         found = getattr(seen.result.audit, name)
         return "" if found == number else f"audit: {name} is {found}, not {number}"
 
-    def wrong_in_report(report: Report) -> str:
+    def wrong_in_report(report: ReportedRepeat) -> str:
         found = report.audit.get(name)
         return "" if found == number else f"audit in the report: {name} is {found}, not {number}"
 
@@ -136,7 +136,7 @@ def redelivered(sequences: Sequence[int] | None = None) -> Check:
     ``sequences``: which events of stream 0 these are. None: any, but at least one, and no event is lost.
     """
 
-    def wrong(seen: Seen) -> str:
+    def wrong(seen: JudgedRepeat) -> str:
         ids = pq.read_table(seen.folder / "deliveries.parquet", columns=["id_low"])["id_low"].to_numpy()
         values, counts = np.unique(ids, return_counts=True)
         again = (values[counts > 1] & np.uint64((1 << 36) - 1)).tolist()
@@ -164,7 +164,7 @@ def redelivered(sequences: Sequence[int] | None = None) -> Check:
 def latencies(limit_s: float) -> Check:
     """As many events as the stall explains took longer than ``limit_s``, and the longest as long as it explains."""
 
-    def wrong(seen: Seen) -> str:
+    def wrong(seen: JudgedRepeat) -> str:
         found = _Latencies.of(seen, limit_s)
         if found is None:
             return "there was no stall"
@@ -183,7 +183,7 @@ class _Latencies:
     """What was measured of a stall, and what had to be: ``lowest_s`` to ``highest_s`` for the longest."""
 
     stall: Stall
-    expected: Expected
+    expected: ExpectedDelays
     late: int
     longest_s: float
     lowest_s: float
@@ -191,7 +191,7 @@ class _Latencies:
     limit_s: float
 
     @classmethod
-    def of(cls, seen: Seen, limit_s: float) -> _Latencies | None:
+    def of(cls, seen: JudgedRepeat, limit_s: float) -> _Latencies | None:
         """Return both; None where there was no stall."""
         stall, counted = seen.context.stall, seen.context.counted
         window, measured = seen.result.window, seen.result.delivery_latency_ms
@@ -237,7 +237,7 @@ def part(stages: Sequence[str], *, answers_wait: bool) -> Check:
     answers waited too, and MongoDB if they did not.
     """
 
-    def wrong(seen: Seen) -> str:
+    def wrong(seen: JudgedRepeat) -> str:
         cohort = next((each for each in seen.result.cohorts if each.name == "p99"), None)
         answers = seen.result.response_time_ms
         if cohort is None or answers is None or answers.max is None or seen.context.stall is None:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from bench.selftest import planting, reporting
 from bench.selftest.cases import CLEAN
-from bench.selftest.outcome import Row
+from bench.selftest.outcome import CaseOutcome
 from bundle.writing import repeat_name
 
 NAME = "cut-off"
@@ -20,7 +20,7 @@ FILES = ("manifest.json", "result.json", "latency.hlog", "timeseries.parquet")
 AT_A_LINE = "latency.hlog, at a line's end"
 
 
-def check(clean: Path, attempt: int, out: Path) -> Row:
+def check(clean: Path, attempt: int, out: Path) -> CaseOutcome:
     """Cut off the files of copies of the bundle ``clean``, and read each copy with a careful and a careless reader.
 
     ``attempt``: the one at the clean run that counts; its files are cut.
@@ -34,7 +34,7 @@ def check(clean: Path, attempt: int, out: Path) -> Row:
     with planting.planted({"role": "reports", "blind": True}, out), ThreadPoolExecutor(os.cpu_count()) as pool:
         careless = list(pool.map(reporting.write, (path for path, _ in copies)))
     seeing = [name for name, pages in zip(names, careless, strict=True) if name in pages.output]
-    return Row(
+    return CaseOutcome(
         case=NAME,
         planted=f"{len(copies)} bundles with a file cut off",
         seen=f"{len(copies) - len(unnamed)} of {len(copies)} named",

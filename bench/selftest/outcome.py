@@ -18,7 +18,7 @@ FILE = "selftest.json"
 _LONGEST_SEEN = 400
 
 
-class Row(Struct, frozen=True):
+class CaseOutcome(Struct, frozen=True):
     """One case. ``twins``: checks judged with their detector switched off; ``unseeing``: of them, those that held."""
 
     case: str
@@ -36,7 +36,7 @@ class Row(Struct, frozen=True):
         return not self.problems
 
 
-def row_of(case: Case, attempts: Sequence[Attempt], pages: Pages, of_twins: Pages) -> Row:
+def row_of(case: Case, attempts: Sequence[Attempt], pages: Pages, of_twins: Pages) -> CaseOutcome:
     """Bring together what the last attempt's result, its report, and the twins of both say.
 
     ``of_twins``: the report of what was judged without the detectors of the case's checks.
@@ -55,7 +55,7 @@ def row_of(case: Case, attempts: Sequence[Attempt], pages: Pages, of_twins: Page
             twins += 1
             unseeing += [] if check.wrong_in_report(twin) else [f"in the report: {check.what}"]
     problems += [f"it holds with its detector switched off, too: {what}" for what in unseeing]
-    return Row(
+    return CaseOutcome(
         case=case.name,
         planted=case.planted,
         seen=_shortened([*last.numbers, *last.result.findings, *last.result.reasons]),
@@ -72,13 +72,13 @@ def _shortened(texts: Sequence[str]) -> str:
     return text if len(text) <= _LONGEST_SEEN else text[: _LONGEST_SEEN - 1] + "…"
 
 
-def write(rows: Sequence[Row], out: Path) -> None:
+def write(rows: Sequence[CaseOutcome], out: Path) -> None:
     """Write the rows as JSON into ``out``."""
     content = [{**msgspec.to_builtins(row), "passed": row.passed} for row in rows]
     (out / FILE).write_bytes(msgspec.json.format(msgspec.json.encode(content), indent=1) + b"\n")
 
 
-def show(rows: Sequence[Row], console: Console) -> None:
+def show(rows: Sequence[CaseOutcome], console: Console) -> None:
     """Print the table, and below it what went wrong."""
     table = Table("", "case", "planted", "seen", "twins", "took", box=None, pad_edge=False)
     for row in rows:

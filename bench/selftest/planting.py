@@ -18,7 +18,7 @@ import psutil
 from pymongo import MongoClient
 
 from bench.kinds.kind import Moment
-from bench.selftest.stalls import Counted, Stall
+from bench.selftest.stalls import DocumentCounts, Stall
 from pipeline.settings import Mongo
 
 PATHS = (Path(__file__).parent / "faults", Path(__file__).resolve().parents[2])
@@ -36,7 +36,7 @@ class Context:
     mongo: Mongo
     end_s: float  # of the schedule, from the epoch
     stall: Stall | None = None
-    counted: Counted | None = None
+    counted: DocumentCounts | None = None
 
 
 Act = Callable[[Context, Moment], Awaitable[None]]
@@ -148,7 +148,7 @@ def _signal(pids: list[int], number: signal.Signals) -> None:
             os.kill(pid, number)
 
 
-def _count(mongo: Mongo, epoch_ns: int, end_s: float) -> Counted:
+def _count(mongo: Mongo, epoch_ns: int, end_s: float) -> DocumentCounts:
     """Ask MongoDB how many documents it has, again and again until ``end_s`` after the epoch.
 
     An answer that was long in coming was true when it came: a stopped server counts when it goes on.
@@ -162,4 +162,4 @@ def _count(mongo: Mongo, epoch_ns: int, end_s: float) -> Counted:
             at_s.append((time.monotonic_ns() - epoch_ns) / _NS)
             documents.append(found)
             time.sleep(_POLL_S)
-    return Counted(np.array(at_s), np.array(documents, dtype=np.int64))
+    return DocumentCounts(np.array(at_s), np.array(documents, dtype=np.int64))

@@ -27,7 +27,7 @@ class Pages:
     page: str
     summary: Mapping[str, Any] | None
 
-    def of(self, cell: str, attempt: int) -> Report:
+    def of(self, cell: str, attempt: int) -> ReportedRepeat:
         """Return what is said of one repeat (of round 1), as far as a reader finds it in the page."""
         name = f"{cell} round 1" + (f", attempt {attempt}" if attempt > 1 else "")
         summary = self.summary or {"findings": [], "void_attempts": [], "cells": []}
@@ -37,7 +37,7 @@ class Pages:
         findings += [seen for each in summary["void_attempts"] if each["repeat"] == name for seen in each["seen"]]
         audits = {each["cell"]: each["audit"] for each in summary["cells"]}
         reasons = [why for each in summary["void_attempts"] if each["repeat"] == name for why in each["reasons"]]
-        return Report(
+        return ReportedRepeat(
             findings=tuple(each for each in findings if any(text.endswith(f": {each}") for text in texts)),
             reasons=tuple(each for each in reasons if any(each in text for text in texts)),
             audit=audits.get(cell, {}),
@@ -45,7 +45,7 @@ class Pages:
 
 
 @dataclass(frozen=True)
-class Report:
+class ReportedRepeat:
     """What a report says of one repeat."""
 
     findings: tuple[str, ...]

@@ -24,11 +24,11 @@ from bench.kinds import naming
 from bench.observe.environment import Environment
 from bench.run import repeat, session
 from bench.run.progress import Display
-from bench.run.repeat import Measured
-from bench.run.repeatspec import Repeat
+from bench.run.repeat import CollectedRepeat
+from bench.run.repeatspec import RepeatSpec
 from bench.selftest import checks, planting
 from bench.selftest.cases import OBJECTIVE, Case
-from bench.selftest.checks import STRICT, Check, Seen
+from bench.selftest.checks import STRICT, Check, JudgedRepeat
 from bench.selftest.planting import Context
 from bench.targets.cellsettings import settings_for
 from bench.targets.servers import Servers
@@ -162,13 +162,13 @@ class Stage:
             took_s=time.monotonic() - began_s,
         )
 
-    def _repeat(self, case: Case, cell: CellSpec, number: int) -> Repeat:
+    def _repeat(self, case: Case, cell: CellSpec, number: int) -> RepeatSpec:
         self._runs = (self._runs + 1) % writing.RUN_NUMBERS
         load = cell.offered_load if isinstance(cell.offered_load, float) else None
         settings = self._servers.settings
         worker = structs.replace(settings.worker, session_timeout_ms=_SESSION_TIMEOUT_MS)
-        return Repeat(
-            identity=derive.Identity(cell, 1, number, self._runs, writing.now(), load),
+        return RepeatSpec(
+            identity=derive.RepeatIdentity(cell, 1, number, self._runs, writing.now(), load),
             name=f"selftest-{os.getpid()}-{self._runs}",
             settings=structs.replace(settings, worker=worker),
             server_pids=self._servers.pids,
@@ -196,31 +196,31 @@ class Stage:
 class _Judged:
     """The evidence of one repeat, to be judged again and again."""
 
-    repeat: Repeat
-    measured: Measured
+    repeat: RepeatSpec
+    measured: CollectedRepeat
     context: Context
     due_s: NDArray[np.float64]
     folder: Path
 
-    def with_all(self) -> Seen:
+    def with_all(self) -> JudgedRepeat:
         """As any run judges it."""
         return self._seen(self.repeat, frozenset())
 
-    def as_twin(self, check: Check) -> Seen:
+    def as_twin(self, check: Check) -> JudgedRepeat:
         """As the check's twin judges it."""
         if not check.without:
             return self._seen(replace(self.repeat, bounds=STRICT), frozenset())
         return self._seen(self.repeat, check.without)
 
-    def _seen(self, of: Repeat, left_out: Detectors) -> Seen:
+    def _seen(self, of: RepeatSpec, left_out: Detectors) -> JudgedRepeat:
         looked_for = detectors.ALL - left_out
         result = repeat.judge(of, self.measured, looked_for)
         window = result.window or Window(0.0, 0.0)
         events = measurements.event_durations(self.measured.evidence, window, looked_for)
-        return Seen(of, result, events, self.context, self.due_s, self.folder)
+        return JudgedRepeat(of, result, events, self.context, self.due_s, self.folder)
 
 
-def _due_s(of: Repeat) -> NDArray[np.float64]:
+def _due_s(of: RepeatSpec) -> NDArray[np.float64]:
     """When every event of a load was due, those of the witness too: by the schedules alone."""
     cell = of.identity.cell
     if not kinds.named(cell.kind).through_http:

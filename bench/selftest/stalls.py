@@ -55,7 +55,7 @@ class Stall:
 
 
 @dataclass(frozen=True)
-class Counted:
+class DocumentCounts:
     """How many documents MongoDB counted: ``at_s`` (from the epoch, ascending) and ``documents``, of shape (polls,)."""
 
     at_s: NDArray[np.float64]
@@ -63,7 +63,7 @@ class Counted:
 
 
 @dataclass(frozen=True)
-class Expected:
+class ExpectedDelays:
     """How many events wait longer than the limit: ``late_low`` if none overtakes, ``late_high`` if later ones go first.
 
     ``catch_up_s``: C; ``offered_per_s``: lambda; ``stored_per_s``: mu.
@@ -76,7 +76,7 @@ class Expected:
     stored_per_s: float
 
 
-def stored_at(counted: Counted, events: int) -> NDArray[np.float64]:
+def stored_at(counted: DocumentCounts, events: int) -> NDArray[np.float64]:
     """Return D: when the 1st, 2nd, ... event was there, linear between two polls; infinity if it never was."""
     documents = np.maximum.accumulate(counted.documents)
     number = np.arange(1, events + 1)
@@ -92,8 +92,8 @@ def stored_at(counted: Counted, events: int) -> NDArray[np.float64]:
 
 
 def expected(
-    stall: Stall, due_s: NDArray[np.float64], counted: Counted, window_s: tuple[float, float], limit_s: float
-) -> Expected:
+    stall: Stall, due_s: NDArray[np.float64], counted: DocumentCounts, window_s: tuple[float, float], limit_s: float
+) -> ExpectedDelays:
     """Compute what follows from the stall for the events due in ``window_s`` [from, to).
 
     ``due_s``: A, of all events ever offered, ascending, seconds from the epoch.
@@ -103,13 +103,13 @@ def expected(
     usual_s = float(np.median(waits_s[due_s < stall.start_s - stall.length_s]))
     newer = np.maximum(np.searchsorted(due_s, counted.at_s - usual_s) - before, 0)
     older_waits_s = waits_s.copy()
-    older_waits_s[:before] = stored_at(Counted(counted.at_s, counted.documents - newer), before) - due_s[:before]
+    older_waits_s[:before] = stored_at(DocumentCounts(counted.at_s, counted.documents - newer), before) - due_s[:before]
     inside = (due_s >= window_s[0]) & (due_s < window_s[1])
     caught_up_s = _caught_up_s(stall, due_s, counted)
     during = (counted.at_s >= stall.end_s) & (counted.at_s <= caught_up_s)
     stored = int(np.ptp(counted.documents[during])) if during.any() else 0
     catch_up_s = caught_up_s - stall.end_s
-    return Expected(
+    return ExpectedDelays(
         late_low=int((waits_s[inside] > limit_s).sum()),
         late_high=int((older_waits_s[inside] > limit_s).sum()),
         catch_up_s=catch_up_s,
@@ -118,7 +118,7 @@ def expected(
     )
 
 
-def _caught_up_s(stall: Stall, due_s: NDArray[np.float64], counted: Counted) -> float:
+def _caught_up_s(stall: Stall, due_s: NDArray[np.float64], counted: DocumentCounts) -> float:
     """When the backlog was no larger than it had been at any time in the stall's length before it; infinity: never."""
     backlog = np.searchsorted(due_s, counted.at_s, side="right") - counted.documents
     before = (counted.at_s >= stall.start_s - stall.length_s) & (counted.at_s < stall.start_s)

@@ -79,7 +79,7 @@ class Collected:
         self._client.close()
 
 
-class Poller:
+class DocumentPoller:
     """Looks for events until each was read or given up: :meth:`run` in a thread, the rest from another one."""
 
     def __init__(self, collected: Collected, log: SightingsWriter, now_ns: Callable[[], int]) -> None:
@@ -88,7 +88,7 @@ class Poller:
         self._log = log
         self._now_ns = now_ns
         self._new: queue.SimpleQueue[Outstanding | None] = queue.SimpleQueue()
-        self._hurry = threading.Event()
+        self._flush = threading.Event()
         self._outstanding: dict[int, Outstanding] = {}
         self.seen = 0
 
@@ -100,16 +100,16 @@ class Poller:
         """All events are known: :meth:`run` ends with the last of them."""
         self._new.put(None)
 
-    def hurry(self) -> None:
+    def flush(self) -> None:
         """Look once more and end; call :meth:`no_more` before."""
-        self._hurry.set()
+        self._flush.set()
 
     def run(self) -> None:
         """Poll; every event has its sighting in the log when this returns."""
         while self._take():
-            self._hurry.wait(self._pause_s())  # first: what was accepted this very moment is not stored yet
+            self._flush.wait(self._pause_s())  # first: what was accepted this very moment is not stored yet
             self._look()
-            if self._hurry.is_set():
+            if self._flush.is_set():
                 break
         for each in list(self._outstanding.values()):
             self._close(each, NO_TIME)

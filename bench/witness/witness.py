@@ -30,7 +30,7 @@ from pymongo.errors import PyMongoError
 from bench.errors import RepeatError
 from bench.evidence import sightings
 from bench.evidence.sightings import SightingsWriter
-from bench.witness.poller import Collected, Outstanding, Poller
+from bench.witness.poller import Collected, DocumentPoller, Outstanding
 from bench.witness.post import post
 from pipeline import settings
 from pipeline.commands.supervision import child_environment
@@ -85,7 +85,7 @@ class Witness:
         self._signals = signals
         self._content = sightings.content_of(of_load.spec)
         self._ledger = LedgerWriter(ledger.path_of(folder, WITNESS_STREAM), self._head)
-        self._poller = Poller(collected, SightingsWriter(folder), self._now_ns)
+        self._poller = DocumentPoller(collected, SightingsWriter(folder), self._now_ns)
         self._sending: set[asyncio.Task[None]] = set()
         self._stopped_ns: int | None = None
 
@@ -97,7 +97,7 @@ class Witness:
                 offered = await self._offer(sending)
                 await self._answers()
         except BaseException:
-            self._poller.hurry()
+            self._poller.flush()
             raise
         finally:
             self._poller.no_more()
@@ -105,7 +105,7 @@ class Witness:
         either: list[asyncio.Future[Any]] = [polling, end]
         await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
         end.cancel()
-        self._poller.hurry()
+        self._poller.flush()
         await polling
         self._ledger.close(offered, self._stopped_ns)
         return offered, self._poller.seen

@@ -21,7 +21,7 @@ from pipeline.dashboard.database import Database
 from pipeline.dashboard.rows import Counted, Part, RowMaker
 from pipeline.dashboard.tally import Step, Tallies
 from pipeline.settings import Dashboard, Settings
-from pipeline.worker.consumer import EventConsumer, Use
+from pipeline.worker.consumer import EventConsumer, GroupTask
 from pipeline.worker.metrics import WorkerMetrics
 from pipeline.worker.waiting import Waiting
 
@@ -133,7 +133,7 @@ class Aggregator:
     def __init__(self, settings: Settings, database: Database) -> None:
         """``settings``: those of the pipeline; the consumer's own are made of them."""
         self._writer = AggregateWriter(database, settings.dashboard)
-        use = Use(
+        use = GroupTask(
             self._writer.write,
             RowMaker(self._topic_id),
             client_id="tidemark-dashboard",

@@ -20,7 +20,7 @@ from sanic.http.constants import HTTP
 from sanic.server import AsyncioServer
 
 from pipeline.addresses import url
-from pipeline.brokenwrites import mend_aiokafka
+from pipeline.brokenwrites import patch_aiokafka
 from pipeline.dashboard.access import Access, new_token
 from pipeline.dashboard.activity import ActivityReader
 from pipeline.dashboard.aggregate import MINUTE, SCALES
@@ -61,7 +61,7 @@ def run(settings: Settings) -> int:
         logging.getLogger(name).setLevel(logging.WARNING)
     for handler in logging.getLogger().handlers:
         handler.addFilter(RepeatFilter("aiokafka"))
-    mend_aiokafka()
+    patch_aiokafka()
     try:
         listener = _listen(settings)
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:

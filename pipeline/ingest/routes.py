@@ -20,7 +20,7 @@ from pipeline.ingest.metrics import IngestMetrics
 from pipeline.ingest.publishing.connection import RETRY_AFTER_S
 from pipeline.ingest.publishing.publisher import Publisher
 from pipeline.ingest.reading import EventReader, Taken
-from pipeline.ingest.slices import Turns
+from pipeline.ingest.slices import TimeSlices
 from pipeline.settings import Settings
 
 _OK = int(HTTPStatus.OK)
@@ -36,7 +36,7 @@ class Parts(Struct, frozen=True):
     publisher: Publisher
     access: Access
     metrics: IngestMetrics
-    turns: Turns
+    turns: TimeSlices
 
 
 def track(parts: Parts) -> Handler:

@@ -17,7 +17,7 @@ from sanic.http.constants import HTTP
 from sanic.server import AsyncioServer
 
 from pipeline import looplag
-from pipeline.brokenwrites import mend_aiokafka
+from pipeline.brokenwrites import patch_aiokafka
 from pipeline.ingest.access import Access
 from pipeline.ingest.admission import Admission
 from pipeline.ingest.application import build
@@ -26,7 +26,7 @@ from pipeline.ingest.metrics import IngestMetrics
 from pipeline.ingest.protocol import BoundedHttpProtocol
 from pipeline.ingest.publishing.publisher import Publisher
 from pipeline.ingest.routes import Parts
-from pipeline.ingest.slices import Turns
+from pipeline.ingest.slices import TimeSlices
 from pipeline.metrics import SharedMetrics
 from pipeline.observer import Observer
 from pipeline.settings import Mongo, Settings
@@ -51,7 +51,7 @@ def serve_on(
     observer: Observer | None = None,
 ) -> None:
     """Answer on ``listener`` until SIGTERM or SIGINT, or until ``lifeline`` (a pipe's end) is closed; then drain."""
-    mend_aiokafka()
+    patch_aiokafka()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(_serve(listener, settings, shared, on_ready, lifeline, observer))
 
@@ -73,7 +73,7 @@ async def _serve(
         publisher=Publisher(settings, lambda: len(server.connections) if server is not None else 0),
         access=Access(api),
         metrics=IngestMetrics(shared),
-        turns=Turns(api.room_timeout_s),
+        turns=TimeSlices(api.room_timeout_s),
     )
     stored = _stored_events(settings.mongo) if api.demo else None
     app = build(parts, stored)

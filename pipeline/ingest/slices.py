@@ -17,7 +17,7 @@ RETRY_AFTER_S = 1
 _SLICE_S = 0.005
 
 
-class Turns:
+class TimeSlices:
     """The long work of one process."""
 
     def __init__(self, timeout_s: float) -> None:
@@ -33,11 +33,11 @@ class Turns:
 class Work:
     """The work of one request. Short work waits for nothing."""
 
-    __slots__ = ("_has_lock", "_since_s", "_turns")
+    __slots__ = ("_has_lock", "_since_s", "_slices")
 
-    def __init__(self, turns: Turns) -> None:
-        """Made by :meth:`Turns.work`."""
-        self._turns = turns
+    def __init__(self, slices: TimeSlices) -> None:
+        """Made by :meth:`TimeSlices.work`."""
+        self._slices = slices
         self._has_lock = False
         self._since_s = 0.0
 
@@ -50,7 +50,7 @@ class Work:
     ) -> None:
         """Let the next request do its long work."""
         if self._has_lock:
-            self._turns.lock.release()
+            self._slices.lock.release()
 
     def begin(self) -> None:
         """Begin a slice: from here on the loop waits."""
@@ -71,8 +71,8 @@ class Work:
             await asyncio.sleep(0)
         else:
             try:
-                async with asyncio.timeout(self._turns.timeout_s):
-                    await self._turns.lock.acquire()
+                async with asyncio.timeout(self._slices.timeout_s):
+                    await self._slices.lock.acquire()
             except TimeoutError as error:
                 message = f"other large requests are being read; try again in {RETRY_AFTER_S} s"
                 raise UnavailableError(message, RETRY_AFTER_S) from error

@@ -65,7 +65,7 @@ class BatchMaker(Protocol):
         ...
 
 
-class Use(NamedTuple):
+class GroupTask(NamedTuple):
     """What a group makes of the events: the worker's stores them, the dashboard's counts them.
 
     ``write`` returns when what the batch stands for is durable; ``loss`` ends the sentence "records were deleted".
@@ -83,7 +83,7 @@ class EventConsumer(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafk
     def __init__(
         self,
         settings: Settings,
-        use: Use,
+        use: GroupTask,
         metrics: WorkerMetrics,
         *,
         on_assigned: Callable[[Mapping[str, Sequence[int]]], None],

@@ -12,13 +12,13 @@ from collections.abc import Mapping, Sequence
 import uvloop
 
 from pipeline import looplag, observer
-from pipeline.brokenwrites import mend_aiokafka
+from pipeline.brokenwrites import patch_aiokafka
 from pipeline.errors import TidemarkError
 from pipeline.messages.topics import event_topics
 from pipeline.observer import Observer
 from pipeline.settings import Settings
 from pipeline.store import open_store
-from pipeline.worker.consumer import EventConsumer, Use
+from pipeline.worker.consumer import EventConsumer, GroupTask
 from pipeline.worker.dead_letters import DeadLetters
 from pipeline.worker.metrics import WorkerMetrics
 from pipeline.worker.waiting import RepeatFilter
@@ -37,7 +37,7 @@ def run(settings: Settings) -> int:
     read again. 2: a setting cannot be used or a part is missing. 3: a crash of our own.
     """
     _configure_logging()
-    mend_aiokafka()
+    patch_aiokafka()
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             return runner.run(_work(settings))
@@ -62,7 +62,7 @@ async def _work(settings: Settings) -> int:
         store_name=f"MongoDB at {settings.mongo.shown_uri}",
         retry_pause_s=worker.retry_pause_s,
     )
-    consumer = EventConsumer(settings, Use(writer.write), metrics, on_assigned=_Announcer(settings, watching))
+    consumer = EventConsumer(settings, GroupTask(writer.write), metrics, on_assigned=_Announcer(settings, watching))
     loop = asyncio.get_running_loop()
     for each in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(each, consumer.stop)

@@ -16,13 +16,13 @@ from reports.advice import configurations, extrapolation, followup, proof
 from reports.advice.configurations import SMALLEST, Configuration
 from reports.advice.extrapolation import Extrapolation
 from reports.answer import objective
-from reports.answer.objective import Objective
+from reports.answer.objective import LatencyObjective
 from reports.cells.cells import Cell
 from reports.errors import NothingMeasuredError, ObjectiveError
 from reports.scaling import scaling
 from reports.scaling.scaling import Scaling
 
-DEFAULT_OBJECTIVE = Objective("delivery_latency", "p99", 1000.0)
+DEFAULT_OBJECTIVE = LatencyObjective("delivery_latency", "p99", 1000.0)
 MOST_TARGET_EVENTS_PER_S = 10_000_000.0
 _ROUND = (1, 2, 5)
 _ROUND_TARGETS = 4
@@ -51,7 +51,7 @@ class Advice(Struct, frozen=True, kw_only=True):
     smallest: str = SMALLEST
 
 
-def advise(bundle: Bundle, cells: Sequence[Cell], target: float, asked: Objective) -> Advice:
+def advise(bundle: Bundle, cells: Sequence[Cell], target: float, asked: LatencyObjective) -> Advice:
     """Answer for one load in events/s.
 
     Raises:
@@ -75,18 +75,18 @@ def for_report(bundle: Bundle, cells: Sequence[Cell]) -> tuple[Advice, ...]:
     return tuple(_advise(bundle, cells, target, asked, curves) for target in _round_targets(through, asked))
 
 
-def asked_by(bundle: Bundle, cells: Sequence[Cell]) -> Objective:
+def asked_by(bundle: Bundle, cells: Sequence[Cell]) -> LatencyObjective:
     """Return the run's own objective: the matrix's, else that of its searches, else the default."""
     for measure in ("delivery_latency", "response_time"):
         limit_ms = (bundle.manifest.matrix.objective or {}).get(f"{measure}_p99_ms")
         if limit_ms:
-            return Objective(measure, "p99", float(limit_ms))
+            return LatencyObjective(measure, "p99", float(limit_ms))
     searched = [found for cell in cells if cell.capacity for found in objective.find(cell.capacity.objective)]
     return searched[0] if searched else DEFAULT_OBJECTIVE
 
 
 def _advise(
-    bundle: Bundle, cells: Sequence[Cell], target: float, asked: Objective, curves: Sequence[Scaling]
+    bundle: Bundle, cells: Sequence[Cell], target: float, asked: LatencyObjective, curves: Sequence[Scaling]
 ) -> Advice:
     through = [cell for cell in cells if cell.kind.proves_loads]
     if not through:
@@ -132,7 +132,7 @@ def _usual(workloads: Sequence[dict[str, object]]) -> dict[str, object]:
     return max(workloads, key=lambda each: counted[repr(each)])
 
 
-def _round_targets(cells: Sequence[Cell], asked: Objective) -> list[float]:
+def _round_targets(cells: Sequence[Cell], asked: LatencyObjective) -> list[float]:
     """Return round loads (1, 2, 5 times a power of ten) by the highest that a cell held: three below it, one above."""
     shown = [one for cell in cells for one in proof.of_cell(cell, asked, 0.0)]
     held = max((one.load_events_per_s for one in shown if one.status == "holds"), default=0.0)

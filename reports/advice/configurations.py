@@ -10,7 +10,7 @@ from msgspec import Struct
 from reports import formats
 from reports.advice import proof
 from reports.advice.proof import Drained, Shown
-from reports.answer.objective import Objective
+from reports.answer.objective import LatencyObjective
 from reports.cells import axes
 from reports.cells.axes import CONSUMERS, PARTITIONS
 from reports.cells.cells import Cell
@@ -42,7 +42,7 @@ def _size(one: Configuration) -> tuple[int, ...]:
     return tuple(int(str(one.axes.get(name) or 0)) for name in SIZES)
 
 
-def weigh(cells: Sequence[Cell], asked: Objective, target: float) -> list[Configuration]:
+def weigh(cells: Sequence[Cell], asked: LatencyObjective, target: float) -> list[Configuration]:
     """Weigh every configuration of cells of one workload for one load, smallest first; drains alone too."""
     groups: dict[str, list[Cell]] = {}
     for cell in cells:

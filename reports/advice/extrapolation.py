@@ -9,7 +9,7 @@ from msgspec import Struct
 from reports import kinds
 from reports.advice import proof
 from reports.answer import objective
-from reports.answer.objective import Objective
+from reports.answer.objective import LatencyObjective
 from reports.cells.cells import Cell
 from reports.cells.saturation import MACHINE_BUSY
 from reports.scaling import scaling
@@ -30,7 +30,7 @@ class Extrapolation(Struct, frozen=True, kw_only=True):
 
 
 def along(
-    cores_there: float, cells: Sequence[Cell], curves: Sequence[Scaling], target: float, asked: Objective
+    cores_there: float, cells: Sequence[Cell], curves: Sequence[Scaling], target: float, asked: LatencyObjective
 ) -> tuple[Extrapolation | None, str]:
     """Look along fitted curves of capacity cells for the fewest consumers at which they surely reach the load.
 
@@ -53,7 +53,7 @@ def along(
 
 
 def _along_one(
-    cores_there: float, by_id: Mapping[str, Cell], curve: Scaling, target: float, asked: Objective
+    cores_there: float, by_id: Mapping[str, Cell], curve: Scaling, target: float, asked: LatencyObjective
 ) -> tuple[Extrapolation | None, str]:
     if curve.fit is None:
         return None, curve.why

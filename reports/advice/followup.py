@@ -9,7 +9,7 @@ from reports import formats
 from reports.advice.configurations import Configuration
 from reports.advice.extrapolation import Extrapolation
 from reports.answer import breaking
-from reports.answer.objective import Objective
+from reports.answer.objective import LatencyObjective
 from reports.cells import axes
 from reports.cells.axes import CONSUMERS
 from reports.cells.bottleneck import Bottleneck
@@ -27,7 +27,7 @@ def suggest(
     nearest: Configuration | None,
     cells: Sequence[Cell],
     target: float,
-    asked: Objective,
+    asked: LatencyObjective,
     extrapolation: Extrapolation | None,
     conditions: Mapping[str, object],
 ) -> tuple[str, ...]:
@@ -63,7 +63,7 @@ def breaks_first(one: Configuration | None, cells: Sequence[Cell], cores_there: 
     return f"{broke.short}; {broke.because}" if broke.because else broke.short
 
 
-def toml(chosen: Mapping[str, object], target: float, asked: Objective, *, searched: bool = True) -> str:
+def toml(chosen: Mapping[str, object], target: float, asked: LatencyObjective, *, searched: bool = True) -> str:
     """Write a matrix that would answer: a search, or steady repeats if a search cannot have this objective."""
     of_servers = [name for name in chosen if name.startswith(_OF_SERVERS)]
     fixed = ", ".join(f"{name} = {_value(value)}" for name, value in chosen.items() if name not in of_servers)
@@ -89,7 +89,7 @@ def _beyond(
     nearest: Configuration | None,
     cells: Sequence[Cell],
     target: float,
-    asked: Objective,
+    asked: LatencyObjective,
     conditions: Mapping[str, object],
 ) -> tuple[str, ...]:
     """Every configuration misses it, or is excluded: go on from the one that held most."""

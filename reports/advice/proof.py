@@ -19,7 +19,7 @@ from bundle.reading import Repeat
 from bundle.result import Result, Sustained
 from reports import formats
 from reports.answer import objective, searches, verdict
-from reports.answer.objective import Objective
+from reports.answer.objective import LatencyObjective
 from reports.cells.bottleneck import KEPT_UP
 from reports.cells.cells import Cell
 from stats import intervals
@@ -77,7 +77,7 @@ def workload(cell: Cell) -> dict[str, object]:
     return {name: cell.plan.axes[name] for name in WORKLOAD if cell.plan.axes.get(name) is not None}
 
 
-def of_cell(cell: Cell, asked: Objective, target: float) -> Iterator[Shown]:
+def of_cell(cell: Cell, asked: LatencyObjective, target: float) -> Iterator[Shown]:
     """Return what a steady or a capacity cell shows of the objective; a capacity cell may show several loads."""
     found = [(repeat.result, text) for repeat in cell.valid for text in _findings(repeat)]
     results = [repeat.result for repeat in cell.valid]
@@ -105,7 +105,7 @@ def _findings(repeat: Repeat) -> list[str]:
     return [found.text for found in verdict.of_repeat(repeat) if not found.text.startswith(_OF_AN_OBJECTIVE)]
 
 
-def _of_repeats(cell: Cell, results: Sequence[Result], load: float, asked: Objective) -> Shown:
+def _of_repeats(cell: Cell, results: Sequence[Result], load: float, asked: LatencyObjective) -> Shown:
     """Hold each repeat at one load against the objective, and see whether it kept up."""
     count, of = len(results), cell.plan.id
     status, why = _kept_up(results)
@@ -181,7 +181,7 @@ def _some(number: int, count: int) -> str:
     return "" if count == 1 else f"in {number} of {count} repeats "
 
 
-def _of_search(cell: Cell, asked: Objective, target: float) -> Iterator[Shown]:
+def _of_search(cell: Cell, asked: LatencyObjective, target: float) -> Iterator[Shown]:
     """A search proves the lower end of its interval, if what it asked for is what is asked now, or stricter."""
     answer, of = cell.capacity, cell.plan.id
     if answer is None or not asked.follows_from(objective.find(answer.objective)):
@@ -226,7 +226,7 @@ def limit_above(answer: Capacity, load: float) -> float | None:
     return min(max(float(special.ndtr(-away)), outside), 1 - outside)
 
 
-def _of_probes(cell: Cell, asked: Objective, why: str) -> Iterator[Shown]:
+def _of_probes(cell: Cell, asked: LatencyObjective, why: str) -> Iterator[Shown]:
     """Take the probes as repeats at their loads, where the search gives no answer to what is asked, and ``why``."""
     by_load: dict[float, list[Result]] = {}
     for repeat in cell.valid:

@@ -24,7 +24,7 @@ SAME_ANSWER = 0.1  # a search looks no closer than 7 to 15%
 _OBJECTIVE_MISSED = "objective missed"
 
 
-class Row(NamedTuple):
+class AnswerRow(NamedTuple):
     """One configuration: what it held with what interval, its percentiles (ms), what broke first, events lost.
 
     ``load``: held, None where no load was. ``drained``: how fast the same partitions and consumers drain.
@@ -41,7 +41,7 @@ class Row(NamedTuple):
     drained: Interval | None
 
 
-def rows(cells: Sequence[Cell], cores_there: float) -> tuple[Row, ...]:
+def rows(cells: Sequence[Cell], cores_there: float) -> tuple[AnswerRow, ...]:
     """Return the rows, searches first; a drain is in the row of the search with its configuration."""
     drains = [cell for cell in cells if not cell.kind.whole_path]
     alike = {cell.plan.id: _drain_of(cell, drains) for cell in cells if cell.kind.searched}
@@ -101,13 +101,13 @@ def held(cell: Cell) -> bool | None:
     return True if cell.valid and all(repeat.result.kept_up for repeat in cell.valid) else None
 
 
-def _row(cell: Cell, drain: Cell | None, cores_there: float, *, several: bool) -> Row:
+def _row(cell: Cell, drain: Cell | None, cores_there: float, *, several: bool) -> AnswerRow:
     own = cell if not cell.kind.whole_path else drain
     label = cell.label_with_kind if several and not cell.kind.searched else cell.label
     p50, p95, p99 = (cell.percentile("delivery_latency", PERCENTILES[n]) for n in ("p50", "p95", "p99"))
     lost = cell.audit.lost + (drain.audit.lost if drain else 0)
     load, interval, breaks = _held(cell, breaking.find(cell, cores_there))
-    return Row(label, load, interval, p50, p95, p99, breaks, lost, own.throughput if own else None)
+    return AnswerRow(label, load, interval, p50, p95, p99, breaks, lost, own.throughput if own else None)
 
 
 def _held(cell: Cell, broke: Broke | None) -> tuple[float | None, str, str]:

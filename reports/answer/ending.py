@@ -10,8 +10,8 @@ from pathlib import Path
 
 from reports import formats
 from reports.answer import verdict
-from reports.answer.answer import Row
-from reports.answer.verdict import Finding, Verdict
+from reports.answer.answer import AnswerRow
+from reports.answer.verdict import Finding, RunVerdict
 
 _MOST_FINDINGS = 10
 _GAP = 2
@@ -24,7 +24,7 @@ _CELL, _DRAINED, _BREAKS = 0, 3, 7
 _WORDS = (_CELL, _BREAKS)
 
 
-def text(judged: Verdict, report: Path | None, run: str, width: int | None = None) -> str:
+def text(judged: RunVerdict, report: Path | None, run: str, width: int | None = None) -> str:
     """Return the lines to print; ``report`` is where the page is, None if none was written.
 
     ``run``: the run's name in a command. ``width``: of the terminal in characters, by default that of this terminal.
@@ -42,7 +42,7 @@ def text(judged: Verdict, report: Path | None, run: str, width: int | None = Non
     return "\n".join([*lines, *(["", *table(judged.rows, wide)] if judged.rows else [])]) + "\n"
 
 
-def table(rows: Sequence[Row], width: int) -> list[str]:
+def table(rows: Sequence[AnswerRow], width: int) -> list[str]:
     """Return the table of the cells in lines of at most ``width``, without breaking a word or a number.
 
     If the column of the drains does not fit, they are listed below.
@@ -63,7 +63,7 @@ def _is_whole(line: str) -> bool:
     return "./tidemark" in line or line.startswith("report: ")
 
 
-def _cells(row: Row) -> list[str]:
+def _cells(row: AnswerRow) -> list[str]:
     return [
         row.label,
         formats.rounded(row.load),
@@ -77,7 +77,7 @@ def _cells(row: Row) -> list[str]:
     ]
 
 
-def _drained(row: Row) -> str:
+def _drained(row: AnswerRow) -> str:
     return formats.rounded(row.drained.mean) if row.drained else formats.NOTHING
 
 

@@ -27,7 +27,7 @@ _FORM = (
 )
 
 
-class Objective(Struct, frozen=True):
+class LatencyObjective(Struct, frozen=True):
     """A percentile of ``delivery_latency`` or ``response_time`` that must not be above ``limit_ms``."""
 
     measure: str
@@ -71,7 +71,7 @@ class Objective(Struct, frozen=True):
             return ""
         return f"{self.name} up to {formats.milliseconds(value_ms)} ms"
 
-    def follows_from(self, others: tuple[Objective, ...]) -> bool:
+    def follows_from(self, others: tuple[LatencyObjective, ...]) -> bool:
         """Say whether whoever meets ``others`` meets this: one is of the same measure and at least as strict."""
         return any(
             other.measure == self.measure and other.share >= self.share and other.limit_ms <= self.limit_ms
@@ -79,7 +79,7 @@ class Objective(Struct, frozen=True):
         )
 
 
-def parse(text: str) -> Objective:
+def parse(text: str) -> LatencyObjective:
     """Read one objective; ObjectiveError says what is wrong with another text."""
     found = _ONE.fullmatch(text.strip())
     if found is None:
@@ -90,15 +90,15 @@ def parse(text: str) -> Objective:
     return objective
 
 
-def find(text: str) -> tuple[Objective, ...]:
+def find(text: str) -> tuple[LatencyObjective, ...]:
     """Return every objective in a text, such as that of a capacity cell's search; what else it says is passed over."""
     return tuple(_objective(found) for found in _ONE.finditer(text))
 
 
-def _objective(found: re.Match[str]) -> Objective:
+def _objective(found: re.Match[str]) -> LatencyObjective:
     measure = _MEASURES[" ".join(found["measure"].lower().split())]
     factor = 1.0 if found["unit"].lower() == "ms" else float(_MS_PER_S)
-    return Objective(measure, found["percentile"].lower().replace(".", ""), float(found["limit"]) * factor)
+    return LatencyObjective(measure, found["percentile"].lower().replace(".", ""), float(found["limit"]) * factor)
 
 
 def _hint(text: str) -> str:

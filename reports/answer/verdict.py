@@ -15,7 +15,7 @@ from bundle.reading import Bundle, Repeat
 from bundle.result import Audit
 from reports import formats
 from reports.answer import answer, breaking, question, undecided
-from reports.answer.answer import Row
+from reports.answer.answer import AnswerRow
 from reports.cells import reported
 from reports.cells.cells import Cell
 
@@ -43,7 +43,7 @@ class Finding:
 
 
 @dataclass(frozen=True)
-class Verdict:
+class RunVerdict:
     """``sentence`` is the first of report and terminal; ``cautions`` stand under it.
 
     ``evidence``: for what breaks first, in one sentence; empty if the sentence names nothing.
@@ -64,7 +64,7 @@ class Verdict:
     evidence: tuple[str, ...] = ()
     undecided: tuple[str, ...] = ()
     culprits: tuple[str, ...] = ()
-    rows: tuple[Row, ...] = ()
+    rows: tuple[AnswerRow, ...] = ()
 
     @property
     def exit_code(self) -> int:
@@ -77,7 +77,7 @@ class Verdict:
         return self.level.upper()
 
 
-def decide(bundle: Bundle, cells: Sequence[Cell]) -> Verdict:
+def decide(bundle: Bundle, cells: Sequence[Cell]) -> RunVerdict:
     """Draw the conclusion from the whole bundle."""
     findings = (
         *(finding for repeat in bundle.repeats for finding in of_repeat(repeat)),
@@ -89,7 +89,7 @@ def decide(bundle: Bundle, cells: Sequence[Cell]) -> Verdict:
     best = answer.fastest(cells)
     culprit = undecided.culprit(bundle, cells) if level == "inconclusive" else ""
     audit, asked = total(bundle.valid), "" if culprit else question.answer(bundle, cells)
-    return Verdict(
+    return RunVerdict(
         level=level,
         sentence=answer.with_account(asked, audit) if asked else answer.sentence(cells, audit, there, culprit),
         findings=findings,

@@ -17,7 +17,7 @@ from bundle.result import Result
 from reports import formats, names
 from reports.cells import reported, saturation
 from reports.cells.axes import CONSUMERS, PARTITIONS
-from reports.cells.saturation import Evidence, Headroom
+from reports.cells.saturation import Headroom, LimitUse
 from reports.names import ROLE_NAMES, STAGE_NAMES
 
 __all__ = ["ROLE_NAMES", "STAGE_NAMES", "Bottleneck", "find"]
@@ -47,7 +47,7 @@ class Bottleneck(Struct, frozen=True, kw_only=True):
     name: str | None = None
     determined: bool = False
     because: str = ""
-    evidence: tuple[Evidence, ...] = ()
+    evidence: tuple[LimitUse, ...] = ()
     headroom: tuple[Headroom, ...] = ()
     next_axis: str | None = None
     next_why: str = ""
@@ -59,7 +59,7 @@ class _Seen(NamedTuple):
     plan: CellPlan
     results: Sequence[Result]
     cores_there: float
-    evidence: tuple[Evidence, ...]
+    evidence: tuple[LimitUse, ...]
 
 
 def find(
@@ -137,7 +137,7 @@ def _at_its_limit(seen: _Seen) -> Bottleneck | None:
     )
 
 
-def _machine(seen: _Seen, reached: Evidence) -> Bottleneck:
+def _machine(seen: _Seen, reached: LimitUse) -> Bottleneck:
     """All cores are used: by the roles of the run, or by what is beside it."""
     used = saturation.mean_cores(seen.results)
     others = saturation.others_cores(seen.results, seen.cores_there)
@@ -180,7 +180,7 @@ def _by_size(used: Mapping[str, float]) -> list[tuple[str, float]]:
     return sorted(worth, key=lambda pair: -pair[1])
 
 
-def _of_role(seen: _Seen, reached: Evidence) -> Bottleneck:
+def _of_role(seen: _Seen, reached: LimitUse) -> Bottleneck:
     axis, why = _next(seen, reached)
     return Bottleneck(
         resource=reached.key,
@@ -215,7 +215,7 @@ _NEXT = {
 }
 
 
-def _next(seen: _Seen, reached: Evidence) -> tuple[str | None, str]:
+def _next(seen: _Seen, reached: LimitUse) -> tuple[str | None, str]:
     """Which axis would relieve a role, and why."""
     if reached.key != "worker_process":
         return _NEXT[reached.key]
@@ -266,7 +266,7 @@ def _offered_load(seen: _Seen, capacity: Capacity | None) -> Bottleneck | None:
 _HIGHER_SEARCH = "the search found no load that is not sustained: let it offer more"
 
 
-def _in_repeats(one: Evidence) -> str:
+def _in_repeats(one: LimitUse) -> str:
     return f"{one.reached_in} of {formats.plural(one.repeats, 'repeat')}"
 
 

@@ -123,7 +123,7 @@ def summarise(bundle: Bundle) -> tuple[Cell, ...]:
     names = {name: naming(plans) for name, plans in by_kind(bundle.manifest.cells, lambda plan: plan.kind).items()}
     cells = [_cell(plan, bundle, names[plan.kind]) for plan in bundle.manifest.cells]
     bottlenecks = neighbours.refine(
-        [neighbours.Measured(cell.plan, cell.throughput, cell.bottleneck) for cell in cells]
+        [neighbours.MeasuredCell(cell.plan, cell.throughput, cell.bottleneck) for cell in cells]
     )
     return tuple(replace(cell, bottleneck=bound) for cell, bound in zip(cells, bottlenecks, strict=True))
 

@@ -13,14 +13,14 @@ from reports import formats, kinds
 from reports.cells import axes
 from reports.cells.axes import CONSUMERS, PARTITIONS
 from reports.cells.bottleneck import THIN, UNKNOWN, Bottleneck
-from reports.cells.saturation import Evidence
+from reports.cells.saturation import LimitUse
 
 PARALLELISM = "parallelism"
 _TRIED = (CONSUMERS, PARTITIONS, "batch_max_events")
 _NO_AXIS = "no axis of this run helped: what the parts wait for is not among what was watched"
 
 
-class Measured(NamedTuple):
+class MeasuredCell(NamedTuple):
     """What is needed of a cell."""
 
     plan: CellPlan
@@ -28,7 +28,7 @@ class Measured(NamedTuple):
     bottleneck: Bottleneck | None
 
 
-def refine(cells: Sequence[Measured]) -> list[Bottleneck | None]:
+def refine(cells: Sequence[MeasuredCell]) -> list[Bottleneck | None]:
     """Find from its neighbours what bounds a cell where nothing else did: which axis, one level up, made it faster.
 
     Faster: the intervals of the throughputs do not overlap. Only drains, whose throughput is what they can do.
@@ -36,7 +36,7 @@ def refine(cells: Sequence[Measured]) -> list[Bottleneck | None]:
     return [_with_neighbours(cell, cells) for cell in cells]
 
 
-def _with_neighbours(cell: Measured, cells: Sequence[Measured]) -> Bottleneck | None:
+def _with_neighbours(cell: MeasuredCell, cells: Sequence[MeasuredCell]) -> Bottleneck | None:
     found = cell.bottleneck
     if found is None or found.resource not in (THIN, UNKNOWN) or cell.throughput is None:
         return found
@@ -74,11 +74,11 @@ def _with_neighbours(cell: Measured, cells: Sequence[Measured]) -> Bottleneck | 
     )
 
 
-def _evidence(axis: str, own: Interval, gained: Interval) -> Evidence:
-    return Evidence(axis, "worker", "throughput", own.mean, gained.mean, "events/s", 1.0, 0, own.n)
+def _evidence(axis: str, own: Interval, gained: Interval) -> LimitUse:
+    return LimitUse(axis, "worker", "throughput", own.mean, gained.mean, "events/s", 1.0, 0, own.n)
 
 
-def _next_level(cell: Measured, cells: Sequence[Measured], axis: str) -> Measured | None:
+def _next_level(cell: MeasuredCell, cells: Sequence[MeasuredCell], axis: str) -> MeasuredCell | None:
     """Find the cell that differs by the next higher value of ``axis`` alone."""
     mine = cell.plan.axes.get(axis)
     if not isinstance(mine, int | float):

@@ -35,7 +35,7 @@ PYTHON_ROLES = ("worker", "api", "generator", "harness", "witness")
 OBSERVERS = ("harness", "witness")
 
 
-class Evidence(Struct, frozen=True):
+class LimitUse(Struct, frozen=True):
     """One number against its limit, over the repeats of a cell.
 
     ``value``: mean over the repeats, ``limit``: what there is, both in ``unit``; ``threshold``: the share of the limit
@@ -94,7 +94,7 @@ class _Reading(NamedTuple):
     threshold: float
 
 
-def evidence(plan: CellPlan, results: Sequence[Result], cores_there: float) -> tuple[Evidence, ...]:
+def evidence(plan: CellPlan, results: Sequence[Result], cores_there: float) -> tuple[LimitUse, ...]:
     """Hold what the repeats used against every limit that they have, the machine's CPU first."""
     found: dict[str, list[_Reading]] = {}
     for result in results:
@@ -103,7 +103,7 @@ def evidence(plan: CellPlan, results: Sequence[Result], cores_there: float) -> t
     return tuple(_together(readings) for readings in found.values())
 
 
-def headroom(results: Sequence[Result], evidence: Sequence[Evidence], cores_there: float) -> tuple[Headroom, ...]:
+def headroom(results: Sequence[Result], evidence: Sequence[LimitUse], cores_there: float) -> tuple[Headroom, ...]:
     """Return what each role had left; a role that used nothing, or was not watched, is left out.
 
     Kafka and MongoDB compute in many threads: as far as CPU goes, they could use what no other role does.
@@ -144,9 +144,9 @@ def working_consumers(result: Result) -> int:
     return sum(not consumer.idle for consumer in result.consumers)
 
 
-def _together(readings: Sequence[_Reading]) -> Evidence:
+def _together(readings: Sequence[_Reading]) -> LimitUse:
     first, count = readings[0], len(readings)
-    return Evidence(
+    return LimitUse(
         key=first.key,
         role=first.role,
         what=first.what,

@@ -12,14 +12,14 @@ from bundle import reading
 from reports import formats
 from reports.comparison import command, comparing, page, steps, texts
 from reports.comparison.command import PAGE, Files
-from reports.comparison.steps import StepsComparison, Timed
+from reports.comparison.steps import StepsComparison, TimedStep
 from reports.page import summary
 from reports.ratios.outcome import EXIT_CANNOT_TELL, EXIT_REGRESSION, Comparison, Rules
 
 SCHEMA_VERSION = 1
 
 
-def judged(timed: Sequence[Timed], rules: Rules) -> StepsComparison:
+def judged(timed: Sequence[TimedStep], rules: Rules) -> StepsComparison:
     """Judge the steps, and print what came of them."""
     made = steps.compare(timed, rules)
     console = command.console()

@@ -24,7 +24,7 @@ HOW_RATIOS_READ = (
 )
 
 
-class Timed(Protocol):
+class TimedStep(Protocol):
     """What is judged: one step's microseconds of CPU an event, by round, in both.
 
     ``ratios`` come from turns that lie next to each other, so that they are steadier than those of the times. All are
@@ -64,7 +64,7 @@ class Timed(Protocol):
 class JudgedStep:
     """One step, judged. ``ratio`` above 1: NEW is cheaper. Without times in both there is no verdict."""
 
-    timed: Timed
+    timed: TimedStep
     base_us: float | None
     new_us: float | None
     rounds: int
@@ -95,7 +95,7 @@ class StepsComparison:
         return bool(self.of("slower"))
 
 
-def compare(timed: Sequence[Timed], rules: Rules) -> StepsComparison:
+def compare(timed: Sequence[TimedStep], rules: Rules) -> StepsComparison:
     """Judge every step that has times in both: paired log ratios, t intervals, Holm over the steps, the floor."""
     both = [each for each in timed if each.ratios]
     if not both:
@@ -225,7 +225,7 @@ class _Tested:
         )
 
 
-def _absent(timed: Timed) -> JudgedStep:
+def _absent(timed: TimedStep) -> JudgedStep:
     return JudgedStep(timed, None, None, 0, None, None, None, None, None, 1.0, None, timed.note)
 
 

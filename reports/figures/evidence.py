@@ -13,7 +13,7 @@ from bundle.reading import Repeat
 from reports import formats
 from reports.cells import timeseries
 from reports.cells.cells import ROLES, Cell
-from reports.cells.saturation import Evidence
+from reports.cells.saturation import LimitUse
 from reports.drawing import palette, panel, svg
 from reports.drawing.panel import Frame, Panel
 from reports.drawing.svg import Line, Mark
@@ -52,7 +52,7 @@ _SOURCES = {
 
 def panels(cells: Sequence[Cell]) -> dict[str, Panel]:
     """Draw, by cell, the limit that was reached; cells without one, or whose seconds are not known, are left out."""
-    found: dict[str, list[tuple[Cell, Evidence, list[Series]]]] = {}
+    found: dict[str, list[tuple[Cell, LimitUse, list[Series]]]] = {}
     for cell in cells:
         reached = _reached(cell)
         series = list(_series(cell, _SOURCES[reached.key])) if reached else []
@@ -65,7 +65,7 @@ def panels(cells: Sequence[Cell]) -> dict[str, Panel]:
     return drawn
 
 
-def _reached(cell: Cell) -> Evidence | None:
+def _reached(cell: Cell) -> LimitUse | None:
     """Find the limit that is the cell's verdict, among those whose seconds are recorded."""
     bound = cell.bottleneck
     if bound is None or not bound.determined or bound.resource not in _SOURCES:
@@ -85,7 +85,7 @@ def _series(cell: Cell, source: _Source) -> Iterator[Series]:
             yield repeat, at_s[known], values[known]
 
 
-def _frame(key: str, reached: Evidence, series: Sequence[Series]) -> Frame:
+def _frame(key: str, reached: LimitUse, series: Sequence[Series]) -> Frame:
     """Draw the axes that all cells with this limit share, and the line from which on it counts as reached."""
     source, limit = _SOURCES[key], reached.threshold * reached.limit
     with panel.canvas(width=_WIDTH, height=_HEIGHT, margins=(46, 12, 34, 40)) as drawn:

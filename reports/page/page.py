@@ -9,7 +9,7 @@ from bundle.manifest import OWN_PIPELINE
 from bundle.reading import Bundle
 from reports import formats, kinds
 from reports.answer import verdict
-from reports.answer.verdict import Verdict
+from reports.answer.verdict import RunVerdict
 from reports.cells import cells as cell_views
 from reports.cells import reported
 from reports.cells.cells import Cell
@@ -41,7 +41,7 @@ class Page:
             yield from part.figures
 
 
-def make(bundle: Bundle, cells: Sequence[Cell], judged: Verdict) -> Page:
+def make(bundle: Bundle, cells: Sequence[Cell], judged: RunVerdict) -> Page:
     """Lay out the report and render it; the same bundle gives the same page."""
     by_kind = cell_views.by_kind(cells, lambda cell: cell.plan.kind)
     searched = [cell for cell in cells if cell.kind.searched]

@@ -14,8 +14,8 @@ from bundle.result import Probe
 from reports import formats
 from reports.advice import advice
 from reports.answer import breaking, verdict
-from reports.answer.answer import Row
-from reports.answer.verdict import Verdict
+from reports.answer.answer import AnswerRow
+from reports.answer.verdict import RunVerdict
 from reports.ceilings import shares
 from reports.cells import reported
 from reports.cells.cells import MEASURES, Cell
@@ -29,7 +29,7 @@ def to_csv(bundle: Bundle) -> str:
     return pd.DataFrame([_row(repeat) for repeat in bundle.repeats]).to_csv(index=False)
 
 
-def to_json(bundle: Bundle, cells: Sequence[Cell], judged: Verdict) -> str:
+def to_json(bundle: Bundle, cells: Sequence[Cell], judged: RunVerdict) -> str:
     """The verdict, the summed audit of valid repeats, and every cell with interval and pooled percentiles."""
     content = {
         "schema_version": bundle.manifest.schema_version,
@@ -75,7 +75,7 @@ def _ceilings(bundle: Bundle, cells: Sequence[Cell]) -> dict[str, Any]:
     return {**measured, "loops": loops, "held": held, **msgspec.to_builtins(shares.compute(bundle, cells))}
 
 
-def to_markdown(bundle: Bundle, cells: Sequence[Cell], judged: Verdict) -> str:
+def to_markdown(bundle: Bundle, cells: Sequence[Cell], judged: RunVerdict) -> str:
     """The answer in a line and a table, the account of every event, and what else the cells measured."""
     lines = [f"# {bundle.manifest.run_id}", "", f"**{judged.outcome}: {judged.sentence}**", ""]
     said = [f"- FINDING: {finding.repeat}: {finding.text}" for finding in judged.findings]
@@ -165,7 +165,7 @@ def _probe(probe: Probe) -> dict[str, Any]:
     return {**msgspec.to_builtins(probe), "why": "; ".join(probe.why)}
 
 
-def _answer(row: Row) -> dict[str, Any]:
+def _answer(row: AnswerRow) -> dict[str, Any]:
     drained = row.drained.mean if row.drained else None
     return {**row._asdict(), "label": row.label.replace("\u00a0", " "), "drained": drained}
 

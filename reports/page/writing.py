@@ -9,13 +9,13 @@ from pathlib import Path
 
 from bundle import reading
 from reports.answer import verdict
-from reports.answer.verdict import Verdict
+from reports.answer.verdict import RunVerdict
 from reports.cells import cells
 from reports.drawing.panel import Panel
 from reports.page import page, summary
 
 
-def write(folder: Path, latest: Path) -> Verdict:
+def write(folder: Path, latest: Path) -> RunVerdict:
     """Write everything beside the bundle in ``folder``, each file whole or not at all; give the verdict.
 
     ``latest`` becomes a copy of the page, if its folder can be written.

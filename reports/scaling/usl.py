@@ -30,7 +30,7 @@ _UPPER = np.array([1.0, np.inf])  # of sigma and kappa; both are at least 0
 Floats = NDArray[np.float64]
 
 
-class Estimate(Struct, frozen=True):
+class Parameter(Struct, frozen=True):
     """A value with its bootstrap interval; ``high`` None: no upper bound."""
 
     value: float
@@ -38,7 +38,7 @@ class Estimate(Struct, frozen=True):
     high: float | None
 
 
-class Point(Struct, frozen=True):
+class ScalingPoint(Struct, frozen=True):
     """The fitted throughput at one number of consumers, in events/s."""
 
     consumers: int
@@ -54,14 +54,14 @@ class Fit(Struct, frozen=True):
     1 consumer to twice the most that were measured.
     """
 
-    lambda_events_per_s: Estimate
-    sigma: Estimate
-    kappa: Estimate
-    peak_consumers: Estimate | None
+    lambda_events_per_s: Parameter
+    sigma: Parameter
+    kappa: Parameter
+    peak_consumers: Parameter | None
     lack_of_fit_p: float
-    curve: tuple[Point, ...]
+    curve: tuple[ScalingPoint, ...]
 
-    def at(self, consumers: int) -> Point | None:
+    def at(self, consumers: int) -> ScalingPoint | None:
         """Return the curve's point, None beyond its end."""
         return next((point for point in self.curve if point.consumers == consumers), None)
 
@@ -120,7 +120,7 @@ def fit(data: Data) -> Fit:
         kappa=_estimate(best[0, 2], resampled[:, 2]),
         peak_consumers=_estimate(_peak(best)[0], _peak(resampled)) if best[0, 2] > 0 else None,
         lack_of_fit_p=_lack_of_fit(data, best),
-        curve=tuple(Point(int(n), float(x), float(low), float(high)) for n, x, low, high in points),
+        curve=tuple(ScalingPoint(int(n), float(x), float(low), float(high)) for n, x, low, high in points),
     )
 
 
@@ -198,6 +198,6 @@ def _tails() -> tuple[float, float]:
     return (1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2
 
 
-def _estimate(value: float, resampled: Floats) -> Estimate:
+def _estimate(value: float, resampled: Floats) -> Parameter:
     low, high = np.quantile(resampled, _tails(), method="nearest")
-    return Estimate(float(value), float(low), float(high) if np.isfinite(high) else None)
+    return Parameter(float(value), float(low), float(high) if np.isfinite(high) else None)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from reports.answer.answer import Row
+from reports.answer.answer import AnswerRow
 from reports.sections.parts import Part
 from reports.tables import answers as tables
 
@@ -15,6 +15,6 @@ _WHAT = (
 )
 
 
-def part(rows: Sequence[Row]) -> Part:
+def part(rows: Sequence[AnswerRow]) -> Part:
     """One table, and what its columns mean; nothing without a row."""
     return Part(table=tables.build(rows), words=(_WHAT,)) if rows else Part()

@@ -13,7 +13,7 @@ from reports.cells.cells import Cell
 from reports.figures import scaling as figures
 from reports.scaling import scaling
 from reports.scaling.scaling import Scaling
-from reports.scaling.usl import Estimate
+from reports.scaling.usl import Parameter
 from reports.sections.parts import Part, Section
 from reports.tables import Table, table
 
@@ -69,7 +69,7 @@ def _parameters(curves: Sequence[Scaling]) -> Table:
     return table(heads, rows, text=2, words=["remark"], caption="The fits")
 
 
-def _estimate(of: Estimate) -> tuple[str, str]:
+def _estimate(of: Parameter) -> tuple[str, str]:
     """A value and its interval."""
     high = formats.rounded(of.high) if of.high is not None else "no bound"
     return formats.rounded(of.value), f"{formats.rounded(of.low)} to {high}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from reports import kinds
-from reports.answer.verdict import Verdict
+from reports.answer.verdict import RunVerdict
 from reports.cells.cells import Cell
 from reports.drawing.panel import Panel
 from reports.figures import throughput as figures
@@ -22,7 +22,7 @@ _NAMED = 4
 _THAT = {False: "that", True: "those"}
 
 
-def section(by_kind: dict[str, list[Cell]], judged: Verdict) -> Section:
+def section(by_kind: dict[str, list[Cell]], judged: RunVerdict) -> Section:
     """Heat maps and scaling curves of drains; what steady cells stored of their offered load."""
     parts = []
     emptied = any(not kinds.named(name).whole_path for name in by_kind)
@@ -43,7 +43,7 @@ def section(by_kind: dict[str, list[Cell]], judged: Verdict) -> Section:
     return Section("throughput", "Throughput of partitions × consumers", "Throughput", tuple(parts))
 
 
-def _rivalry(judged: Verdict, drains: Sequence[Cell]) -> str:
+def _rivalry(judged: RunVerdict, drains: Sequence[Cell]) -> str:
     """Name the cells that this run cannot distinguish from the best, and those without an interval."""
     best = judged.best
     if best is None or best.throughput is None:

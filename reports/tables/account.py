@@ -41,7 +41,7 @@ _RESTS_ON: dict[str, Report] = {
 
 
 @dataclass(frozen=True)
-class Identity:
+class AuditSum:
     """One identity as a sum: ``whole`` = the ``parts``; ``adds_up`` says whether it does."""
 
     whole: tuple[str, int]
@@ -49,7 +49,7 @@ class Identity:
     adds_up: bool
 
 
-def identities(audit: Audit, not_reported: Collection[Report] = ()) -> tuple[Identity, ...]:
+def identities(audit: Audit, not_reported: Collection[Report] = ()) -> tuple[AuditSum, ...]:
     """Return both identities of an audit, as sums, without what the system does not report."""
     offered: tuple[tuple[str, int], ...] = (("accepted", audit.accepted), ("rejected", audit.rejected))
     offered += (("in doubt", audit.in_doubt), ("unsent", audit.unsent))
@@ -60,10 +60,10 @@ def identities(audit: Audit, not_reported: Collection[Report] = ()) -> tuple[Ide
     accepted += (("undrained", audit.undrained), ("lost", audit.lost))
     if "backlog" in not_reported:
         accepted = (accepted[0], accepted[-1])
-    first = Identity(("offered", audit.offered), offered, audit.offered_adds_up)
+    first = AuditSum(("offered", audit.offered), offered, audit.offered_adds_up)
     if "documents" in not_reported:
         return (first,)
-    return first, Identity(("accepted", audit.accepted), accepted, audit.accepted_adds_up)
+    return first, AuditSum(("accepted", audit.accepted), accepted, audit.accepted_adds_up)
 
 
 def besides(audit: Audit, not_reported: Collection[Report] = ()) -> tuple[tuple[str, str, bool], ...]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from reports import formats
-from reports.answer.answer import Row
+from reports.answer.answer import AnswerRow
 from reports.tables import Table, span, table
 
 _HEADS = (
@@ -23,7 +23,7 @@ _HEADS = (
 _LOAD, _INTERVAL = 1, 2
 
 
-def build(rows: Sequence[Row]) -> Table:
+def build(rows: Sequence[AnswerRow]) -> Table:
     """The rows as a table, without columns that are empty in every row."""
     values = [
         [

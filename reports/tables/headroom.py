@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from reports import formats, names
 from reports.cells.bottleneck import Bottleneck
 from reports.cells.cells import Cell
-from reports.cells.saturation import MACHINE, Evidence
+from reports.cells.saturation import MACHINE, LimitUse
 from reports.tables import Table, table
 
 _NAMED = 2
@@ -41,11 +41,11 @@ def evidence(cells: Sequence[Cell]) -> Table:
     return table(["cell", *(_head(one) for one in heads.values())], rows)
 
 
-def _head(one: Evidence) -> str:
+def _head(one: LimitUse) -> str:
     return f"{one.what}, from {one.threshold:.0%} on" if one.threshold < 1 else one.what
 
 
-def _used(one: Evidence | None) -> str:
+def _used(one: LimitUse | None) -> str:
     if one is None:
         return formats.NOTHING
     reached = f" (reached in {one.reached_in} of {one.repeats})" if one.reached_in else ""

@@ -19,7 +19,7 @@ from pipeline.errors import UnavailableError
 from pipeline.ingest.admission import Reservation
 from pipeline.ingest.publishing.brokersender import Batch, BrokerSender, Queue
 from pipeline.ingest.publishing.submission import DeadlineQueue, Records, Submission
-from pipeline.ingest.slices import Turns
+from pipeline.ingest.slices import TimeSlices
 from pipeline.messages.topics import event_topics
 from pipeline.settings import Settings
 
@@ -103,7 +103,7 @@ class Connection:
                 broker_sender.flush()
         return submission
 
-    async def prepare(self, records: Records, turns: Turns) -> None:
+    async def prepare(self, records: Records, turns: TimeSlices) -> None:
         """Find the partitions of users with long names, in slices: a name of 1 kB takes 0.2 ms."""
         if max(map(len, records.users)) <= _SHORT_USER:
             return

@@ -12,7 +12,7 @@ from pipeline.errors import UnavailableError
 from pipeline.ingest.admission import Reservation
 from pipeline.ingest.publishing.connection import RETRY_AFTER_S, Connection, connect
 from pipeline.ingest.publishing.submission import Records, Submission
-from pipeline.ingest.slices import Turns
+from pipeline.ingest.slices import TimeSlices
 from pipeline.settings import Settings
 
 _RETRY_PAUSE_S = 0.5
@@ -73,7 +73,7 @@ class Publisher:
             raise UnavailableError(self._reason, RETRY_AFTER_S)
         return self._connection.publish(records, timestamp_ms, reservation)
 
-    async def prepare(self, records: Records, turns: Turns) -> None:
+    async def prepare(self, records: Records, turns: TimeSlices) -> None:
         """Do the slow part of :meth:`publish` in slices, before calling it."""
         if self._connection is not None:
             await self._connection.prepare(records, turns)

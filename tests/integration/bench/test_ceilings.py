@@ -12,7 +12,7 @@ from msgspec import structs
 from pymongo import MongoClient
 
 from bench.ceilings import loops, session
-from bench.ceilings.session import Asked
+from bench.ceilings.session import CeilingsRequest
 from bench.cells.bounds import Bounds
 from bench.errors import RepeatError
 from bench.targets.servers import Servers
@@ -60,7 +60,7 @@ def children() -> set[int]:
 
 def test_every_kind_of_loop_measures_its_events_and_leaves_nothing(ours: Servers, tmp_path: Path) -> None:
     before, said = children(), []
-    asked = Asked(tuple(small(name) for name in EVENTS), 1, Traffic(), ALL_COUNT)
+    asked = CeilingsRequest(tuple(small(name) for name in EVENTS), 1, Traffic(), ALL_COUNT)
     found = asyncio.run(session.measure(asked, ours, tmp_path / "logs", said.append, PREFIX))
     for name, events in EVENTS.items():
         [repeat] = found[name]
@@ -81,7 +81,7 @@ def test_every_kind_of_loop_measures_its_events_and_leaves_nothing(ours: Servers
 
 def test_our_parts_are_measured_alone_as_they_are_in_a_cell_and_leave_nothing(ours: Servers, tmp_path: Path) -> None:
     before = children()
-    asked = Asked(tuple(small(name) for name in PARTS), 1, Traffic(), ALL_COUNT)
+    asked = CeilingsRequest(tuple(small(name) for name in PARTS), 1, Traffic(), ALL_COUNT)
     found = asyncio.run(session.measure(asked, ours, tmp_path / "logs", print, PREFIX))
     [worker], [beside], [api], [generator] = (found[name] for name in PARTS)
     # From the warm-up until 90%, in whole batches of which the first comes with the warm-up.
@@ -104,7 +104,7 @@ def test_our_parts_are_measured_alone_as_they_are_in_a_cell_and_leave_nothing(ou
 
 def test_a_loop_that_fails_is_named_with_its_words_and_leaves_nothing(ours: Servers, tmp_path: Path) -> None:
     nobody = Servers(ours.settings, {"mongodb": [2**22 + 1]}, {})
-    asked = Asked((small("insert-2"),), 1, Traffic())
+    asked = CeilingsRequest((small("insert-2"),), 1, Traffic())
     with pytest.raises(RepeatError, match=r"insert-2 ended with exit code 3(.|\n)*has ended"):
         asyncio.run(session.measure(asked, nobody, tmp_path, print, PREFIX))
     assert collections(ours) == set()

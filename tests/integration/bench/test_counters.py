@@ -18,13 +18,13 @@ from bench.cells.bounds import Bounds
 from bench.cells.cellspec import CellSpec
 from bench.cells.objective import Objective
 from bench.evidence.offered import Offered
-from bench.judge.derive import Identity
+from bench.judge.derive import RepeatIdentity
 from bench.observe.kafkacounters import KafkaReader
 from bench.observe.mongocounters import MongoReader
 from bench.run import repeat
 from bench.run.progress import Display
-from bench.run.repeat import Measured
-from bench.run.repeatspec import Repeat
+from bench.run.repeat import CollectedRepeat
+from bench.run.repeatspec import RepeatSpec
 from pipeline.settings import Mongo, Settings
 from traffic.content import Content
 from traffic.spec import Traffic
@@ -42,7 +42,7 @@ CELL = CellSpec(
 
 
 @pytest.fixture
-def wanted(servers) -> Repeat:
+def wanted(servers) -> RepeatSpec:
     """A repeat of some 1,600 events in 4 s, on two API processes, one worker and one dashboard."""
     settings = Settings()
     settings = msgspec.structs.replace(
@@ -52,8 +52,8 @@ def wanted(servers) -> Repeat:
         ),
         mongo=msgspec.structs.replace(settings.mongo, uri=servers.mongo_uri),
     )
-    return Repeat(
-        identity=Identity(CELL, 1, 1, 77, "2026-11-22T10:00:00Z", 400.0),
+    return RepeatSpec(
+        identity=RepeatIdentity(CELL, 1, 1, 77, "2026-11-22T10:00:00Z", 400.0),
         name="tidemark-test-counters",
         settings=settings,
         server_pids=servers.pids,
@@ -66,7 +66,7 @@ def wanted(servers) -> Repeat:
     )
 
 
-def bytes_sent(wanted: Repeat, offered: Offered) -> int:
+def bytes_sent(wanted: RepeatSpec, offered: Offered) -> int:
     """What the load's events take as JSON, which is what Kafka gets of them at least."""
     spec = wanted.load_spec
     content = Content(spec.traffic, spec.seed, spec.run)
@@ -79,12 +79,12 @@ def bytes_sent(wanted: Repeat, offered: Offered) -> int:
     )
 
 
-def test_every_part_tells_what_it_did(wanted: Repeat, servers, tmp_path: Path) -> None:
+def test_every_part_tells_what_it_did(wanted: RepeatSpec, servers, tmp_path: Path) -> None:
     """Its verdict may be any: a busy machine makes it void, and its counters are there all the same."""
     if not servers.kafka_counters_urls:
         pytest.skip("Kafka is the user's own: it tells nothing of itself")
     with Display(plain=True) as display:
-        measured: Measured = asyncio.run(repeat.measure(wanted, tmp_path, display))
+        measured: CollectedRepeat = asyncio.run(repeat.measure(wanted, tmp_path, display))
     result = repeat.judge(wanted, measured)
     repeat.keep(wanted, measured, result, tmp_path)
     assert result.audit.stored_accepted >= 1_500

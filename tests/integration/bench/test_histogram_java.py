@@ -34,9 +34,11 @@ def test_the_java_tool_finds_every_tag_with_its_count_percentiles_and_maximum(
 ) -> None:
     at = np.arange(3_000, dtype=np.int64) * MS
     measures = {
-        "response_time": histogram.Measure(at, np.full(3_000, 5 * MS)),
-        "http_and_api": histogram.Measure(at, np.full(3_000, -MS // 2)),  # cut to whole milliseconds: counts as 0
-        "write": histogram.Measure(at, np.arange(3_000, dtype=np.int64) * MS),
+        "response_time": histogram.TimedDurations(at, np.full(3_000, 5 * MS)),
+        "http_and_api": histogram.TimedDurations(
+            at, np.full(3_000, -MS // 2)
+        ),  # cut to whole milliseconds: counts as 0
+        "write": histogram.TimedDurations(at, np.arange(3_000, dtype=np.int64) * MS),
     }
     log = tmp_path / "latency.hlog"
     histogram.write_log(log, 1_700_000_000 * 10**9, measures)

@@ -22,7 +22,7 @@ from bench.matrix import matrix
 from bench.observe import environment
 from bench.run import repeat, run
 from bench.run.progress import Display
-from bench.run.repeatspec import Repeat
+from bench.run.repeatspec import RepeatSpec
 from bundle import writing
 from bundle.errors import BundleError
 from bundle.reading import load
@@ -54,9 +54,9 @@ def own_settings(servers) -> Settings:
 
 
 @pytest.fixture
-def to_run(own_settings: Settings) -> Repeat:
-    return Repeat(
-        identity=derive.Identity(CELL, 1, 1, 23, writing.now(), 300.0),
+def to_run(own_settings: Settings) -> RepeatSpec:
+    return RepeatSpec(
+        identity=derive.RepeatIdentity(CELL, 1, 1, 23, writing.now(), 300.0),
         name=f"t{secrets.token_hex(6)}",
         settings=own_settings,
         server_pids={},
@@ -68,7 +68,7 @@ def to_run(own_settings: Settings) -> Repeat:
     )
 
 
-def measure(to_run: Repeat, folder: Path) -> Result:
+def measure(to_run: RepeatSpec, folder: Path) -> Result:
     (folder / "logs").mkdir(parents=True)
     with Display(plain=True) as display:
         return asyncio.run(repeat.run(to_run, folder, display))
@@ -79,7 +79,7 @@ def of_accounting(reasons: tuple[str, ...]) -> list[str]:
     return [each for each in reasons if each.startswith(("accounting:", "witness:", "stages:", "drain:"))]
 
 
-def test_what_a_system_does_not_report_is_named_and_the_rest_is_measured(to_run: Repeat, tmp_path: Path) -> None:
+def test_what_a_system_does_not_report_is_named_and_the_rest_is_measured(to_run: RepeatSpec, tmp_path: Path) -> None:
     result = measure(to_run, tmp_path / "repeat")
     assert of_accounting(result.reasons) == []
     assert result.not_reported == ("stamps", "backlog")
@@ -99,7 +99,7 @@ def test_what_a_system_does_not_report_is_named_and_the_rest_is_measured(to_run:
 @pytest.mark.slow
 @pytest.mark.parametrize(("fault", "found"), [("forgets", "1 accepted and then lost"), ("twice", "1 stored twice")])
 def test_the_audit_sees_by_its_documents_what_another_system_did_wrong(
-    to_run: Repeat, tmp_path: Path, fault: str, found: str
+    to_run: RepeatSpec, tmp_path: Path, fault: str, found: str
 ) -> None:
     result = measure(replace(to_run, system=plain(fault)), tmp_path / "repeat")
     assert of_accounting(result.reasons) == []
@@ -114,14 +114,14 @@ def test_the_audit_sees_by_its_documents_what_another_system_did_wrong(
     ],
 )
 def test_a_system_that_is_never_ready_is_named_and_leaves_nothing(
-    to_run: Repeat, tmp_path: Path, fault: str, message: str
+    to_run: RepeatSpec, tmp_path: Path, fault: str, message: str
 ) -> None:
     with pytest.raises(RepeatError, match=f"(?s){message}"):
         measure(replace(to_run, system=plain(fault)), tmp_path / "repeat")
 
 
 @pytest.mark.slow
-def test_a_system_that_ignores_sigterm_is_killed_and_named(to_run: Repeat, tmp_path: Path) -> None:
+def test_a_system_that_ignores_sigterm_is_killed_and_named(to_run: RepeatSpec, tmp_path: Path) -> None:
     result = measure(replace(to_run, system=plain("deaf")), tmp_path / "repeat")
     crash = (
         "crash: plain ended with exit code -9, killed after 1.5 s because it did not end on SIGTERM, see logs/plain.log"

@@ -19,8 +19,8 @@ from bench.evidence import sightings
 from bench.judge import derive
 from bench.run import repeat
 from bench.run.progress import Display
-from bench.run.repeat import Measured
-from bench.run.repeatspec import Repeat
+from bench.run.repeat import CollectedRepeat
+from bench.run.repeatspec import RepeatSpec
 from bundle import writing
 from pipeline.settings import Kafka, Mongo, Settings
 from traffic.identity import WITNESS_STREAM
@@ -43,12 +43,12 @@ if "worker" in sys.orig_argv:
 
 
 @pytest.fixture
-def to_run(servers) -> Repeat:
+def to_run(servers) -> RepeatSpec:
     settings = Settings(
         kafka=Kafka(bootstrap_servers=servers.kafka_bootstrap_servers), mongo=Mongo(uri=servers.mongo_uri)
     )
-    return Repeat(
-        identity=derive.Identity(CELL, 1, 1, 21, writing.now(), 500.0),
+    return RepeatSpec(
+        identity=derive.RepeatIdentity(CELL, 1, 1, 21, writing.now(), 500.0),
         name=f"t{secrets.token_hex(6)}",
         settings=settings,
         server_pids={},
@@ -59,7 +59,7 @@ def to_run(servers) -> Repeat:
     )
 
 
-def measure(to_run: Repeat, folder: Path) -> Measured:
+def measure(to_run: RepeatSpec, folder: Path) -> CollectedRepeat:
     (folder / "logs").mkdir(parents=True)
     with (folder / "display.txt").open("w") as told, Display(Console(file=told)) as display:
         return asyncio.run(repeat.measure(to_run, folder, display))
@@ -70,7 +70,7 @@ def of_clocks(reasons: list[str]) -> list[str]:
     return [each for each in reasons if each.startswith(("clocks:", "witness:", "stages:", "accounting:"))]
 
 
-def test_the_witness_agrees_and_its_events_are_audited_as_all_others(to_run: Repeat, tmp_path: Path) -> None:
+def test_the_witness_agrees_and_its_events_are_audited_as_all_others(to_run: RepeatSpec, tmp_path: Path) -> None:
     measured = measure(to_run, tmp_path / "repeat")
     result = repeat.judge(to_run, measured)
     assert of_clocks(result.reasons) == []
@@ -99,7 +99,7 @@ def test_the_witness_agrees_and_its_events_are_audited_as_all_others(to_run: Rep
 
 @pytest.mark.slow
 def test_a_worker_whose_stamps_are_ahead_is_caught_by_the_witness_alone(
-    to_run: Repeat, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    to_run: RepeatSpec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "faults").mkdir()
     (tmp_path / "faults" / "sitecustomize.py").write_text(FAULT)

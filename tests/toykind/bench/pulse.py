@@ -11,7 +11,7 @@ from msgspec import Meta
 
 from bench.cells.axes import EVERYWHERE, OFFERED_LOAD, THROUGH_HTTP, Axis
 from bench.cells.cellspec import CellSpec
-from bench.kinds.kind import SIZES_OF_A_LOAD, Action, Kind, Moment, Seen, Size, Verdict
+from bench.kinds.kind import SIZES_OF_A_LOAD, Action, JudgedEvidence, Kind, KindVerdict, Moment, Size
 from bundle.result import Window
 
 if TYPE_CHECKING:
@@ -60,11 +60,11 @@ class Pulse(Kind[PulseCell]):
     def window(self, cell: PulseCell, evidence: Evidence) -> Window:  # noqa: ARG002 - its schedule says it
         return Window(cell.warmup_s, cell.warmup_s + cell.duration_s)
 
-    def verdict(self, cell: PulseCell, seen: Seen) -> Verdict:
+    def verdict(self, cell: PulseCell, seen: JudgedEvidence) -> KindVerdict:
         late_ms: list[float] = seen.beside
         missing = [] if len(late_ms) == cell.pulses else [f"{cell.pulses - len(late_ms)} pulses are missing"]
         own: dict[str, Any] = {"pulses_late_ms": late_ms}
-        return Verdict([*super().verdict(cell, seen).findings, *missing], of_kind=own)
+        return KindVerdict([*super().verdict(cell, seen).findings, *missing], of_kind=own)
 
 
 KIND = Pulse()

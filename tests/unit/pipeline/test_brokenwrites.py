@@ -10,12 +10,12 @@ from aiokafka.conn import AIOKafkaConnection
 from aiokafka.errors import KafkaConnectionError
 from aiokafka.protocol.metadata import MetadataRequest
 
-from pipeline.brokenwrites import mend_aiokafka
+from pipeline.brokenwrites import patch_aiokafka
 
 
 def test_a_write_to_a_closed_transport_is_a_broken_connection(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(AIOKafkaConnection, "send", AIOKafkaConnection.send)  # the mend goes with this test
-    mend_aiokafka()
+    patch_aiokafka()
 
     async def send_on_a_broken_one() -> AIOKafkaConnection:
         server = await asyncio.start_server(lambda _reader, _writer: None, "127.0.0.1", 0)

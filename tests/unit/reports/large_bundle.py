@@ -20,7 +20,7 @@ from pathlib import Path
 import numpy as np
 
 from bench.evidence import histogram
-from bench.evidence.histogram import Measure
+from bench.evidence.histogram import TimedDurations
 from tests.unit.reports.made_bundle import MEASURES, STAGES, Cell, Plan, searched_cells, write
 
 EVENTS_PER_S, SECONDS, TEMPLATES = 20_000, 10, 6
@@ -59,7 +59,7 @@ def _log(path: Path, rng: np.random.Generator) -> bytes:
     at_ns = np.sort(rng.integers(0, SECONDS * 1_000_000_000, events))
     stages_ns = {name: rng.gamma(2, 8e6, events).astype(np.int64) for name in STAGES}
     took = dict.fromkeys(MEASURES, np.sum(list(stages_ns.values()), axis=0)) | stages_ns
-    histogram.write_log(path, 10**18, {name: Measure(at_ns, values) for name, values in took.items()})
+    histogram.write_log(path, 10**18, {name: TimedDurations(at_ns, values) for name, values in took.items()})
     return path.read_bytes()
 
 

@@ -20,8 +20,8 @@ from bench import kinds
 from bench.ceilings import freshness, loading, loops, material, meter, parts, session, summary, targets
 from bench.ceilings.freshness import Place
 from bench.ceilings.handler import application
-from bench.ceilings.meter import Measured, Meter, Reading
-from bench.ceilings.session import Asked
+from bench.ceilings.meter import LoopMeasurement, Meter, Reading
+from bench.ceilings.session import CeilingsRequest
 from bench.ceilings.task import Task
 from bench.cells.bounds import Bounds
 from bench.cli import ceilings
@@ -64,7 +64,7 @@ def repeats(rates: Sequence[float], others: float = 0.0) -> list[LoopRepeat]:
     ]
 
 
-def found(wanted: Place, asked: Asked, others: float = 0.0) -> Ceilings:
+def found(wanted: Place, asked: CeilingsRequest, others: float = 0.0) -> Ceilings:
     of_loop = {loop.name: repeats([1_000.0, 2_000.0, 4_000.0][: asked.rounds], others) for loop in asked.loops}
     prints = freshness.fingerprint(wanted)
     return summary.conclude(
@@ -97,7 +97,7 @@ class TestWhichLoops:
             assert insert.warm_up % insert.batch == insert.events % insert.batch == 0
 
     def test_each_round_has_every_loop_once_in_an_order_of_its_own_that_the_seed_decides(self) -> None:
-        asked = Asked(loops.every(2), 4, Traffic(), seed=7)
+        asked = CeilingsRequest(loops.every(2), 4, Traffic(), seed=7)
         names = [[loop.name for number, loop in session.order(asked) if number == each] for each in range(1, 5)]
         assert all(sorted(of_round) == sorted(loop.name for loop in asked.loops) for of_round in names)
         assert len({tuple(of_round) for of_round in names}) == 4
@@ -105,7 +105,7 @@ class TestWhichLoops:
         assert session.order(asked) != session.order(replace(asked, seed=8))
 
     def test_parts_are_measured_right_beside_what_they_are_held_against(self) -> None:
-        asked = Asked((*loops.every(2), *loops.parts(apart=True)), 3, Traffic())
+        asked = CeilingsRequest((*loops.every(2), *loops.parts(apart=True)), 3, Traffic())
         for number in range(1, 4):
             names = [loop.name for of_round, loop in session.order(asked) if of_round == number]
             store = [names.index(name) for name in ("insert-1", "insert-2", "worker-1", "worker-1-apart")]
@@ -204,7 +204,7 @@ class TestTargets:
 
 class TestWhatRepeatsComeTo:
     def test_without_cpu_time_there_is_a_mean_and_no_interval(self) -> None:
-        asked = Asked(DRAINS, 2, Traffic())
+        asked = CeilingsRequest(DRAINS, 2, Traffic())
         each = repeats([1_000.0, 2_000.0])
         idle = [structs.replace(each[0], cpu_s_per_100k_events={"client": 0.0}), each[1]]
         of_loop = {loop.name: idle for loop in asked.loops}
@@ -212,7 +212,7 @@ class TestWhatRepeatsComeTo:
         assert told.loops[0].cpu_s_per_100k_events["client"] == Interval(2, 0.5)
 
     def test_every_repeat_is_kept_and_cost_has_an_interval_too(self) -> None:
-        asked = Asked(DRAINS, 3, Traffic())
+        asked = CeilingsRequest(DRAINS, 3, Traffic())
         whole = found(place(), asked)
         assert [loop.name for loop in whole.loops] == [loop.name for loop in asked.loops]
         assert [each.events_per_s for each in whole.loops[0].repeats] == [1_000.0, 2_000.0, 4_000.0]
@@ -220,7 +220,7 @@ class TestWhatRepeatsComeTo:
         assert msgspec.json.decode(msgspec.json.encode(whole), type=Ceilings) == whole
 
     def test_a_void_repeat_is_kept_and_in_no_figure_and_a_loop_of_such_alone_is_left_out(self) -> None:
-        asked = Asked(DRAINS, 3, Traffic())
+        asked = CeilingsRequest(DRAINS, 3, Traffic())
         of_loop = {loop.name: repeats([1_000.0, 2_000.0, 4_000.0]) for loop in asked.loops}
         first, second = asked.loops[0].name, asked.loops[1].name
         void = structs.replace(of_loop[first][0], valid=False, events_per_s=1.0, disturbance=Disturbance(0.0, 0.9))
@@ -251,7 +251,7 @@ class TestWhatRepeatsComeTo:
             disturbance=None,
             stairs=[],
         )
-        bare = found(place(), Asked(DRAINS, 3, Traffic()))
+        bare = found(place(), CeilingsRequest(DRAINS, 3, Traffic()))
         once = summary.with_generator(bare, calibrated)
         assert once.loops[-1].events_per_s == Interval(1, 40_000.0)
         assert once.loops[-1].cpu_s_per_100k_events == {"generator": Interval(1, 0.8)}
@@ -265,11 +265,11 @@ class TestReplacing:
         """Measure one loop in one round, of whose attempts the host takes so much, one after the other."""
         shares = iter(stolen)
 
-        async def repeat(*_: object) -> Measured:
-            return Measured(events=1_000, took_s=2.0, cpu_s={}, disturbance=Disturbance(0.0, next(shares)))
+        async def repeat(*_: object) -> LoopMeasurement:
+            return LoopMeasurement(events=1_000, took_s=2.0, cpu_s={}, disturbance=Disturbance(0.0, next(shares)))
 
         monkeypatch.setattr(session._Bench, "repeat", repeat)
-        asked = Asked((next(loop for loop in loops.every(2) if loop.name == "insert-2"),), 1, Traffic())
+        asked = CeilingsRequest((next(loop for loop in loops.every(2) if loop.name == "insert-2"),), 1, Traffic())
         return asyncio.run(session.measure(asked, place().servers, tmp_path, print, "x-"))["insert-2"]
 
     def test_a_void_repeat_is_replaced_at_most_twice(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -307,7 +307,7 @@ class TestTheMeter:
             Meter({"kafka": [2**22 + 1]})
 
     def test_a_repeat_names_the_servers_of_its_loop_alone(self) -> None:
-        seen = Measured(
+        seen = LoopMeasurement(
             events=50_000,
             took_s=2.0,
             cpu_s={"client": 1.0, "kafka": 0.25, "mongodb": 9.0, "harness": 9.0},
@@ -468,20 +468,20 @@ class TestWhatIsKept:
         assert freshness.where(told, local=True) == "local"
 
     def test_they_are_fresh_for_a_day_and_for_an_hour_if_the_machine_was_not_quiet(self, tmp_path: Path) -> None:
-        asked = Asked(DRAINS, 3, Traffic())
+        asked = CeilingsRequest(DRAINS, 3, Traffic())
         for others, age_s, fresh in ((0.0, 23.9, True), (0.0, 24.1, False), (0.3, 0.9, True), (0.3, 1.1, False)):
             there = found(place(), asked, others)
             keep(tmp_path, there, age_s * 3_600)
             assert freshness.kept(tmp_path, place(), asked) == (there if fresh else None)
 
     def test_they_count_only_with_all_loops_and_rounds_that_are_wanted(self, tmp_path: Path) -> None:
-        there = found(place(), Asked(DRAINS, 2, Traffic()))
-        assert freshness.kept(tmp_path, place(), Asked(DRAINS, 1, Traffic())) is None
+        there = found(place(), CeilingsRequest(DRAINS, 2, Traffic()))
+        assert freshness.kept(tmp_path, place(), CeilingsRequest(DRAINS, 1, Traffic())) is None
         keep(tmp_path, there)
-        assert freshness.kept(tmp_path, place(), Asked(DRAINS[:1], 1, Traffic())) == there
-        assert freshness.kept(tmp_path, place(), Asked(DRAINS, 3, Traffic())) is None
-        assert freshness.kept(tmp_path, place(), Asked(loops.every(2), 2, Traffic())) is None
-        assert freshness.kept(tmp_path, place(traffic=Traffic(users=5)), Asked(DRAINS, 1, Traffic())) is None
+        assert freshness.kept(tmp_path, place(), CeilingsRequest(DRAINS[:1], 1, Traffic())) == there
+        assert freshness.kept(tmp_path, place(), CeilingsRequest(DRAINS, 3, Traffic())) is None
+        assert freshness.kept(tmp_path, place(), CeilingsRequest(loops.every(2), 2, Traffic())) is None
+        assert freshness.kept(tmp_path, place(traffic=Traffic(users=5)), CeilingsRequest(DRAINS, 1, Traffic())) is None
 
 
 class TestWhatARunDoes:
@@ -514,21 +514,21 @@ class TestWhatARunDoes:
     def test_a_short_run_takes_what_is_kept_and_measures_nothing(self, tmp_path: Path) -> None:
         bundle, said = self.tell(tmp_path, tmp_path / "one")
         assert (bundle.read_ceilings(), "./tidemark bench ceilings" in said) == (None, True)
-        there = found(place(), Asked(DRAINS, 1, Traffic()))
+        there = found(place(), CeilingsRequest(DRAINS, 1, Traffic()))
         keep(tmp_path, there)
         bundle, said = self.tell(tmp_path, tmp_path / "two")
         assert bundle.read_ceilings() == there
         assert there.measured_at in said
 
     def test_a_long_run_measures_and_goes_on_where_that_fails(self, tmp_path: Path) -> None:
-        keep(tmp_path, found(place(), Asked(DRAINS[:1], 1, Traffic())))  # of too few loops for it
+        keep(tmp_path, found(place(), CeilingsRequest(DRAINS[:1], 1, Traffic())))  # of too few loops for it
         bundle, said = self.tell(tmp_path, tmp_path / "run", "full")
         assert "about" in said
         assert "could not be measured: it was going to measure" in said
         assert bundle.read_ceilings() is None
 
     def test_the_user_may_have_them_measured_in_any_case_or_not_at_all(self, tmp_path: Path) -> None:
-        keep(tmp_path, found(place(), Asked(loops.every(2), 3, Traffic())))
+        keep(tmp_path, found(place(), CeilingsRequest(loops.every(2), 3, Traffic())))
         _, said = self.tell(tmp_path, tmp_path / "always", choice="always")
         assert "it was going to measure" in said
         bundle, said = self.tell(tmp_path, tmp_path / "never", choice="never")
@@ -547,7 +547,7 @@ class TestWhatARunDoes:
 
 class TestTheTable:
     def test_it_has_a_row_a_loop_and_says_what_has_to_be_known(self, capsys: pytest.CaptureFixture[str]) -> None:
-        told = structs.replace(found(place(), Asked(loops.every(2), 3, Traffic()), others=0.4), servers="far")
+        told = structs.replace(found(place(), CeilingsRequest(loops.every(2), 3, Traffic()), others=0.4), servers="far")
         ceilings.Console(width=80).print(ceilings.shown(told, Bounds()))
         text = capsys.readouterr().out
         assert "…" not in text

@@ -16,7 +16,7 @@ from bench import __main__ as command
 from bench.errors import BusyError
 from bench.matrix import matrix
 from bench.run import plan
-from bench.run.run import Outcome
+from bench.run.run import RunOutcome
 from tests.unit.reports.made_bundle import Cell, Plan, write
 
 Patch = pytest.MonkeyPatch
@@ -203,7 +203,7 @@ def test_a_run_ends_with_what_its_report_says_and_with_its_exit_code(
     rounds = {(cells[1].id, number): void for number in (1, 2)} if void else {}
     run_dir = write(tmp_path, Plan(cells, rounds=2, lost={("drain-c1", 1): lost} if lost else {}, void=rounds))
     chosen = command._parser().parse_args(["run", "smoke", *options])
-    assert command._finish(chosen, Outcome(run_dir)) == code
+    assert command._finish(chosen, RunOutcome(run_dir)) == code
     ended = capsys.readouterr().out
     assert (run_dir / "report.html").exists() is bool(options)
     again = ([] if options else ["--print"]) + [str(run_dir), "--latest", str(tmp_path / "latest.html")]
@@ -218,10 +218,10 @@ def test_a_run_that_was_stopped_has_the_findings_of_what_was_measured(
     plan_ = Plan([Cell("drain-c1", "drain")], rounds=2, status="interrupted", missing={("drain-c1", 2)})
     run_dir = write(tmp_path, replace(plan_, lost={("drain-c1", 1): lost} if lost else {}))
     chosen = command._parser().parse_args(["run", "smoke"])
-    assert command._finish(chosen, Outcome(run_dir, BusyError("this machine is busy"))) == code
+    assert command._finish(chosen, RunOutcome(run_dir, BusyError("this machine is busy"))) == code
     assert capsys.readouterr().out.endswith(f"continue with: ./tidemark bench resume {run_dir}\n")
 
 
 def test_a_report_that_cannot_be_written_is_told_by_the_exit_code(tmp_path: Path) -> None:
     chosen = command._parser().parse_args(["run", "smoke", "--report"])
-    assert command._finish(chosen, Outcome(tmp_path / "nowhere")) == 2
+    assert command._finish(chosen, RunOutcome(tmp_path / "nowhere")) == 2

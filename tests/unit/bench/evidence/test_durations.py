@@ -143,7 +143,7 @@ def test_a_histogram_binned_at_once_is_the_one_recorded_value_by_value(values: l
 def test_an_interval_log_has_a_line_a_second_and_tag_with_its_true_maximum(tmp_path: Path) -> None:
     at = np.array([100, 200, 1_500], dtype=np.int64) * MS
     took = np.array([1, 7, 3], dtype=np.int64) * MS
-    histogram.write_log(tmp_path / "x.hlog", 10**18, {"write": histogram.Measure(at, took)})
+    histogram.write_log(tmp_path / "x.hlog", 10**18, {"write": histogram.TimedDurations(at, took)})
     lines = (tmp_path / "x.hlog").read_text().splitlines()
     tagged = [line.split(",") for line in lines if line.startswith("Tag=")]
     assert [line[:3] for line in tagged] == [["Tag=write", "0.000", "1.000"], ["Tag=write", "1.000", "1.000"]]
@@ -153,5 +153,5 @@ def test_an_interval_log_has_a_line_a_second_and_tag_with_its_true_maximum(tmp_p
 
 def test_values_below_zero_are_told_in_a_comment(tmp_path: Path) -> None:
     at, took = np.array([0, 0], dtype=np.int64), np.array([-500_000, MS], dtype=np.int64)
-    histogram.write_log(tmp_path / "x.hlog", 10**18, {"http_and_api": histogram.Measure(at, took)})
+    histogram.write_log(tmp_path / "x.hlog", 10**18, {"http_and_api": histogram.TimedDurations(at, took)})
     assert "#[http_and_api: 1 values below zero are counted as 0]" in (tmp_path / "x.hlog").read_text()

@@ -15,7 +15,7 @@ from bench.__main__ import main
 from bench.cells.cellspec import CellSpec
 from bench.errors import MatrixError
 from bench.experiments import interleaved
-from bench.experiments.interleaved import Asked, Side
+from bench.experiments.interleaved import ComparisonRequest, Side
 from bench.kinds import naming
 from bench.matrix import matrix
 from bench.observe import environment
@@ -57,7 +57,7 @@ def file(tmp_path: Path) -> str:
 
 
 def sides(file: str, base: str, new: str, rounds: int | None = None) -> tuple[Side, Side]:
-    return interleaved.sides_of(Asked(file, base, new, rounds), {}, Settings())
+    return interleaved.sides_of(ComparisonRequest(file, base, new, rounds), {}, Settings())
 
 
 def test_an_axis_is_set_in_every_cell_that_knows_it_and_the_cells_keep_their_names(file: str) -> None:
@@ -133,7 +133,7 @@ def test_fresh_is_the_working_tree_on_servers_of_its_own_for_every_repeat(file: 
     pair = sides(file, ".", "fresh")
     assert [side.variant.git_revision for side in pair] == [None, None]
     assert pair[0].matrix == pair[1].matrix
-    asked = interleaved.Asked(file, ".", "fresh")
+    asked = interleaved.ComparisonRequest(file, ".", "fresh")
     display, here = Display(plain=True), environment.describe()
     with pytest.raises(UsageError, match="servers of your own"):
         interleaved.execute(asked, pair, out_dir=tmp_path, display=display, environment=here, local=False)

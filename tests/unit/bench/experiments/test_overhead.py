@@ -7,10 +7,10 @@ import pytest
 from bench.cells.bounds import Bounds
 from bench.cells.cellspec import CellSpec
 from bench.cells.objective import Objective
-from bench.judge.derive import Identity
+from bench.judge.derive import RepeatIdentity
 from bench.kinds.drain import DrainCell
 from bench.run.repeat import _overhead_s
-from bench.run.repeatspec import Repeat
+from bench.run.repeatspec import RepeatSpec
 from bundle.result import Result, Window
 from pipeline.settings import Settings
 from traffic.spec import Traffic
@@ -20,9 +20,9 @@ STEADY = CellSpec(id="steady-p1-c1", kind="steady", warmup_s=2, duration_s=8, of
 PHASES_S = {"topics": 0.5, "start": 1.0, "preload": 2.0, "join": 0.5, "drain": 3.0, "stop": 0.5, "audit": 1.0}
 
 
-def repeat_of(cell: CellSpec) -> Repeat:
-    identity = Identity(cell, 1, 1, 3, "2026-11-22T10:00:00Z", None)
-    return Repeat(identity, "r", Settings(), {}, Traffic(), 1, Bounds(), Objective())
+def repeat_of(cell: CellSpec) -> RepeatSpec:
+    identity = RepeatIdentity(cell, 1, 1, 3, "2026-11-22T10:00:00Z", None)
+    return RepeatSpec(identity, "r", Settings(), {}, Traffic(), 1, Bounds(), Objective())
 
 
 def result_of(cell: CellSpec, window: Window) -> Result:

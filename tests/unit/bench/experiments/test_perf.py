@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from bench.experiments import perf, steptimes
-from bench.experiments.steptimes import Asked
+from bench.experiments.steptimes import StepsRequest
 from bench.micro.steps import STEPS
 from bench.targets import checkout
 from pipeline.errors import UsageError
@@ -106,7 +106,7 @@ def slower(tmp_path: Path) -> Path:
 def test_a_slower_step_is_seen_and_one_that_is_not_there_is_told(slower: Path) -> None:
     wanted = ("event-id", "encode", "deliveries")
     rounds = []
-    found = {each.name: each for each in steptimes.measure(Asked(ROOT, slower, 1, wanted), rounds.append)}
+    found = {each.name: each for each in steptimes.measure(StepsRequest(ROOT, slower, 1, wanted), rounds.append)}
     assert rounds == [1]
     assert max(found["event-id"].ratios) < 0.5 < min(found["encode"].ratios)
     assert (found["deliveries"].ratios, found["deliveries"].note) == ((), "in BASE only; NEW: ImportError: gone")
@@ -128,7 +128,7 @@ def test_a_revision_has_its_own_definition_for_what_that_of_the_working_tree_doe
     (slower / "bench" / "micro").mkdir(parents=True)
     (slower / "bench" / "micro" / "steps.py").write_text(OWN_DEFINITIONS)
     wanted = ("encode", "deliveries", "gone")
-    found = {each.name: each for each in steptimes.measure(Asked(slower, ROOT, 1, wanted), lambda _: None)}
+    found = {each.name: each for each in steptimes.measure(StepsRequest(slower, ROOT, 1, wanted), lambda _: None)}
     assert (len(found["encode"].ratios), found["encode"].note) == (1, "")  # that of the working tree fits
     assert found["deliveries"].note == "BASE timed by its own definition of the step"
     assert len(found["deliveries"].ratios) == 1
@@ -137,7 +137,7 @@ def test_a_revision_has_its_own_definition_for_what_that_of_the_working_tree_doe
 
 def test_a_step_that_nobody_knows_is_bad_usage() -> None:
     with pytest.raises(UsageError, match=r"no step maps: bench/micro/steps\.py"):
-        steptimes.measure(Asked(ROOT, ROOT, 1, ("maps",)), lambda _: None)
+        steptimes.measure(StepsRequest(ROOT, ROOT, 1, ("maps",)), lambda _: None)
 
 
 def test_the_command_refuses_what_is_not_there() -> None:

@@ -20,7 +20,7 @@ STEADY = CellSpec(id="steady-p1-c1", kind="steady", warmup_s=1, duration_s=5, of
 
 
 def judged(evidence: Evidence, crashes: tuple[str, ...] = ()) -> Result:
-    identity = derive.Identity(STEADY, 1, 1, 3, "2026-11-22T10:00:00Z", 100.0)
+    identity = derive.RepeatIdentity(STEADY, 1, 1, 3, "2026-11-22T10:00:00Z", 100.0)
     happened = Happened(crashes=crashes, generator_exit_code=0, drained=True, duration_s={"drain": 0.5})
     return derive.result_of(identity, evidence, happened, Bounds(), Objective())
 

@@ -14,13 +14,13 @@ from bench.cells.bounds import Bounds
 from bench.cells.cellspec import CellSpec
 from bench.cells.objective import Objective
 from bench.evidence import deliveries, documents
-from bench.evidence.deliveries import DELIVERY, Consumer, Deliveries
+from bench.evidence.deliveries import DELIVERY, ConsumerLog, Deliveries
 from bench.evidence.documents import Documents
 from bench.evidence.evidence import Backlog, Evidence, Happened
 from bench.evidence.leftovers import Leftovers
 from bench.evidence.offered import ROW, Offered
 from bench.judge import derive
-from bench.judge.derive import Identity
+from bench.judge.derive import RepeatIdentity
 from bench.kinds.drain import DrainCell
 from bench.observe.processes import Usage
 from bench.observe.sampling import ROLES, ClockSamples, Machine, Sample
@@ -57,7 +57,7 @@ def evidence_of(
     return Evidence(
         offered=offered,
         scheduled=500,
-        deliveries=Deliveries(delivered, (Consumer("worker-1", {"events_page_view": (0,)}, 500),)),
+        deliveries=Deliveries(delivered, (ConsumerLog("worker-1", {"events_page_view": (0,)}, 500),)),
         documents=Documents(np.ones(500, dtype=np.int64), 500, 0, 500, 0, ()),
         leftovers=Leftovers(NONE, NONE),
         clock=clock(),
@@ -87,7 +87,7 @@ def samples(generator_cores: float, others_cores: float = 0.0) -> tuple[Sample, 
 def judged(
     evidence: Evidence, cell: CellSpec = STEADY, happened: Happened = FINE, objective: Objective | None = None
 ) -> Result:
-    identity = Identity(cell, 1, 1, 3, "2026-11-22T10:00:00Z", 100.0)
+    identity = RepeatIdentity(cell, 1, 1, 3, "2026-11-22T10:00:00Z", 100.0)
     return derive.result_of(identity, evidence, happened, Bounds(), objective or Objective())
 
 
@@ -167,7 +167,7 @@ def test_what_a_crashed_part_leaves_undrained_makes_no_repeat_void() -> None:
 
 
 def test_a_repeat_that_could_not_be_run_is_void_with_its_error_and_without_a_finding(tmp_path: Path) -> None:
-    identity = Identity(STEADY, 1, 1, 3, "2026-11-22T10:00:00Z", 100.0)
+    identity = RepeatIdentity(STEADY, 1, 1, 3, "2026-11-22T10:00:00Z", 100.0)
     result = derive.broken_down(identity, RuntimeError(f"see {tmp_path}/logs/api.log"), tmp_path)
     assert (result.valid, result.findings) == (False, ())
     assert result.reasons == ("the repeat broke down before it could be measured: RuntimeError: see logs/api.log",)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from bench.cells.cellspec import CellSpec
-from bench.judge.derive import Identity
+from bench.judge.derive import RepeatIdentity
 from bench.kinds.drain import EVEN_MIX
 from bench.load import load
 from traffic.spec import LoadSpec, Traffic
@@ -13,7 +13,7 @@ from traffic.spec import LoadSpec, Traffic
 
 def offered(kind: Any, **axes: Any) -> LoadSpec:
     cell = CellSpec(id="c", kind=kind, **axes)
-    identity = Identity(cell, 1, 1, 3, "2026-11-22T21:00:00Z", 100.0)
+    identity = RepeatIdentity(cell, 1, 1, 3, "2026-11-22T21:00:00Z", 100.0)
     return load.spec_of(identity, Traffic(visitor_share=0.2), 1, "poisson")
 
 

@@ -7,7 +7,7 @@ import threading
 import numpy as np
 import pytest
 
-from bench.observe.scraper import Figures, Poller, Series
+from bench.observe.scraper import CounterPoller, Figures, Series
 
 S = 1_000_000_000
 
@@ -48,7 +48,7 @@ def test_seconds_in_which_nothing_was_told_are_no_zeros() -> None:
 
 def test_a_poller_reads_at_its_start_and_at_its_end() -> None:
     readings = iter(range(100))
-    poller = Poller("a server", lambda: {"count": float(next(readings))})
+    poller = CounterPoller("a server", lambda: {"count": float(next(readings))})
     poller.start()
     poller.stop()
     counted = poller.series().figures["count"]
@@ -66,7 +66,7 @@ def test_what_fails_is_left_out_and_what_never_answers_is_asked_no_more(caplog: 
             asked.set()
         return answers.pop(0) if answers else None
 
-    poller = Poller("a server", read, period_s=0.001)
+    poller = CounterPoller("a server", read, period_s=0.001)
     poller.start()
     assert asked.wait(5)
     poller.stop()
@@ -79,7 +79,7 @@ def test_what_fails_is_left_out_and_what_never_answers_is_asked_no_more(caplog: 
         nonlocal count
         count += 1
 
-    silent = Poller("a silent server", refuse, period_s=0.001)
+    silent = CounterPoller("a silent server", refuse, period_s=0.001)
     silent.start()
     silent._thread.join(5)
     assert not silent._thread.is_alive()

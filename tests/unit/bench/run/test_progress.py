@@ -15,7 +15,7 @@ from rich.console import Console
 from bench.evidence.leftovers import GroupPosition, GroupWatch
 from bench.matrix import matrix
 from bench.run import plan, progress
-from bench.run.phases import Course
+from bench.run.phases import Phases
 from bench.run.plan import PlannedRepeat
 from bench.run.progress import Display
 from bundle.result import Audit, Percentiles, Result
@@ -92,7 +92,7 @@ def test_never_more_events_are_shown_as_accepted_than_as_offered(load: LoadSpec 
     screen = Screen(terminal=False)
     screen.display.begin(ORDER)
     screen.display.repeat_started(ORDER[0])
-    asyncio.run(Course(screen.display).look(cast("GroupWatch", Group()), load))
+    asyncio.run(Phases(screen.display).look(cast("GroupWatch", Group()), load))
     assert "offered 700  accepted 700  stored 600" in screen.text()
 
 

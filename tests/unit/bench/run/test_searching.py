@@ -15,7 +15,7 @@ from bench.run import manifest, plan, searching, turns
 from bench.run.plan import PlannedRepeat
 from bench.run.progress import Display
 from bench.search import capacity
-from bench.search.search import Answer
+from bench.search.search import SearchAnswer
 from bundle import writing
 from bundle.ceilings import BareLoop, Ceilings, Conditions
 from bundle.interval import Interval
@@ -158,11 +158,11 @@ def test_without_a_valid_drain_a_search_begins_at_the_least_load(run: turns.Run)
 def test_a_search_ends_with_what_it_has_when_the_time_for_searching_is_used_up(run: turns.Run) -> None:
     turn = next(each for each in run.order if each.cell.id == ONE.id)
     for number, load in enumerate((10_000, 12_500, 10_000), 1):
-        assert not isinstance(searching.step_of((run, turn), [run]), Answer)
+        assert not isinstance(searching.step_of((run, turn), [run]), SearchAnswer)
         verdict = "sustained" if load < 12_000 else "not sustained"
         keep(run, probed(ONE, load, number, verdict=verdict, took_s=30.0))
     answer = searching.step_of((run, turn), [run])
-    assert isinstance(answer, Answer)
+    assert isinstance(answer, SearchAnswer)
     assert answer.sustainable_events_per_s == 10_000
     assert "the 100 s for searching were used up" in answer.ended
 
@@ -177,25 +177,25 @@ def test_searches_on_another_stack_have_their_own_part_of_the_time_and_what_the_
     assert run.search_share == 0.5
     for number in (1, 2, 3):  # 39 s in all, and a fourth would take 13 s more: beyond 50 s
         keep(run, probed(first[0][1].cell, 10_000, number, verdict="not sustained", took_s=13.0))
-    assert isinstance(searching.step_of(first[0], [run]), Answer)
+    assert isinstance(searching.step_of(first[0], [run]), SearchAnswer)
 
     keep(run, probed(first[1][1].cell, 10_000, 1, verdict="not sustained", took_s=0.0))
     for turn in first:
-        asked = capacity.Asked(turn[1].cell, 10_000, 2)
+        asked = capacity.SearchRequest(turn[1].cell, 10_000, 2)
         found = capacity.cut_short(asked, [], "the time was used up")
         run.bundle.write_capacity(capacity.conclude(turn[1].cell, run.matrix.objective_of(turn[1].cell), found, []))
     run.search_share = searching.share_of(second, searches)
     assert run.search_share == 1.0
     for number in (1, 2, 3):  # 78 s in all, and 91 s with a fourth: within 100 s
         keep(run, probed(second[0][1].cell, 10_000, number, verdict="not sustained", took_s=13.0))
-    assert not isinstance(searching.step_of(second[0], [run]), Answer)
+    assert not isinstance(searching.step_of(second[0], [run]), SearchAnswer)
 
 
 def test_a_search_gets_three_probes_even_without_time(run: turns.Run) -> None:
     turn = next(each for each in run.order if each.cell.id == ONE.id)
     for number in (1, 2):
         keep(run, probed(ONE, 10_000 * number, number, verdict="sustained", took_s=500.0))
-        assert not isinstance(searching.step_of((run, turn), [run]), Answer)
+        assert not isinstance(searching.step_of((run, turn), [run]), SearchAnswer)
 
 
 def test_a_search_counts_its_steps_from_its_own_first_load(run: turns.Run) -> None:
@@ -206,12 +206,12 @@ def test_a_search_counts_its_steps_from_its_own_first_load(run: turns.Run) -> No
     for number, load in enumerate((30_000, 24_000, 15_400, 7_700, 3_850), 1):
         keep(run, probed(ONE, load, number, verdict="not sustained", took_s=0.1))
     answer = searching.step_of((run, turn), [run])
-    assert isinstance(answer, Answer)
+    assert isinstance(answer, SearchAnswer)
     assert "not even 3,850 events/s" in answer.ended
 
 
 def test_a_sustained_probe_points_to_where_the_cpu_would_be_used_up() -> None:
-    asked = capacity.Asked(structs.replace(ONE, resolution=0.05), 10_000, cores=2)
+    asked = capacity.SearchRequest(structs.replace(ONE, resolution=0.05), 10_000, cores=2)
     step = capacity.next_step(
         asked, [probed(ONE, 10_000, 1, verdict="sustained")]
     )  # half of the CPU: 20,000 and no less
@@ -224,7 +224,7 @@ def test_a_sustained_probe_points_to_where_the_cpu_would_be_used_up() -> None:
 
 
 def test_a_probe_that_was_too_much_points_to_what_it_stored() -> None:
-    asked = capacity.Asked(ONE, 20_000, cores=2)
+    asked = capacity.SearchRequest(ONE, 20_000, cores=2)
     step = capacity.next_step(asked, [probed(ONE, 20_000, 1, verdict="not sustained", stored=14_000)])
     assert isinstance(step, capacity.NextProbe)
     assert step.load_events_per_s == 14_000

@@ -9,12 +9,12 @@ from bench.attempts import MAX_ATTEMPTS
 from bench.cells.objective import Objective
 from bench.kinds.capacity import CapacityCell
 from bench.search import capacity
-from bench.search.capacity import Asked, NextProbe
-from bench.search.search import Answer
+from bench.search.capacity import NextProbe, SearchRequest
+from bench.search.search import SearchAnswer
 from bundle.result import Audit, Percentiles, Probe, Result
 
 CELL = CapacityCell(id="capacity-p1-c1", max_probes=12)
-ASKED = Asked(CELL, 4_000.0)
+ASKED = SearchRequest(CELL, 4_000.0)
 TRUTH = 20_000.0
 
 
@@ -46,12 +46,12 @@ def result_of(
     )
 
 
-def searched(limit: float = 1e9) -> tuple[list[Result], Answer]:
+def searched(limit: float = 1e9) -> tuple[list[Result], SearchAnswer]:
     """Carry a search through; above ``limit`` every attempt is void."""
     results: list[Result] = []
     for _ in range(100):
         step = capacity.next_step(ASKED, results)
-        if isinstance(step, Answer):
+        if isinstance(step, SearchAnswer):
             return results, step
         tried = sum(each.round == step.number for each in results)
         valid = step.load_events_per_s <= limit
@@ -113,17 +113,17 @@ def test_a_probe_that_something_else_disturbed_comes_again_and_is_no_limit_of_th
         for attempt in range(1, MAX_ATTEMPTS + 1)
     ]
     answer = capacity.next_step(ASKED, always)
-    assert isinstance(answer, Answer)
+    assert isinstance(answer, SearchAnswer)
     assert (answer.sustainable_events_per_s, answer.high_events_per_s) == (None, None)
 
 
 def test_a_late_generator_does_not_excuse_a_system_that_refuses_events() -> None:
     late = result_of(1, 90_000.0, valid=False)
     refused = msgspec.structs.replace(late, audit=Audit(offered=100, accepted=90, rejected=10))
-    step = capacity.next_step(Asked(CELL, 90_000.0), [refused])
+    step = capacity.next_step(SearchRequest(CELL, 90_000.0), [refused])
     assert isinstance(step, NextProbe)
     assert (step.number, step.load_events_per_s < 90_000.0) == (2, True)
-    assert capacity.next_step(Asked(CELL, 90_000.0), [late]) == NextProbe(1, 90_000.0, "climb")
+    assert capacity.next_step(SearchRequest(CELL, 90_000.0), [late]) == NextProbe(1, 90_000.0, "climb")
 
 
 def test_a_load_whose_backlog_is_not_gone_in_time_is_not_sustained_and_does_not_come_again() -> None:

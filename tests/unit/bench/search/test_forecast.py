@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from bench.search.forecast import Seen, lost
+from bench.search.forecast import RunningCounts, lost
 from bench.search.sustained import BIN_S, judge_bins
 from tests.unit.bench.search.noise import WARMUP_S, Simulated, of_the_moment, recorded, simulate
 
@@ -11,14 +11,16 @@ WINDOW_S = (3.0, 15.0)
 OBJECTIVE_MS = 1_000.0
 
 
-def _seen(accepted_per_s: list[float], stored_per_s: list[float]) -> list[Seen]:
+def _seen(accepted_per_s: list[float], stored_per_s: list[float]) -> list[RunningCounts]:
     """What was counted up to the end of each second."""
     both = zip(np.cumsum(accepted_per_s), np.cumsum(stored_per_s), strict=True)
-    return [Seen(second, round(accepted), round(stored)) for second, (accepted, stored) in enumerate(both, start=1)]
+    return [
+        RunningCounts(second, round(accepted), round(stored)) for second, (accepted, stored) in enumerate(both, start=1)
+    ]
 
 
 def _stopped_at_s(
-    seen: list[Seen], load: float, window_s: tuple[float, float] = WINDOW_S, objective_ms: float | None = None
+    seen: list[RunningCounts], load: float, window_s: tuple[float, float] = WINDOW_S, objective_ms: float | None = None
 ) -> float | None:
     for count in range(1, len(seen) + 1):
         if lost(seen[:count], window_s, load, objective_ms) is not None:
@@ -26,7 +28,7 @@ def _stopped_at_s(
     return None
 
 
-def _live(simulated: Simulated) -> list[Seen]:
+def _live(simulated: Simulated) -> list[RunningCounts]:
     per_second = round(1 / BIN_S)
     accepted, stored = (x.reshape(-1, per_second).sum(axis=1) for x in (simulated.accepted, simulated.stored))
     return _seen(list(accepted), list(stored))
@@ -80,7 +82,7 @@ def test_no_repeat_of_the_real_system_that_kept_up_is_stopped():
     kept_up = [repeat for repeat in recorded() if repeat["offered_events_per_s"] == 20_000]
     for repeat in kept_up:
         seen = [
-            Seen(second, accepted, stored)
+            RunningCounts(second, accepted, stored)
             for second, (accepted, stored) in enumerate(
                 zip(repeat["accepted_by"], repeat["stored_by"], strict=True), start=1
             )

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from bench import kinds
-from bench.evidence.deliveries import DELIVERY, Consumer, Deliveries
+from bench.evidence.deliveries import DELIVERY, ConsumerLog, Deliveries
 from bench.evidence.documents import Documents
 from bench.evidence.evidence import Backlog, Evidence
 from bench.evidence.leftovers import Leftovers
@@ -17,8 +17,8 @@ from bench.judge.audit import account as audited
 from bench.kinds.capacity import CapacityCell, judge_probe
 from bench.observe.sampling import ClockSamples
 from bench.search import probe
-from bench.search.forecast import Seen
-from bench.search.probe import Watch
+from bench.search.forecast import RunningCounts
+from bench.search.probe import ProbeWatch
 from bundle.result import Sustained, Window
 from tests.unit.identities import id_low_array
 from traffic.ledger import Outcome
@@ -46,7 +46,7 @@ def evidence_of(stored_per_s: float) -> Evidence:
     return Evidence(
         offered=Offered(3, 0, 0, rows, (0,), base, counts, np.arange(count, dtype=np.int32), complete=True),
         scheduled=count,
-        deliveries=Deliveries(delivered, (Consumer("worker-1", {}, count),)),
+        deliveries=Deliveries(delivered, (ConsumerLog("worker-1", {}, count),)),
         documents=Documents(np.ones(count, dtype=np.int64), count, 0, count, 0, ()),
         leftovers=Leftovers(NONE, NONE),
         clock=ClockSamples(np.array([0], dtype=np.int64), np.array([0], dtype=np.int64)),
@@ -55,8 +55,8 @@ def evidence_of(stored_per_s: float) -> Evidence:
     )
 
 
-def seen(stored_per_s: float, until_s: int) -> list[Seen]:
-    return [Seen(float(second), second * 1_000, round(second * stored_per_s)) for second in range(until_s + 1)]
+def seen(stored_per_s: float, until_s: int) -> list[RunningCounts]:
+    return [RunningCounts(float(second), second * 1_000, round(second * stored_per_s)) for second in range(until_s + 1)]
 
 
 def kept_up(stored_per_s: float) -> Sustained | None:
@@ -113,24 +113,29 @@ def test_a_window_too_short_to_be_judged_is_undetermined() -> None:
 
 
 def test_a_load_that_is_kept_up_with_ends_when_its_time_is_over() -> None:
-    watch = Watch(CELL, LOAD, 1_000.0)
+    watch = ProbeWatch(CELL, LOAD, 1_000.0)
     assert not watch.is_over(seen(1_000, 13))
     assert watch.is_over(seen(1_000, 15))
     assert watch.lost == ""
 
 
 def test_a_load_that_is_clearly_lost_is_stopped_early_and_says_why() -> None:
-    watch = Watch(CELL, LOAD, 1_000.0)
+    watch = ProbeWatch(CELL, LOAD, 1_000.0)
     assert not watch.is_over(seen(500, 8))  # three blocks are watched, whatever they show
     assert watch.is_over(seen(500, 10))
     assert watch.lost
 
 
 def test_a_load_between_is_watched_longer_but_not_for_ever() -> None:
-    watch = Watch(CELL, LOAD, None)
-    piling = [Seen(float(second), second * 1_000, round(second * 980 + 80 * np.sin(second))) for second in range(30)]
+    watch = ProbeWatch(CELL, LOAD, None)
+    piling = [
+        RunningCounts(float(second), second * 1_000, round(second * 980 + 80 * np.sin(second))) for second in range(30)
+    ]
     assert not watch.is_over(piling[:16])
-    settled = [*piling[:16], *(Seen(float(second), second * 1_000, second * 1_000) for second in range(16, 24))]
+    settled = [
+        *piling[:16],
+        *(RunningCounts(float(second), second * 1_000, second * 1_000) for second in range(16, 24)),
+    ]
     assert not watch.is_over(settled)  # it is not asked again and again until it is clear
     assert watch.is_over(piling[:28])
     assert kinds.named(CELL.kind).load_s(CELL) == 26.0

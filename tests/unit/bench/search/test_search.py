@@ -6,14 +6,16 @@ from collections.abc import Callable
 
 import pytest
 
-from bench.search.search import Answer, NextProbe, ProbeOutcome, SearchSettings, Verdict, answer, next_step
+from bench.search.search import NextLoad, ProbeOutcome, SearchAnswer, SearchSettings, Verdict, answer, next_step
 
 SETTINGS = SearchSettings(start_events_per_s=10_000)
 
 
-def _search(settings: SearchSettings, verdict_of: Callable[[float], Verdict]) -> tuple[list[ProbeOutcome], Answer]:
+def _search(
+    settings: SearchSettings, verdict_of: Callable[[float], Verdict]
+) -> tuple[list[ProbeOutcome], SearchAnswer]:
     probes: list[ProbeOutcome] = []
-    while isinstance(step := next_step(settings, probes), NextProbe):
+    while isinstance(step := next_step(settings, probes), NextLoad):
         verdict = verdict_of(step.load_events_per_s)
         probes.append(ProbeOutcome(step.load_events_per_s, verdict, verdict == "sustained", step.step))
         assert len(probes) <= settings.max_probes
@@ -25,7 +27,7 @@ def _capacity(events_per_s: float) -> Callable[[float], Verdict]:
 
 
 def test_it_begins_at_the_first_load():
-    assert next_step(SETTINGS, []) == NextProbe(10_000, "climb")
+    assert next_step(SETTINGS, []) == NextLoad(10_000, "climb")
 
 
 @pytest.mark.parametrize("capacity", [3_000, 9_900, 10_000, 23_456, 61_000])
@@ -128,13 +130,13 @@ def test_a_failed_confirmation_steps_down():
         ProbeOutcome(15_000, "sustained", holds=True, step="climb"),
         ProbeOutcome(15_700, "not sustained", holds=False, step="bisection"),
     ]
-    assert next_step(SETTINGS, climbed) == NextProbe(15_000, "confirmation")
+    assert next_step(SETTINGS, climbed) == NextLoad(15_000, "confirmation")
     climbed.append(ProbeOutcome(15_000, "not sustained", holds=False, step="confirmation"))
-    assert next_step(SETTINGS, climbed) == NextProbe(14_000, "confirmation")
+    assert next_step(SETTINGS, climbed) == NextLoad(14_000, "confirmation")
     climbed.append(ProbeOutcome(14_000, "undetermined", holds=True, step="confirmation"))
-    assert next_step(SETTINGS, climbed) == NextProbe(13_100, "confirmation")
+    assert next_step(SETTINGS, climbed) == NextLoad(13_100, "confirmation")
     climbed.append(ProbeOutcome(13_100, "not sustained", holds=False, step="confirmation"))
-    assert next_step(SETTINGS, climbed) == NextProbe(10_000, "confirmation")
+    assert next_step(SETTINGS, climbed) == NextLoad(10_000, "confirmation")
 
 
 def test_the_cap_on_probes_ends_it_with_what_is_known():
@@ -150,7 +152,7 @@ def test_the_same_probes_give_the_same_step_however_often_it_is_asked():
     probes, answer = _search(SETTINGS, _capacity(23_456))
     for count, probe in enumerate(probes):
         asked = [next_step(SETTINGS, probes[:count]) for _ in range(2)]
-        assert asked == [NextProbe(probe.load_events_per_s, probe.step)] * 2
+        assert asked == [NextLoad(probe.load_events_per_s, probe.step)] * 2
     assert next_step(SETTINGS, list(probes)) == answer
 
 
@@ -177,13 +179,13 @@ def test_an_answer_far_below_the_highest_load_sustained_is_not_confirmed():
 @pytest.mark.parametrize(("hint", "load"), [(None, 8_000), (9_000, 9_000), (9_900, 9_350), (1_000, 5_000)])
 def test_a_step_down_goes_where_the_probe_points_within_its_bounds(hint, load):
     first = ProbeOutcome(10_000, "not sustained", holds=False, step="climb", hint_events_per_s=hint)
-    assert next_step(SETTINGS, [first]) == NextProbe(load, "climb")
+    assert next_step(SETTINGS, [first]) == NextLoad(load, "climb")
 
 
 @pytest.mark.parametrize(("hint", "load"), [(None, 12_500), (15_000, 13_500), (10_100, 10_700), (40_000, 20_000)])
 def test_a_climb_goes_where_the_probe_points_within_its_step(hint, load):
     first = ProbeOutcome(10_000, "sustained", holds=True, step="climb", hint_events_per_s=hint)
-    assert next_step(SETTINGS, [first]) == NextProbe(load, "climb")
+    assert next_step(SETTINGS, [first]) == NextLoad(load, "climb")
 
 
 def test_an_undetermined_probe_refutes_a_load_only_if_it_was_not_sustained_as_often():
@@ -193,7 +195,7 @@ def test_an_undetermined_probe_refutes_a_load_only_if_it_was_not_sustained_as_of
         ProbeOutcome(39_700, "not sustained", holds=False, step="climb"),
         ProbeOutcome(37_000, "undetermined", holds=True, step="confirmation"),
     ]
-    assert next_step(settings, probes) == NextProbe(37_000, "confirmation")
+    assert next_step(settings, probes) == NextLoad(37_000, "confirmation")
     probes.append(ProbeOutcome(37_000, "sustained", holds=True, step="confirmation"))
     assert answer(settings, probes, "time is up").confirmed
     probes[-1] = ProbeOutcome(37_000, "undetermined", holds=True, step="confirmation")

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 
-from bench.search.search import Answer, NextProbe, ProbeOutcome, SearchSettings, Step, next_step
+from bench.search.search import NextLoad, ProbeOutcome, SearchAnswer, SearchSettings, Step, next_step
 from bench.search.sustained import ALLOWED_SHARE, BIN_S, judge_bins
 from tests.unit.bench.search.noise import of_the_moment, simulate
 
@@ -21,7 +21,7 @@ START = 15_000.0  # half of the middle capacity, as where half of a drain's thro
 class _Searched(NamedTuple):
     truth: float
     probes: list[ProbeOutcome]
-    answer: Answer
+    answer: SearchAnswer
 
 
 def _probe(load: float, step: Step, median_capacity: float, random: np.random.Generator) -> ProbeOutcome:
@@ -39,7 +39,7 @@ def _search(seed: int, settings: SearchSettings | None = None) -> _Searched:
     capacity = float(30_000 * np.exp(random.uniform(-0.35, 0.35)))
     probes: list[ProbeOutcome] = []
     settings = settings or SearchSettings(start_events_per_s=START)
-    while isinstance(step := next_step(settings, probes), NextProbe):
+    while isinstance(step := next_step(settings, probes), NextLoad):
         probes.append(_probe(step.load_events_per_s, step.step, capacity, random))
     return _Searched(capacity / (1 - ALLOWED_SHARE), probes, step)
 

@@ -11,7 +11,7 @@ import pytest
 
 from bench.judge.detectors import Detector
 from bench.selftest import cases, checks, reporting, stalls
-from bench.selftest.stalls import Counted, Stall
+from bench.selftest.stalls import DocumentCounts, Stall
 from tests.unit.reports.made_bundle import Cell, Plan, write
 
 OFFERED, BASE_S, LIMIT_S = 2_000.0, 0.03, 0.5
@@ -31,9 +31,9 @@ def queue(stored_per_s: float) -> np.ndarray:
     return moments
 
 
-def counted(moments_s: np.ndarray) -> Counted:
+def counted(moments_s: np.ndarray) -> DocumentCounts:
     at_s = np.arange(0.0, 12.0, 0.01)
-    return Counted(at_s, np.searchsorted(np.sort(moments_s), at_s, side="right"))
+    return DocumentCounts(at_s, np.searchsorted(np.sort(moments_s), at_s, side="right"))
 
 
 @pytest.mark.parametrize("stored_per_s", [4_000.0, 8_000.0, 40_000.0])
@@ -66,7 +66,7 @@ def test_without_a_stall_nothing_is_late() -> None:
 
 
 def test_what_was_never_counted_waits_for_ever() -> None:
-    moments = stalls.stored_at(Counted(np.array([0.0, 1.0, 2.0]), np.array([0, 2, 2])), 3)
+    moments = stalls.stored_at(DocumentCounts(np.array([0.0, 1.0, 2.0]), np.array([0, 2, 2])), 3)
     assert moments.tolist() == [0.5, 1.0, np.inf]
 
 

@@ -10,7 +10,7 @@ from pymongo.errors import AutoReconnect
 
 from bench.evidence import sightings
 from bench.witness import poller
-from bench.witness.poller import Outstanding, Poller
+from bench.witness.poller import DocumentPoller, Outstanding
 from traffic.ledger import NO_TIME
 
 S = 1_000_000_000
@@ -34,13 +34,13 @@ class Scripted:
         return answer
 
 
-def seen(folder: Path, collected: Scripted, *events: Outstanding, hurry: bool = False) -> list[tuple[int, int, int]]:
-    watching = Poller(collected, sightings.SightingsWriter(folder), lambda: collected.now_ns)
+def seen(folder: Path, collected: Scripted, *events: Outstanding, flush: bool = False) -> list[tuple[int, int, int]]:
+    watching = DocumentPoller(collected, sightings.SightingsWriter(folder), lambda: collected.now_ns)
     for event in events:
         watching.watch(event)
     watching.no_more()
-    if hurry:
-        watching.hurry()
+    if flush:
+        watching.flush()
     watching.run()
     return sightings.load(folder).tolist()
 
@@ -76,6 +76,6 @@ def test_the_oldest_is_given_up_where_too_many_are_outstanding(tmp_path: Path, m
 
 def test_one_that_is_told_to_end_looks_once_more(tmp_path: Path) -> None:
     collected = Scripted([FIRST])
-    found = seen(tmp_path, collected, Outstanding(0, FIRST, 0), Outstanding(1, SECOND, 0), hurry=True)
+    found = seen(tmp_path, collected, Outstanding(0, FIRST, 0), Outstanding(1, SECOND, 0), flush=True)
     assert found == [(0, NO_TIME, 2 * S), (1, 0, NO_TIME)]
     assert len(collected.asked) == 1

@@ -18,12 +18,12 @@ from pipeline.ingest import bodies, protocol
 from pipeline.ingest.admission import Admission, Reservation
 from pipeline.ingest.answers import Answer, RefusedError, header_text
 from pipeline.ingest.batches import BatchReader
-from pipeline.ingest.slices import Turns
+from pipeline.ingest.slices import TimeSlices
 
 
 def gunzip(data: bytes, max_bytes: int, reservation: Reservation | None = None) -> bytes:
     async def all_of_it() -> bytes:
-        with Turns(1.0).work() as work:
+        with TimeSlices(1.0).work() as work:
             return await bodies.gunzip(
                 data, max_bytes, reservation or Admission(1, 1 << 30, shared=False).open(""), work
             )

@@ -19,7 +19,7 @@ from pipeline.ingest.admission import Admission
 from pipeline.ingest.answers import RefusedError
 from pipeline.ingest.batches import BatchReader, Unread
 from pipeline.ingest.reading import EventReader, Taken
-from pipeline.ingest.slices import Turns
+from pipeline.ingest.slices import TimeSlices
 from pipeline.messages.events import Event, message_of, read_event, usual_event, usual_events
 from pipeline.settings import Api, Settings
 
@@ -112,7 +112,7 @@ def read(reading: EventReader, body: bytes) -> Taken:
     """Read a batch as the API does: all at once, or else one by one."""
 
     async def carefully_read() -> Taken:
-        with Turns(1.0).work() as work:
+        with TimeSlices(1.0).work() as work:
             return await reading.one_by_one(body, NOW_MS, Admission(1, 1 << 30, shared=False).open(""), work)
 
     return reading.batch(body, NOW_MS) or asyncio.run(carefully_read())
@@ -223,7 +223,7 @@ def test_what_is_written_larger_than_it_was_sent_counts() -> None:
     reservation.exchange(0, len(body))
 
     async def careful() -> Taken:
-        with Turns(1.0).work() as work:
+        with TimeSlices(1.0).work() as work:
             return await reader().one_by_one(body, NOW_MS, reservation, work)
 
     with pytest.raises(UnavailableError):
@@ -244,7 +244,7 @@ def test_no_slice_of_a_large_body_is_long() -> None:
     async def both() -> float:
         other = asyncio.create_task(others())
         began = time.process_time()
-        with Turns(1.0).work() as work:
+        with TimeSlices(1.0).work() as work:
             await reader().one_by_one(body, NOW_MS, Admission(1, 1 << 30, shared=False).open(""), work)
         other.cancel()
         return time.process_time() - began

@@ -8,7 +8,7 @@ import time
 import pytest
 
 from pipeline.errors import UnavailableError
-from pipeline.ingest.slices import Turns
+from pipeline.ingest.slices import TimeSlices
 
 
 def busy(seconds: float) -> None:
@@ -18,7 +18,7 @@ def busy(seconds: float) -> None:
 
 
 async def test_short_work_waits_for_nobody() -> None:
-    turns = Turns(60.0)
+    turns = TimeSlices(60.0)
     with turns.work() as long, turns.work() as short:
         long.begin()
         busy(0.01)
@@ -29,7 +29,7 @@ async def test_short_work_waits_for_nobody() -> None:
 
 
 async def test_long_work_waits_until_the_one_before_has_done_its_own() -> None:
-    turns = Turns(60.0)
+    turns = TimeSlices(60.0)
     order: list[str] = []
 
     async def work(name: str) -> None:
@@ -46,7 +46,7 @@ async def test_long_work_waits_until_the_one_before_has_done_its_own() -> None:
 
 
 async def test_the_wait_for_a_turn_ends() -> None:
-    turns = Turns(0.01)
+    turns = TimeSlices(0.01)
     with turns.work() as long, turns.work() as waiting:
         await long.pause()
         with pytest.raises(UnavailableError):

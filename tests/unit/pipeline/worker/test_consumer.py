@@ -20,7 +20,7 @@ from msgspec import structs
 
 from pipeline.settings import Settings
 from pipeline.worker import membership, watch
-from pipeline.worker.consumer import EventConsumer, Use
+from pipeline.worker.consumer import EventConsumer, GroupTask
 from pipeline.worker.metrics import WorkerMetrics
 
 PARTITION = TopicPartition("events_signup", 0)
@@ -111,7 +111,7 @@ async def _outlives(kafka: _Kafka, monkeypatch: pytest.MonkeyPatch) -> None:
     brief = structs.replace(settings.worker, retry_pause_s=0.01, shutdown_timeout_s=0.8)
     settings = structs.replace(settings, worker=brief)
     writer: Any = SimpleNamespace(write=None)  # nothing comes that it could write
-    worker = EventConsumer(settings, Use(writer.write), WorkerMetrics(), on_assigned=lambda _: None)
+    worker = EventConsumer(settings, GroupTask(writer.write), WorkerMetrics(), on_assigned=lambda _: None)
     running = asyncio.create_task(worker.run())
     answered = asyncio.create_task(kafka.answered.wait())
     await asyncio.wait({running, answered}, timeout=30, return_when=asyncio.FIRST_COMPLETED)

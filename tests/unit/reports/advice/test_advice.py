@@ -17,20 +17,20 @@ from bundle.result import Percentiles
 from reports.advice import advice, planner
 from reports.advice.advice import Advice
 from reports.answer import objective
-from reports.answer.objective import Objective
+from reports.answer.objective import LatencyObjective
 from reports.cells.bottleneck import Bottleneck
 from reports.cells.cells import Cell
 from reports.errors import NothingMeasuredError, ObjectiveError
 from tests.unit.reports import made
 from tests.unit.reports.made import capacity, drain, steady
 
-P99 = Objective("delivery_latency", "p99", 1000.0)
+P99 = LatencyObjective("delivery_latency", "p99", 1000.0)
 BUNDLE = Bundle(
     Path("nowhere"), Manifest(schema_version=2, run_id="r", status="complete", hardware=Hardware(cores=2)), (), ()
 )
 
 
-def advise(*cells: Cell, target: float = 20_000, asked: Objective = P99) -> Advice:
+def advise(*cells: Cell, target: float = 20_000, asked: LatencyObjective = P99) -> Advice:
     return advice.advise(BUNDLE, cells, target, asked)
 
 
@@ -49,12 +49,12 @@ class TestObjective:
     @pytest.mark.parametrize(
         ("text", "expected"),
         [
-            ("p99 delivery latency <= 1 s", Objective("delivery_latency", "p99", 1000.0)),
-            ("P50 response time<=250ms", Objective("response_time", "p50", 250.0)),
-            ("p99.9  delivery latency ≤ 1.5 s", Objective("delivery_latency", "p999", 1500.0)),
+            ("p99 delivery latency <= 1 s", LatencyObjective("delivery_latency", "p99", 1000.0)),
+            ("P50 response time<=250ms", LatencyObjective("response_time", "p50", 250.0)),
+            ("p99.9  delivery latency ≤ 1.5 s", LatencyObjective("delivery_latency", "p999", 1500.0)),
         ],
     )
-    def test_it_is_read_as_people_write_it(self, text: str, expected: Objective) -> None:
+    def test_it_is_read_as_people_write_it(self, text: str, expected: LatencyObjective) -> None:
         assert objective.parse(text) == expected
         assert objective.parse(expected.words) == expected
 
@@ -389,7 +389,7 @@ class TestForTheReport:
         assert advice.asked_by(BUNDLE, cells) == advice.DEFAULT_OBJECTIVE
         manifest = msgspec.structs.replace(BUNDLE.manifest, matrix=Matrix(objective={"response_time_p99_ms": 250}))
         given = advice.asked_by(dataclasses.replace(BUNDLE, manifest=manifest), cells)
-        assert given == Objective("response_time", "p99", 250.0)
+        assert given == LatencyObjective("response_time", "p99", 250.0)
         searching = [capacity((1.0, 1.0, 1.0), objective="p99 delivery latency <= 200 ms, at most 0.0% rejected")]
         assert advice.asked_by(BUNDLE, searching).limit_ms == 200
 

@@ -13,8 +13,8 @@ import pytest
 from bundle import reading
 from bundle.result import Sustained
 from reports.answer import answer, ending, verdict
-from reports.answer.answer import Row, held
-from reports.answer.verdict import Verdict
+from reports.answer.answer import AnswerRow, held
+from reports.answer.verdict import RunVerdict
 from reports.cells import cells
 from tests.unit.reports import made
 from tests.unit.reports.made_bundle import Cell, Plan, searched_cells, write
@@ -34,12 +34,12 @@ LONG = replace(CAP, axes={**CAP.axes, "batch_max_events": 500, "linger_ms": 20, 
 SHORT = replace(CAP, id="capacity-other")
 
 
-def judge(run: Path) -> Verdict:
+def judge(run: Path) -> RunVerdict:
     read = reading.load(run)
     return verdict.decide(read, cells.summarise(read))
 
 
-def words(judged: Verdict) -> int:
+def words(judged: RunVerdict) -> int:
     return len(f"{judged.outcome}: {judged.sentence}".split())
 
 
@@ -135,11 +135,11 @@ def test_a_steady_load_was_held_by_rule_9_and_not_by_a_ratio(said: str, held: st
     assert held in judge(run).sentence
 
 
-def row(label: str = "4 × 2", breaks: str = "delivery latency: the machine's CPU", **fields: Any) -> Row:
+def row(label: str = "4 × 2", breaks: str = "delivery latency: the machine's CPU", **fields: Any) -> AnswerRow:
     drained = made.drain([47_000.0, 48_000.0, 49_000.0]).throughput
     usual: dict[str, Any] = {"load": 30_100.0, "interval": "28,500–37,000", "p50_ms": 41.2, "lost": 0}
     usual |= {"p95_ms": 377.0, "p99_ms": 998.0}
-    return Row(label=label, breaks=breaks, **(usual | {"drained": drained} | fields))
+    return AnswerRow(label=label, breaks=breaks, **(usual | {"drained": drained} | fields))
 
 
 ROWS = (row(), row("1 × 1", "nothing", load=None, interval="unknown"), row("8 × 4, batch 500", "not determined"))

@@ -11,7 +11,7 @@ import pytest
 
 from bundle import reading
 from reports.answer import ending, verdict
-from reports.answer.verdict import Verdict
+from reports.answer.verdict import RunVerdict
 from reports.cells import cells
 from reports.page import page
 from tests.unit.reports.made_bundle import Cell, Plan, searched_cells, write
@@ -30,7 +30,7 @@ BUSY = {
 MACHINE = "machine: other programs used 73% of its CPU and its host took 1%, more than 25% together"
 
 
-def judge(run: Path) -> Verdict:
+def judge(run: Path) -> RunVerdict:
     read = reading.load(run)
     return verdict.decide(read, cells.summarise(read))
 

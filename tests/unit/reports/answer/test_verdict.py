@@ -10,7 +10,7 @@ import pytest
 
 from bundle import reading
 from reports.answer import verdict
-from reports.answer.verdict import Verdict
+from reports.answer.verdict import RunVerdict
 from reports.cells import cells
 from tests.unit.reports.made_bundle import Cell, Plan, write
 
@@ -19,7 +19,7 @@ TWO_AXES = [*DRAINS, Cell("drain-p1-c1", "drain", {"partitions": 1, "consumers":
 STEADY = Cell("steady-c1", "steady", {"consumers": 1})
 
 
-def judge(run: Path) -> Verdict:
+def judge(run: Path) -> RunVerdict:
     read = reading.load(run)
     return verdict.decide(read, cells.summarise(read))
 

@@ -13,7 +13,7 @@ from bundle.manifest import CellPlan
 from bundle.result import Consumer, Disturbance, KafkaUse, LoopLag, MongoUse, Probe, Result, Sustained, Window
 from reports.cells import bottleneck, neighbours
 from reports.cells.bottleneck import Bottleneck
-from reports.cells.neighbours import Measured
+from reports.cells.neighbours import MeasuredCell
 
 DRAIN = CellPlan("c", "drain", {"consumers": 1, "partitions": 3, "key_skew": 0.0})
 STEADY = CellPlan("s", "steady", {"api_processes": 1, "generator_processes": 1, "consumers": 1, "partitions": 3})
@@ -228,9 +228,9 @@ class TestNeighbours:
     """What is at no limit may wait: then a cell with more of one axis tells."""
 
     @staticmethod
-    def measured(consumers: int, low: float, high: float, partitions: int = 3) -> Measured:
+    def measured(consumers: int, low: float, high: float, partitions: int = 3) -> MeasuredCell:
         plan = CellPlan(f"p{partitions}-c{consumers}", "drain", {"consumers": consumers, "partitions": partitions})
-        return Measured(plan, Interval(3, (low + high) / 2, low, high), judge(result(), plan=plan))
+        return MeasuredCell(plan, Interval(3, (low + high) / 2, low, high), judge(result(), plan=plan))
 
     def test_an_axis_that_made_another_cell_faster_is_what_bounded_this_one(self) -> None:
         found, last = neighbours.refine([self.measured(1, 30_000, 32_000), self.measured(2, 40_000, 42_000)])

@@ -9,7 +9,7 @@ import pytest
 from scipy import optimize, stats
 
 from reports.scaling import usl
-from reports.scaling.usl import Estimate
+from reports.scaling.usl import Parameter
 
 LEVELS = (1, 2, 3, 4, 6, 8)
 
@@ -23,7 +23,7 @@ def noisy(seed: int, sigma: float, kappa: float, repeats: int = 5, noise: float 
     return {n: [law(n, 10_000, sigma, kappa) * math.exp(rng.normal(0, noise)) for _ in range(repeats)] for n in LEVELS}
 
 
-def holds(estimate: Estimate | None, true: float) -> bool:
+def holds(estimate: Parameter | None, true: float) -> bool:
     return estimate is None or estimate.low <= true <= (math.inf if estimate.high is None else estimate.high)
 
 

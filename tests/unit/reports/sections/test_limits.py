@@ -13,7 +13,7 @@ from reports.answer import verdict
 from reports.cells import cells
 from reports.cells.bottleneck import Bottleneck
 from reports.cells.cells import Cell as View
-from reports.cells.saturation import Evidence
+from reports.cells.saturation import LimitUse
 from reports.figures import evidence
 from reports.figures import scaling as figures
 from reports.page import page
@@ -22,7 +22,7 @@ from reports.sections import limits, scaling
 from reports.tables import Table, headroom
 from tests.unit.reports.made_bundle import Cell, Plan, quick_cells, scaling_cells, searched_cells, write
 
-FULL_JOURNAL = (Evidence("journal", "mongodb", "journal syncs", 0.95, 1.0, "share", 0.85, 4, 4),)
+FULL_JOURNAL = (LimitUse("journal", "mongodb", "journal syncs", 0.95, 1.0, "share", 0.85, 4, 4),)
 
 
 def views(folder: Path, plan: Plan) -> tuple[reading.Bundle, list[View]]:

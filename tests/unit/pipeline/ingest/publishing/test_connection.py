@@ -18,7 +18,7 @@ from pipeline.ingest.publishing import connection as connections
 from pipeline.ingest.publishing.brokersender import BrokerSender
 from pipeline.ingest.publishing.connection import Connection
 from pipeline.ingest.publishing.submission import Records
-from pipeline.ingest.slices import Turns
+from pipeline.ingest.slices import TimeSlices
 from pipeline.settings import Settings
 
 
@@ -72,7 +72,7 @@ async def test_long_names_of_users_leave_the_loop_its_turns() -> None:
 
     other = asyncio.create_task(others())
     began = time.process_time()
-    await connection.prepare(Records(["events_signup"] * len(users), users, [b"{}"] * len(users)), Turns(1.0))
+    await connection.prepare(Records(["events_signup"] * len(users), users, [b"{}"] * len(users)), TimeSlices(1.0))
     cpu_s = time.process_time() - began
     other.cancel()
     assert loop_turns > cpu_s / 0.05
