@@ -40,6 +40,7 @@ _CODE = (
     "traffic/sessions.py",
     "pipeline/messages/events.py",
     "pipeline/provision.py",
+    "pipeline/sanicserver.py",
     "pipeline/store/*.py",
     "pipeline/worker/mapping.py",
 )

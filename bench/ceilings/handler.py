@@ -9,22 +9,20 @@ event is not even looked at; a batch is decoded and dropped.
 from __future__ import annotations
 
 import gc
-import os
 import socket
 from pathlib import Path
 
 import msgspec
 from msgspec import Struct
 from sanic import HTTPResponse, Request, Sanic
-from sanic.application.state import ApplicationServerInfo
-from sanic.config import Config
-from sanic.http.constants import HTTP
 
 from bench.load import stubserver
-from pipeline.ingest.answers import JSON, OK_BODY, App
+from pipeline import sanicserver
+from pipeline.ingest.answers import JSON, OK_BODY
 from pipeline.local.ports import HOST
 from pipeline.local.process import ChildProcess
 from pipeline.messages.events import Event
+from pipeline.sanicserver import App
 from traffic.payload import BATCH_PATH, SINGLE_PATH
 
 _GC_THRESHOLD = 50_000  # the API's
@@ -46,10 +44,7 @@ def null_handler(logs: Path) -> ChildProcess:
 
 def application() -> App:
     """Return the application: both routes of the API, and nothing behind them."""
-    config = Config(env_prefix=None)
-    config.MOTD = False
-    config.ACCESS_LOG = False
-    app: App = Sanic("tidemark_ceiling", config=config, configure_logging=False)
+    app: App = Sanic("tidemark_ceiling", config=sanicserver.quiet_config(), configure_logging=False)
 
     async def single(_: Request) -> HTTPResponse:
         return HTTPResponse(OK_BODY, 200, content_type=JSON)
@@ -60,24 +55,13 @@ def application() -> App:
 
     app.add_route(single, SINGLE_PATH, methods=["POST"], name="single")
     app.add_route(batch, BATCH_PATH, methods=["POST"], name="batch")
-    # Sanic looks here for the protocols that it should offer to switch to.
-    app.state.server_info.append(ApplicationServerInfo(settings={"version": HTTP.VERSION_1}))
     return app
 
 
 async def _serve() -> None:
     listener = socket.create_server((HOST, 0), backlog=stubserver.BACKLOG)
     listener.setblocking(False)
-    os.environ["SANIC_IGNORE_PRODUCTION_WARNING"] = "1"  # a hint of Sanic's on a terminal, to be had no other way
-    server = await application().create_server(
-        sock=listener,
-        backlog=stubserver.BACKLOG,
-        return_asyncio_server=True,
-        asyncio_server_kwargs={"start_serving": False},
-    )
-    if server is None:
-        raise RuntimeError("Sanic gave no server")
-    await server.startup()  # type: ignore[no-untyped-call]
+    server = await sanicserver.prepare(application(), listener, stubserver.BACKLOG)
     await server.start_serving()  # type: ignore[no-untyped-call]
     gc.collect()
     gc.freeze()

@@ -84,12 +84,6 @@ class Offered:
         ours &= sequence < self.stream_count[stream]
         return np.where(ours, self.stream_base[stream] + sequence, -1)
 
-    def packed_of(self, index: int) -> int:
-        """Return the packed (run, stream, sequence) of the event at ``index``."""
-        row = self.rows[self.row_of_event[index]]
-        stream = int(row["stream"])
-        return identity.pack(self.run, stream, index - int(self.stream_base[stream]))
-
 
 def id_low_of_props(props: object) -> int:
     """Read the packed identity that an event carries in its ``props``; 0, which is no event's, if it carries none."""

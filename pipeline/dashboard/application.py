@@ -5,14 +5,12 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Coroutine
-from types import SimpleNamespace
 from typing import Any
 
 import msgspec
 from msgspec import Struct
 from pymongo.errors import PyMongoError
 from sanic import HTTPResponse, Request, Sanic
-from sanic.config import Config
 from sanic.exceptions import PayloadTooLarge, RequestCancelled, SanicException
 from sanic.handlers import ErrorHandler
 from sanic.response import BaseHTTPResponse
@@ -23,8 +21,8 @@ from pipeline.dashboard.hub import HEARTBEAT_S, Hub
 from pipeline.dashboard.newest import Filter
 from pipeline.dashboard.view import Newest
 from pipeline.errors import UnavailableError
+from pipeline.sanicserver import App, quiet_config
 
-App = Sanic[Config, SimpleNamespace]
 Handler = Callable[[Request], Coroutine[Any, Any, HTTPResponse | None]]
 
 POLICY = (
@@ -63,9 +61,7 @@ class Parts(Struct, frozen=True):
 
 def build(parts: Parts) -> App:
     """Return the application with all routes."""
-    config = Config(env_prefix=None)
-    config.MOTD = False
-    config.ACCESS_LOG = False
+    config = quiet_config()
     config.REQUEST_MAX_SIZE = _MAX_BODY_BYTES
     config.REQUEST_TIMEOUT = 10
     config.RESPONSE_TIMEOUT = round(3 * HEARTBEAT_S)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import os
 import signal
 import socket
 import sys
@@ -15,10 +14,9 @@ from typing import Any
 import uvloop
 from msgspec import structs
 from pymongo.errors import PyMongoError
-from sanic.application.state import ApplicationServerInfo
-from sanic.http.constants import HTTP
 from sanic.server import AsyncioServer
 
+from pipeline import sanicserver
 from pipeline.addresses import url
 from pipeline.brokenwrites import patch_aiokafka
 from pipeline.dashboard.access import Access, new_token
@@ -123,20 +121,8 @@ async def _serve(settings: Settings, listener: socket.socket) -> None:
 
 
 async def _start(parts: Parts, listener: socket.socket, viewers: int) -> AsyncioServer:
-    app = build(parts)
-    app.state.server_info.append(ApplicationServerInfo(settings={"version": HTTP.VERSION_1}))
-    os.environ["SANIC_IGNORE_PRODUCTION_WARNING"] = "1"  # a hint of Sanic's on a terminal, to be had no other way
     _Protocol.max_connections = min(BoundedHttpProtocol.max_connections, viewers + _SPARE_CONNECTIONS)
-    server = await app.create_server(
-        sock=listener,
-        backlog=BACKLOG,
-        return_asyncio_server=True,
-        protocol=_Protocol,
-        asyncio_server_kwargs={"start_serving": False},
-    )
-    if server is None:
-        raise RuntimeError("Sanic gave no server")
-    await server.startup()  # type: ignore[no-untyped-call]
+    server = await sanicserver.prepare(build(parts), listener, BACKLOG, _Protocol)
     await server.start_serving()  # type: ignore[no-untyped-call]
     return server
 

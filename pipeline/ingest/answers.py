@@ -4,16 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from types import SimpleNamespace
 from typing import Literal
 from urllib.parse import quote
 
 import msgspec
 from msgspec import Struct
-from sanic import HTTPResponse, Sanic
-from sanic.config import Config
-
-App = Sanic[Config, SimpleNamespace]
+from sanic import HTTPResponse
 
 JSON = "application/json"
 OK_BODY = b'{"status":"ok"}'

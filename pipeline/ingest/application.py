@@ -14,9 +14,10 @@ from sanic.handlers import ErrorHandler
 
 from pipeline.errors import UnavailableError
 from pipeline.ingest import answers, documentation, routes
-from pipeline.ingest.answers import App, RefusedError
+from pipeline.ingest.answers import RefusedError
 from pipeline.ingest.routes import Parts
 from pipeline.metrics import CONTENT_TYPE
+from pipeline.sanicserver import App, quiet_config
 from pipeline.settings import Api
 from pipeline.web import tracker
 
@@ -51,9 +52,7 @@ def build(parts: Parts, stored: StoredEvents | None) -> App:
 
 
 def _config(api: Api) -> Config:
-    config = Config(env_prefix=None)
-    config.MOTD = False
-    config.ACCESS_LOG = False
+    config = quiet_config()
     config.REQUEST_MAX_SIZE = api.max_body_bytes
     config.REQUEST_TIMEOUT = api.request_timeout_s  # type: ignore[assignment]  # any number of seconds will do
     # The last resort: the handlers' own bounds are tighter.

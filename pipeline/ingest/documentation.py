@@ -10,7 +10,8 @@ from sanic import HTTPResponse, Request
 from swagger_ui_bundle import swagger_ui_path
 
 from pipeline.ingest import openapi
-from pipeline.ingest.answers import JSON, App
+from pipeline.ingest.answers import JSON
+from pipeline.sanicserver import App
 from pipeline.settings import Api
 
 _PAGE = b"""<!doctype html>

@@ -5,18 +5,15 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
-import os
 import signal
 import socket
 from collections.abc import AsyncIterator, Callable
 from typing import TYPE_CHECKING
 
 import uvloop
-from sanic.application.state import ApplicationServerInfo
-from sanic.http.constants import HTTP
 from sanic.server import AsyncioServer
 
-from pipeline import looplag
+from pipeline import looplag, sanicserver
 from pipeline.brokenwrites import patch_aiokafka
 from pipeline.ingest.access import Access
 from pipeline.ingest.admission import Admission
@@ -76,20 +73,7 @@ async def _serve(
         turns=TimeSlices(api.room_timeout_s),
     )
     stored = _stored_events(settings.mongo) if api.demo else None
-    app = build(parts, stored)
-    # Sanic looks here for the protocols that it should offer to switch to: there is one, and no header is needed.
-    app.state.server_info.append(ApplicationServerInfo(settings={"version": HTTP.VERSION_1}))
-    os.environ["SANIC_IGNORE_PRODUCTION_WARNING"] = "1"  # a hint of Sanic's on a terminal, to be had no other way
-    server = await app.create_server(
-        sock=listener,
-        backlog=BACKLOG,  # it listens once more, and Sanic's default is 100
-        return_asyncio_server=True,
-        protocol=BoundedHttpProtocol,
-        asyncio_server_kwargs={"start_serving": False},
-    )
-    if server is None:
-        raise RuntimeError("Sanic gave no server")
-    await server.startup()  # type: ignore[no-untyped-call]
+    server = await sanicserver.prepare(build(parts, stored), listener, BACKLOG, BoundedHttpProtocol)
     publishing = asyncio.create_task(parts.publisher.run(), name="publisher")
     # Connections wait in the kernel's queue meanwhile: better than 503 from a process that has just begun.
     with contextlib.suppress(TimeoutError):

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
-from pipeline.messages.origin import Headers, origin_of, own_headers
+from pipeline.messages.origin import Headers, Placed, origin_of, own_headers
 
 OWN_PREFIX = "header."
 CUT = "original_bytes"
@@ -20,16 +20,12 @@ _DETAIL_CHARACTERS = 500
 _CUT_BYTES = 256 * 1024
 
 
-class Record(Protocol):
-    """A Kafka record, as aiokafka has it."""
+class Record(Placed, Protocol):
+    """A Kafka record as aiokafka has it; ``timestamp`` in milliseconds."""
 
-    topic: str
-    partition: int
-    offset: int
     timestamp: int
     key: bytes | None
     value: bytes | None
-    headers: Headers
 
 
 class Letter(NamedTuple):

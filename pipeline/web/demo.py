@@ -10,8 +10,8 @@ from sanic import HTTPResponse, Request
 from sanic.exceptions import BadRequest, ServiceUnavailable
 
 from pipeline.errors import UnavailableError
+from pipeline.sanicserver import App
 from pipeline.web import files
-from pipeline.web.files import App
 from pipeline.web.stored import StoredEvents, read_ids
 
 PAGES = {"": "shelf", "/lamp": "product", "/kettle": "product", "/chair": "product", "/clock": "product"} | {

@@ -7,14 +7,13 @@ import hashlib
 import re
 from collections.abc import Callable, Coroutine, Mapping
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 from msgspec import Struct
-from sanic import HTTPResponse, Request, Sanic
-from sanic.config import Config
+from sanic import HTTPResponse, Request
 
-App = Sanic[Config, SimpleNamespace]
+from pipeline.sanicserver import App
+
 Handler = Callable[[Request], Coroutine[Any, Any, HTTPResponse]]
 
 READ = ("GET", "HEAD")

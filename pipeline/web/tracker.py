@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from pipeline.sanicserver import App
 from pipeline.web import files
-from pipeline.web.files import App, File
+from pipeline.web.files import File
 
 # Pages of any origin may load it, also with `integrity` or under Cross-Origin-Embedder-Policy. A correction reaches
 # them within ten minutes; for a day after that a browser may use what it has while it asks for the new one.

@@ -10,8 +10,9 @@ import msgspec
 from msgspec import Meta, Struct
 
 from pipeline.errors import InvalidEventError
+from pipeline.messages import letter
 from pipeline.messages.identifiers import document_id, uuid7_document_id, uuid7_document_ids
-from pipeline.messages.origin import Headers, origin_of
+from pipeline.messages.origin import origin_of
 from pipeline.messages.timestamps import read_timestamp, read_timestamps, record_time
 from pipeline.store import Document
 from pipeline.store import identifier as stored_identifier
@@ -22,16 +23,9 @@ ORIGINAL_TIMESTAMP = "original_timestamp"
 _INT64_MIN, _INT64_MAX = -(1 << 63), (1 << 63) - 1
 
 
-class Record(Protocol):
-    """A Kafka record as aiokafka gives it; ``timestamp`` in milliseconds, sizes in bytes, -1 for none."""
+class Record(letter.Record, Protocol):
+    """A record as a worker reads it; sizes in bytes, -1 for none."""
 
-    topic: str
-    partition: int
-    offset: int
-    timestamp: int
-    key: bytes | None
-    value: bytes | None
-    headers: Headers
     serialized_value_size: int
 
 
