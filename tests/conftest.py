@@ -114,4 +114,6 @@ async def _prepare(settings: Settings) -> None:
 
 
 async def _clear(settings: Settings) -> None:
-    await asyncio.gather(provision.delete_topics(settings.kafka), provision.drop_database(settings.mongo))
+    await provision.delete_topics(settings.kafka)
+    async with provision.event_collection(settings.mongo) as collection:
+        await collection.database.client.drop_database(settings.mongo.database)

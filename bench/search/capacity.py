@@ -134,7 +134,7 @@ def probe_s(cell: CellSpec, results: Iterable[Result]) -> float:
 def _point(result: Result) -> KneePoint:
     latency = result.delivery_latency_ms
     load = result.offered_load_events_per_s or 0.0
-    return KneePoint(load, latency.p50 if latency else None, latency.p99 if latency else None)
+    return KneePoint(load, latency.p99 if latency else None)
 
 
 def _by_number(results: Iterable[Result]) -> dict[int, list[Result]]:

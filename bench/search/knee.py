@@ -13,10 +13,9 @@ LEAST_BEND = 0.2  # of the square that holds the curve; a straight line has 0, a
 
 
 class KneePoint(Struct, frozen=True):
-    """One probe: what was offered, and the delivery latencies of its events, None where there are too few."""
+    """One probe: what was offered, and the delivery latency of its events, None where there are too few."""
 
     load_events_per_s: float
-    delivery_latency_p50_ms: float | None
     delivery_latency_p99_ms: float | None
 
 

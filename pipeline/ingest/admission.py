@@ -50,11 +50,6 @@ class Admission:
         """How many requests wait for room."""
         return len(self._for_bytes) + len(self._for_events)
 
-    @property
-    def clients(self) -> int:
-        """How many clients with keys of their own have something in flight."""
-        return len(self._by_client)
-
     def open(self, client: str) -> Reservation:
         """Return an empty reservation of ``client``; it must be released in the end."""
         return Reservation(self, client)

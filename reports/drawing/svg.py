@@ -115,16 +115,11 @@ class Template:
         return Drawing(_inline(root), _file(root, title, self.width, self.height), self.width)
 
 
-def render(figure: Figure, name: str, title: str) -> Drawing:
-    """Draw ``figure``; ``name`` prefixes its ids, so that many fit into one page; ``title`` is read to the blind.
+def template(figure: Figure) -> Template:
+    """Draw ``figure`` once, for many that differ in their marks.
 
     ValueError if a colour is used that is not of the palette: it would not follow the scheme.
     """
-    return template(figure).fill(name, title)
-
-
-def template(figure: Figure) -> Template:
-    """Draw ``figure`` once, for many that differ in their marks; ValueError as :func:`render`."""
     target = io.StringIO()
     nothing = dict.fromkeys(("Creator", "Date", "Format", "Type"))
     with mpl.rc_context(_SETTINGS):

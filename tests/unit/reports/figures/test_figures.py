@@ -63,7 +63,7 @@ def test_a_colour_from_elsewhere_is_refused() -> None:
     with panel.canvas() as drawn:
         drawn.axes.plot([0, 1], [0, 1], color="#123456")
         with pytest.raises(ValueError, match="#123456 is not in the palette"):
-            svg.render(drawn.figure, "x", "x")
+            svg.template(drawn.figure)
 
 
 def test_no_two_colours_share_a_light_form() -> None:
