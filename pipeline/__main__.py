@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from msgspec import structs
 
+from pipeline import logs
 from pipeline import settings as pipeline_settings
 from pipeline.errors import TidemarkError, UsageError
 from pipeline.folders import unusable
@@ -142,12 +143,12 @@ def _run(options: argparse.Namespace, settings: Settings, environment: Mapping[s
         case "api":
             from pipeline.ingest import serve  # noqa: PLC0415  see above
 
-            _log_to_stderr()
+            logs.configure("aiokafka")
             return serve(settings)
         case "worker":
             from pipeline.worker import run  # noqa: PLC0415  see above
 
-            _log_to_stderr()
+            logs.configure("aiokafka")
             return run(settings)
         case "dashboard":
             from pipeline import dashboard  # noqa: PLC0415  see above
@@ -264,11 +265,6 @@ def _letter_line(letter: DeadLetter, width: int) -> str:
     replayed = "  (replayed)" if letter.replayed else ""
     reason = f"{letter.reason} ({letter.detail})" if letter.detail else letter.reason
     return f"{when}  {origin}  {reason}  {value!r}{replayed}"
-
-
-def _log_to_stderr() -> None:
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    logging.getLogger("aiokafka").setLevel(logging.WARNING)
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Collection, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping
 from typing import Any
 
 from aiokafka.admin import AIOKafkaAdminClient, NewPartitions, NewTopic
@@ -67,30 +67,43 @@ async def admin_client(kafka: Kafka) -> AsyncIterator[AIOKafkaAdminClient]:
     """Return a started admin client, and close it afterwards.
 
     Raises:
+        MissingPartError, ProvisionError: as :func:`connected`.
+    """
+    client = AIOKafkaAdminClient(bootstrap_servers=kafka.bootstrap_servers, request_timeout_ms=kafka.request_timeout_ms)
+    async with connected(kafka, client.start, client.close):
+        yield client
+
+
+@contextlib.asynccontextmanager
+async def connected(
+    kafka: Kafka, start: Callable[[], Awaitable[None]], stop: Callable[[], Awaitable[None]]
+) -> AsyncIterator[None]:
+    """Start a client of Kafka for the block, and stop it afterwards.
+
+    Raises:
         MissingPartError: nothing answers at ``kafka.bootstrap_servers`` within ``request_timeout_ms``.
         ProvisionError: Kafka answered a request inside the block with an error, or too late.
     """
     where = f"Kafka at {kafka.bootstrap_servers}"
-    client = AIOKafkaAdminClient(bootstrap_servers=kafka.bootstrap_servers, request_timeout_ms=kafka.request_timeout_ms)
     try:
         async with asyncio.timeout(kafka.request_timeout_ms / 1000):
-            await client.start()
+            await start()
     except (KafkaConnectionError, TimeoutError, OSError) as error:
-        await client.close()
+        await stop()
         message = (
             f"{where} does not answer: start it (`docker compose up kafka`, or `./tidemark up` for "
             "everything), or name another one in PIPELINE_KAFKA_BOOTSTRAP_SERVERS"
         )
         raise MissingPartError(message) from error
     try:
-        yield client
+        yield
     except TimeoutError as error:
         message = f"{where} did not answer within {kafka.request_timeout_ms} ms (PIPELINE_KAFKA_REQUEST_TIMEOUT_MS)"
         raise ProvisionError(message) from error
     except KafkaError as error:
         raise ProvisionError(f"{where} refused: {error}") from error
     finally:
-        await client.close()
+        await stop()
 
 
 async def create_topics(kafka: Kafka, *, grow: bool = False) -> tuple[TopicOutcome, ...]:
@@ -242,13 +255,3 @@ async def missing_indexes(collection: AsyncCollection[Mapping[str, Any]]) -> tup
     """Return those of :data:`INDEXES` that ``collection`` does not have."""
     there = [tuple(index["key"].items()) async for index in await collection.list_indexes()]
     return tuple(index for index in INDEXES if (index,) not in there)
-
-
-async def drop_database(mongo: Mongo) -> None:
-    """Drop the whole database with all that it holds.
-
-    Raises:
-        SettingError, MissingPartError, ProvisionError: as :func:`event_collection`.
-    """
-    async with event_collection(mongo) as collection:
-        await collection.database.client.drop_database(mongo.database)

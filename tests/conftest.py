@@ -14,6 +14,7 @@ from msgspec import Struct, structs
 from pipeline import provision
 from pipeline.errors import MissingPartError
 from pipeline.settings import Kafka, Mongo, Settings, Worker, load
+from tests import database
 
 _STACK_OPTIONS = ("--brokers", "--coordination", "--mongo-members")
 
@@ -114,6 +115,4 @@ async def _prepare(settings: Settings) -> None:
 
 
 async def _clear(settings: Settings) -> None:
-    await provision.delete_topics(settings.kafka)
-    async with provision.event_collection(settings.mongo) as collection:
-        await collection.database.client.drop_database(settings.mongo.database)
+    await asyncio.gather(provision.delete_topics(settings.kafka), database.drop(settings.mongo))

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Collection, Iterable
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord, OffsetAndMetadata, TopicPartition
-from aiokafka.errors import KafkaConnectionError, KafkaError
+from aiokafka.errors import KafkaError
 from msgspec import Struct
 
 from pipeline import provision
 from pipeline.bounded import bounded
-from pipeline.errors import MissingPartError, ProvisionError
+from pipeline.errors import ProvisionError
 from pipeline.messages import letter as letters_in_kafka
 from pipeline.messages.origin import MOST_OFFSET, MOST_PARTITION, Origin, number_of
 from pipeline.settings import Settings
@@ -123,27 +122,12 @@ async def _reader(settings: Settings) -> AsyncIterator[_Reader]:
         enable_auto_commit=False,
         request_timeout_ms=kafka.request_timeout_ms,
     )
-    where = f"Kafka at {kafka.bootstrap_servers}"
-    try:
-        async with asyncio.timeout(kafka.request_timeout_ms / 1000):
-            await consumer.start()
-    except (KafkaConnectionError, TimeoutError) as error:
-        await consumer.stop()
-        message = f"{where} does not answer: start it, or name another one in PIPELINE_KAFKA_BOOTSTRAP_SERVERS"
-        raise MissingPartError(message) from error
-    try:
+    async with provision.connected(kafka, consumer.start, consumer.stop):
         partitions = [TopicPartition(topic, each) for each in range(counts[topic])]
         consumer.assign(partitions)
         end = await consumer.end_offsets(partitions)
         replayed = {each: await consumer.committed(each) or 0 for each in partitions}
         yield _Reader(consumer, topic, partitions, end, replayed, kafka.request_timeout_ms)
-    except TimeoutError as error:
-        message = f"{where} did not answer within {kafka.request_timeout_ms} ms (PIPELINE_KAFKA_REQUEST_TIMEOUT_MS)"
-        raise ProvisionError(message) from error
-    except KafkaError as error:
-        raise ProvisionError(f"{where} refused: {error}") from error
-    finally:
-        await consumer.stop()
 
 
 async def _read(reader: _Reader, start: dict[TopicPartition, int], limit: int) -> list[DeadLetter]:

@@ -16,7 +16,7 @@ from msgspec import structs
 from pymongo.errors import PyMongoError
 from sanic.server import AsyncioServer
 
-from pipeline import sanicserver
+from pipeline import logs, sanicserver
 from pipeline.addresses import url
 from pipeline.brokenwrites import patch_aiokafka
 from pipeline.dashboard.access import Access, new_token
@@ -35,7 +35,7 @@ from pipeline.ingest.listeners import BACKLOG, listen
 from pipeline.ingest.protocol import BoundedHttpProtocol
 from pipeline.settings import Settings
 from pipeline.store.exactcount import ExactCount
-from pipeline.worker.waiting import RepeatFilter, Waiting
+from pipeline.worker.waiting import Waiting
 
 log = logging.getLogger(__name__)
 
@@ -54,11 +54,8 @@ def run(settings: Settings) -> int:
 
     Prints ``dashboard ready on URL`` once it answers; with a token of its own making in the URL.
     """
-    logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    for name in ("aiokafka", "pymongo", "sanic"):
-        logging.getLogger(name).setLevel(logging.WARNING)
-    for handler in logging.getLogger().handlers:
-        handler.addFilter(RepeatFilter("aiokafka"))
+    logs.configure("aiokafka", "pymongo", "sanic")
+    logs.thin_out("aiokafka")
     patch_aiokafka()
     try:
         listener = _listen(settings)

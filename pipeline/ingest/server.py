@@ -7,7 +7,7 @@ import sys
 
 from aiokafka.codec import has_gzip, has_lz4, has_snappy, has_zstd
 
-from pipeline import observer
+from pipeline import logs, observer
 from pipeline.errors import SettingError
 from pipeline.ingest.listeners import listen, url
 from pipeline.ingest.service import serve_on
@@ -29,8 +29,7 @@ def serve(settings: Settings) -> int:
             other, or there is no such observer.
     """
     _check(settings.api)
-    logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    logging.getLogger("sanic").setLevel(logging.WARNING)  # it has a line for every client that goes away
+    logs.configure("sanic")  # it has a line for every client that goes away
     logging.getLogger("sanic.error").addFilter(_is_news)
     # While Kafka is away it tells so several times a second; the publisher says it once.
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 
 import uvloop
 
-from pipeline import looplag, observer
+from pipeline import logs, looplag, observer
 from pipeline.brokenwrites import patch_aiokafka
 from pipeline.errors import TidemarkError
 from pipeline.messages.topics import event_topics
@@ -21,7 +21,6 @@ from pipeline.store import open_store
 from pipeline.worker.consumer import EventConsumer, GroupTask
 from pipeline.worker.dead_letters import DeadLetters
 from pipeline.worker.metrics import WorkerMetrics
-from pipeline.worker.waiting import RepeatFilter
 from pipeline.worker.writer import BatchWriter
 
 log = logging.getLogger(__name__)
@@ -36,7 +35,8 @@ def run(settings: Settings) -> int:
     0: everything in hand was stored and committed. 1: not within ``shutdown_timeout_s``, it will be
     read again. 2: a setting cannot be used or a part is missing. 3: a crash of our own.
     """
-    _configure_logging()
+    logs.configure("aiokafka", "pymongo", "motor")
+    logs.thin_out("aiokafka")
     patch_aiokafka()
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
@@ -99,14 +99,6 @@ class _Announcer:
             sys.stdout.write(self._ready + "\n")
             sys.stdout.flush()
             self._ready = ""
-
-
-def _configure_logging() -> None:
-    logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    for name in ("aiokafka", "pymongo", "motor"):
-        logging.getLogger(name).setLevel(logging.WARNING)
-    for handler in logging.getLogger().handlers:
-        handler.addFilter(RepeatFilter("aiokafka"))
 
 
 def _tune_garbage_collection() -> None:

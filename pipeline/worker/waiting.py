@@ -46,24 +46,3 @@ class Waiting:
         if self._attempts:
             log.info("%s is back after %.1f s", self._part, time.monotonic() - self._since_s)
             self._attempts = 0
-
-
-class RepeatFilter(logging.Filter):
-    """Lets a library say the same thing once in a while only: with Kafka away, aiokafka says it ten times a second."""
-
-    def __init__(self, library: str) -> None:
-        """``library`` is the name of its logger, those below it included."""
-        super().__init__()
-        self._library = library
-        self._said_s: dict[str, float] = {}
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        """Keep ``record`` unless the library said it within the last ten seconds."""
-        if record.name.partition(".")[0] != self._library:
-            return True
-        now_s = time.monotonic()
-        text = str(record.msg)  # with its place-holders: a bounded number of them
-        if now_s - self._said_s.get(text, -_SAY_AGAIN_S) < _SAY_AGAIN_S:
-            return False
-        self._said_s[text] = now_s
-        return True

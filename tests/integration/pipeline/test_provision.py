@@ -12,11 +12,12 @@ from pymongo.collection import Collection
 from pipeline import provision
 from pipeline.commands import reachability
 from pipeline.settings import Settings
+from tests import database
 
 
 async def test_everything_is_made_once_and_found_the_second_time(settings: Settings) -> None:
     await provision.delete_topics(settings.kafka)
-    await provision.drop_database(settings.mongo)
+    await database.drop(settings.mongo)
 
     first = await provision.create_topics(settings.kafka)
     again = await provision.create_topics(settings.kafka)

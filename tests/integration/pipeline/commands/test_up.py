@@ -26,6 +26,7 @@ from pipeline import provision
 from pipeline import settings as pipeline_settings
 from pipeline.commands.supervision import child_environment
 from pipeline.settings import Settings
+from tests import database
 
 WAIT_S = 60.0
 FREE_PORTS = ["--api-port", "0", "--dashboard-port", "0", "--kafka-port", "0", "--mongo-port", "0"]
@@ -188,7 +189,7 @@ def pipeline(environment: dict[str, str], *arguments: str) -> subprocess.Complet
 
 async def test_check_tells_what_is_missing_and_init_makes_it(settings: Settings) -> None:
     await provision.delete_topics(settings.kafka)
-    await provision.drop_database(settings.mongo)
+    await database.drop(settings.mongo)
     generic = settings.kafka.topic_prefix + settings.kafka.generic_type
 
     before = pipeline(on(settings), "check", "--no-api")

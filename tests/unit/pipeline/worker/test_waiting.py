@@ -6,7 +6,7 @@ import logging
 
 import pytest
 
-from pipeline.worker.waiting import RepeatFilter, Waiting
+from pipeline.worker.waiting import Waiting
 
 
 async def test_wait_says_for_what_and_why_once(caplog: pytest.LogCaptureFixture) -> None:
@@ -21,16 +21,3 @@ async def test_wait_says_for_what_and_why_once(caplog: pytest.LogCaptureFixture)
     assert "waiting for MongoDB at localhost:1" in caplog.messages[0]
     assert "TimeoutError" in caplog.messages[0]
     assert "MongoDB at localhost:1 is back after" in caplog.messages[1]
-
-
-def test_filter_lets_a_library_repeat_itself_only_now_and_again() -> None:
-    repeats = RepeatFilter("aiokafka")
-
-    def passes(name: str, text: str) -> bool:
-        return repeats.filter(logging.LogRecord(name, logging.ERROR, "", 1, text, (), None))
-
-    assert passes("aiokafka.conn", "connect to %s failed")
-    assert not passes("aiokafka", "connect to %s failed")
-    assert passes("aiokafka", "another")
-    assert passes("pipeline.worker", "connect to %s failed")
-    assert passes("pipeline.worker", "connect to %s failed")
