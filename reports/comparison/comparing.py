@@ -17,10 +17,11 @@ from reports.cells.cells import Cell
 from reports.comparison import cautions, findings
 from reports.errors import ComparisonError
 from reports.ratios import environments, groups, measures, reasons, searches
+from reports.ratios.family import Family, Tested, untested
 from reports.ratios.measures import Measure
 from reports.ratios.outcome import CellComparison, Comparison, Ratio, Rules, Together
 from stats import inference, power
-from stats.inference import VERDICTS, Estimate, Floats, Verdict
+from stats.inference import Estimate
 
 SAME_LOAD = 0.01
 """Offered loads that are further apart are different questions."""
@@ -73,18 +74,6 @@ def are_interleaved(base: Manifest, new: Manifest) -> bool:
 
 
 @dataclass(frozen=True)
-class _Tests:
-    """The judged measures of every cell, estimated and judged together."""
-
-    estimate: Estimate
-    low: Floats
-    high: Floats
-    corrected_p: Floats
-    verdicts: Sequence[Verdict]
-    count: int
-
-
-@dataclass(frozen=True)
 class _Question:
     """One measure of one cell in both runs. ``obstacle``: why the two are not to be compared, if so."""
 
@@ -122,7 +111,7 @@ def _judged(
         base, new = question.pair
         others = beside[base.plan.id] if question.is_primary else []
         unjudged = tuple(one for one in others if (base.plan.id, one.measure.name) not in judged)
-        ratio = _ratio(question.measure, question.pair, tests, place)
+        ratio = _ratio(question.measure, question.pair, tests.tested(place))
         said = tests.verdicts[place]
         needed, seen = _power(question, tests, place, rules)
         why = question.obstacle or reasons.explain(
@@ -159,22 +148,12 @@ def _obstacle(base: Cell, new: Cell) -> str:
     )
 
 
-def _test(asked: Sequence[_Question], rules: Rules, *, interleaved: bool) -> _Tests:
+def _test(asked: Sequence[_Question], rules: Rules, *, interleaved: bool) -> Family:
     pairs = [each.pair for each in asked]
     estimate = _estimate(pairs, [each.usable for each in asked], interleaved=interleaved)
     known = [searches.log_ratio(*pair) if pair[0].kind.searched else (math.nan, math.nan) for pair in pairs]
     log_ratio, error = np.array(known, dtype=np.float64).T
-    estimate = inference.with_known(estimate, log_ratio, error)
-    codes = inference.verdicts(estimate, rules.floor)
-    low, high = estimate.interval()
-    return _Tests(
-        estimate=estimate,
-        low=low,
-        high=high,
-        corrected_p=inference.holm(estimate.p, estimate.tested),
-        verdicts=[VERDICTS[code] for code in codes],
-        count=int(estimate.tested.sum()),
-    )
+    return Family(inference.with_known(estimate, log_ratio, error), rules.floor)
 
 
 def _estimate(pairs: Sequence[tuple[Cell, Cell]], chosen: Sequence[Measure | None], *, interleaved: bool) -> Estimate:
@@ -198,38 +177,17 @@ def _beside(pairs: Sequence[tuple[Cell, Cell]], *, interleaved: bool) -> list[li
     for measure in measures.beside(base for base, _ in pairs):
         usable = [None if base.kind.searched else measure for base, _ in pairs]
         estimate = _estimate(pairs, usable, interleaved=interleaved)
-        low, high = estimate.interval()
+        interval = estimate.interval()
         for place, pair in enumerate(pairs):
             if usable[place] is None or not all(measure.values(cell) for cell in pair):
                 continue
-            found[place].append(_unjudged(measure, pair, estimate, (low, high), place))
+            found[place].append(_ratio(measure, pair, untested(estimate, interval, place)))
     return found
 
 
-def _ratio(measure: Measure, pair: tuple[Cell, Cell], tests: _Tests, place: int) -> Ratio:
-    estimate, tested = tests.estimate, bool(tests.estimate.tested[place])
-    return dataclasses.replace(
-        _unjudged(measure, pair, estimate, (tests.low, tests.high), place),
-        p=float(estimate.p[place]) if tested else None,
-        corrected_p=float(tests.corrected_p[place]) if tested else None,
-        smallest_p=float(estimate.smallest_p[place]),
-    )
-
-
-def _unjudged(
-    measure: Measure, pair: tuple[Cell, Cell], estimate: Estimate, bounds: tuple[Floats, Floats], place: int
-) -> Ratio:
-    tested, repeats = bool(estimate.tested[place]), int(estimate.repeats[place])
-    values = [_values(measure, cell) for cell in pair]
-    return Ratio(
-        measure=measure,
-        base=values[0],
-        new=values[1],
-        rounds=repeats,
-        ratio=math.exp(estimate.log_ratio[place]) if repeats else None,
-        low=math.exp(bounds[0][place]) if tested else None,
-        high=math.exp(bounds[1][place]) if tested else None,
-    )
+def _ratio(measure: Measure, pair: tuple[Cell, Cell], tested: Tested) -> Ratio:
+    base, new = (_values(measure, cell) for cell in pair)
+    return Ratio(measure=measure, base=base, new=new, **dataclasses.asdict(tested))
 
 
 def _values(measure: Measure, cell: Cell) -> dict[int, float]:
@@ -240,7 +198,7 @@ def _values(measure: Measure, cell: Cell) -> dict[int, float]:
     return {_ONLY_SEARCH: found} if found else {}
 
 
-def _power(question: _Question, tests: _Tests, place: int, rules: Rules) -> tuple[int | None, float | None]:
+def _power(question: _Question, tests: Family, place: int, rules: Rules) -> tuple[int | None, float | None]:
     """Return the rounds that would show the wanted effect, and the effect that the existing repeats can show."""
     estimate = tests.estimate
     if not estimate.tested[place]:

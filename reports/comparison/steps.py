@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import math
+import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import geometric_mean
@@ -12,10 +12,11 @@ import numpy as np
 
 from reports import formats, names, tables
 from reports.ratios import reasons
+from reports.ratios.family import Family, Tested
 from reports.ratios.outcome import Rules
 from reports.tables import Table
 from stats import inference, power
-from stats.inference import VERDICTS, Estimate, Verdict
+from stats.inference import Verdict
 
 HOW_RATIOS_READ = (
     "Microseconds of CPU time an event (geometric means over the rounds). A ratio above 1 means that NEW is cheaper: "
@@ -60,21 +61,14 @@ class TimedStep(Protocol):
         """What else a reader has to know of it."""
 
 
-@dataclass(frozen=True)
-class JudgedStep:
+@dataclass(frozen=True, kw_only=True)
+class JudgedStep(Tested):
     """One step, judged. ``ratio`` above 1: NEW is cheaper. Without times in both there is no verdict."""
 
     timed: TimedStep
-    base_us: float | None
-    new_us: float | None
-    rounds: int
-    ratio: float | None
-    low: float | None
-    high: float | None
-    p: float | None
-    corrected_p: float | None
-    smallest_p: float
-    verdict: Verdict | None
+    base_us: float | None = None
+    new_us: float | None = None
+    verdict: Verdict | None = None
     why: str
 
 
@@ -102,9 +96,7 @@ def compare(timed: Sequence[TimedStep], rules: Rules) -> StepsComparison:
         return StepsComparison(rules, tuple(_absent(each) for each in timed))
     logs = np.log([each.ratios for each in both])
     estimate = inference.paired(np.zeros_like(logs), logs)  # above 0: NEW is better
-    low, high = estimate.interval()
-    corrected = inference.holm(estimate.p, estimate.tested)
-    verdicts = inference.verdicts(estimate, rules.floor)
+    family = Family(estimate, rules.floor)
     places = {each.name: place for place, each in enumerate(both)}
     found = []
     for each in timed:
@@ -112,22 +104,15 @@ def compare(timed: Sequence[TimedStep], rules: Rules) -> StepsComparison:
         if place is None:
             found.append(_absent(each))
             continue
-        tested = _Tested.of(estimate, corrected, place)
-        verdict = VERDICTS[verdicts[place]]
+        tested, verdict = family.tested(place), family.verdicts[place]
         found.append(
             JudgedStep(
                 timed=each,
                 base_us=geometric_mean(each.base_us),
                 new_us=geometric_mean(each.new_us),
-                rounds=tested.rounds,
-                ratio=math.exp(estimate.log_ratio[place]),
-                low=math.exp(low[place]) if tested.p is not None else None,
-                high=math.exp(high[place]) if tested.p is not None else None,
-                p=tested.p,
-                corrected_p=tested.corrected_p,
-                smallest_p=tested.smallest_p,
                 verdict=verdict,
-                why=reasons.explain(verdict, tested, among=int(estimate.tested.sum()), noun="step", floor=rules.floor),
+                why=reasons.explain(verdict, tested, among=family.count, noun="step", floor=rules.floor),
+                **dataclasses.asdict(tested),
             )
         )
     return StepsComparison(rules, tuple(found))
@@ -207,26 +192,8 @@ def as_json(comparison: StepsComparison) -> list[dict[str, Any]]:
     ]
 
 
-@dataclass(frozen=True)
-class _Tested:
-    rounds: int
-    p: float | None
-    corrected_p: float | None
-    smallest_p: float
-
-    @classmethod
-    def of(cls, estimate: Estimate, corrected: inference.Floats, place: int) -> _Tested:
-        tested = bool(estimate.tested[place])
-        return cls(
-            int(estimate.repeats[place]),
-            float(estimate.p[place]) if tested else None,
-            float(corrected[place]) if tested else None,
-            float(estimate.smallest_p[place]),
-        )
-
-
 def _absent(timed: TimedStep) -> JudgedStep:
-    return JudgedStep(timed, None, None, 0, None, None, None, None, None, 1.0, None, timed.note)
+    return JudgedStep(timed=timed, why=timed.note)
 
 
 def _change(step: JudgedStep) -> str:

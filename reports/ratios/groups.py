@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import math
+import dataclasses
 from collections.abc import Sequence
 
 import numpy as np
 
 from reports.ratios import reasons
+from reports.ratios.family import Family
 from reports.ratios.measures import Measure
 from reports.ratios.outcome import Ratio, Rules, Together
 from stats import inference, power
-from stats.inference import VERDICTS, Estimate
+from stats.inference import Estimate
 
 _NOUN = "kind"
 
@@ -26,31 +27,17 @@ def compare(kinds: Sequence[tuple[str, Measure] | None], estimate: Estimate, rul
         return ()
     members = np.array([[kind is not None and (kind[0], kind[1].name) == each for kind in kinds] for each in asked])
     whole = inference.together(estimate, members)
-    low, high = whole.interval()
-    corrected = inference.holm(whole.p, whole.tested)
-    codes = inference.verdicts(whole, rules.floor)
-    count = int(whole.tested.sum())
+    family = Family(whole, rules.floor)
     found = []
-    for place in np.flatnonzero(whole.tested):
+    for place in map(int, np.flatnonzero(whole.tested)):
         first = int(np.flatnonzero(members[place])[0])
         kind = kinds[first]
         if kind is None:
             continue
-        ratio = Ratio(
-            measure=kind[1],
-            base={},
-            new={},
-            rounds=int(whole.repeats[place]),
-            ratio=math.exp(whole.log_ratio[place]),
-            low=math.exp(low[place]),
-            high=math.exp(high[place]),
-            p=float(whole.p[place]),
-            corrected_p=float(corrected[place]),
-            smallest_p=float(whole.smallest_p[place]),
-        )
-        said = VERDICTS[codes[place]]
-        seen = smallest_effect(whole, int(place), cells=count, floor=rules.floor)
-        why = reasons.explain(said, ratio, among=count, noun=_NOUN, floor=rules.floor, seen=seen)
+        ratio = Ratio(measure=kind[1], base={}, new={}, **dataclasses.asdict(family.tested(place)))
+        said = family.verdicts[place]
+        seen = smallest_effect(whole, place, cells=family.count, floor=rules.floor)
+        why = reasons.explain(said, ratio, among=family.count, noun=_NOUN, floor=rules.floor, seen=seen)
         cells = int((members[place] & estimate.tested).sum())
         found.append(Together(kind[0], cells, ratio, said, why, seen))
     return tuple(found)

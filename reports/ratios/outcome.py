@@ -8,6 +8,7 @@ from bundle.reading import Bundle
 from reports import formats
 from reports.cells.cells import Cell
 from reports.ratios.environments import Fact
+from reports.ratios.family import Tested
 from reports.ratios.measures import Measure
 from stats.inference import FAMILY_LEVEL, Verdict
 
@@ -35,25 +36,13 @@ class Rules:
         return "measure" if self.cpu else "cell"
 
 
-@dataclass(frozen=True)
-class Ratio:
-    """One measure of one cell in both runs. ``ratio`` and its 95% interval are oriented: above 1, NEW is better.
-
-    ``rounds``: pairs that it rests on, or repeats of the run that has fewer. ``p`` is ``corrected_p`` before Holm's
-    correction; None where the measure is not tested.
-    """
+@dataclass(frozen=True, kw_only=True)
+class Ratio(Tested):
+    """One measure of one cell in both runs: ``base`` and ``new`` have its value of each round."""
 
     measure: Measure
     base: dict[int, float]
-    """The value of each round."""
     new: dict[int, float]
-    rounds: int = 0
-    ratio: float | None = None
-    low: float | None = None
-    high: float | None = None
-    p: float | None = None
-    corrected_p: float | None = None
-    smallest_p: float = 1.0
 
 
 @dataclass(frozen=True)

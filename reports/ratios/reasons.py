@@ -2,31 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Protocol
-
 from reports import formats
+from reports.ratios.family import Tested
 from stats import inference, power
 from stats.inference import Verdict
-
-
-class Tested(Protocol):
-    """A ratio and its test; p None where there was none."""
-
-    @property
-    def rounds(self) -> int:
-        """Pairs that it rests on."""
-
-    @property
-    def p(self) -> float | None:
-        """Before Holm's correction."""
-
-    @property
-    def corrected_p(self) -> float | None:
-        """After it."""
-
-    @property
-    def smallest_p(self) -> float:
-        """What p cannot come below."""
 
 
 def explain(
