@@ -18,6 +18,7 @@ from aiokafka.errors import KafkaError
 from pipeline.errors import ProcessFailedError, UsageError
 from pipeline.local import brokerconfig, java
 from pipeline.local.brokerconfig import LOG, OFFSETS_PARTITIONS, Cluster, Node
+from pipeline.local.launch import Launch, numbered
 from pipeline.local.process import ChildProcess
 
 READY_TIMEOUT_S = 60.0
@@ -39,9 +40,7 @@ def prepare(
     *,
     java_path: Path,
     jars: Sequence[Path],
-    log_path: Path,
-    scratch: Sequence[Path] = (),
-    niceness: int = 0,
+    launch: Launch,
     jvm_options: Sequence[str] = (),
 ) -> ChildProcess:
     """Write a broker's configuration, format its data folder if it is new, and return the process to start.
@@ -60,14 +59,12 @@ def prepare(
         _format(java_path, class_path, cluster.id, data_dir)
     logging = java.reload4j() if zookeeper else java.log4j2()
     options = [*_HEAP, *java.OPTIONS, *jvm_options, *logging, "-cp", class_path]
-    return ChildProcess(
+    return launch.process(
         name_of(cluster, node),
         [java_path, *options, "kafka.Kafka", _CONFIGURATION],
+        f"{numbered('kafka', node.id, cluster.spec.brokers)}.log",
         env=java.environment(),
-        log_path=log_path,
         cwd=data_dir,
-        scratch=scratch,
-        niceness=niceness,
     )
 
 

@@ -11,7 +11,7 @@ from pipeline.errors import ProcessFailedError
 from pipeline.local import kafka as broker
 from pipeline.local import zookeeper
 from pipeline.local.brokerconfig import Cluster, Node
-from pipeline.local.launch import Launch, numbered
+from pipeline.local.launch import Launch
 from pipeline.local.process import ChildProcess
 
 _SESSION_TIMEOUT_S = 30.0
@@ -93,22 +93,17 @@ class KafkaCluster:
             jars=self._jars,
             port=self.cluster.zookeeper_port,
             data_dir=data_dir,
-            log_path=self._launch.logs_dir / "zookeeper.log",
-            scratch=self._launch.scratch(),
-            niceness=self._launch.niceness,
+            launch=self._launch,
         )
         self.zookeeper.start()
         zookeeper.wait_until_ready(self.zookeeper, self.cluster.zookeeper_port)
 
     def _prepare(self, node: Node) -> ChildProcess:
-        name = numbered("kafka", node.id, len(self.cluster.nodes))
         return broker.prepare(
             self.cluster,
             node,
             java_path=self._java,
             jars=self._jars,
-            log_path=self._launch.logs_dir / f"{name}.log",
-            scratch=self._launch.scratch(),
-            niceness=self._launch.niceness,
+            launch=self._launch,
             jvm_options=self._jvm_options(node),
         )

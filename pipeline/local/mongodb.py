@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from pymongo import MongoClient
 from pymongo.errors import OperationFailure, PyMongoError
 
 from pipeline.errors import ProcessFailedError, UsageError
+from pipeline.local.launch import Launch
 from pipeline.local.ports import HOST
 from pipeline.local.process import ChildProcess
 from pipeline.local.stackspec import Given, as_text
@@ -59,9 +60,7 @@ def prepare(
     mongod: Path,
     member: Member,
     name: str,
-    log_path: Path,
-    scratch: Sequence[Path] = (),
-    niceness: int = 0,
+    launch: Launch,
     parameters: Given = (),
 ) -> ChildProcess:
     """Return the process to start; the member's data folder is made if it is not there."""
@@ -72,7 +71,7 @@ def prepare(
     set_to = {**dict(_PARAMETERS), **dict(parameters)}
     set_options = [text for key, value in set_to.items() for text in ("--setParameter", f"{key}={as_text(value)}")]
     argv = [str(each) for each in (*command, *bounds, *set_options)]
-    return ChildProcess(name, argv, log_path=log_path, cwd=data_dir, scratch=scratch, niceness=niceness)
+    return launch.process(name, argv, f"{name}.log", cwd=data_dir)
 
 
 def wait_until_ready(
@@ -84,22 +83,7 @@ def wait_until_ready(
         UsageError: mongod does not take a parameter; says which.
         ProcessFailedError: one ended, or they did not get so far in time; shows the end of its log.
     """
-    deadline = time.monotonic() + timeout_s
-    last: Exception | None = None
-    first = uri(members[0].port)
-    with _Client(first, serverSelectionTimeoutMS=500, connectTimeoutMS=500) as client:
-        while True:
-            for process in processes:
-                _expect_running(process)
-            try:
-                if _all_serve(client, members):
-                    return
-            except PyMongoError as error:
-                last = error
-            if time.monotonic() > deadline:
-                message = f"mongod does not take writes after {timeout_s:g} s ({last}); {processes[0].last_words()}"
-                raise ProcessFailedError(message)
-            time.sleep(_POLL_S)
+    _wait_until(lambda client: _all_serve(client, members), "take writes", processes, members[0], timeout_s)
 
 
 def wait_until_serving(process: ChildProcess, member: Member, timeout_s: float = READY_TIMEOUT_S) -> None:
@@ -108,20 +92,34 @@ def wait_until_serving(process: ChildProcess, member: Member, timeout_s: float =
     Raises:
         ProcessFailedError: it ended, or did not get so far in time; shows the end of its log.
     """
+    _wait_until(_follows, "serve", [process], member, timeout_s)
+
+
+def _follows(client: _Client) -> bool:
+    """Whether a member is primary or has caught up as a secondary."""
+    hello = client.admin.command("hello")
+    return bool(hello.get("isWritablePrimary") or hello.get("secondary"))
+
+
+def _wait_until(
+    done: Callable[[_Client], bool], what: str, processes: Sequence[ChildProcess], member: Member, timeout_s: float
+) -> None:
+    """Ask ``member`` until it is ``done``; ``what`` it should do then, for the message if it does not."""
     deadline = time.monotonic() + timeout_s
+    last: Exception | None = None
     with _Client(uri(member.port), serverSelectionTimeoutMS=500, connectTimeoutMS=500) as client:
         while True:
-            _expect_running(process)
+            for process in processes:
+                _expect_running(process)
             try:
-                hello = client.admin.command("hello")
-                if hello.get("isWritablePrimary") or hello.get("secondary"):
+                if done(client):
                     return
             except PyMongoError as error:
-                if time.monotonic() > deadline:
-                    message = f"{process.name} does not serve after {timeout_s:g} s; {process.last_words()}"
-                    raise ProcessFailedError(message) from error
+                last = error
             if time.monotonic() > deadline:
-                raise ProcessFailedError(f"{process.name} is no member again after {timeout_s:g} s")
+                why = f" ({last})" if last else ""
+                words = f"{processes[0].name} does not {what} after {timeout_s:g} s{why}; {processes[0].last_words()}"
+                raise ProcessFailedError(words)
             time.sleep(_POLL_S)
 
 

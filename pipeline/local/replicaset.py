@@ -49,8 +49,6 @@ class ReplicaSet:
             mongod=self._mongod,
             member=member,
             name=name,
-            log_path=self._launch.logs_dir / f"{name}.log",
-            scratch=self._launch.scratch(),
-            niceness=self._launch.niceness,
+            launch=self._launch,
             parameters=self._parameters,
         )

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from pipeline.errors import ProcessFailedError
 from pipeline.local import java
+from pipeline.local.launch import Launch
 from pipeline.local.ports import HOST
 from pipeline.local.process import ChildProcess
 
@@ -29,9 +30,7 @@ def prepare(
     jars: Sequence[Path],
     port: int,
     data_dir: Path,
-    log_path: Path,
-    scratch: Sequence[Path] = (),
-    niceness: int = 0,
+    launch: Launch,
 ) -> ChildProcess:
     """Write its configuration and return the process to start; ``data_dir`` is made if it is not there."""
     data_dir.mkdir(parents=True, exist_ok=True)
@@ -50,14 +49,12 @@ def prepare(
     (data_dir / _CONFIGURATION).write_text(java.as_properties(configuration), encoding="ascii")
     class_path = java.class_path(jars, data_dir)
     options = [*_HEAP, *java.OPTIONS, *java.reload4j(), "-cp", class_path]
-    return ChildProcess(
+    return launch.process(
         "ZooKeeper",
         [java_path, *options, "org.apache.zookeeper.server.quorum.QuorumPeerMain", _CONFIGURATION],
+        "zookeeper.log",
         env=java.environment(),
-        log_path=log_path,
         cwd=data_dir,
-        scratch=scratch,
-        niceness=niceness,
     )
 
 

@@ -12,6 +12,7 @@ from pymongo import AsyncMongoClient
 
 from pipeline.errors import MissingPartError
 from pipeline.local import mongodb, parts
+from pipeline.local.launch import Launch
 from pipeline.local.mongodb import Member
 from pipeline.local.ports import claim
 from pipeline.local.process import ChildProcess
@@ -28,7 +29,7 @@ class Mongod:
         program = parts.find_mongod(load(os.environ).local).path
         self._member = Member(1, port, folder / "data")
         self.process: ChildProcess = mongodb.prepare(
-            mongod=program, member=self._member, name="mongod", log_path=folder / "mongod.log"
+            mongod=program, member=self._member, name="mongod", launch=Launch(folder)
         )
 
     def start(self) -> None:

@@ -10,6 +10,7 @@ from pipeline.errors import UsageError
 from pipeline.local import brokerconfig, kafkasettings, mongodb, ports, stackspec
 from pipeline.local.brokerconfig import Cluster, Node
 from pipeline.local.jars import kafka_jars, read_pins
+from pipeline.local.launch import Launch
 from pipeline.local.mongodb import Member
 from pipeline.local.ports import Claims
 from pipeline.local.stack import LocalStack
@@ -78,7 +79,7 @@ def test_a_parameter_that_is_given_replaces_ours(tmp_path: Path) -> None:
         mongod=Path("mongod"),
         member=Member(1, 27017, tmp_path / "data"),
         name="mongod",
-        log_path=tmp_path / "log",
+        launch=Launch(tmp_path),
         parameters=stackspec.given({"diagnosticDataCollectionEnabled": True, "ttlMonitorEnabled": False}),
     )
     said = [text for text in process._argv if "=" in text]
