@@ -41,14 +41,17 @@ def parts(found: Ceilings, plan: CellPlan, cores: float) -> tuple[Part, ...]:
     What runs in several processes is so many times as fast, as far as there are cores for them.
     """
     whole = kinds.named(plan.kind).whole_path
-    on_path = [
-        _times(_generator(found), _processes(plan, "generator_processes", cores)) if whole else None,
-        _times(_handler(found, _single(found, plan)), _processes(plan, "api_processes", cores)) if whole else None,
-        _times(_produce(found), _processes(plan, "api_processes", cores)) if whole else None,
-        _times(_consume(found), _processes(plan, "consumers", cores)),
-        _insert(found),
+    apis = _processes(plan, "api_processes", cores)
+    through_http = [
+        _times(_part(found, "generator", "generator"), _processes(plan, "generator_processes", cores)),
+        _times(_handler(found, _single(found, plan)), apis),
+        _times(_part(found, "produce", "produce-pooled-"), apis),
     ]
-    return tuple(part for part in on_path if part is not None)
+    after = [
+        _times(_part(found, "consume", "consume-decoded"), _processes(plan, "consumers", cores)),
+        _part(found, "insert", "insert-"),
+    ]
+    return tuple(part for part in [*(through_http if whole else ()), *after] if part is not None)
 
 
 def costs(found: Ceilings, path: str) -> dict[str, float]:
@@ -96,23 +99,9 @@ def _processes(plan: CellPlan, axis: str, cores: float) -> float:
     return min(number, max(cores, 1.0)) if cores else number
 
 
-def _generator(found: Ceilings) -> Part | None:
-    return _part("generator", _fastest(found, "generator"))
-
-
-def _produce(found: Ceilings) -> Part | None:
-    return _part("produce", _fastest(found, "produce-pooled-"))
-
-
-def _consume(found: Ceilings) -> Part | None:
-    return _part("consume", _fastest(found, "consume-decoded"))
-
-
-def _insert(found: Ceilings) -> Part | None:
-    return _part("insert", _fastest(found, "insert-"))
-
-
-def _part(name: str, loop: BareLoop | None) -> Part | None:
+def _part(found: Ceilings, name: str, loops: str) -> Part | None:
+    """Return the part ``name``, from the fastest of the loops whose names begin with ``loops``."""
+    loop = _fastest(found, loops)
     return Part(name, loop.name, loop.events_per_s.mean) if loop else None
 
 

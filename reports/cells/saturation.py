@@ -6,7 +6,6 @@ docs/method.md gives the rules in words; the thresholds stand here.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
 
 from msgspec import Struct
 
@@ -35,11 +34,11 @@ PYTHON_ROLES = ("worker", "api", "generator", "harness", "witness")
 OBSERVERS = ("harness", "witness")
 
 
-class LimitUse(Struct, frozen=True):
-    """One number against its limit, over the repeats of a cell.
+class LimitReading(Struct, frozen=True):
+    """One number against its limit, in one repeat.
 
-    ``value``: mean over the repeats, ``limit``: what there is, both in ``unit``; ``threshold``: the share of the limit
-    from which on it is reached; ``reached_in`` of ``repeats`` did so. ``role``: whose it is, or ``machine``.
+    ``limit``: what there is of it, as ``value`` in ``unit``; ``threshold``: the share of the limit from which on it is
+    reached. ``role``: whose it is, or ``machine``.
     """
 
     key: str
@@ -49,6 +48,11 @@ class LimitUse(Struct, frozen=True):
     limit: float
     unit: str
     threshold: float
+
+
+class LimitUse(LimitReading, frozen=True):
+    """The same over the repeats of a cell: ``value`` is their mean, and ``reached_in`` of ``repeats`` reached it."""
+
     reached_in: int
     repeats: int
 
@@ -84,19 +88,9 @@ class Headroom(Struct, frozen=True):
     by: str
 
 
-class _Reading(NamedTuple):
-    key: str
-    role: str
-    what: str
-    value: float
-    limit: float
-    unit: str
-    threshold: float
-
-
 def evidence(plan: CellPlan, results: Sequence[Result], cores_there: float) -> tuple[LimitUse, ...]:
     """Hold what the repeats used against every limit that they have, the machine's CPU first."""
-    found: dict[str, list[_Reading]] = {}
+    found: dict[str, list[LimitReading]] = {}
     for result in results:
         for reading in _readings(plan, result, cores_there):
             found.setdefault(reading.key, []).append(reading)
@@ -144,7 +138,7 @@ def working_consumers(result: Result) -> int:
     return sum(not consumer.idle for consumer in result.consumers)
 
 
-def _together(readings: Sequence[_Reading]) -> LimitUse:
+def _together(readings: Sequence[LimitReading]) -> LimitUse:
     first, count = readings[0], len(readings)
     return LimitUse(
         key=first.key,
@@ -159,29 +153,31 @@ def _together(readings: Sequence[_Reading]) -> LimitUse:
     )
 
 
-def _readings(plan: CellPlan, result: Result, cores_there: float) -> Iterator[_Reading]:
+def _readings(plan: CellPlan, result: Result, cores_there: float) -> Iterator[LimitReading]:
     used = sum(result.cpu_cores_per_role.values())
     if cores_there and used > 0:
         with_others = used + others_cores([result], cores_there)
-        yield _Reading("machine_cpu", MACHINE, "the machine's CPU", with_others, cores_there, "cores", MACHINE_BUSY)
+        yield LimitReading("machine_cpu", MACHINE, "the machine's CPU", with_others, cores_there, "cores", MACHINE_BUSY)
     for role in PYTHON_ROLES:
         busiest = _busiest_process(plan, result, role)
         if busiest:
             what = f"the busiest {names.role(role)} process"
-            yield _Reading(f"{role}_process", role, what, busiest, 1.0, "cores", PROCESS_BUSY)
+            yield LimitReading(f"{role}_process", role, what, busiest, 1.0, "cores", PROCESS_BUSY)
     yield from _of_mongodb(result)
     handlers = result.kafka_use.handlers_busy_share if result.kafka_use else None
     if handlers is not None:
-        yield _Reading("kafka_handlers", "kafka", "Kafka's request handlers", handlers, 1.0, "share", HANDLERS_BUSY)
+        yield LimitReading("kafka_handlers", "kafka", "Kafka's request handlers", handlers, 1.0, "share", HANDLERS_BUSY)
 
 
-def _of_mongodb(result: Result) -> Iterator[_Reading]:
+def _of_mongodb(result: Result) -> Iterator[LimitReading]:
     use = result.mongodb_use
     if use is None:
         return
     if use.write_tickets_used_mean is not None and use.write_tickets:
         what, there = "MongoDB's write tickets", use.write_tickets
-        yield _Reading("write_tickets", "mongodb", what, use.write_tickets_used_mean, there, "tickets", TICKETS_BUSY)
+        yield LimitReading(
+            "write_tickets", "mongodb", what, use.write_tickets_used_mean, there, "tickets", TICKETS_BUSY
+        )
     shares = (
         ("journal", "MongoDB's journal syncs", use.journal_sync_share, 1.0, JOURNAL_BUSY),
         ("cache_dirty", "the dirty part of MongoDB's cache", use.cache_dirty_share_max, CACHE_DIRTY_TRIGGER, 1.0),
@@ -189,7 +185,7 @@ def _of_mongodb(result: Result) -> Iterator[_Reading]:
     )
     for key, what, share, limit, threshold in shares:
         if share is not None:
-            yield _Reading(key, "mongodb", what, share, limit, "share", threshold)
+            yield LimitReading(key, "mongodb", what, share, limit, "share", threshold)
 
 
 def _busiest_process(plan: CellPlan, result: Result, role: str) -> float | None:
