@@ -9,8 +9,9 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import uvloop
@@ -22,7 +23,7 @@ from pipeline import settings
 from pipeline.errors import TidemarkError
 from pipeline.settings import Settings
 
-_MEASURE: dict[str, Callable[[Task, Settings], Awaitable[LoopMeasurement]]] = {
+_MEASURE: dict[str, Callable[[Task, Settings], Coroutine[Any, Any, LoopMeasurement]]] = {
     loops.INSERT: inserting.measure,
     loops.CONSUME: consuming.measure,
     loops.PRODUCE: producing.measure,
@@ -31,16 +32,12 @@ _MEASURE: dict[str, Callable[[Task, Settings], Awaitable[LoopMeasurement]]] = {
 }
 
 
-async def _run(task: Task, given: Settings) -> LoopMeasurement:
-    return await _MEASURE[task.loop.kind](task, given)
-
-
 def main(arguments: Sequence[str]) -> int:
     """Carry out the task in the file that is named; give the exit code."""
     task = msgspec.json.decode(Path(arguments[0]).read_bytes(), type=Task)
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            measured = runner.run(_run(task, settings.load(os.environ)))
+            measured = runner.run(_MEASURE[task.loop.kind](task, settings.load(os.environ)))
     except TidemarkError as error:
         sys.stderr.write(f"{task.loop.name}: {error}\n")
         return error.exit_code

@@ -20,7 +20,6 @@ from pathlib import Path
 import msgspec
 from aiokafka.errors import KafkaError
 from msgspec import structs
-from pymongo import MongoClient
 from pymongo.errors import PyMongoError
 
 from bench import rounds
@@ -35,6 +34,7 @@ from bench.judge import validity
 from bench.kinds.drain import EVEN_MIX, DrainCell
 from bench.load import stubserver
 from bench.load.preload import preload
+from bench.targets import marks
 from bench.targets.cellsettings import settings_for
 from bench.targets.processes import NICENESS
 from bench.targets.servers import Servers
@@ -241,7 +241,7 @@ async def _collection(settings: Settings) -> AsyncIterator[None]:
 
 def _drop(settings: Settings) -> None:
     mongo = settings.mongo
-    with MongoClient[dict[str, object]](mongo.uri, serverSelectionTimeoutMS=mongo.timeout_ms) as client:
+    with marks.client_of(mongo) as client:
         client[mongo.database].drop_collection(mongo.collection)
 
 

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.recorder import deliverieslog as log
+from bundle.result import Consumer
 from traffic import recordlog
 
 DELIVERY = np.dtype(
@@ -29,20 +30,11 @@ Assignment = dict[str, tuple[int, ...]]  # topic to partitions
 
 
 @dataclass(frozen=True)
-class ConsumerLog:
-    """One worker process: its assignment and how many records it settled."""
-
-    name: str
-    partitions: Assignment
-    records: int
-
-
-@dataclass(frozen=True)
 class Deliveries:
     """``rows``: structured array of ``DELIVERY``, in the order settled by each consumer; absolute monotonic ns."""
 
     rows: NDArray[np.void]
-    consumers: tuple[ConsumerLog, ...]
+    consumers: tuple[Consumer, ...]
 
 
 def none() -> Deliveries:
@@ -62,9 +54,15 @@ def load(paths: Sequence[Path], assignments: Sequence[Assignment | None]) -> Del
     for number, (path, partitions) in enumerate(zip(paths, assignments, strict=True)):
         table = _load_one(path, number)
         tables.append(table)
-        consumers.append(ConsumerLog(path.stem, partitions or {}, len(table)))
+        consumers.append(consumer(path.stem, partitions or {}, len(table)))
     rows = np.concatenate(tables) if tables else np.zeros(0, dtype=DELIVERY)
     return Deliveries(rows, tuple(consumers))
+
+
+def consumer(name: str, partitions: Assignment, records: int) -> Consumer:
+    """Return one worker process: its assignment, and how many records it settled."""
+    count = sum(len(numbers) for numbers in partitions.values())
+    return Consumer(name=name, partitions=partitions, partition_count=count, records=records, idle=not partitions)
 
 
 def assignment(path: Path) -> Assignment | None:

@@ -23,7 +23,7 @@ from bench.kinds.kind import JudgedEvidence, KindVerdict
 from bench.observe import kafkacounters, looplag, mongocounters
 from bench.search import probe
 from bundle.reported import missing
-from bundle.result import Audit, Consumer, Result, Sustained
+from bundle.result import Audit, Result, Sustained
 
 
 @dataclass(frozen=True)
@@ -138,7 +138,7 @@ def _result(identity: RepeatIdentity, evidence: Evidence, happened: Happened, fo
     measured, checked, verdict = found.measured, found.checked, found.verdict
     use, counters, between = measured.use, evidence.counters, measured.moments_ns
     reasons = (*found.accounted.reasons, *checked.reasons)
-    consumers = _consumers(evidence)
+    consumers = evidence.deliveries.consumers
     return Result(
         cell=identity.cell.id,
         kind=identity.cell.kind,
@@ -176,7 +176,7 @@ def _result(identity: RepeatIdentity, evidence: Evidence, happened: Happened, fo
         kafka_use=kafkacounters.use(counters.kafka, *between),
         mongodb_use=mongocounters.use(counters.mongodb, *between),
         witness=checked.witness.compared,
-        consumers=tuple(consumers),
+        consumers=consumers,
         partitions_total=sum(each.partition_count for each in consumers),
         clock_drift_max_ms_per_s=evidence.clock.drift_max_ms_per_s(),
         negative_durations=checked.clocks.counts,
@@ -205,16 +205,3 @@ def broken_down(identity: RepeatIdentity, error: Exception, folder: Path) -> Res
         reasons=(reason,),
         offered_load_events_per_s=identity.offered_load_events_per_s,
     )
-
-
-def _consumers(evidence: Evidence) -> list[Consumer]:
-    return [
-        Consumer(
-            name=each.name,
-            partitions=each.partitions,
-            partition_count=sum(len(numbers) for numbers in each.partitions.values()),
-            records=each.records,
-            idle=not each.partitions,
-        )
-        for each in evidence.deliveries.consumers
-    ]

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from msgspec import structs
+
 from bench import kinds
 from bench.cells.bounds import Bounds
 from bench.cells.objective import Objective
 from bench.judge import derive
-from bench.load import load
 from bench.search import probe
 from bench.targets.checkout import Checkout
 from bench.targets.target import System
@@ -38,8 +39,29 @@ class RepeatSpec:
 
     @property
     def load_spec(self) -> LoadSpec:
-        """What is offered."""
-        return load.spec_of(self.identity, self.traffic, self.seed, self.arrivals)
+        """What is offered: the matrix's traffic, but for what is an axis of the cell or particular to its kind."""
+        cell, kind = self.identity.cell, kinds.named(self.identity.cell.kind)
+        changes: dict[str, object] = {}
+        if cell.payload_bytes is not None:
+            changes["payload_bytes"] = cell.payload_bytes
+        if cell.key_skew is not None:
+            changes["key_skew"] = cell.key_skew
+        if kind.through_http:
+            changes["visitor_share"] = cell.visitor_share
+        if cell.event_mix is not None:
+            changes["event_mix"] = cell.event_mix
+        elif kind.event_mix is not None:
+            changes["event_mix"] = kind.event_mix
+        return LoadSpec(
+            scenario="mixed",
+            offered_load_events_per_s=self.identity.offered_load_events_per_s or 1.0,
+            arrivals=self.arrivals,
+            profile="constant",
+            duration_s=kind.load_s(cell),
+            seed=self.seed,
+            run=self.identity.run_number,
+            traffic=structs.replace(self.traffic, **changes),
+        )
 
     @property
     def longest_s(self) -> float:

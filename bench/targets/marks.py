@@ -218,7 +218,8 @@ def _this_process() -> dict[str, Any]:
 
 
 @contextlib.contextmanager
-def _client(mongo: Mongo) -> Iterator[MongoClient[dict[str, Any]]]:
+def client_of(mongo: Mongo) -> Iterator[MongoClient[dict[str, Any]]]:
+    """Return a client whose every request is bounded by ``mongo.timeout_ms``; it is closed after the block."""
     bound_ms = mongo.timeout_ms
     with MongoClient[dict[str, Any]](
         mongo.uri, serverSelectionTimeoutMS=bound_ms, socketTimeoutMS=bound_ms, tz_aware=True
@@ -228,17 +229,17 @@ def _client(mongo: Mongo) -> Iterator[MongoClient[dict[str, Any]]]:
 
 @contextlib.contextmanager
 def _marks(mongo: Mongo) -> Iterator[Any]:
-    with _client(mongo) as client:
+    with client_of(mongo) as client:
         yield client[DATABASE][MARKS]
 
 
 def _collections(mongo: Mongo) -> list[str]:
-    with _client(mongo) as client:
+    with client_of(mongo) as client:
         return client[DATABASE].list_collection_names()
 
 
 def _drop(mongo: Mongo, names: Sequence[str]) -> None:
-    with _client(mongo) as client:
+    with client_of(mongo) as client:
         for name in names:
             client[DATABASE].drop_collection(name)
 

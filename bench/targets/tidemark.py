@@ -12,7 +12,6 @@ from pathlib import Path
 
 from aiokafka.errors import KafkaError
 from msgspec import structs
-from pymongo import MongoClient
 from pymongo.errors import PyMongoError
 
 from bench.errors import RepeatError
@@ -125,10 +124,7 @@ class Tidemark:
 
     def _drop_collections(self) -> None:
         mongo = self.settings.mongo
-        bound_ms = mongo.timeout_ms
-        with MongoClient[dict[str, object]](
-            mongo.uri, serverSelectionTimeoutMS=bound_ms, socketTimeoutMS=bound_ms
-        ) as client:
+        with marks.client_of(mongo) as client:
             for suffix in ("", *_BESIDE):
                 client[mongo.database].drop_collection(mongo.collection + suffix)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.evidence.deliveries import DELIVERY, ConsumerLog, Deliveries
+from bench.evidence.deliveries import DELIVERY, Deliveries, consumer
 from bench.evidence.documents import Documents
 from bench.evidence.evidence import Backlog, Evidence, Witnessed
 from bench.evidence.leftovers import Leftovers
@@ -85,7 +85,7 @@ def _deliveries(sent: NDArray[np.int64], stored: NDArray[np.int64], api: Clock, 
     rows["id_low"][LOAD:] = id_low_array(RUN, WITNESS_STREAM, 0, WITNESS)
     rows["record_timestamp_ms"] = (WALL_NS + api.stamp(sent + 2 * MS)) // MS
     rows["fetched_ns"], rows["acknowledged_ns"] = worker.stamp(sent + 10 * MS), worker.stamp(stored)
-    return Deliveries(rows, (ConsumerLog("worker-1", {"events_page_view": (0,)}, len(rows)),))
+    return Deliveries(rows, (consumer("worker-1", {"events_page_view": (0,)}, len(rows)),))
 
 
 def _sightings(sent: NDArray[np.int64], stored: NDArray[np.int64], witness: Clock) -> NDArray[np.void]:

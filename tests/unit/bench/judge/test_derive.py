@@ -14,7 +14,7 @@ from bench.cells.bounds import Bounds
 from bench.cells.cellspec import CellSpec
 from bench.cells.objective import Objective
 from bench.evidence import deliveries, documents
-from bench.evidence.deliveries import DELIVERY, ConsumerLog, Deliveries
+from bench.evidence.deliveries import DELIVERY, Deliveries, consumer
 from bench.evidence.documents import Documents
 from bench.evidence.evidence import Backlog, Evidence, Happened
 from bench.evidence.leftovers import Leftovers
@@ -57,7 +57,7 @@ def evidence_of(
     return Evidence(
         offered=offered,
         scheduled=500,
-        deliveries=Deliveries(delivered, (ConsumerLog("worker-1", {"events_page_view": (0,)}, 500),)),
+        deliveries=Deliveries(delivered, (consumer("worker-1", {"events_page_view": (0,)}, 500),)),
         documents=Documents(np.ones(500, dtype=np.int64), 500, 0, 500, 0, ()),
         leftovers=Leftovers(NONE, NONE),
         clock=clock(),

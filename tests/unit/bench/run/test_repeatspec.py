@@ -4,17 +4,20 @@ from __future__ import annotations
 
 from typing import Any
 
+from bench.cells.bounds import Bounds
 from bench.cells.cellspec import CellSpec
+from bench.cells.objective import Objective
 from bench.judge.derive import RepeatIdentity
 from bench.kinds.drain import EVEN_MIX
-from bench.load import load
+from bench.run.repeatspec import RepeatSpec
+from pipeline.settings import Settings
 from traffic.spec import LoadSpec, Traffic
 
 
 def offered(kind: Any, **axes: Any) -> LoadSpec:
     cell = CellSpec(id="c", kind=kind, **axes)
     identity = RepeatIdentity(cell, 1, 1, 3, "2026-11-22T21:00:00Z", 100.0)
-    return load.spec_of(identity, Traffic(visitor_share=0.2), 1, "poisson")
+    return RepeatSpec(identity, "r", Settings(), {}, Traffic(visitor_share=0.2), 1, Bounds(), Objective()).load_spec
 
 
 def test_the_share_of_single_events_is_the_cell_s() -> None:

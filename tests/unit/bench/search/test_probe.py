@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from bench import kinds
-from bench.evidence.deliveries import DELIVERY, ConsumerLog, Deliveries
+from bench.evidence.deliveries import DELIVERY, Deliveries, consumer
 from bench.evidence.documents import Documents
 from bench.evidence.evidence import Backlog, Evidence
 from bench.evidence.leftovers import Leftovers
@@ -46,7 +46,7 @@ def evidence_of(stored_per_s: float) -> Evidence:
     return Evidence(
         offered=Offered(3, 0, 0, rows, (0,), base, counts, np.arange(count, dtype=np.int32), complete=True),
         scheduled=count,
-        deliveries=Deliveries(delivered, (ConsumerLog("worker-1", {}, count),)),
+        deliveries=Deliveries(delivered, (consumer("worker-1", {}, count),)),
         documents=Documents(np.ones(count, dtype=np.int64), count, 0, count, 0, ()),
         leftovers=Leftovers(NONE, NONE),
         clock=ClockSamples(np.array([0], dtype=np.int64), np.array([0], dtype=np.int64)),
