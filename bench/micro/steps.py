@@ -8,6 +8,8 @@ functions: where a revision lacks what one step needs, the others can be timed a
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import importlib
 import os
 import random
 from collections.abc import Callable
@@ -190,30 +192,34 @@ class _Sink:
         return done
 
 
+def _first(*names: str) -> Any:
+    """Return the first of the modules ``names`` that the revision has."""
+    for name in names[:-1]:
+        with contextlib.suppress(ImportError):
+            return importlib.import_module(name)
+    return importlib.import_module(names[-1])
+
+
 def _publish(_: Path) -> Call:
     from pipeline.ingest.admission import Admission
     from pipeline.messages.events import read_event
     from pipeline.settings import Settings
 
-    try:
-        from pipeline.ingest.publishing.connection import Connection
-        from pipeline.ingest.publishing.submission import Records
-    except ImportError:  # an older revision
-        from pipeline.ingest.connection import Connection  # type: ignore[import-not-found, no-redef]
-        from pipeline.ingest.submission import Records  # type: ignore[import-not-found, no-redef]
-
+    # In the folder `publishing`, or where an older revision has them.
+    connections = _first("pipeline.ingest.publishing.connection", "pipeline.ingest.connection")
+    submissions = _first("pipeline.ingest.publishing.submission", "pipeline.ingest.submission")
     requests = []
     for at in range(0, EVENTS, BATCH):
         given = messages()[at : at + BATCH]
         events = [read_event(message) for message in given]
         topics = [f"events_{event.event}" for event in events]
-        requests.append(Records(topics, [event.user_id for event in events], given))
+        requests.append(submissions.Records(topics, [event.user_id for event in events], given))
     admission = Admission(EVENTS, 1 << 30, shared=False)
     runner = asyncio.Runner()
 
     async def connect() -> Any:
         sink: Any = _Sink()
-        return Connection(Settings(), sink, lambda: 0)
+        return connections.Connection(Settings(), sink, lambda: 0)
 
     connection = runner.run(connect())
 
