@@ -48,7 +48,7 @@ def main(given: Sequence[str] | None = None) -> int:
     except (KeyboardInterrupt, asyncio.CancelledError):
         _complain("interrupted")
         return EXIT_INTERRUPTED
-    except Exception:  # noqa: BLE001 - the edge of the process: whatever it is, it is told, and has its exit code
+    except Exception:  # noqa: BLE001 - the edge of the process: whatever it is, it is shown, and has its exit code
         traceback.print_exc()
         _complain("a crash of its own; the lines above say where")
         return EXIT_CRASH
@@ -160,7 +160,7 @@ def _perf(chosen: argparse.Namespace) -> int:
 
 
 def _interleave(chosen: argparse.Namespace) -> tuple[int, str, str]:
-    """Measure both variants; give the exit code so far and both runs' folders."""
+    """Measure both variants; return the exit code so far and both runs' folders."""
     from bench.experiments import interleaved  # noqa: PLC0415 - as above
     from bench.targets import servers  # noqa: PLC0415 - as above
 

@@ -167,7 +167,7 @@ def now() -> str:
 
 
 def _column(values: Any) -> pa.Array:
-    """Numbers as they lie in memory: to take them in by itself, Arrow would first import pandas, for a second."""
+    """Numbers as they lie in memory: to convert them, Arrow would first import pandas, for a second."""
     array = np.ascontiguousarray(values)
     if array.dtype.kind not in "iuf":
         return pa.array(values)

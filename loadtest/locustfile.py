@@ -70,7 +70,7 @@ def _compose(environment: Environment, **_: Any) -> None:
         ask_for_short_turns()
         Sender.member = Member(environment)
     if isinstance(runner, WorkerRunner):
-        # Its conductor tells what happened, in the statistics too: rejected events are no error of this process.
+        # Its conductor reports what happened, in the statistics too: rejected events are no error of this process.
         environment.process_exit_code = 0
         options.json, options.json_file = False, None  # the master writes them for the whole test
         _exit.interrupt_between_greenlets()

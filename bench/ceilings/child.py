@@ -36,7 +36,7 @@ async def _run(task: Task, given: Settings) -> LoopMeasurement:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Carry out the task in the file that is named; give the exit code."""
+    """Carry out the task in the file that is named; return the exit code."""
     task = msgspec.json.decode(Path(arguments[0]).read_bytes(), type=Task)
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:

@@ -98,7 +98,7 @@ class Load:
         return True
 
     def failed(self, why: str) -> None:
-        """Give up."""
+        """Stop, with ``why`` as the error."""
         if not self.done.done():
             self.done.set_exception(RepeatError(why))
 

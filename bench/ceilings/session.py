@@ -76,7 +76,7 @@ def order(asked: CeilingsRequest) -> tuple[tuple[int, Loop], ...]:
 async def measure(
     asked: CeilingsRequest, servers: Servers, logs: Path, on_progress: Callable[[str], None], prefix: str
 ) -> dict[str, list[LoopRepeat]]:
-    """Measure every loop in every round; give the repeats by the loop's name, in the order of the rounds.
+    """Measure every loop in every round; return the repeats by the loop's name, in the order of the rounds.
 
     Void ones are among them. What the processes print goes to ``logs``. Nothing is left on the servers, where all names
     begin with ``prefix``.

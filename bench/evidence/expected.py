@@ -63,7 +63,7 @@ class Expected:
     def has_encoded(self, indexes: NDArray[np.int64]) -> NDArray[np.bool_]:
         """Say for which of these events :meth:`encoded` can be asked, which has what is in the load's table in memory.
 
-        It cannot for the witness's few, which come from another one: :meth:`event` alone tells what they say.
+        It cannot for the witness's few, which come from another one: :meth:`event` alone says what they are.
         """
         streams = self._offered.rows["stream"][self._offered.row_of_event[indexes]]
         return np.asarray(streams != identity.WITNESS_STREAM)

@@ -170,7 +170,7 @@ class _Stopwatch:
         line = _pipe(self._process.stdout).readline()
         if line:
             return line
-        self._process.kill()  # it may be on its way out by itself: then this is nothing
+        self._process.kill()  # it may be ending already: then this is nothing
         said = _pipe(self._process.stderr).read().strip().splitlines()
         raise ProcessFailedError(
             f"the steps in {self._folder} could not be timed: "

@@ -2,7 +2,7 @@
 
     python -m bench.load.nullsink
 
-It listens on a free port of the loopback address, says which, and answers until it is told to end (SIGTERM).
+It listens on a free port of the loopback address, says which, and answers until it is asked to end (SIGTERM).
 Of HTTP it knows what the generator sends: requests with a Content-Length, one after the other on a connection.
 """
 

@@ -1,8 +1,8 @@
-"""Times the steps of the checkout that it runs in, on demand: a process whose turns another one gives it.
+"""Times the steps of the checkout that it runs in, on demand: a process that another one asks for each turn.
 
 Called with JSON as its one argument: ``files`` that define steps (the second for what does not fit the first) and
 ``names`` of the steps wanted (none: all). It prints what it can time as a line of JSON, then for each line that it
-reads, a step's name, what that step cost just now. It imports nothing of the project by itself, so that it can time
+reads, a step's name, what that step cost just now. It imports nothing of the project on its own, so that it can time
 revisions that do not know it.
 """
 
@@ -40,7 +40,7 @@ class Ready:
     events: int
 
     def turn_us(self) -> float:
-        """Time some calls; give the median CPU time of a call, in microseconds an event."""
+        """Time some calls; return the median CPU time of a call, in microseconds an event."""
         spent: list[int] = []
         while len(spent) < FEWEST_CALLS or sum(spent) < TURN_S * 1e9:
             began = time.process_time_ns()
@@ -64,7 +64,7 @@ def prepare(files: list[Path], names: list[str], folder: Path) -> tuple[dict[str
                 call = step.make(own)
                 if not step.check(call()):
                     raise ValueError("it does not give what it should")  # noqa: TRY301 - one way for all that is unfit
-            except Exception as error:  # noqa: BLE001 - whatever another revision raises: it is told, the others go on
+            except Exception as error:  # noqa: BLE001 - whatever another revision raises: it is reported, the others go on
                 missing.setdefault(step.name, f"{type(error).__name__}: {error}")
                 continue
             for _ in range(_WARM_UP_CALLS):

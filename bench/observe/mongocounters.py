@@ -81,7 +81,7 @@ class _Member:
             socketTimeoutMS=_TIMEOUT_MS,
             retryReads=False,
         )
-        # Sections that it tells unasked, by its first answer: together they cost more than the rest.
+        # Sections that it sends unasked, by its first answer: together they cost more than the rest.
         self._unwanted: dict[str, int] = {}
 
     def read(self) -> Figures | None:

@@ -116,7 +116,7 @@ class Series:
 class CounterPoller:
     """Reads until stopped.
 
-    ``read`` gives the figures of this moment, or None; it must not take much longer than :data:`TIMEOUT_S`, and
+    ``read`` returns the figures of this moment, or None; it must not take much longer than :data:`TIMEOUT_S`, and
     raises nothing.
     """
 

@@ -30,7 +30,7 @@ _GENERATOR_END_S = 45.0
 class Phases:
     """What was seen so far. ``epoch_ns``: when the load began (monotonic ns); ``phase_s``: how long each phase took.
 
-    ``shown``: not as long as the display tells of the repeat before.
+    ``shown``: whether the display shows this repeat; not while it still shows the one before.
     """
 
     display: Display

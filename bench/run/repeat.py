@@ -185,7 +185,7 @@ async def _beside(action: Awaitable[Any] | None) -> AsyncIterator[asyncio.Future
 
 
 async def _preload(kafka: Kafka, spec: LoadSpec, events: int, folder: Path) -> int:
-    """Fill the topics, with everything started and nobody reading yet; give when that began (monotonic ns)."""
+    """Fill the topics, with everything started and nobody reading yet; return when that began (monotonic ns)."""
     path = ledger.path_of(folder, 0)
     await preload(kafka, spec, events, path)
     return ledger.read(path).head.epoch_monotonic_ns

@@ -92,7 +92,7 @@ class SearchAnswer(Struct, frozen=True):
 
 
 def next_step(settings: SearchSettings, probes: Sequence[ProbeOutcome]) -> NextLoad | SearchAnswer:
-    """Say what comes after ``probes``: another one, or the answer. The same probes always give the same."""
+    """Say what comes after ``probes``: another one, or the answer. The same probes always lead to the same."""
     seen = _see(settings, probes)
     if len(probes) >= settings.max_probes:
         return _answer(seen, f"the cap of {settings.max_probes} probes was reached")

@@ -66,7 +66,7 @@ class Book:
         return self.bundle.start_repeat(cell.id, 1, attempt)
 
     def finish(self, environment: Environment, servers: Servers) -> Path:
-        """Write the manifest and let go of the bundle; give its folder."""
+        """Write the manifest and let go of the bundle; return its folder."""
         self.bundle.write_manifest(
             Manifest(
                 run_id=self.bundle.path.name,

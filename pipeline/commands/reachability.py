@@ -37,7 +37,7 @@ class Part(Struct, frozen=True):
 async def check(settings: Settings, *, with_api: bool = True) -> tuple[Part, ...]:
     """Look at Kafka, its topics, MongoDB, its indexes and the API, all at once.
 
-    What cannot be reached is told in the result, not raised.
+    What cannot be reached is named in the result, not raised.
 
     Raises:
         SettingError: a setting cannot be used.

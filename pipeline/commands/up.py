@@ -45,7 +45,7 @@ class Options(Struct, frozen=True):
 
 
 def run(settings: Settings, options: Options, environment: Mapping[str, str]) -> int:
-    """Bring everything up, show what is where and how far it is, until SIGINT or SIGTERM; give 0.
+    """Bring everything up, show what is where and how far it is, until SIGINT or SIGTERM; return 0.
 
     Raises:
         UsageError: a port is taken, or only one of two servers was named.
@@ -194,7 +194,7 @@ def _on(stack: LocalStack, settings: Settings, environment: Mapping[str, str]) -
 
 
 async def _provision(settings: Settings, display: Display) -> Progress:
-    """Make topics and indexes; give the counts before the first event."""
+    """Make topics and indexes; return the counts before the first event."""
     topics, _ = await asyncio.gather(provision.create_topics(settings.kafka), provision.create_indexes(settings.mongo))
     for topic in topics:
         if topic.partitions < topic.wanted:

@@ -47,7 +47,7 @@ class Part:
         self._renewing: asyncio.Task[None] | None = None
 
     async def renew(self, read: Callable[[], Awaitable[Any]]) -> None:
-        """Take what ``read`` gives; if it fails, keep what there is and say so.
+        """Take what ``read`` returns; if it fails, keep what there is and say so.
 
         Returns without an answer if that takes long. It is taken when it comes; until then, nothing else is asked.
         """

@@ -52,7 +52,7 @@ class _Protocol(BoundedHttpProtocol):
 
 
 def run(settings: Settings) -> int:
-    """Serve and count until SIGTERM or SIGINT; give the exit code.
+    """Serve and count until SIGTERM or SIGINT; return the exit code.
 
     Prints ``dashboard ready on URL`` once it answers; with a token of its own making in the URL.
     """

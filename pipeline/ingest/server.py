@@ -32,7 +32,7 @@ def serve(settings: Settings) -> int:
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     logging.getLogger("sanic").setLevel(logging.WARNING)  # it has a line for every client that goes away
     logging.getLogger("sanic.error").addFilter(_is_news)
-    # While Kafka is away it tells so several times a second; the publisher says it once.
+    # While Kafka is away aiokafka logs it several times a second; the publisher says it once.
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
     watching = observer.load(settings.observer, "api")
     listeners = listen(settings.api)

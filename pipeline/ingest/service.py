@@ -115,7 +115,7 @@ async def _serve(
     if observer is not None:
         observer.close()
     if not publishing.cancelled():
-        publishing.result()  # raises: it ends by itself only where something is wrong that nobody foresaw
+        publishing.result()  # raises: it ends unasked only where something is wrong that nobody foresaw
 
 
 def _stored_events(mongo: Mongo) -> StoredEvents:

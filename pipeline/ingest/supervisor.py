@@ -34,7 +34,7 @@ def supervise(
     *,
     on_ready: Callable[[], None],
 ) -> int:
-    """Run a process on each of ``listeners`` until SIGTERM or SIGINT; give the exit code.
+    """Run a process on each of ``listeners`` until SIGTERM or SIGINT; return the exit code.
 
     A process that dies is replaced; when five have died within a minute, all are stopped and the
     exit code is 3. When this process dies, however it does, the others see their lifeline end and drain.

@@ -63,7 +63,7 @@ class LocalStack:
 
         ``spec``: what is started; None: what ``local`` says. Logs are ``kafka.log`` and ``mongod.log`` in ``logs_dir``,
         with a number where there are several (``kafka-1.log``), and ``zookeeper.log``. ``niceness``: above 0 all
-        servers let other processes go first. ``kafka_counters``: let every broker tell its own counters, where what it
+        servers let other processes go first. ``kafka_counters``: every broker reports its own counters, where what it
         takes can be had.
         """
         self.spec = spec or stackspec.from_settings(local)

@@ -23,7 +23,7 @@ _INT64_MIN, _INT64_MAX = -(1 << 63), (1 << 63) - 1
 
 
 class Record(Protocol):
-    """A Kafka record as aiokafka gives it; ``timestamp`` in milliseconds, sizes in bytes, -1 for none."""
+    """A Kafka record as aiokafka returns it; ``timestamp`` in milliseconds, sizes in bytes, -1 for none."""
 
     topic: str
     partition: int

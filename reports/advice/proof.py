@@ -1,7 +1,7 @@
 """What the cells of a run prove of a configuration: which load it held under an objective, and which it did not.
 
 A steady cell proves its own load, a capacity cell the lower end of its interval; a drain proves nothing of the whole
-path, and bounds it from above. docs/usage.md ("Which configuration holds a load") gives the rules in words.
+path, and bounds it from above. docs/usage.md ("Which configuration holds a load") has the rules in words.
 """
 
 from __future__ import annotations

@@ -36,7 +36,7 @@ class Tile:
 
 
 def make(comparison: Comparison) -> str:
-    """Lay the comparison out and render it; the same runs give the same page."""
+    """Lay the comparison out and render it; the same runs make the same page."""
     return rendering.render(
         "comparison.html.j2",
         comparison=comparison,

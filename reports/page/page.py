@@ -42,7 +42,7 @@ class Page:
 
 
 def make(bundle: Bundle, cells: Sequence[Cell], judged: RunVerdict) -> Page:
-    """Lay out the report and render it; the same bundle gives the same page."""
+    """Lay out the report and render it; the same bundle makes the same page."""
     by_kind = cell_views.by_kind(cells, lambda cell: cell.plan.kind)
     searched = [cell for cell in cells if cell.kind.searched]
     contents = (

@@ -47,7 +47,7 @@ def on_servers_of_its_own(runs) -> None:
 
 
 def measured(runs, text: str) -> dict:
-    """Run a matrix; give the manifest."""
+    """Run a matrix; return the manifest."""
     on_servers_of_its_own(runs)
     assert runs.run("run", runs.matrix(text), "--ceilings", "never", "--out", str(runs.folder / "runs")) == 0, (
         runs.output

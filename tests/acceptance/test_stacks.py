@@ -219,7 +219,7 @@ def expect_each_accepted_event_stored_once(load: Load, up: Up) -> None:
 
 
 def kill_the_leader(up: Up) -> int:
-    """Kill the broker that leads the first partition; give its number."""
+    """Kill the broker that leads the first partition; return its number."""
     leader = int(topics_of(place(up, "Kafka"))["events_page_view"][0]["leader"])
     (process,) = [each for each in up.descendants() if f"kafka-{leader}-data-" in each.cwd() and each.name() == "java"]
     process.kill()
@@ -227,7 +227,7 @@ def kill_the_leader(up: Up) -> int:
 
 
 def kill_the_primary(up: Up, client: MongoClient[Any]) -> tuple[str, int]:
-    """Kill the member that is primary; give its address."""
+    """Kill the member that is primary; return its address."""
     found = client.primary
     assert found
     (process,) = [each for each in up.descendants() if each.name() == "mongod" and str(found[1]) in each.cmdline()]

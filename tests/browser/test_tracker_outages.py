@@ -31,7 +31,7 @@ def open_page(page: Page, site: Site) -> None:
 
 
 def pauses_s(page: Page, count: int) -> list[float]:
-    """Wait until the tracker has made ``count`` pauses; give them."""
+    """Wait until the tracker has made ``count`` pauses; return them."""
     wait_for(page, f"pauses.length === {count}")
     return [each / 1000 for each in page.evaluate("pauses")]
 

@@ -19,7 +19,7 @@ def section() -> str:
 
 
 def views(pipeline: Pipeline, section: str, count: int) -> list[dict[str, str]]:
-    """Wait until ``count`` views of pages of ``section`` are stored; give their props in their order."""
+    """Wait until ``count`` views of pages of ``section`` are stored; return their props in their order."""
     query = {"event_type": "page_view", "props.url": {"$regex": f"^{section}"}}
     wait_until(lambda: pipeline.collection.count_documents(query) >= count, f"{count} page views are stored")
     return [each["props"] for each in pipeline.collection.find(query).sort("timestamp")]

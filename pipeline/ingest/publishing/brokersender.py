@@ -109,7 +109,7 @@ class BrokerSender:
         self.events = 0  # that are queued
         self._waiting: list[Queue] = []  # those that hold something
         self._sent: list[Batch] = []
-        self._answered: list[tuple[Batch, str | None]] = []  # by Kafka, and not yet told to the submissions
+        self._answered: list[tuple[Batch, str | None]] = []  # by Kafka, and not yet reported to the submissions
         self._arrived = asyncio.Event()
         self._flushed = asyncio.Event()
         self._due_s = 0.0  # when the next round may begin, on the loop's clock

@@ -125,7 +125,7 @@ class Connection:
 
     @staticmethod
     def missing_topic(topic: str) -> str:
-        """What to tell of a topic that is not there."""
+        """The message about a topic that is not there."""
         return f"Kafka has no topic {topic}: make it with `./tidemark init`"
 
     async def failure(self) -> BaseException:
@@ -274,5 +274,5 @@ async def _drop(producer: AIOKafkaProducer) -> None:
             if sender is not None:
                 await asyncio.wait((sender,))
     if sender is not None and sender.done() and not sender.cancelled():
-        sender.exception()  # whatever it died of: it was told to
+        sender.exception()  # whatever it died of: it was asked to end
     producer._closed = True  # noqa: SLF001  # or its finaliser complains

@@ -100,7 +100,7 @@ def test_with_begin_when_everything_is_started_and_waits_for_the_file(tmp_path: 
 
 
 def stalled_run(tmp_path: Path, senders: str) -> tuple[Target, NDArray[np.void], dict[str, dict[str, Any]]]:
-    """A run in which the server answers nobody for a second; gives server, ledger and Locust's statistics."""
+    """A run in which the server answers nobody for a second; return server, ledger and Locust's statistics."""
     behaviour = Behaviour(stall_at=60, stall_s=1.0)
     with Target(behaviour) as target:
         run(
@@ -336,7 +336,7 @@ def test_the_ui_starts_stops_and_starts_again_without_any_option() -> None:
 
 
 def _swarm(port: int, target: Target, **options: str) -> list[Served]:
-    """Press Start in the UI; gives the first requests that arrive then."""
+    """Press Start in the UI; return the first requests that arrive then."""
     before = len(target.served)
     answer = _press_start(port, target, **options)
     assert answer["success"], answer

@@ -15,7 +15,7 @@ BLOCKS = [Block(1, b"head", b"payload"), Block(2, b"", b""), Block(7, b"h", b"x"
 
 
 def write(path: Path, blocks: list[Block]) -> list[int]:
-    """Write ``blocks``; give where each one ends."""
+    """Write ``blocks``; return where each one ends."""
     writer = RecordLogWriter(path)
     ends = []
     for block in blocks:

@@ -18,7 +18,7 @@ FIRST, SECOND = b"first-events", b"second-event"
 
 
 class Scripted:
-    """Gives one answer after the other, the last one for ever; each poll takes 2 s of a clock of its own."""
+    """Returns one answer after the other, the last one for ever; each poll takes 2 s of a clock of its own."""
 
     def __init__(self, *answers: Sequence[bytes] | None) -> None:
         self.now_ns = 0

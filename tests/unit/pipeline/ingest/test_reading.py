@@ -1,4 +1,4 @@
-"""From a body to records: the way for usual events gives what the careful one gives, or leaves it to that."""
+"""From a body to records: the fast way for usual events has the result of the careful one, or leaves it to that."""
 
 from __future__ import annotations
 
