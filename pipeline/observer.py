@@ -1,8 +1,8 @@
 """The observer hook: an object of somebody else's that a process of the pipeline calls at a few moments.
 
-``PIPELINE_OBSERVER=module:factory`` names a function. It takes the process's role, ``api`` or ``worker``, and
-returns an :class:`Observer`. Empty, the default: there is none, and nothing is called. The pipeline knows no observer by
-import: whoever measures it brings one along.
+``PIPELINE_OBSERVER=module:factory`` names a function. It takes the role of the process, ``api`` or ``worker``, and
+returns an :class:`Observer`. Empty, the default: there is none, and nothing is called. The pipeline imports no
+observer: whoever measures it brings one along.
 """
 
 from __future__ import annotations

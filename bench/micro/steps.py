@@ -32,7 +32,7 @@ Call = Callable[[], Any]
 class Step:
     """One step. ``role``: whose CPU it costs. ``make``: returns the function to time; it may write to the folder given.
 
-    ``check``: whether what the function gave is the work done.
+    ``check``: whether what the function returned is the work done.
     """
 
     name: str

@@ -36,7 +36,7 @@ class Parts(Struct, frozen=True):
     publisher: Publisher
     access: Access
     metrics: IngestMetrics
-    turns: TimeSlices
+    slices: TimeSlices
 
 
 def track(parts: Parts) -> Handler:
@@ -52,7 +52,7 @@ def track(parts: Parts) -> Handler:
     )
 
     async def one(request: Request, reservation: Reservation) -> HTTPResponse:
-        with parts.turns.work() as work:
+        with parts.slices.work() as work:
             body = await read_body(request, reservation, limits, work)
         received_ms = time.time_ns() // 1_000_000
         event_id, records = reader.one(body, received_ms)
@@ -86,7 +86,7 @@ def track_batch(parts: Parts) -> Handler:
     )
 
     async def read(request: Request, reservation: Reservation) -> tuple[int, Taken]:
-        with parts.turns.work() as work:
+        with parts.slices.work() as work:
             body = await read_body(request, reservation, limits, work)
             received_ms = time.time_ns() // 1_000_000
             if reader.is_small(body):
@@ -109,7 +109,7 @@ def track_batch(parts: Parts) -> Handler:
         rejected = taken.rejected
         failures: dict[int, str] = {}
         if taken.places:
-            await parts.publisher.prepare(taken.records, parts.turns)
+            await parts.publisher.prepare(taken.records, parts.slices)
             submission = parts.publisher.publish(taken.records, received_ms, reservation)
             await submission.wait()
             failures = submission.failed(_in_doubt(api.publish_timeout_s))

@@ -73,7 +73,7 @@ async def _serve(
         publisher=Publisher(settings, lambda: len(server.connections) if server is not None else 0),
         access=Access(api),
         metrics=IngestMetrics(shared),
-        turns=TimeSlices(api.room_timeout_s),
+        slices=TimeSlices(api.room_timeout_s),
     )
     stored = _stored_events(settings.mongo) if api.demo else None
     app = build(parts, stored)

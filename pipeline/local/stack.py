@@ -19,8 +19,8 @@ from pipeline.local.jars import agent_jar, cache_folder, kafka_jars
 from pipeline.local.kafkacluster import KafkaCluster
 from pipeline.local.launch import Launch, numbered
 from pipeline.local.mongodb import Member
-from pipeline.local.parts import Program, find_java, find_mongod
 from pipeline.local.process import ChildProcess
+from pipeline.local.programs import Program, find_java, find_mongod
 from pipeline.local.replicaset import ReplicaSet
 from pipeline.local.stackports import FirstPorts, StackPorts
 from pipeline.local.stackspec import StackSpec

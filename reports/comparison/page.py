@@ -9,7 +9,7 @@ from reports.comparison import forest, rivals, rounds, words
 from reports.drawing.panel import Panel
 from reports.page import rendering
 from reports.ratios.outcome import CellComparison, Comparison
-from reports.sections.parts import Part, Section
+from reports.sections.section import Part, Section
 from stats import power
 from stats.inference import FAMILY_LEVEL, VERDICTS
 

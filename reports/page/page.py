@@ -16,7 +16,7 @@ from reports.cells.cells import Cell
 from reports.drawing.panel import Panel
 from reports.page import rendering
 from reports.sections import answers, capacity, ceilings, details, durations, limits, own, scaling, throughput, validity
-from reports.sections.parts import CellDetails, Section
+from reports.sections.section import CellDetails, Section
 from reports.tables import Table, account, pairs
 
 _PRINTED = ("audit", "capacity", "throughput", "durations")

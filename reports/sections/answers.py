@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from reports.answer.answer import AnswerRow
-from reports.sections.parts import Part
+from reports.sections.section import Part
 from reports.tables import answers as tables
 
 _WHAT = (

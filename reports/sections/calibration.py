@@ -8,7 +8,7 @@ from bundle.calibration import Calibration
 from bundle.reading import Bundle
 from reports import formats
 from reports.cells.cells import Cell
-from reports.sections.parts import Part
+from reports.sections.section import Part
 from reports.tables import Table, table
 
 _SUMMARY = "The generator against a server that keeps nothing, load by load"

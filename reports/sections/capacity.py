@@ -8,7 +8,7 @@ from reports.answer import breaking
 from reports.cells.cells import Cell
 from reports.figures import answers
 from reports.figures import capacity as figures
-from reports.sections.parts import Part, Section
+from reports.sections.section import Part, Section
 from reports.tables import capacity as tables
 
 _WHAT = (

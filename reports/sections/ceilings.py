@@ -11,7 +11,7 @@ from reports.ceilings import shares
 from reports.ceilings.bare import THROUGH_HTTP
 from reports.ceilings.shares import Account, Share
 from reports.cells.cells import Cell
-from reports.sections.parts import Part, Section
+from reports.sections.section import Part, Section
 from reports.tables import ceilings as tables
 
 _FEW = 12

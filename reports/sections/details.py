@@ -10,7 +10,7 @@ from reports.cells.cells import Cell
 from reports.drawing.panel import Panel
 from reports.figures import backlog as figures
 from reports.figures import evidence
-from reports.sections.parts import CellDetails, Part, Section
+from reports.sections.section import CellDetails, Part, Section
 from reports.tables import counters, repeats, soundness
 
 _BACKLOG = (

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from reports.cells import reported
 from reports.cells.cells import Cell
 from reports.figures import bars, percentiles, waterfall
-from reports.sections.parts import Part, Section
+from reports.sections.section import Part, Section
 from reports.tables import measured
 
 _DURATIONS = ("durations", "Delivery latency and response time", "Delivery latency, response time")

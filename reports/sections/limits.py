@@ -10,7 +10,7 @@ from reports.cells import axes, saturation
 from reports.cells.bottleneck import Bottleneck
 from reports.cells.cells import Cell
 from reports.figures import bars
-from reports.sections.parts import Part, Section
+from reports.sections.section import Part, Section
 from reports.tables import Table, headroom, measured, table
 
 _HOW_BOUND = (

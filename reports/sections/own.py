@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from reports import kinds
 from reports.cells.cells import Cell
 from reports.kinds.kind import Named
-from reports.sections.parts import Part, Section
+from reports.sections.section import Part, Section
 from reports.tables import table
 
 

@@ -14,7 +14,7 @@ from reports.figures import scaling as figures
 from reports.scaling import scaling
 from reports.scaling.scaling import Scaling
 from reports.scaling.usl import Parameter
-from reports.sections.parts import Part, Section
+from reports.sections.section import Part, Section
 from reports.tables import Table, table
 
 _LAW = (

@@ -10,7 +10,7 @@ from reports.cells.cells import Cell
 from reports.drawing.panel import Panel
 from reports.figures import throughput as figures
 from reports.formats import plural
-from reports.sections.parts import Part, Section
+from reports.sections.section import Part, Section
 from reports.tables import measured
 from stats import intervals
 

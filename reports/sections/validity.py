@@ -9,7 +9,7 @@ from reports import formats
 from reports.cells import reported
 from reports.cells.cells import Cell
 from reports.sections import calibration
-from reports.sections.parts import Part, Section
+from reports.sections.section import Part, Section
 from reports.tables import account, soundness, table
 
 _FEW = 6

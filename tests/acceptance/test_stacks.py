@@ -29,7 +29,7 @@ from pymongo.errors import AutoReconnect
 
 from pipeline import provision
 from pipeline.commands.supervision import child_environment
-from pipeline.local import jars, kafkasettings, parts, zookeeper
+from pipeline.local import jars, kafkasettings, programs, zookeeper
 from pipeline.local.jars import cache_folder
 from pipeline.local.stack import LocalStack
 from pipeline.local.stackspec import Coordination, StackSpec
@@ -120,7 +120,7 @@ def topics_of(servers: str) -> dict[str, list[dict[str, Any]]]:
 def in_zookeeper(address: str, *command: str) -> str:
     """What ZooKeeper's own shell prints of its data."""
     found = jars.kafka_jars(jars.cache_folder(""), print, version=kafkasettings.VERSION_WITH_ZOOKEEPER)
-    java = parts.find_java(Local()).path
+    java = programs.find_java(Local()).path
     shell = [java, "-cp", f"{found[0].parent}/*", "org.apache.zookeeper.ZooKeeperMain", "-server", address, *command]
     return subprocess.run(shell, capture_output=True, text=True, timeout=60, check=True).stdout
 

@@ -103,11 +103,11 @@ class Connection:
                 broker_sender.flush()
         return submission
 
-    async def prepare(self, records: Records, turns: TimeSlices) -> None:
+    async def prepare(self, records: Records, slices: TimeSlices) -> None:
         """Find the partitions of users with long names, in slices: a name of 1 kB takes 0.2 ms."""
         if max(map(len, records.users)) <= _SHORT_USER:
             return
-        with turns.work() as work:
+        with slices.work() as work:
             work.begin()
             for topic, user in zip(records.topics, records.users, strict=True):
                 of_topic = self._keys.get(topic) or self._keys_of(topic)

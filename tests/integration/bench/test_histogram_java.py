@@ -11,7 +11,7 @@ import pytest
 
 from bench.evidence import histogram
 from pipeline.local.jars import cache_folder, kafka_jars
-from pipeline.local.parts import find_java
+from pipeline.local.programs import find_java
 from pipeline.settings import Local
 
 MS = 1_000_000

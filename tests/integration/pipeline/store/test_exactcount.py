@@ -11,7 +11,7 @@ import pytest
 from pymongo import AsyncMongoClient
 
 from pipeline.errors import MissingPartError
-from pipeline.local import mongodb, parts
+from pipeline.local import mongodb, programs
 from pipeline.local.mongodb import Member
 from pipeline.local.ports import claim
 from pipeline.local.process import ChildProcess
@@ -25,7 +25,7 @@ class Mongod:
     def __init__(self, folder: Path) -> None:
         port = claim(0, "mongod", "")
         self.uri = mongodb.uri(port)
-        program = parts.find_mongod(load(os.environ).local).path
+        program = programs.find_mongod(load(os.environ).local).path
         self._member = Member(1, port, folder / "data")
         self.process: ChildProcess = mongodb.prepare(
             mongod=program, member=self._member, name="mongod", log_path=folder / "mongod.log"

@@ -17,7 +17,7 @@ import pytest
 from msgspec import structs
 
 from bench import kinds
-from bench.ceilings import freshness, loading, loops, material, meter, parts, session, summary, targets
+from bench.ceilings import components, freshness, loading, loops, material, meter, session, summary, targets
 from bench.ceilings.freshness import Place
 from bench.ceilings.handler import application
 from bench.ceilings.meter import LoopMeasurement, Meter, Reading
@@ -91,7 +91,7 @@ class TestWhichLoops:
     def test_an_insert_counts_the_documents_that_a_drain_beside_it_counts(self) -> None:
         of_name = {loop.name: loop for loop in (*loops.every(2), *loops.parts(apart=False))}
         drain, inserts = of_name["worker-1"], [of_name["insert-1"], of_name["insert-2"]]
-        until = int(parts.STORED_SHARE * drain.events)
+        until = int(components.STORED_SHARE * drain.events)
         for insert in inserts:
             assert (insert.warm_up, insert.warm_up + insert.events) == (drain.warm_up, until)
             assert insert.warm_up % insert.batch == insert.events % insert.batch == 0

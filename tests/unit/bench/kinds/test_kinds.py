@@ -15,7 +15,7 @@ from bench import kinds
 from bench.errors import MatrixError
 from bench.kinds import naming
 from bench.matrix import matrix
-from bench.run import plan, turns
+from bench.run import execution, plan
 from pipeline.errors import UsageError
 from tests import toykind
 
@@ -100,4 +100,4 @@ class TestWithAToyKind:
     def test_its_time_and_its_offer_follow_from_its_cell(self) -> None:
         cell = matrix.parse(toykind.MATRIX, "mine").cells[0]
         assert plan.estimate_s(cell) == 10.0
-        assert turns.offer(plan.PlannedRepeat(cell, 1), []).load_events_per_s == 400
+        assert execution.offer(plan.PlannedRepeat(cell, 1), []).load_events_per_s == 400

@@ -14,8 +14,8 @@ from bench.matrix import baseline, matrix
 from bench.matrix.matrix import Matrix
 from bench.observe import environment
 from bench.run import manifest, plan, run
+from bench.run.execution import Run
 from bench.run.progress import Display
-from bench.run.turns import Run
 from bundle import reading
 from bundle.manifest import Baseline
 from pipeline.errors import UsageError

@@ -12,7 +12,7 @@ from bundle import reading
 from bundle.errors import SchemaVersionError
 from reports.cells import cells
 from reports.sections import calibration, validity
-from reports.sections.parts import Part
+from reports.sections.section import Part
 from tests.unit.reports.made_bundle import Cell, Plan, write
 
 STAIR = {
