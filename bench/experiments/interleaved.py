@@ -23,7 +23,7 @@ from bench.observe import environment
 from bench.observe.busy import WhenBusy
 from bench.observe.environment import Environment
 from bench.run import manifest, plan, run
-from bench.run.execution import Run, QueuedRepeat
+from bench.run.execution import QueuedRepeat, Run
 from bench.run.plan import PlannedRepeat
 from bench.run.progress import Display
 from bench.run.run import RunOutcome

@@ -29,7 +29,7 @@ _NS_PER_US = 1_000
 
 
 @dataclass(frozen=True)
-class Ready:
+class TimeableStep:
     """A step that can be timed here. ``definition``: which of the files defines it."""
 
     name: str
@@ -49,10 +49,10 @@ class Ready:
         return statistics.median(spent) / _NS_PER_US / self.events
 
 
-def prepare(files: list[Path], names: list[str], folder: Path) -> tuple[dict[str, Ready], dict[str, str]]:
+def prepare(files: list[Path], names: list[str], folder: Path) -> tuple[dict[str, TimeableStep], dict[str, str]]:
     """Return the steps that can be timed here, warm, and of the others why not."""
     modules = [_loaded(path, number) for number, path in enumerate(files)]
-    ready: dict[str, Ready] = {}
+    ready: dict[str, TimeableStep] = {}
     missing: dict[str, str] = {}
     for place, module in enumerate(modules):
         for step in module.STEPS:
@@ -69,7 +69,7 @@ def prepare(files: list[Path], names: list[str], folder: Path) -> tuple[dict[str
                 continue
             for _ in range(_WARM_UP_CALLS):
                 call()
-            ready[step.name] = Ready(step.name, step.role, step.does, place, call, module.EVENTS)
+            ready[step.name] = TimeableStep(step.name, step.role, step.does, place, call, module.EVENTS)
     return ready, {name: why for name, why in missing.items() if name not in ready}
 
 

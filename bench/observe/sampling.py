@@ -78,7 +78,7 @@ class ClockSamples:
 
 
 @dataclass
-class Sampler:
+class UsageSampler:
     """A thread that samples until stopped; a process that ended keeps what it had used until then.
 
     ``processes`` returns, at each look, the pids of each of the ``roles``: their children count with them.

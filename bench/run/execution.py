@@ -34,7 +34,7 @@ from bench.targets.servers import Servers
 from bench.targets.target import System
 from bench.targets.tidemark import TIDEMARK
 from bundle import files, writing
-from bundle.capacity import Capacity
+from bundle.capacity import CapacityAnswer
 from bundle.manifest import Manifest, Spell
 from bundle.result import Disturbance, Result
 from bundle.writing import BundleWriter
@@ -42,7 +42,7 @@ from pipeline.errors import MissingPartError
 from pipeline.local import stackspec
 from pipeline.settings import Settings
 
-_Shown = TypeVar("_Shown", Result, Capacity)
+_Shown = TypeVar("_Shown", Result, CapacityAnswer)
 _Named = TypeVar("_Named", bound=msgspec.Struct)
 
 

@@ -18,7 +18,7 @@ from bench.observe.benchlock import alone
 from bench.observe.busy import Busy, WhenBusy
 from bench.observe.environment import Environment
 from bench.run import machine, manifest, measurable, plan, searching, session, storage
-from bench.run.execution import Next, Run, QueuedRepeat, attempt, is_done, offer, on_servers
+from bench.run.execution import Next, QueuedRepeat, Run, attempt, is_done, offer, on_servers
 from bench.run.machine import Choice
 from bench.run.progress import Display
 from bench.run.ready import Ahead
@@ -196,7 +196,7 @@ async def _all(runs: Sequence[Run], order: Sequence[QueuedRepeat], logs: Path) -
             if is_done(run, planned):
                 continue
             started = await stacks.at(planned.cell.stack)
-            await _tell_machine(runs, started)
+            await _record_machine(runs, started)
             if planned.is_search:
                 await _search(runs, order, started, ahead)
                 continue
@@ -207,7 +207,7 @@ async def _all(runs: Sequence[Run], order: Sequence[QueuedRepeat], logs: Path) -
         await stacks.leave()
 
 
-async def _tell_machine(runs: Sequence[Run], started: Servers) -> None:
+async def _record_machine(runs: Sequence[Run], started: Servers) -> None:
     """Let each bundle hold what can be known of the machine before the first repeat; once in a session.
 
     Of several stacks none has ceilings: those of one would be held against the cells of the others.

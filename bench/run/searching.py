@@ -13,7 +13,7 @@ from bench.cells.cellspec import CellSpec
 from bench.cells.objective import OfferedLoad
 from bench.kinds.capacity import CapacityCell
 from bench.kinds.offer import Offer, events_per_s
-from bench.run.execution import Run, QueuedRepeat, attempt, is_done, prepare, so_far
+from bench.run.execution import QueuedRepeat, Run, attempt, is_done, prepare, so_far
 from bench.run.plan import PlannedRepeat
 from bench.run.ready import Ahead
 from bench.run.repeatspec import RepeatSpec

@@ -77,7 +77,7 @@ class NextLoad(Struct, frozen=True):
 
 
 class SearchAnswer(Struct, frozen=True):
-    """The end of the search: see :class:`bundle.capacity.Capacity`, whose fields these are.
+    """The end of the search: see :class:`bundle.capacity.CapacityAnswer`, whose fields these are.
 
     ``sustainable_events_per_s`` where not ``confirmed``: the highest load sustained so far, below all that were not.
     """

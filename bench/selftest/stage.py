@@ -33,7 +33,7 @@ from bench.selftest.planting import Context
 from bench.targets.cellsettings import settings_for
 from bench.targets.servers import Servers
 from bundle import writing
-from bundle.manifest import CellPlan, Manifest, Matrix
+from bundle.manifest import CellPlan, Manifest, MatrixText
 from bundle.result import Result, Window
 from bundle.writing import BundleWriter
 from traffic import schedule
@@ -74,7 +74,7 @@ class Book:
                 command="./tidemark selftest",
                 started_at=self.started_at,
                 finished_at=writing.now(),
-                matrix=Matrix(
+                matrix=MatrixText(
                     name="selftest",
                     text="# the cases of the self-test: bench/selftest/cases.py\n",
                     rounds=1,

@@ -21,11 +21,11 @@ from sanic.server import AsyncioServer
 
 from pipeline.addresses import url
 from pipeline.brokenwrites import patch_aiokafka
-from pipeline.dashboard.access import Access, new_token
+from pipeline.dashboard.access import TokenCheck, new_token
 from pipeline.dashboard.activity import ActivityReader
 from pipeline.dashboard.aggregate import MINUTE, SCALES
 from pipeline.dashboard.aggregator import Aggregator, kept
-from pipeline.dashboard.application import Parts, build
+from pipeline.dashboard.application import DashboardDependencies, build
 from pipeline.dashboard.database import Database
 from pipeline.dashboard.files import page_files
 from pipeline.dashboard.health import HealthReader
@@ -106,10 +106,10 @@ async def _serve(settings: Settings, listener: socket.socket) -> None:
         most=dashboard.max_viewers,
         counts=dashboard.aggregate,
     )
-    parts = Parts(Access(token), hub, page_files(), lambda wanted: newest(database, wanted))
+    dependencies = DashboardDependencies(TokenCheck(token), hub, page_files(), lambda wanted: newest(database, wanted))
     try:
         async with _running(hub.run()), _running(_make_indexes(database)):
-            server = await _start(parts, listener, dashboard.max_viewers)
+            server = await _start(dependencies, listener, dashboard.max_viewers)
             made = "" if dashboard.token else f"/?token={token}"
             sys.stdout.write(f"dashboard ready on {url(dashboard.host, listener.getsockname()[1])}{made}\n")
             sys.stdout.flush()
@@ -122,8 +122,8 @@ async def _serve(settings: Settings, listener: socket.socket) -> None:
         await database.close()
 
 
-async def _start(parts: Parts, listener: socket.socket, viewers: int) -> AsyncioServer:
-    app = build(parts)
+async def _start(dependencies: DashboardDependencies, listener: socket.socket, viewers: int) -> AsyncioServer:
+    app = build(dependencies)
     app.state.server_info.append(ApplicationServerInfo(settings={"version": HTTP.VERSION_1}))
     os.environ["SANIC_IGNORE_PRODUCTION_WARNING"] = "1"  # a hint of Sanic's on a terminal, to be had no other way
     _Protocol.max_connections = min(BoundedHttpProtocol.max_connections, viewers + _SPARE_CONNECTIONS)

@@ -17,7 +17,7 @@ from aiokafka.structs import TopicPartition
 
 from pipeline.errors import UnavailableError
 from pipeline.ingest.admission import Reservation
-from pipeline.ingest.publishing.brokersender import Batch, BrokerSender, Queue
+from pipeline.ingest.publishing.brokersender import BrokerSender, PartitionBatch, Queue
 from pipeline.ingest.publishing.submission import DeadlineQueue, Records, Submission
 from pipeline.ingest.slices import TimeSlices
 from pipeline.messages.topics import event_topics
@@ -82,7 +82,7 @@ class Connection:
     def publish(self, records: Records, timestamp_ms: int, reservation: Reservation) -> Submission:
         """Queue ``records``, ``reservation`` with them; those whose topic is missing fail at once."""
         keys = self._keys
-        batches: list[Batch | str] = []  # for a record whose topic is missing, that topic
+        batches: list[PartitionBatch | str] = []  # for a record whose topic is missing, that topic
         for topic, user, message in zip(records.topics, records.users, records.messages, strict=True):
             of_topic = keys.get(topic)
             if of_topic is None:
@@ -94,7 +94,7 @@ class Connection:
             batches.append(queue.add(key, message, timestamp_ms))
         submission = Submission(batches, reservation, self._deadlines)
         for batch in set(batches):
-            if isinstance(batch, Batch):
+            if isinstance(batch, PartitionBatch):
                 batch.submissions.append(submission)
             else:
                 submission.settle(batch, self.missing_topic(batch))

@@ -12,7 +12,7 @@ from pymongo import AsyncMongoClient
 
 from pipeline.errors import MissingPartError
 from pipeline.local import mongodb, programs
-from pipeline.local.mongodb import Member
+from pipeline.local.mongodb import ReplicaSetMember
 from pipeline.local.ports import claim
 from pipeline.local.process import ChildProcess
 from pipeline.settings import load
@@ -26,7 +26,7 @@ class Mongod:
         port = claim(0, "mongod", "")
         self.uri = mongodb.uri(port)
         program = programs.find_mongod(load(os.environ).local).path
-        self._member = Member(1, port, folder / "data")
+        self._member = ReplicaSetMember(1, port, folder / "data")
         self.process: ChildProcess = mongodb.prepare(
             mongod=program, member=self._member, name="mongod", log_path=folder / "mongod.log"
         )

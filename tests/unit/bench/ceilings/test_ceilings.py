@@ -414,7 +414,7 @@ class Silent(Cutting):
 
 class TestTheClient:
     @pytest.mark.parametrize("batch", [1, 100])
-    @pytest.mark.parametrize("server", [nullsink.Connection, Cutting])
+    @pytest.mark.parametrize("server", [nullsink.NullSinkConnection, Cutting])
     async def test_it_counts_as_many_answers_as_it_is_told_after_the_warm_up(self, server, batch: int) -> None:
         async with listening(server) as url:
             seen = await loading.measure(task_of(url, batch), Settings())

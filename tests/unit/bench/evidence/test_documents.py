@@ -16,7 +16,7 @@ from bench.evidence import documents, rawcursor
 from bench.evidence.expected import Expected, expected_document
 from bench.evidence.mongodocuments import MongoDocuments
 from bench.evidence.offered import ROW, Offered
-from bench.evidence.stored import Batch
+from bench.evidence.stored import RawDocuments
 from pipeline.settings import Mongo
 from pipeline.worker.mapping import document_of
 from traffic import identity
@@ -67,7 +67,7 @@ def stored(spec: LoadSpec) -> list[dict]:
     ]
 
 
-def batch_of(found: list[dict]) -> Batch:
+def batch_of(found: list[dict]) -> RawDocuments:
     """As a server sends them: an array, which in BSON is a document with numbers for names."""
     return rawcursor.cut(bson.encode({str(number): each for number, each in enumerate(found)}))
 

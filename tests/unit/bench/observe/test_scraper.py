@@ -7,15 +7,17 @@ import threading
 import numpy as np
 import pytest
 
-from bench.observe.scraper import CounterPoller, Figures, Series
+from bench.observe.scraper import CounterPoller, CounterSeries, Figures
 
 S = 1_000_000_000
 
 
-def series(**figures: list[float]) -> Series:
+def series(**figures: list[float]) -> CounterSeries:
     """Readings at 0 s, 1 s, 2 s and so on."""
     length = len(next(iter(figures.values())))
-    return Series(np.arange(length, dtype=np.int64) * S, {name: np.array(values) for name, values in figures.items()})
+    return CounterSeries(
+        np.arange(length, dtype=np.int64) * S, {name: np.array(values) for name, values in figures.items()}
+    )
 
 
 def test_a_rate_is_of_the_window_and_interpolated_at_its_ends() -> None:
@@ -43,7 +45,7 @@ def test_seconds_in_which_nothing_was_told_are_no_zeros() -> None:
     assert np.array_equal(read.growth("bytes", halves_ns), [50, 100, 50, np.nan, np.nan], equal_nan=True)
     assert read.encloses(halves_ns).tolist() == [False, True, False, False, False]
     assert np.array_equal(read.largest("queue", edges_ns), [np.nan, 3, np.nan, 5, np.nan], equal_nan=True)
-    assert np.isnan(Series().growth("bytes", edges_ns)).all()
+    assert np.isnan(CounterSeries().growth("bytes", edges_ns)).all()
 
 
 def test_a_poller_reads_at_its_start_and_at_its_end() -> None:

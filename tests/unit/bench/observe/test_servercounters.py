@@ -22,7 +22,7 @@ import pytest
 from bench.observe import kafkacounters, mongocounters
 from bench.observe.kafkacounters import KafkaReader
 from bench.observe.mongocounters import MongoReader
-from bench.observe.scraper import Figures, Series
+from bench.observe.scraper import CounterSeries, Figures
 from pipeline.settings import Mongo
 
 DATA = Path(__file__).parents[2] / "data"
@@ -35,10 +35,10 @@ KAFKA_3: list[dict[str, Any]] = json.loads((DATA / "kafka-3.9.2-jolokia-2.6.0.js
 MONGOD: list[dict[str, Any]] = json.loads((DATA / "mongod-6.0.5-serverstatus.json").read_text())
 
 
-def a_second_apart(first: Figures | None, second: Figures | None) -> Series:
+def a_second_apart(first: Figures | None, second: Figures | None) -> CounterSeries:
     assert first is not None
     assert second is not None
-    return Series(np.array([0, S]), {name: np.array([first[name], second[name]]) for name in first})
+    return CounterSeries(np.array([0, S]), {name: np.array([first[name], second[name]]) for name in first})
 
 
 def test_kafka_tells_bytes_messages_queue_and_how_busy_its_handlers_were() -> None:
@@ -158,7 +158,7 @@ def test_tickets_are_found_where_mongod_8_has_them() -> None:
 
 
 def test_where_nothing_was_told_there_is_no_use() -> None:
-    assert kafkacounters.use(Series(), 0, S) is None
-    assert mongocounters.use(Series(), 0, S) is None
-    assert kafkacounters.columns(Series(), np.array([0, S])) == {}
-    assert mongocounters.columns(Series(), np.array([0, S])) == {}
+    assert kafkacounters.use(CounterSeries(), 0, S) is None
+    assert mongocounters.use(CounterSeries(), 0, S) is None
+    assert kafkacounters.columns(CounterSeries(), np.array([0, S])) == {}
+    assert mongocounters.columns(CounterSeries(), np.array([0, S])) == {}

@@ -10,8 +10,8 @@ import pytest
 
 from pipeline import __main__ as command_line
 from pipeline.commands import up
-from pipeline.commands.display import Display, Place
-from pipeline.commands.progress import Progress
+from pipeline.commands.display import StatusDisplay, StatusRow
+from pipeline.commands.progress import EventCounts
 from pipeline.errors import UsageError
 from pipeline.settings import Kafka, Mongo, Settings
 
@@ -99,13 +99,15 @@ def test_own_servers_are_named_both_or_not_at_all() -> None:
 
 
 def test_counts_begin_where_up_began_and_what_is_away_is_a_question_mark() -> None:
-    now = Progress(accepted=1_234_567, stored=None, backlog=12).since(Progress(accepted=567, stored=5, backlog=3))
+    now = EventCounts(accepted=1_234_567, stored=None, backlog=12).since(EventCounts(accepted=567, stored=5, backlog=3))
     out = io.StringIO()
-    Display(out).live(now)
+    StatusDisplay(out).live(now)
     assert out.getvalue() == "accepted 1,234,000   stored ?   backlog 12\n"
 
 
 def test_without_a_terminal_the_table_is_plain_aligned_lines() -> None:
     out = io.StringIO()
-    Display(out).table([Place("API", "http://localhost:8000", "1 process"), Place("Kafka", "localhost:9092")])
+    StatusDisplay(out).table(
+        [StatusRow("API", "http://localhost:8000", "1 process"), StatusRow("Kafka", "localhost:9092")]
+    )
     assert out.getvalue().splitlines() == ["API    http://localhost:8000  1 process", "Kafka  localhost:9092"]

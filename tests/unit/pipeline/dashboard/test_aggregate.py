@@ -11,11 +11,11 @@ import pytest
 
 from pipeline.dashboard.aggregate import DAY, MINUTE, OTHER, Aggregate, Scale, start_of
 from pipeline.dashboard.rows import parts_of
-from pipeline.dashboard.tally import Step, Tallies
+from pipeline.dashboard.tally import FunnelCondition, Tallies
 from tests.unit.pipeline.dashboard.records import MINUTE_MS, NOON_MS, Record, event, raw
 
 EXPIRES = datetime(2026, 1, 1, tzinfo=UTC)
-STEPS = [Step.of("page_view"), Step.of("page_view:/signup"), Step.of("signup")]
+STEPS = [FunnelCondition.of("page_view"), FunnelCondition.of("page_view:/signup"), FunnelCondition.of("signup")]
 
 
 def counted(*records: Record, scale: Scale = MINUTE, partition: str = "p", into: Aggregate | None = None) -> Aggregate:

@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 import pytest
 
-from pipeline.dashboard.access import COOKIE, Access, new_token
+from pipeline.dashboard.access import COOKIE, TokenCheck, new_token
 from pipeline.dashboard.application import POLICY
 from pipeline.dashboard.hub import Hub, Readers
 from pipeline.dashboard.view import Activity, Health
@@ -112,10 +112,10 @@ async def test_the_token_can_be_typed_into_the_form(client: httpx.AsyncClient) -
 
 
 def test_the_cookie_of_one_token_is_not_that_of_another() -> None:
-    assert Access("one token of many")._cookie != Access("one token of manz")._cookie
+    assert TokenCheck("one token of many")._cookie != TokenCheck("one token of manz")._cookie
     assert new_token() != new_token()
     with pytest.raises(ValueError, match="open to everyone"):
-        Access("")
+        TokenCheck("")
 
 
 @pytest.mark.parametrize("path", ["/", "/snapshot", "/style.css", "/plotly.min.js", "/nothing", "/events", "/login"])

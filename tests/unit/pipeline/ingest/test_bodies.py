@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from pipeline.errors import UnavailableError
 from pipeline.ingest import bodies, protocol
 from pipeline.ingest.admission import Admission, Reservation
-from pipeline.ingest.answers import Answer, RefusedError, header_text
+from pipeline.ingest.answers import JSONAnswer, RefusedError, header_text
 from pipeline.ingest.batches import BatchReader
 from pipeline.ingest.slices import TimeSlices
 
@@ -161,11 +161,11 @@ def test_no_text_of_a_client_can_end_a_header(text: str) -> None:
 
 
 def test_a_header_that_would_end_early_is_cleaned() -> None:
-    answer = Answer(b"{}", 200, {"vary": "origin", "access-control-allow-origin": "http://a\nset-cookie: x"})
+    answer = JSONAnswer(b"{}", 200, {"vary": "origin", "access-control-allow-origin": "http://a\nset-cookie: x"})
     sent = dict(answer.processed_headers)
     assert sent[b"access-control-allow-origin"] == b"http://aset-cookie: x"
     assert sent[b"content-type"] == b"application/json"
-    assert dict(Answer(b"{}", 200, {"vary": "origin"}).processed_headers) == {
+    assert dict(JSONAnswer(b"{}", 200, {"vary": "origin"}).processed_headers) == {
         b"content-type": b"application/json",
         b"vary": b"origin",
     }

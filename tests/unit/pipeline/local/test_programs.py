@@ -22,7 +22,7 @@ def program(path: Path, says: str) -> Path:
 
 def test_a_java_that_the_setting_names_is_taken_if_it_is_new_enough(tmp_path: Path) -> None:
     new = program(tmp_path / "java21", 'openjdk version "21.0.4" 2024-07-16')
-    assert programs.find_java(Local(java=str(new))) == programs.Program(new, "21.0.4")
+    assert programs.find_java(Local(java=str(new))) == programs.InstalledProgram(new, "21.0.4")
     old = program(tmp_path / "java11", 'openjdk version "11.0.2" 2019-01-15')
     with pytest.raises(MissingPartError, match=r"PIPELINE_LOCAL_JAVA.*17 or later.*11\.0\.2"):
         programs.find_java(Local(java=str(old)))
@@ -40,7 +40,7 @@ def test_a_mongod_on_path_is_taken_where_there_is_no_wheel(tmp_path: Path, monke
     monkeypatch.setattr(programs, "_MONGOD_WHEEL", "no-such-distribution")
     monkeypatch.setenv("PATH", f"{tmp_path}:/bin")
     found = program(tmp_path / "mongod", "db version v7.0.14")
-    assert programs.find_mongod(Local()) == programs.Program(found, "7.0.14")
+    assert programs.find_mongod(Local()) == programs.InstalledProgram(found, "7.0.14")
 
 
 @pytest.mark.parametrize("says", ["db version v5.0.9", "error while loading shared libraries: libcurl.so.4"])

@@ -10,7 +10,7 @@ from pipeline.errors import UsageError
 from pipeline.local import brokerconfig, kafkasettings, mongodb, ports, stackspec
 from pipeline.local.brokerconfig import Cluster, Node
 from pipeline.local.jars import kafka_jars, read_pins
-from pipeline.local.mongodb import Member
+from pipeline.local.mongodb import ReplicaSetMember
 from pipeline.local.ports import Claims
 from pipeline.local.stack import LocalStack
 from pipeline.local.stackspec import StackSpec
@@ -76,7 +76,7 @@ def test_a_setting_that_is_given_replaces_ours() -> None:
 def test_a_parameter_that_is_given_replaces_ours(tmp_path: Path) -> None:
     process = mongodb.prepare(
         mongod=Path("mongod"),
-        member=Member(1, 27017, tmp_path / "data"),
+        member=ReplicaSetMember(1, 27017, tmp_path / "data"),
         name="mongod",
         log_path=tmp_path / "log",
         parameters=stackspec.given({"diagnosticDataCollectionEnabled": True, "ttlMonitorEnabled": False}),

@@ -11,7 +11,7 @@ import msgspec
 import pytest
 
 from bench.matrix import matrix
-from bundle.manifest import Hardware, Manifest, Matrix
+from bundle.manifest import Hardware, Manifest, MatrixText
 from bundle.reading import Bundle, Repeat
 from bundle.result import Percentiles
 from reports.advice import advice, planner
@@ -387,7 +387,7 @@ class TestForTheReport:
     def test_the_runs_own_objective_is_asked(self) -> None:
         cells = [steady(10_000, [300])]
         assert advice.asked_by(BUNDLE, cells) == advice.DEFAULT_OBJECTIVE
-        manifest = msgspec.structs.replace(BUNDLE.manifest, matrix=Matrix(objective={"response_time_p99_ms": 250}))
+        manifest = msgspec.structs.replace(BUNDLE.manifest, matrix=MatrixText(objective={"response_time_p99_ms": 250}))
         given = advice.asked_by(dataclasses.replace(BUNDLE, manifest=manifest), cells)
         assert given == LatencyObjective("response_time", "p99", 250.0)
         searching = [capacity((1.0, 1.0, 1.0), objective="p99 delivery latency <= 200 ms, at most 0.0% rejected")]

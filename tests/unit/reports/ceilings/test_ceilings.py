@@ -88,8 +88,8 @@ class TestTheCeilingOfACell:
     def test_of_a_drain_it_is_the_slower_of_the_best_insert_and_the_consumers(self) -> None:
         found = ceilings()
         parts = {consumers: shares.ceiling(found, plan("drain", consumers=consumers), 2)[0] for consumers in (1, 2, 4)}
-        assert parts[1] == bare.Part("consume", "consume-decoded", 30_000)
-        assert parts[2] == parts[4] == bare.Part("insert", "insert-2", 46_000)
+        assert parts[1] == bare.PathPart("consume", "consume-decoded", 30_000)
+        assert parts[2] == parts[4] == bare.PathPart("insert", "insert-2", 46_000)
 
     def test_more_processes_than_cores_count_for_nothing(self) -> None:
         found = ceilings("insert-1", "consume-decoded")

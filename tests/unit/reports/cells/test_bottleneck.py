@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from msgspec import structs
 
-from bundle.capacity import Capacity
+from bundle.capacity import CapacityAnswer
 from bundle.interval import Interval
 from bundle.manifest import CellPlan
 from bundle.result import Consumer, Disturbance, KafkaUse, LoopLag, MongoUse, Probe, Result, Sustained, Window
@@ -192,8 +192,8 @@ class TestCapacity:
     PLAN = CellPlan("k", "capacity", {"api_processes": 1})
 
     @staticmethod
-    def answer(high: float | None) -> Capacity:
-        return Capacity(
+    def answer(high: float | None) -> CapacityAnswer:
+        return CapacityAnswer(
             schema_version=2,
             cell="k",
             objective="",

@@ -12,7 +12,7 @@ from bundle import reading
 from bundle.errors import SchemaVersionError
 from reports.cells import cells
 from reports.sections import calibration, validity
-from reports.sections.section import Part
+from reports.sections.section import SectionPart
 from tests.unit.reports.made_bundle import Cell, Plan, write
 
 STAIR = {
@@ -39,7 +39,7 @@ FOUND = {
 }
 
 
-def part_of(tmp_path: Path, found: dict[str, Any] | None = None, **axes: object) -> Part:
+def part_of(tmp_path: Path, found: dict[str, Any] | None = None, **axes: object) -> SectionPart:
     run = write(tmp_path, Plan([Cell("steady-c1", "steady", {"consumers": 1, **axes})], requests=300))
     if found is not None:
         (run / "calibration.json").write_text(json.dumps(FOUND | found))
@@ -81,7 +81,7 @@ def test_more_processes_can_do_more(tmp_path: Path) -> None:
 
 
 def test_without_a_calibration_nothing_is_said(tmp_path: Path) -> None:
-    assert part_of(tmp_path) == Part()
+    assert part_of(tmp_path) == SectionPart()
 
 
 def test_a_damaged_one_is_a_note_and_one_of_another_version_is_refused(tmp_path: Path) -> None:

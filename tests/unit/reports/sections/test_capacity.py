@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 
 from bundle import reading
-from bundle.capacity import Capacity
+from bundle.capacity import CapacityAnswer
 from reports import formats
 from reports.answer import searches, verdict
 from reports.cells import axes, cells
@@ -52,10 +52,10 @@ def column(of: Table, head: str) -> list[str]:
     return [row[of.heads.index(head)] for row in of.rows]
 
 
-def found(**fields: Any) -> Capacity:
+def found(**fields: Any) -> CapacityAnswer:
     usual: dict[str, Any] = {"schema_version": 2, "cell": "c", "objective": "", "sustainable_events_per_s": 100.0}
     usual |= {"low_events_per_s": 90.0, "high_events_per_s": 110.0, "confidence": 0.95, "confirmed": True, "ended": ""}
-    return Capacity(**(usual | fields))
+    return CapacityAnswer(**(usual | fields))
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable
 from aiokafka.structs import TopicPartition
 
 from pipeline.ingest.admission import Admission
-from pipeline.ingest.publishing.brokersender import Acknowledgement, Batch, BatchBuilder, BrokerSender
+from pipeline.ingest.publishing.brokersender import Acknowledgement, BatchBuilder, BrokerSender, PartitionBatch
 from pipeline.ingest.publishing.submission import DeadlineQueue, Submission
 
 _TO = TopicPartition("clicks", 0)
@@ -53,7 +53,7 @@ class _Case:
         self._admission = Admission(1_000, 1_000_000, shared=False)
 
     def submit(self) -> Submission:
-        batch: Batch = self._queue.add(b"user", b"{}", 0)
+        batch: PartitionBatch = self._queue.add(b"user", b"{}", 0)
         submission = Submission([batch], self._admission.open(""), self._deadlines)
         batch.submissions.append(submission)
         return submission
