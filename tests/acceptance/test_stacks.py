@@ -166,7 +166,7 @@ def expect_zookeeper_to_know(brokers: set[int], up: Up) -> None:
 
 
 class Load:
-    """Batches of numbered events, sent one after the other until told to stop; which were accepted is known."""
+    """Batches of numbered events, sent one after the other until asked to stop; which were accepted is known."""
 
     def __init__(self, url: str) -> None:
         self._url = url
@@ -197,7 +197,7 @@ class Load:
             try:
                 answer = json.loads(self._post(events))
             except (URLError, OSError):
-                continue  # refused, or in doubt: nobody was told that it is safe
+                continue  # refused, or in doubt: nobody was promised that it is safe
             rejected = {each["index"] for each in answer.get("rejected", [])}
             self.accepted |= {each for place, each in enumerate(batch) if place not in rejected}
 
@@ -281,7 +281,7 @@ def test_nothing_outlives_an_up_of_seven_servers_that_is_killed(moment: str, tmp
         if moment == "when a broker has died":  # which has no guard any more
             up.wait_until_up()
             leader = kill_the_leader(up)
-            wait_until(lambda: f"Kafka broker {leader} died" in up.printed(), "it is told")
+            wait_until(lambda: f"Kafka broker {leader} died" in up.printed(), "up names the dead broker")
         else:
             wait_until(lambda: "kafka.Kafka" in str([each.cmdline() for each in up.descendants()]), "a broker starts")
         started = up.descendants()

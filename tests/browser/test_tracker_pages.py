@@ -134,7 +134,7 @@ def test_a_page_that_the_back_button_brings_back_as_it_was_has_another_view(
     assert len(views(pipeline, section, 2)) == 2
 
 
-def test_nothing_but_true_is_consent(page: Page, site: Site) -> None:
+def test_only_the_value_true_is_consent(page: Page, site: Site) -> None:
     site.use({"interval": 50, "consent": "required"})
     page.goto(site.url)
     for answer in ("'false'", "'denied'", "1", "undefined"):

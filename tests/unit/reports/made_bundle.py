@@ -392,11 +392,11 @@ def _evidence(cell: Cell, result: dict[str, Any], rng: np.random.Generator) -> d
     rate, cores = result["throughput_events_per_s"], result["cpu_cores_per_role"]
     share = 0.95 if cell.kind == "drain" else min(rate / 30_000, 1.0)
     through_http = cell.kind != "drain"
-    told = made_evidence.counters(rate, share, rng, through_http=through_http)
-    told |= made_evidence.processes(cores, rate)
+    evidence = made_evidence.counters(rate, share, rng, through_http=through_http)
+    evidence |= made_evidence.processes(cores, rate)
     if through_http:
-        told["witness"] = made_evidence.witness(result["delivery_latency_ms"].p50 or 1.0, rng)
-    return told
+        evidence["witness"] = made_evidence.witness(result["delivery_latency_ms"].p50 or 1.0, rng)
+    return evidence
 
 
 def _consumers(axes: dict[str, Any], stored: int) -> tuple[Consumer, ...]:

@@ -124,7 +124,7 @@ def test_kept_data_are_there_again_on_other_ports(tmp_path: Path) -> None:
         with MongoClient(second.mongo_uri) as client:
             assert client["kept"]["things"].find_one() == {"_id": 1}
 
-    # What an earlier run was told to keep is not a later run's to remove.
+    # A later run does not remove what an earlier run was asked to keep.
     assert (tmp_path / "data" / "mongodb" / "WiredTiger").exists()
 
 

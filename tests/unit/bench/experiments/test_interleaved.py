@@ -174,7 +174,7 @@ def test_both_offer_the_share_of_the_slowest_drain_of_either(file: str, tmp_path
     assert execution.offer(PlannedRepeat(steady, 1), runs).load_events_per_s == 15_000.0
 
 
-def test_the_display_tells_the_sides_apart_and_the_bundle_does_not(file: str, tmp_path: Path) -> None:
+def test_the_display_names_the_side_of_each_cell_and_the_bundle_does_not(file: str, tmp_path: Path) -> None:
     of = begun(tmp_path, sides(file, ".", "linger_ms=0")[1], "ab")
     planned = of.order[0]
     assert of.shown(planned).cell.id == f"new {planned.cell.id}"

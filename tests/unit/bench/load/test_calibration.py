@@ -104,7 +104,7 @@ def test_a_calibration_beside_other_programs_is_made_anew_after_an_hour(tmp_path
         assert calibration.kept(tmp_path, "print", Bounds()) == later
 
 
-def test_what_matters_changes_the_fingerprint_and_nothing_else_does() -> None:
+def test_only_what_affects_the_generator_changes_the_fingerprint() -> None:
     def of(here: Environment = HERE, traffic: Traffic | None = None, bounds: Bounds | None = None) -> str:
         return calibration.fingerprint(here, traffic or Traffic(), bounds or Bounds())
 

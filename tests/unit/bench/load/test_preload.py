@@ -17,7 +17,7 @@ CONTENT = Content(TRAFFIC, seed=1, run=7)
 
 
 def placed(placement: Placement, *chunks: int) -> dict[int, Position]:
-    """Topic and partition of each event, told in chunks of these sizes."""
+    """Topic and partition of each event, in chunks of these sizes."""
     found: dict[int, Position] = {}
     first = 0
     for count in chunks:

@@ -156,10 +156,10 @@ def run_of_one_drain(folder: Path, monkeypatch: pytest.MonkeyPatch, asked: Busy,
     wanted = matrix.parse('name = "mine"\nrounds = 1\n[[cells]]\nkind = "drain"\n', "mine.toml")
     order = plan.order(wanted)
     into = writing.create(folder, "mine")
-    told = manifest.begin(
+    began = manifest.begin(
         wanted, order, run_id="mine", environment=environment.describe(), servers="local", command="", started_at=""
     )
-    run = execution.Run(into, told, wanted, order, Display(plain=True), Settings(), local=True, busy=asked)
+    run = execution.Run(into, began, wanted, order, Display(plain=True), Settings(), local=True, busy=asked)
     run.display.begin(order, (), into.path)
     monkeypatch.setattr(execution, "_measured", measured)
     return run

@@ -119,7 +119,7 @@ def test_the_switches_of_every_thread_count_and_not_only_the_first_one_s() -> No
     assert first_thread.voluntary + first_thread.involuntary < 200
 
 
-def test_user_and_system_time_are_told_apart_and_disk_writes_counted(tmp_path: Path) -> None:
+def test_user_and_system_time_are_counted_separately_and_disk_writes_too(tmp_path: Path) -> None:
     write = f"""
 import os
 with open({str(tmp_path / "file")!r}, "wb") as file:
@@ -139,10 +139,10 @@ with open({str(tmp_path / "file")!r}, "wb") as file:
     assert usage.write_bytes is None or usage.write_bytes >= 1 << 20
 
 
-def test_a_figure_that_one_process_does_not_tell_the_role_does_not_tell_either() -> None:
-    told, untold = Usage(1.0, 0.5, 10, 20, 30, 40), Usage(1.0, 0.5, 10, None, None, 40)
-    assert total([told, told]) == Usage(2.0, 1.0, 20, 40, 60, 80)
-    assert total([told, untold]) == Usage(2.0, 1.0, 20, None, None, 80)
+def test_a_role_has_no_figure_that_one_of_its_processes_does_not_report() -> None:
+    known, unknown = Usage(1.0, 0.5, 10, 20, 30, 40), Usage(1.0, 0.5, 10, None, None, 40)
+    assert total([known, known]) == Usage(2.0, 1.0, 20, 40, 60, 80)
+    assert total([known, unknown]) == Usage(2.0, 1.0, 20, None, None, 80)
 
 
 def test_what_passes_between_processes_of_the_machine_is_counted() -> None:

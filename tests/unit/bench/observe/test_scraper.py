@@ -37,7 +37,7 @@ def test_a_counter_that_was_set_back_goes_on_from_there() -> None:
     assert read.counted("bytes")[1].tolist() == [0.0, 100.0, 140.0, 190.0]
 
 
-def test_seconds_in_which_nothing_was_told_are_no_zeros() -> None:
+def test_seconds_without_a_report_are_not_zeros() -> None:
     read = series(bytes=[0.0, 100.0, 200.0], queue=[3.0, float("nan"), 5.0])
     edges_ns = np.arange(-1, 5) * S
     assert np.array_equal(read.growth("bytes", edges_ns), [np.nan, 100, 100, np.nan, np.nan], equal_nan=True)
@@ -59,7 +59,9 @@ def test_a_poller_reads_at_its_start_and_at_its_end() -> None:
     poller.stop()
 
 
-def test_what_fails_is_left_out_and_what_never_answers_is_asked_no_more(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_failed_read_is_left_out_and_a_server_that_never_answers_is_asked_no_more(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     answers: list[Figures | None] = [{"count": 1.0}, None, {"count": 3.0, "new": 1.0}]
     asked = threading.Event()
 

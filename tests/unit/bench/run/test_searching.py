@@ -58,10 +58,10 @@ def run_of(text: str, tmp_path: Path) -> execution.Run:
     order = plan.order(wanted)
     here = environment.describe()
     here = structs.replace(here, hardware=structs.replace(here.hardware, cores=2))
-    told = manifest.begin(
+    began = manifest.begin(
         wanted, order, run_id="mine", environment=here, servers="local", command="", started_at=writing.now()
     )
-    return execution.Run(into, told, wanted, order, Display(plain=True), Settings(), local=True)
+    return execution.Run(into, began, wanted, order, Display(plain=True), Settings(), local=True)
 
 
 def ceilings_with(inserts_per_s: float) -> Ceilings:

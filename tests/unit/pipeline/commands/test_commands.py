@@ -25,9 +25,9 @@ def test_every_command_explains_itself_with_examples_and_exit_codes(
     with pytest.raises(SystemExit) as ended:
         command_line.main([command, "--help"])
     assert ended.value.code == 0
-    told = capsys.readouterr().out
-    assert f"./tidemark {command}" in told.partition("examples")[2]
-    assert "exit codes" in told
+    printed = capsys.readouterr().out
+    assert f"./tidemark {command}" in printed.partition("examples")[2]
+    assert "exit codes" in printed
 
 
 @pytest.mark.parametrize(
@@ -40,14 +40,14 @@ def test_bad_usage_exits_2(arguments: list[str], capsys: pytest.CaptureFixture[s
     assert "usage:" in capsys.readouterr().err
 
 
-def test_a_setting_that_cannot_be_is_one_line_and_exit_2(
+def test_an_invalid_setting_is_a_one_line_error_and_exit_2(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("PIPELINE_KAFKA_PARTITIONS", "none")
     assert command_line.main(["check"]) == 2
-    told = capsys.readouterr().err
-    assert told.startswith("error: PIPELINE_KAFKA_PARTITIONS='none'")
-    assert told.count("\n") == 1
+    printed = capsys.readouterr().err
+    assert printed.startswith("error: PIPELINE_KAFKA_PARTITIONS='none'")
+    assert printed.count("\n") == 1
 
 
 def test_a_crash_shows_where_and_exits_3(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

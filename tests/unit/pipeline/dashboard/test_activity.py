@@ -1,4 +1,4 @@
-"""What the page is told of the aggregates: rates on a time axis, windows, percentiles."""
+"""What the page shows of the aggregates: rates on a time axis, windows, percentiles."""
 
 from __future__ import annotations
 

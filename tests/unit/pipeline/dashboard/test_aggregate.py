@@ -81,7 +81,7 @@ def test_of_a_batch_that_is_known_in_part_only_the_rest_is_counted() -> None:
     assert content(again) == content(whole)
 
 
-def test_partitions_with_the_same_offsets_are_told_apart() -> None:
+def test_partitions_with_the_same_offsets_are_counted_separately() -> None:
     found = counted(event(0), partition="one:0")
     found = counted(event(0), partition="other:0", into=found)
     assert found.events == 2

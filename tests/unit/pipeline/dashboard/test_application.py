@@ -241,7 +241,7 @@ async def test_before_the_first_answer_there_are_no_figures(client: httpx.AsyncC
     assert (found["activity"], found["stored"], found["mongo"]["at_ms"]) == (None, None, 0)
 
 
-async def test_one_viewer_too_many_is_told_when_to_try_again(server: tuple[str, Hub]) -> None:
+async def test_one_viewer_too_many_is_refused_with_a_time_to_try_again(server: tuple[str, Hub]) -> None:
     url, hub = server
     async with httpx.AsyncClient(base_url=url, timeout=20, headers=BEARER) as client:
         open_ones = [client.stream("GET", "/live") for _ in range(3)]

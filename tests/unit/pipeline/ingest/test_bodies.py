@@ -146,7 +146,7 @@ def test_a_million_elements_make_no_more_events_than_are_allowed() -> None:
         (b"\xff", "invalid_json"),
     ],
 )
-def test_what_is_no_batch_is_refused(body: bytes, code: str) -> None:
+def test_a_body_that_is_not_a_batch_is_refused(body: bytes, code: str) -> None:
     with pytest.raises(RefusedError) as caught:
         split(body, 10)
     assert (caught.value.status, caught.value.code) == (400, code)
@@ -171,7 +171,7 @@ def test_a_header_that_would_end_early_is_cleaned() -> None:
     }
 
 
-def test_an_id_as_most_are_is_written_as_it_is() -> None:
+def test_an_ordinary_id_is_written_unchanged() -> None:
     assert header_text("01932f2e-9d3b-7c41-a2b8-1f6d0c9e4b57") == "01932f2e-9d3b-7c41-a2b8-1f6d0c9e4b57"
     assert header_text("order:7/a+b") == "order:7/a+b"
 

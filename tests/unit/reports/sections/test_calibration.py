@@ -48,7 +48,7 @@ def part_of(tmp_path: Path, found: dict[str, Any] | None = None, **axes: object)
     return calibration.part(read, cells.summarise(read))
 
 
-def test_it_tells_what_one_process_can_do_with_every_stair_behind_it(tmp_path: Path) -> None:
+def test_the_section_shows_what_one_process_can_do_with_every_stair_behind_it(tmp_path: Path) -> None:
     part = part_of(tmp_path, {})
     assert len(part.words) == 1
     assert "up to 40,000 events/s, for 0.77 CPU-s per 100k events" in part.words[0]
@@ -66,7 +66,7 @@ def test_it_tells_what_one_process_can_do_with_every_stair_behind_it(tmp_path: P
         ({"disturbance": {"other_programs": 0.3, "stolen": 0.0}}, "Others used 30.0% of the machine meanwhile"),
     ],
 )
-def test_it_tells_what_has_to_be_known_with_it(tmp_path: Path, found: dict[str, Any], words: str) -> None:
+def test_the_section_shows_the_conditions_of_the_calibration(tmp_path: Path, found: dict[str, Any], words: str) -> None:
     assert any(words in each for each in part_of(tmp_path, found).words)
 
 
