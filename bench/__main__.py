@@ -48,7 +48,7 @@ def main(given: Sequence[str] | None = None) -> int:
     except (KeyboardInterrupt, asyncio.CancelledError):
         _complain("interrupted")
         return EXIT_INTERRUPTED
-    except Exception:  # noqa: BLE001 - the edge of the process: whatever it is, it is told, and has its exit code
+    except Exception:  # noqa: BLE001 - the edge of the process: whatever it is, it is shown, and has its exit code
         traceback.print_exc()
         _complain("a crash of its own; the lines above say where")
         return EXIT_CRASH
@@ -113,7 +113,7 @@ def _resume(chosen: argparse.Namespace) -> int:
     with _display(chosen) as display:
         when_busy = _when_busy(chosen)
         pair = interleaved.resume(run_dir, display=display, base=base, local=local, when_busy=when_busy)
-    measured = _tell_pair(display, pair)
+    measured = _print_pair(display, pair)
     display.note(f"compare them: ./tidemark bench compare {_shown(pair[0].run_dir)} {_shown(pair[1].run_dir)}")
     return measured
 
@@ -160,7 +160,7 @@ def _perf(chosen: argparse.Namespace) -> int:
 
 
 def _interleave(chosen: argparse.Namespace) -> tuple[int, str, str]:
-    """Measure both variants; give the exit code so far and both runs' folders."""
+    """Measure both variants; return the exit code so far and both runs' folders."""
     from bench.experiments import interleaved  # noqa: PLC0415 - as above
     from bench.targets import servers  # noqa: PLC0415 - as above
 
@@ -181,7 +181,7 @@ def _interleave(chosen: argparse.Namespace) -> tuple[int, str, str]:
             local=local,
             when_busy=_when_busy(chosen),
         )
-    return _tell_pair(display, pair), str(pair[0].run_dir), str(pair[1].run_dir)
+    return _print_pair(display, pair), str(pair[0].run_dir), str(pair[1].run_dir)
 
 
 def _advise(chosen: argparse.Namespace) -> int:
@@ -243,7 +243,7 @@ def _finish(chosen: argparse.Namespace, outcome: RunOutcome) -> int:
     return code or stopped  # findings of the part that was measured stay findings
 
 
-def _tell_pair(display: Display, pair: Sequence[RunOutcome]) -> int:
+def _print_pair(display: Display, pair: Sequence[RunOutcome]) -> int:
     """Print where both runs are and return the exit code so far; the comparison judges what they found."""
     for outcome in pair:
         display.note(f"run folder: {outcome.run_dir}")

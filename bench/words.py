@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bundle.capacity import Capacity
+from bundle.capacity import CapacityAnswer
 from bundle.result import Disturbance, Result
 
 _WORTH_NAMING = 0.03  # of the machine's CPU
@@ -25,7 +25,7 @@ def outcome(result: Result) -> str:
     return ", ".join(parts)
 
 
-def answer(capacity: Capacity) -> str:
+def answer(capacity: CapacityAnswer) -> str:
     """Say in a line what a search came to."""
     if capacity.sustainable_events_per_s is None:
         return f"{capacity.cell}: no offered load was found sustained: {capacity.ended}"

@@ -7,7 +7,7 @@ from msgspec import Struct
 from bundle.version import SCHEMA_VERSION
 
 
-class Capacity(Struct, frozen=True, kw_only=True):
+class CapacityAnswer(Struct, frozen=True, kw_only=True):
     """What the search of a capacity cell came to: its ``capacity.json``. Its probes are the cell's repeats.
 
     ``sustainable_events_per_s``: the highest offered load found sustained and confirmed, None where there is none.

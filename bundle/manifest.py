@@ -18,7 +18,7 @@ Axes = dict[str, Any]
 """A value for each axis of a cell: a number, a text, null, or what its kind makes of it (docs/bundle.md)."""
 
 
-class Matrix(Struct, frozen=True):
+class MatrixText(Struct, frozen=True):
     """The matrix as it was given; ``text`` is the TOML. ``objective``: what is asked, by name; None: not asked."""
 
     name: str = ""
@@ -105,7 +105,7 @@ class Manifest(Struct, frozen=True, kw_only=True):
     stopped: str | None = None
     busy: tuple[Spell, ...] = ()
     tokens: tuple[str, ...] = ()
-    matrix: Matrix = Matrix()
+    matrix: MatrixText = MatrixText()
     bounds: dict[str, float] = {}
     changed_bounds: tuple[str, ...] = ()
     cells: tuple[CellPlan, ...] = ()

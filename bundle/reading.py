@@ -13,7 +13,7 @@ from msgspec import Struct
 
 from bundle import files
 from bundle.calibration import Calibration
-from bundle.capacity import Capacity
+from bundle.capacity import CapacityAnswer
 from bundle.ceilings import Ceilings
 from bundle.errors import BundleError, NoRunError, SchemaVersionError
 from bundle.manifest import CellPlan, Manifest
@@ -51,7 +51,7 @@ class Bundle:
     manifest: Manifest
     repeats: tuple[Repeat, ...]
     notes: tuple[str, ...]
-    capacities: dict[str, Capacity] = field(default_factory=dict)
+    capacities: dict[str, CapacityAnswer] = field(default_factory=dict)
     calibration: Calibration | None = None
     ceilings: Ceilings | None = None
 
@@ -139,13 +139,13 @@ def _damaged_tables(folder: Path) -> list[str]:
     return notes
 
 
-def _capacities(path: Path, repeats: Sequence[Repeat]) -> tuple[dict[str, Capacity], list[str]]:
+def _capacities(path: Path, repeats: Sequence[Repeat]) -> tuple[dict[str, CapacityAnswer], list[str]]:
     """Read what the searches came to, by cell; a damaged file is a note, and so are probes without an end."""
-    found: dict[str, Capacity] = {}
+    found: dict[str, CapacityAnswer] = {}
     notes, damaged = [], set()
     for file in sorted(path.glob("cells/*/capacity.json")):
         try:
-            capacity = files.read(file, Capacity)
+            capacity = files.read(file, CapacityAnswer)
         except SchemaVersionError:
             raise
         except BundleError as error:

@@ -21,7 +21,7 @@ import pyarrow.parquet as pq
 
 from bundle import files
 from bundle.calibration import Calibration
-from bundle.capacity import Capacity
+from bundle.capacity import CapacityAnswer
 from bundle.ceilings import Ceilings
 from bundle.errors import BundleError
 from bundle.manifest import Manifest
@@ -117,14 +117,14 @@ class BundleWriter:
         files.sync_directory(final.parent)
         return final
 
-    def write_capacity(self, capacity: Capacity) -> None:
+    def write_capacity(self, capacity: CapacityAnswer) -> None:
         """Write what a search came to, beside its probes: a search that has it is finished."""
         files.write(self.path / "cells" / capacity.cell / "capacity.json", capacity)
 
-    def read_capacity(self, cell: str) -> Capacity | None:
+    def read_capacity(self, cell: str) -> CapacityAnswer | None:
         """Read what a search came to, None as long as it is not finished."""
         path = self.path / "cells" / cell / "capacity.json"
-        return files.read(path, Capacity) if path.is_file() else None
+        return files.read(path, CapacityAnswer) if path.is_file() else None
 
     def _repeat(self, cell: str, round_number: int, attempt: int) -> Path:
         return self.path / "cells" / cell / repeat_name(round_number, attempt)
@@ -167,7 +167,7 @@ def now() -> str:
 
 
 def _column(values: Any) -> pa.Array:
-    """Numbers as they lie in memory: to take them in by itself, Arrow would first import pandas, for a second."""
+    """Numbers as they lie in memory: to convert them, Arrow would first import pandas, for a second."""
     array = np.ascontiguousarray(values)
     if array.dtype.kind not in "iuf":
         return pa.array(values)

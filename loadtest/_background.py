@@ -13,7 +13,7 @@ _Result = TypeVar("_Result")
 
 
 def in_thread(work: Callable[[], _Result]) -> _Result:
-    """Return what ``work`` gives; a TidemarkError of it is raised here."""
+    """Run ``work`` and return its result; a TidemarkError of it is raised here."""
 
     def caught() -> _Result | TidemarkError:
         # The pool prints every exception that leaves it as if it were a crash.

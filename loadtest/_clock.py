@@ -49,7 +49,7 @@ class SystemClock:
 
 
 class Epoch(Struct, frozen=True):
-    """The moment from which a test's times count, on both clocks, and the host that said so."""
+    """The moment from which a test's times count, on both clocks, and the host that measured it."""
 
     monotonic_ns: int
     unix_ns: int

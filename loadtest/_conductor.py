@@ -199,7 +199,7 @@ class Conductor:
             return
         if isinstance(self._runner, MasterRunner) and not self._runner.worker_count:
             self.fail("no process reports any more, so the test ended early")
-        self._tell(test, _messages.STOP, Stop(test.number))
+        self._send_all(test, _messages.STOP, Stop(test.number))
         self._wait(test, _LAST_WORDS_S)
 
     def _on_test_stop(self, environment: Environment) -> None:
@@ -241,7 +241,7 @@ class Conductor:
                 return
             gevent.sleep(_GATE_POLL_S)
         epoch = _clock.epoch_in(self._clock, int(EPOCH_AHEAD_S * _clock.NS_PER_S))
-        self._tell(test, _messages.BEGIN, Begin(test.number, epoch))
+        self._send_all(test, _messages.BEGIN, Begin(test.number, epoch))
         self._watch(test)
 
     def _watch(self, test: _Test) -> None:
@@ -289,7 +289,7 @@ class Conductor:
         active = [client.id for client in clients.ready + clients.running + clients.spawning]
         return {client: index for index, client in enumerate(sorted(active, key=self._runner.get_worker_index))}
 
-    def _tell(self, test: _Test, kind: str, message: msgspec.Struct) -> None:
+    def _send_all(self, test: _Test, kind: str, message: msgspec.Struct) -> None:
         for client in test.members:
             self._runner.send_message(kind, _messages.pack(message), client)
 

@@ -46,7 +46,7 @@ class _Field(Struct, frozen=True):
     secret: bool = False
 
 
-class Page:
+class LoadPage:
     """Our part of Locust's page."""
 
     def __init__(self, environment: Environment, conductor: Conductor, member: Member | None) -> None:

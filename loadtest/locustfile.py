@@ -19,7 +19,7 @@ from loadtest import _exit, _locust, _options, _results, _summary
 from loadtest._conductor import Conductor
 from loadtest._listen import listen
 from loadtest._member import Member
-from loadtest._page import Page
+from loadtest._page import LoadPage
 from pipeline.errors import TidemarkError
 from traffic.timeslices import ask_for_short_turns
 
@@ -70,7 +70,7 @@ def _compose(environment: Environment, **_: Any) -> None:
         ask_for_short_turns()
         Sender.member = Member(environment)
     if isinstance(runner, WorkerRunner):
-        # Its conductor tells what happened, in the statistics too: rejected events are no error of this process.
+        # Its conductor reports what happened, in the statistics too: rejected events are no error of this process.
         environment.process_exit_code = 0
         options.json, options.json_file = False, None  # the master writes them for the whole test
         _exit.interrupt_between_greenlets()
@@ -84,7 +84,7 @@ def _compose(environment: Environment, **_: Any) -> None:
     if options.processes:
         _exit.end_children()
     if environment.web_ui is not None:
-        Page(environment, conductor, Sender.member)
+        LoadPage(environment, conductor, Sender.member)
 
     def _summarise(**_: Any) -> None:
         if conductor.options is not None:

@@ -176,7 +176,7 @@ def _up(options: argparse.Namespace, settings: Settings, environment: Mapping[st
         raise UsageError(f"{chosen} can be chosen only for servers that are started here, and yours are named")
     local = structs.replace(settings.local, keep_data=settings.local.keep_data or options.keep_data, **given)
     logs_dir = Path(options.logs).expanduser().resolve() if options.logs else None
-    asked = up.Options(
+    asked = up.UpOptions(
         options.workers,
         options.kafka_port,
         options.mongo_port,

@@ -42,7 +42,7 @@ class MissingPartError(TidemarkError):
 
 
 class ProvisionError(TidemarkError):
-    """A server is there, but did not give what the pipeline needs of it."""
+    """A server is there, but did not return what the pipeline needs of it."""
 
     exit_code = 2
 

@@ -1,8 +1,8 @@
 """The observer hook: an object of somebody else's that a process of the pipeline calls at a few moments.
 
-``PIPELINE_OBSERVER=module:factory`` names a function that is called with the process's role, ``api`` or ``worker``, and
-gives an :class:`Observer`. Empty, the default: there is none, and nothing is called. The pipeline knows no observer by
-import: whoever measures it brings one along.
+``PIPELINE_OBSERVER=module:factory`` names a function. It takes the role of the process, ``api`` or ``worker``, and
+returns an :class:`Observer`. Empty, the default: there is none, and nothing is called. The pipeline imports no
+observer: whoever measures it brings one along.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ def load(name: str, role: str) -> Observer | None:
     """Make the observer that the setting names; None where it is empty.
 
     Raises:
-        SettingError: there is no such module or function in it, or the function did not give an observer.
+        SettingError: there is no such module or function in it, or the function did not return an observer.
     """
     if not name:
         return None

@@ -61,7 +61,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         sys.stderr.write("report: interrupted\n")
         return EXIT_INTERRUPTED
-    except Exception:  # noqa: BLE001 - the edge of the process: whatever it is, it is told, and has its exit code
+    except Exception:  # noqa: BLE001 - the edge of the process: whatever it is, it is shown, and has its exit code
         traceback.print_exc()
         sys.stderr.write("reports: a crash of its own; the lines above say where\n")
         return EXIT_CRASH

@@ -22,7 +22,7 @@ class Distribution:
         return int(self.counts.sum())
 
     def at(self, shares: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Give, for each share q in [0, 1], the smallest duration (ms) that q of the events do not exceed."""
+        """Return, for each share q in [0, 1], the smallest duration (ms) that q of the events do not exceed."""
         cumulative = np.cumsum(self.counts)
         # The small step back keeps 0.9 * 10 = 9.000000000000002 from becoming the tenth.
         wanted = np.ceil(shares * self.total - 1e-9)

@@ -48,12 +48,12 @@ def pytest_configure(config: pytest.Config) -> None:
 @pytest.fixture(scope="session")
 def parts_are_there() -> None:
     """Skip what starts servers of its own where a part of them cannot be had; in CI that is a failure."""
-    from pipeline.local import jars, parts, stackspec  # noqa: PLC0415  only where it is needed
+    from pipeline.local import jars, programs, stackspec  # noqa: PLC0415  only where it is needed
 
     local = load(os.environ).local
     try:
-        parts.find_java(local)
-        parts.find_mongod(local)
+        programs.find_java(local)
+        programs.find_mongod(local)
         jars.kafka_jars(jars.cache_folder(local.cache_dir), print, version=stackspec.from_settings(local).kafka_version)
     except MissingPartError as error:
         if os.environ.get("CI"):

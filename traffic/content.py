@@ -32,13 +32,13 @@ _FEWEST_EVENTS = 64
 _KEPT_UP_TO_BYTES = 1 << 25
 
 
-class Table(NamedTuple):
+class EventTable(NamedTuple):
     """What events are made of, by their *place*: who does what, how much filling there is, and their JSON's beginning.
 
     A beginning is an event up to where its identity stands; ``lengths`` are the beginnings' in bytes.
     """
 
-    steps: list[sessions.Step]
+    steps: list[sessions.SessionStep]
     filling_bytes: list[int]
     beginnings: list[bytes]
     lengths: NDArray[np.int64]
@@ -104,7 +104,7 @@ def timestamp(unix_ms: int) -> bytes:
     return b"%b.%03dZ" % (_second(unix_s), ms)
 
 
-def _table(traffic: Traffic, seed: int) -> Table:
+def _table(traffic: Traffic, seed: int) -> EventTable:
     most = max(_FEWEST_EVENTS, _MOST_TABLE_BYTES // max(1, traffic.payload_bytes))
     traffic = msgspec.structs.replace(traffic, table_events=min(traffic.table_events, most))
     steps, fillings, beginnings = list(sessions.steps(traffic, seed)), [], []
@@ -116,7 +116,7 @@ def _table(traffic: Traffic, seed: int) -> Table:
         fillings.append(max(missing, 0))
         beginnings.append(text + filling + b'"tidemark":')
     lengths = np.fromiter(map(len, beginnings), dtype=np.int64, count=len(beginnings))
-    return Table(steps, fillings, beginnings, lengths)
+    return EventTable(steps, fillings, beginnings, lengths)
 
 
 _kept_table = lru_cache(_TABLES_KEPT)(_table)

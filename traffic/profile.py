@@ -18,7 +18,7 @@ def cumulative_s(spec: LoadSpec, at_s: Seconds) -> Seconds:
     """Return the integral of the load's factor from 0 to each of ``at_s``.
 
     Multiplied by the offered load it is how many events are due until then; with the constant profile it is
-    ``at_s`` itself. It never falls, and what it gives for one moment does not depend on the others asked for.
+    ``at_s`` itself. It never falls, and its value for one moment does not depend on the others asked for.
     """
     shape = spec.profile_shape
     period_s = shape.period_s or spec.duration_s or DEFAULT_PERIOD_S

@@ -2,7 +2,7 @@
 
 The file is checked whole before anything is sent, and read piece by piece then: of its lines only
 every 1,024th position is kept in memory. What a line says is kept, its timestamp too; the event gets an
-id and ``props.tidemark``, so that it can be told apart from the same line in another run. Of ``count``
+id and ``props.tidemark``, so that it differs from the same line in another run. Of ``count``
 processes the one with number ``stream`` sends the lines stream, stream + count, ...; after the last line
 the file begins anew.
 """

@@ -39,7 +39,7 @@ class ResponseReader:
         self._has_excess = False
 
     def feed(self, data: bytes) -> Response | None:
-        """Take what has arrived; gives the answer as soon as it is whole.
+        """Take what has arrived; return the answer as soon as it is whole.
 
         Raises:
             ResponseError: it is none, or longer than ``MAX_RESPONSE_BYTES``.

@@ -20,7 +20,7 @@ _REFERRER_WEIGHTS = (0.45, 0.25, 0.12, 0.08, 0.06, 0.04)
 _SECTIONS = ("products", "articles", "help", "search", "account")
 
 
-class Step(NamedTuple):
+class SessionStep(NamedTuple):
     """One event of a session, without who and when exactly: the generator fills that in."""
 
     event_type: str
@@ -29,7 +29,7 @@ class Step(NamedTuple):
     ref: str
 
 
-def steps(traffic: Traffic, seed: int) -> Iterator[Step]:
+def steps(traffic: Traffic, seed: int) -> Iterator[SessionStep]:
     """Return ``traffic.table_events`` events, session after session, each session in order.
 
     The types' shares are exactly those of the event mix, as far as whole numbers allow. A session views a
@@ -51,7 +51,7 @@ def steps(traffic: Traffic, seed: int) -> Iterator[Step]:
         ref = _REFERRERS[landings[session]]
         for event_type, url_rank in zip(_in_order(types[at:end]), urls[at:end], strict=True):
             url = _url(int(url_rank))
-            yield Step(event_type, f"user-{users[session] + 1}", url, ref)
+            yield SessionStep(event_type, f"user-{users[session] + 1}", url, ref)
             ref = url
         at = end
 

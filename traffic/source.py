@@ -18,7 +18,7 @@ _STRIP_BYTES = 1 << 18
 
 
 class Events(Protocol):
-    """Gives a run's events by their identity: to send them, and to compare what was stored with them."""
+    """Makes a run's events by their identity: to send them, and to compare what was stored with them."""
 
     def encode_many(self, stream: int, first: int, count: int, unix_ms: int) -> list[bytes]:
         """Return ``count`` events from sequence ``first`` on, each as JSON."""

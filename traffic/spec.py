@@ -97,7 +97,7 @@ class ProfileShape(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class LoadSpec(Struct, frozen=True, forbid_unknown_fields=True):
-    """All that a schedule and its events follow from: the same spec gives the same load, always.
+    """All that a schedule and its events follow from: the same spec makes the same load, always.
 
     ``duration_s`` 0: until stopped (a replay: once through the file). ``seed`` fixes arrivals, sizes and
     contents; ``run`` is only the number that the events' identities carry. ``replay_events``: lines of the

@@ -33,7 +33,7 @@ _MEASURE: dict[str, Callable[[Task, Settings], Coroutine[Any, Any, LoopMeasureme
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Carry out the task in the file that is named; give the exit code."""
+    """Carry out the task in the file that is named; return the exit code."""
     task = msgspec.json.decode(Path(arguments[0]).read_bytes(), type=Task)
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:

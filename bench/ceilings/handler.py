@@ -2,7 +2,7 @@
 
     python -m bench.ceilings.handler
 
-It listens on a free port of the loopback address, says which, and answers until it is told to end (SIGTERM). A single
+It listens on a free port of the loopback address, says which, and answers until it is asked to end (SIGTERM). A single
 event is not even looked at; a batch is decoded and dropped.
 """
 

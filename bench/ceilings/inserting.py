@@ -43,7 +43,7 @@ async def measure(task: Task, settings: Settings) -> LoopMeasurement:
 async def _insert(
     store: Store, batches: deque[list[Document]], connections: int, deadline: Deadline
 ) -> tuple[list[int], int]:
-    """Insert until nothing is left or the time is over; give what each write took (ns), and the events."""
+    """Insert until nothing is left or the time is over; return what each write took (ns), and the events."""
     took_ns: list[int] = []
     events = 0
 

@@ -39,7 +39,7 @@ async def measure(task: Task, _: Settings) -> LoopMeasurement:
     load = Load(requests, loop.warm_up // loop.batch, loop.events // loop.batch, task.longest_s, Meter(task.pids).read)
     running = asyncio.get_running_loop()
     connections = [
-        (await running.create_connection(lambda: Connection(load), parts.hostname or "", parts.port or 80))[1]
+        (await running.create_connection(lambda: LoadConnection(load), parts.hostname or "", parts.port or 80))[1]
         for _ in range(loop.connections)
     ]
     material.settle()
@@ -98,12 +98,12 @@ class Load:
         return True
 
     def failed(self, why: str) -> None:
-        """Give up."""
+        """Stop, with ``why`` as the error."""
         if not self.done.done():
             self.done.set_exception(RepeatError(why))
 
 
-class Connection(asyncio.Protocol):
+class LoadConnection(asyncio.Protocol):
     """One connection: sends, waits for the whole answer, sends again."""
 
     def __init__(self, load: Load) -> None:

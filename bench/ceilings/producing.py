@@ -1,6 +1,6 @@
 """The bare producers: aiokafka with one send an event, and with a keyed batch for each partition.
 
-Both keep the settings that the API gives its producer. In batches, events are grouped by the producer's own
+Both keep the settings of the API's producer. In batches, events are grouped by the producer's own
 partitioner: those of each request by themselves, or pooled over the requests that are in hand, as the API does it,
 so that half of these are on their way while the other half is grouped.
 """
@@ -84,7 +84,7 @@ class _Sends:
         self._producer = producer
 
     async def produce(self, parts: Sequence[Request], deadline: Deadline) -> tuple[int, list[int]]:
-        """Send part after part; give how many events were acknowledged. Single events have no service time here."""
+        """Send part after part; return how many events were acknowledged. Single events have no service time here."""
         sent = 0
         before: list[Awaitable[object]] = []
         under_way: list[Awaitable[object]] = []
@@ -118,7 +118,7 @@ class _Batches:
         }
 
     async def _send(self, part: Sequence[Request]) -> list[Awaitable[object]]:
-        """Group the events of some requests by partition and hand a batch of each over; give what acknowledges them."""
+        """Group the events of some requests by partition, hand over a batch of each; return what acknowledges them."""
         create, partitions = self._producer.create_batch, self._partitions
         now_ms = time.time_ns() // 1_000_000
         open_: dict[tuple[str, int], Any] = {}
@@ -137,7 +137,7 @@ class _Batches:
         return await asyncio.gather(*handed_over)
 
     async def _hand_over(self, to: tuple[str, int], batch: Any) -> Awaitable[object]:
-        """Return a batch to the producer, which takes one of a partition at a time; give what acknowledges it."""
+        """Return a batch to the producer, which takes one of a partition at a time; return what acknowledges it."""
         topic, partition = to
         batch.close()
         async with self._turns[to]:  # first come, first served: the producer itself would let any of those who wait
@@ -149,7 +149,7 @@ class _Pooled(_Batches):
     """Batches of half the requests in hand, while those of the other half are on their way."""
 
     async def produce(self, requests: Sequence[Request], deadline: Deadline) -> tuple[int, list[int]]:
-        """Send request after request; give how many events were acknowledged, and what each request took (ns)."""
+        """Send request after request; return how many events were acknowledged, and what each request took (ns)."""
         took_ns: list[int] = []
         events = 0
         under_way: asyncio.Future[Any] | None = None
@@ -178,7 +178,7 @@ class _Requests(_Batches):
     """Batches of one request each, so many requests in hand at a time."""
 
     async def produce(self, requests: Sequence[Request], deadline: Deadline) -> tuple[int, list[int]]:
-        """Send request after request; give how many events were acknowledged, and what each request took (ns)."""
+        """Send request after request; return how many events were acknowledged, and what each request took (ns)."""
         took_ns: list[int] = []
         left = iter(requests)
 

@@ -24,7 +24,7 @@ from pymongo.errors import PyMongoError
 
 from bench import rounds
 from bench.attempts import MAX_ATTEMPTS
-from bench.ceilings import handler, loops, material, parts
+from bench.ceilings import components, handler, loops, material
 from bench.ceilings.loops import Loop
 from bench.ceilings.meter import LoopMeasurement
 from bench.ceilings.task import Task
@@ -76,7 +76,7 @@ def order(asked: CeilingsRequest) -> tuple[tuple[int, Loop], ...]:
 async def measure(
     asked: CeilingsRequest, servers: Servers, logs: Path, on_progress: Callable[[str], None], prefix: str
 ) -> dict[str, list[LoopRepeat]]:
-    """Measure every loop in every round; give the repeats by the loop's name, in the order of the rounds.
+    """Measure every loop in every round; return the repeats by the loop's name, in the order of the rounds.
 
     Void ones are among them. What the processes print goes to ``logs``. Nothing is left on the servers, where all names
     begin with ``prefix``.
@@ -156,10 +156,10 @@ class _Bench:
         folder = self._folder / f"{loop.name}-{self._repeats}"
         folder.mkdir()
         if loop.kind == loops.WORKER:
-            return await parts.drain(loop, fresh, self._even, folder, self._servers.pids, 3 * loops.LONGEST_S)
+            return await components.drain(loop, fresh, self._even, folder, self._servers.pids, 3 * loops.LONGEST_S)
         if loop.kind == loops.OFFERING:
-            return await parts.offering(loop, self._traffic, folder)
-        async with parts.api(fresh, folder) as system:
+            return await components.offering(loop, self._traffic, folder)
+        async with components.api(fresh, folder) as system:
             return await self._run(loop, fresh, self._traffic, system.url, {"api": system.processes()["api"]})
 
     def _settings(self, name: str) -> Settings:

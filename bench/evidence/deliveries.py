@@ -45,7 +45,7 @@ def none() -> Deliveries:
 def load(paths: Sequence[Path], assignments: Sequence[Assignment | None]) -> Deliveries:
     """Read the deliveries logs; a consumer is named after its file, and numbered in the order given.
 
-    ``assignments``: what each had while it was measured (a worker that leaves gives it all back).
+    ``assignments``: what each had while it was measured (a worker that leaves returns all of it).
 
     Raises:
         CorruptLogError: a block in the middle of one is damaged.

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from bench.evidence.expected import Expected, expected_document
 from bench.evidence.offered import Offered, id_low_of_props
-from bench.evidence.stored import Batch, StoredDocuments
+from bench.evidence.stored import RawDocuments, StoredDocuments
 
 _MAX_EXAMPLES = 5
 _GOLDEN = np.uint64(0x9E37_79B9_7F4A_7C15)  # 2 to the power of 64 divided by the golden ratio: spreads neighbours
@@ -83,7 +83,7 @@ class _Tally:
         self._differences: list[str] = []
         self._strangers: list[str] = []
 
-    def take(self, batch: Batch) -> None:
+    def take(self, batch: RawDocuments) -> None:
         """Take the next documents."""
         id_low, read = self._stored.identities(batch)
         for at in np.flatnonzero(~read).tolist():
@@ -115,7 +115,7 @@ class _Tally:
             strangers=tuple(self._strangers),
         )
 
-    def _fields(self, batch: Batch, at: int) -> dict[str, Any]:
+    def _fields(self, batch: RawDocuments, at: int) -> dict[str, Any]:
         return self._stored.fields(batch.document(at))
 
     def _to_compare(self, id_low: NDArray[np.uint64]) -> NDArray[np.bool_]:
@@ -124,7 +124,7 @@ class _Tally:
             return np.ones(len(id_low), dtype=bool)
         return (id_low * _GOLDEN).astype(np.float64) < self._compare_below
 
-    def _unlike(self, batch: Batch, chosen: NDArray[np.int64], index: NDArray[np.int64]) -> NDArray[np.int64]:
+    def _unlike(self, batch: RawDocuments, chosen: NDArray[np.int64], index: NDArray[np.int64]) -> NDArray[np.int64]:
         """Return those of ``chosen`` that are not byte by byte what they have to be."""
         known = self._expected.has_encoded(index[chosen])
         if not known.all():

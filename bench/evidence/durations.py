@@ -68,7 +68,7 @@ def of_events(
 ) -> EventDurations:
     """Join ledger and deliveries, for accepted events intended in [start_ns, end_ns).
 
-    ``first``: what :func:`first_deliveries` gives.
+    ``first``: what :func:`first_deliveries` returns.
     """
     index = first["index"]
     intended = offered.per_event("intended")[index]
@@ -136,7 +136,7 @@ def stages(events: EventDurations) -> dict[str, StageStatistics] | None:
 def cohorts(events: EventDurations) -> list[Cohort]:
     """Return on what the events around each percentile of delivery latency spent their time on (means, ms).
 
-    Only around those that may be told: with fewer requests beyond, the cohort would be one request's fate.
+    Only around those that may be shown: with fewer requests beyond, the cohort would be one request's fate.
     """
     if not len(events.delivery_latency):
         return []

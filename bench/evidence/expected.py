@@ -14,7 +14,7 @@ from bench.evidence import sightings
 from bench.evidence.offered import Offered
 from bench.evidence.stored import Templates
 from traffic import identity
-from traffic.content import Content, Table
+from traffic.content import Content, EventTable
 from traffic.spec import LoadSpec, Traffic
 
 _TEMPLATES_KEPT = 4
@@ -44,7 +44,7 @@ def expected_document(event: Mapping[str, Any]) -> dict[str, Any]:
 class Expected:
     """What each event of a repeat must become, by the event's index (see :class:`bench.evidence.offered.Offered`)."""
 
-    def __init__(self, offered: Offered, spec: LoadSpec, templates: Callable[[Table], Templates]) -> None:
+    def __init__(self, offered: Offered, spec: LoadSpec, templates: Callable[[EventTable], Templates]) -> None:
         """Make all of it anew from the seed; the generator said only when each request was due.
 
         ``templates``: a store's, a plain function.
@@ -63,7 +63,7 @@ class Expected:
     def has_encoded(self, indexes: NDArray[np.int64]) -> NDArray[np.bool_]:
         """Say for which of these events :meth:`encoded` can be asked, which has what is in the load's table in memory.
 
-        It cannot for the witness's few, which come from another one: :meth:`event` alone tells what they say.
+        It cannot for the witness's few, which come from another one: :meth:`event` alone says what they are.
         """
         streams = self._offered.rows["stream"][self._offered.row_of_event[indexes]]
         return np.asarray(streams != identity.WITNESS_STREAM)
@@ -90,5 +90,5 @@ class Expected:
 
 
 @lru_cache(_TEMPLATES_KEPT)
-def _kept_templates(make: Callable[[Table], Templates], traffic: Traffic, seed: int) -> Templates:
+def _kept_templates(make: Callable[[EventTable], Templates], traffic: Traffic, seed: int) -> Templates:
     return make(Content(traffic, seed, 0).table)

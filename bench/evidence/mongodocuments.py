@@ -15,10 +15,10 @@ from numpy.typing import NDArray
 
 from bench.evidence import rawbson, rawcursor
 from bench.evidence.rawbson import IDENTITY_NAME, at_every_byte
-from bench.evidence.stored import Batch
+from bench.evidence.stored import RawDocuments
 from pipeline.settings import Mongo
-from traffic.content import Table
-from traffic.sessions import Step
+from traffic.content import EventTable
+from traffic.sessions import SessionStep
 
 _INT32_BYTES = 4
 _ID_AT = _INT32_BYTES + len(b"\x07_id\x00")  # behind the document's length: its first element
@@ -36,7 +36,7 @@ class MongoDocuments:
     def __init__(self, mongo: Mongo) -> None:
         self._mongo = mongo
 
-    def batches(self) -> Iterator[Batch]:
+    def batches(self) -> Iterator[RawDocuments]:
         """Return all documents.
 
         Raises:
@@ -44,7 +44,7 @@ class MongoDocuments:
         """
         return rawcursor.batches(self._mongo)
 
-    def identities(self, batch: Batch) -> tuple[NDArray[np.uint64], NDArray[np.bool_]]:
+    def identities(self, batch: RawDocuments) -> tuple[NDArray[np.uint64], NDArray[np.bool_]]:
         """Read the identity of every document of ``batch``, all at once."""
         return rawbson.identities(batch)
 
@@ -60,7 +60,7 @@ class MongoDocuments:
         return found
 
     @staticmethod
-    def templates(table: Table) -> BsonTemplates:
+    def templates(table: EventTable) -> BsonTemplates:
         """Return the templates of the events in ``table``."""
         return BsonTemplates(table)
 
@@ -71,7 +71,7 @@ class BsonTemplates:
     With much filling (the same byte repeated), only the two halves around it are kept.
     """
 
-    def __init__(self, table: Table) -> None:
+    def __init__(self, table: EventTable) -> None:
         filler = memoryview(_LONGEST_FILLING)
         self._parts: list[tuple[bytes | memoryview, ...]] = []
         lengths, identities = [], []
@@ -103,7 +103,7 @@ class BsonTemplates:
         return documents, lengths
 
 
-def _template(step: Step, filling_bytes: int) -> tuple[bytes, bytes, int]:
+def _template(step: SessionStep, filling_bytes: int) -> tuple[bytes, bytes, int]:
     """Return the BSON of :func:`expected_document` for an event of ``step``, and where in it the identity stands.
 
     The filling between the two halves is left out. It is written by hand, because encoding each event as a dict would

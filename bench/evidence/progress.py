@@ -39,7 +39,7 @@ class Position(Protocol):
         """Whether nothing is on its way any more, as far as that is reported."""
 
 
-class Progress(Protocol):
+class ProgressWatch(Protocol):
     """Watches one target; an async context manager, like :class:`bench.evidence.leftovers.GroupWatch`."""
 
     async def __aenter__(self) -> Self:
@@ -56,7 +56,7 @@ class Progress(Protocol):
 
 
 @dataclass(frozen=True)
-class Stored:
+class StoredCount:
     """Documents, as one look counted them, and whether their number has stayed the same for a while."""
 
     written: int
@@ -92,18 +92,18 @@ class DocumentWatch:
         if self._client is not None:
             self._client.close()
 
-    async def position(self) -> Stored:
+    async def position(self) -> StoredCount:
         """Count.
 
         Raises:
             PyMongoError: MongoDB did not answer for a while.
         """
         if self._client is None:
-            return Stored(0, at_rest=True)
+            return StoredCount(0, at_rest=True)
         found = await answered(lambda: asyncio.to_thread(self._count), patience_s=PATIENCE_S)
         if found != self._last:
             self._last, self._since_s = found, self._clock()
-        return Stored(found, at_rest=self._clock() - self._since_s >= QUIET_S)
+        return StoredCount(found, at_rest=self._clock() - self._since_s >= QUIET_S)
 
     async def leftovers(self) -> Leftovers:
         """Return none: what is in Kafka, if anything, is not reported."""

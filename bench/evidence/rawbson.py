@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from bench.evidence.stored import Batch
+from bench.evidence.stored import RawDocuments
 
 IDENTITY_NAME = b"\x12tidemark\x00"  # the type, a 64-bit integer, and the name
 _INT32, _INT64 = 4, 8
@@ -25,7 +25,7 @@ _PROPS = (b"\x03props\x00", _INT32)
 _OPTIONAL_STRINGS = (b"\x02url\x00", b"\x02filling\x00")
 
 
-def identities(batch: Batch) -> tuple[NDArray[np.uint64], NDArray[np.bool_]]:
+def identities(batch: RawDocuments) -> tuple[NDArray[np.uint64], NDArray[np.bool_]]:
     """Read ``props.tidemark`` of every document of ``batch``.
 
     Given are, in the order of the documents, the low 64 bits of the id that the identity stands for (0,
@@ -54,7 +54,7 @@ def at_every_byte(buffer: bytes | bytearray, kind: DTypeLike) -> NDArray[Any]:
 class _Walk:
     """A place in each document, moved on element by element; ``fits``: it was as expected so far."""
 
-    def __init__(self, batch: Batch) -> None:
+    def __init__(self, batch: RawDocuments) -> None:
         self._buffer = batch.documents + bytes(_MOST_READ_BYTES)
         self._at = batch.starts[:-1] + _INT32  # behind the document's own length
         self._ends = batch.starts[1:]

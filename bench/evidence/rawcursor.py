@@ -17,7 +17,7 @@ from bson.errors import InvalidBSON
 from bson.raw_bson import RawBSONDocument
 from pymongo import MongoClient
 
-from bench.evidence.stored import Batch
+from bench.evidence.stored import RawDocuments
 from pipeline.settings import Mongo
 
 BATCH_DOCUMENTS = 10_000
@@ -40,7 +40,7 @@ class _Reply(NamedTuple):
     cursor: int
 
 
-def batches(mongo: Mongo) -> Iterator[Batch]:
+def batches(mongo: Mongo) -> Iterator[RawDocuments]:
     """Return the documents of the collection, the next ones already on their way while some are looked at.
 
     Raises:
@@ -75,7 +75,7 @@ def batches(mongo: Mongo) -> Iterator[Batch]:
                 return
 
 
-def cut(array: bytes) -> Batch:
+def cut(array: bytes) -> RawDocuments:
     """Cut an array of documents, in BSON, into its documents.
 
     Raises:
@@ -95,7 +95,7 @@ def cut(array: bytes) -> Batch:
         at += length
     starts = np.zeros(len(parts) + 1, dtype=np.int64)
     np.cumsum([len(part) for part in parts], out=starts[1:])
-    return Batch(b"".join(parts), starts)
+    return RawDocuments(b"".join(parts), starts)
 
 
 def _read(reply: bytes) -> _Reply:

@@ -12,10 +12,10 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from traffic.content import Table
+from traffic.content import EventTable
 
 
-class Batch(NamedTuple):
+class RawDocuments(NamedTuple):
     """Documents one behind the other; ``starts``: where each of them begins, and where the last one ends."""
 
     documents: bytes
@@ -41,10 +41,10 @@ class Templates(Protocol):
 class StoredDocuments(Protocol):
     """One collection of documents in a store."""
 
-    def batches(self) -> Iterator[Batch]:
+    def batches(self) -> Iterator[RawDocuments]:
         """Return all documents that are durably there."""
 
-    def identities(self, batch: Batch) -> tuple[NDArray[np.uint64], NDArray[np.bool_]]:
+    def identities(self, batch: RawDocuments) -> tuple[NDArray[np.uint64], NDArray[np.bool_]]:
         """Read the identity, ``props.tidemark``, of every document of ``batch``.
 
         Given are the low 64 bits of the id that it stands for (0, which is no event's, where it is out of range), and
@@ -58,5 +58,5 @@ class StoredDocuments(Protocol):
         """
 
     @staticmethod
-    def templates(table: Table) -> Templates:
+    def templates(table: EventTable) -> Templates:
         """Return the templates of the events in ``table``."""

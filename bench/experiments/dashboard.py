@@ -36,8 +36,8 @@ from pymongo import MongoClient
 from pipeline import provision
 from pipeline.commands.supervision import child_environment
 from pipeline.dashboard.aggregate import DAY, MINUTE, Aggregate, Scale, at, start_of
-from pipeline.dashboard.rows import BIN_MS, MINUTE_MS, Part, Row
-from pipeline.dashboard.tally import Step, Tallies
+from pipeline.dashboard.rows import BIN_MS, MINUTE_MS, Row, RowsOfMinute
+from pipeline.dashboard.tally import FunnelCondition, Tallies
 from pipeline.local.ports import free_port
 from pipeline.local.process import ChildProcess
 from pipeline.local.stack import LocalStack
@@ -106,7 +106,7 @@ def _fill(mongo: Mongo, events: int) -> None:
     """Make the events and their aggregates, oldest first, spread over the day that ends now; then the indexes."""
     print(f"filling {events:,} events and their aggregates", flush=True)
     began_s, now_ms = time.monotonic(), time.time_ns() // 1_000_000
-    steps = [Step.of(each) for each in Dashboard().funnel]
+    steps = [FunnelCondition.of(each) for each in Dashboard().funnel]
     aggregates: dict[tuple[Scale, int], Aggregate] = {}
     with MongoClient[dict[str, Any]](mongo.uri) as client:
         database = client[mongo.database]
@@ -165,11 +165,11 @@ def _documents(rows: Sequence[Row], times_ms: Sequence[int]) -> list[dict[str, A
     ]
 
 
-def _parts(rows: Sequence[Row], times_ms: Sequence[int]) -> Iterator[Part]:
+def _parts(rows: Sequence[Row], times_ms: Sequence[int]) -> Iterator[RowsOfMinute]:
     start = 0
     for here in range(1, len(rows) + 1):
         if here == len(rows) or times_ms[here] // MINUTE_MS != times_ms[start] // MINUTE_MS:
-            yield Part("filled:0", times_ms[start] // MINUTE_MS * MINUTE_MS, rows[start:here])
+            yield RowsOfMinute("filled:0", times_ms[start] // MINUTE_MS * MINUTE_MS, rows[start:here])
             start = here
 
 

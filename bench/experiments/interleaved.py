@@ -23,10 +23,10 @@ from bench.observe import environment
 from bench.observe.busy import WhenBusy
 from bench.observe.environment import Environment
 from bench.run import manifest, plan, run
+from bench.run.execution import QueuedRepeat, Run
 from bench.run.plan import PlannedRepeat
 from bench.run.progress import Display
 from bench.run.run import RunOutcome
-from bench.run.turns import Run, Turn
 from bench.targets import checkout
 from bench.targets.checkout import Checkout
 from bundle import writing
@@ -264,6 +264,6 @@ def _run(
 def _carry_out(
     runs: Sequence[Run], order: Sequence[tuple[int, PlannedRepeat]], when_busy: WhenBusy
 ) -> tuple[RunOutcome, RunOutcome]:
-    turns: list[Turn] = [(runs[side], planned) for side, planned in order]
-    base, new = run.carry_out(runs, turns, when_busy)
+    queue: list[QueuedRepeat] = [(runs[side], planned) for side, planned in order]
+    base, new = run.carry_out(runs, queue, when_busy)
     return base, new

@@ -265,7 +265,7 @@ def _per_event(side: _Side, events: int) -> dict[str, float]:
 
 
 async def _all_stored(sides: Sequence[_Side]) -> list[int]:
-    """Wait until everything is stored; give how many events of each side that are."""
+    """Wait until everything is stored; return how many events of each side that are."""
     deadline = time.monotonic() + _END_S
     while True:
         for side in sides:

@@ -79,8 +79,8 @@ class _Round(NamedTuple):
     turns_us: dict[str, tuple[list[float], list[float]]]
 
 
-def measure(asked: StepsRequest, tell: Callable[[int], None]) -> tuple[StepTimes, ...]:
-    """Time all steps in every round; ``tell`` is called with the number of each round that is done.
+def measure(asked: StepsRequest, on_round: Callable[[int], None]) -> tuple[StepTimes, ...]:
+    """Time all steps in every round; ``on_round`` is called with the number of each round that is done.
 
     Raises:
         UsageError: there is no such step, or so many rounds cannot be.
@@ -92,7 +92,7 @@ def measure(asked: StepsRequest, tell: Callable[[int], None]) -> tuple[StepTimes
     done: list[_Round] = []
     for number in range(1, asked.rounds + 1):
         done.append(_round(asked, chance))
-        tell(number)
+        on_round(number)
         if not done[0].turns_us:
             break
     base, new = done[0].steps
@@ -170,7 +170,7 @@ class _Stopwatch:
         line = _pipe(self._process.stdout).readline()
         if line:
             return line
-        self._process.kill()  # it may be on its way out by itself: then this is nothing
+        self._process.kill()  # it may be ending already: then this is nothing
         said = _pipe(self._process.stderr).read().strip().splitlines()
         raise ProcessFailedError(
             f"the steps in {self._folder} could not be timed: "

@@ -3,7 +3,7 @@
 Each stamp of an event was made by another role: the generator says when it was sent and answered, the API (by Kafka's
 record timestamp) when it was received, a worker when it was fetched and acknowledged, the witness when it could be
 read. In the order of what happened none may come before the one that it follows from. If one does, a clock is wrong,
-and which orders are broken tells whose.
+and which orders are broken shows whose.
 """
 
 from __future__ import annotations

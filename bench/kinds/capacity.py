@@ -11,7 +11,7 @@ from bench.cells.axes import EVERYWHERE, THROUGH_HTTP
 from bench.cells.cellspec import CellSpec
 from bench.cells.objective import Objective, OfferedLoad, Rate
 from bench.kinds.kind import SIZES_OF_A_LOAD, JudgedEvidence, Kind, KindVerdict, Size
-from bundle.capacity import Capacity as Answer
+from bundle.capacity import CapacityAnswer
 from bundle.result import Probe, Result, Sustained, Window
 
 if TYPE_CHECKING:  # it loads numpy, Arrow and client libraries, and `plan` needs none of them
@@ -82,7 +82,7 @@ class Capacity(Kind[CapacityCell]):
             return of_matrix
         return structs.replace(of_matrix, delivery_latency_p99_ms=DEFAULT_OBJECTIVE_MS)
 
-    def load_of(self, results: Sequence[Result], answer: Answer | None) -> float | None:
+    def load_of(self, results: Sequence[Result], answer: CapacityAnswer | None) -> float | None:
         """Return what the search found in another run or, without an answer, its lowest load."""
         found = answer.sustainable_events_per_s if answer else None
         loads = [each.offered_load_events_per_s for each in results if each.offered_load_events_per_s]

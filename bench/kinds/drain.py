@@ -13,7 +13,7 @@ from bench.cells.cellspec import CellSpec, EventMix
 from bench.cells.objective import OfferedLoad
 from bench.kinds.kind import Kind, Size
 from bench.kinds.offer import Offer, SoFar
-from bundle.capacity import Capacity
+from bundle.capacity import CapacityAnswer
 from bundle.result import Result, Window
 
 if TYPE_CHECKING:  # it loads numpy, Arrow and client libraries, and `plan` needs none of them
@@ -79,7 +79,7 @@ class Drain(Kind[DrainCell]):
         """Return the cell with as many events as it had in another run."""
         return structs.replace(cell, events=int(load))
 
-    def load_of(self, results: Sequence[Result], answer: Capacity | None) -> float | None:  # noqa: ARG002 - no search
+    def load_of(self, results: Sequence[Result], answer: CapacityAnswer | None) -> float | None:  # noqa: ARG002 - no search
         """Return how many events the cell had in another run."""
         return max((float(each.audit.offered) for each in results), default=None)
 

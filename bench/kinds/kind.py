@@ -13,7 +13,7 @@ from bench.cells.axes import Axis
 from bench.cells.cellspec import CellSpec, EventMix
 from bench.cells.objective import Objective, OfferedLoad
 from bench.kinds.offer import Offer, SoFar, events_per_s
-from bundle.capacity import Capacity
+from bundle.capacity import CapacityAnswer
 from bundle.result import Probe, Result, Sustained, Window
 
 if TYPE_CHECKING:  # it loads numpy, Arrow and client libraries, and `plan` needs none of them
@@ -155,7 +155,7 @@ class Kind(ABC, Generic[C]):
         (name,) = self.loads(cell)
         return structs.replace(cell, **{name: load})
 
-    def load_of(self, results: Sequence[Result], answer: Capacity | None) -> float | None:  # noqa: ARG002 - a search's
+    def load_of(self, results: Sequence[Result], answer: CapacityAnswer | None) -> float | None:  # noqa: ARG002 - a search's
         """Return the load that a cell had in another run, by its valid results; None if they do not say it."""
         return next((each.offered_load_events_per_s for each in results if each.offered_load_events_per_s), None)
 

@@ -29,7 +29,7 @@ from bench.load import nullsink, stubserver
 from bench.load.generator import begin, generator_process
 from bench.observe import environment, machinecache, usage
 from bench.observe.environment import Environment
-from bench.observe.sampling import Sample, Sampler
+from bench.observe.sampling import Sample, UsageSampler
 from bundle import writing
 from bundle.calibration import Calibration, Stair
 from pipeline.local.process import ChildProcess
@@ -250,7 +250,7 @@ async def offer(spec: LoadSpec, url: str, folder: Path, sink_pid: int) -> Offeri
     (folder / "logs").mkdir(parents=True)
     generator = generator_process(spec, url, 1, folder, unsent_after_s=_UNSENT_AFTER_S)
     # The sink stands in the API's place.
-    sampler = Sampler(lambda: {"generator": [generator.pid] if generator.pid else [], "api": [sink_pid]})
+    sampler = UsageSampler(lambda: {"generator": [generator.pid] if generator.pid else [], "api": [sink_pid]})
     sampler.start()
     try:
         generator.start()

@@ -1,4 +1,4 @@
-"""The generator of one repeat: Locust on our scenarios, headless, as a process that ends by itself."""
+"""The generator of one repeat: Locust on our scenarios, headless, as a process that ends at the end of its load."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def generator_process(
 ) -> ChildProcess:
     """Return the generator that offers ``spec`` to ``url``, not started yet; its ledgers go into ``folder``.
 
-    Once started it waits for :func:`begin`. ``recorded``: without, it keeps no ledger, and nothing tells the epoch.
+    Once started it waits for :func:`begin`. ``recorded``: without, it keeps no ledger, and nothing records the epoch.
     """
     traffic = folder / "logs" / "traffic.json"
     traffic.write_bytes(msgspec.json.encode(spec.traffic))

@@ -2,7 +2,7 @@
 
     python -m bench.load.nullsink
 
-It listens on a free port of the loopback address, says which, and answers until it is told to end (SIGTERM).
+It listens on a free port of the loopback address, says which, and answers until it is asked to end (SIGTERM).
 Of HTTP it knows what the generator sends: requests with a Content-Length, one after the other on a connection.
 """
 
@@ -31,7 +31,7 @@ def null_sink(logs: Path) -> ChildProcess:
     return stubserver.process("null-sink", "bench.load.nullsink", logs)
 
 
-class Connection(asyncio.Protocol):
+class NullSinkConnection(asyncio.Protocol):
     """One connection: answers each request as soon as all of it is there."""
 
     def __init__(self) -> None:
@@ -72,7 +72,7 @@ class Connection(asyncio.Protocol):
 
 
 async def _serve() -> None:
-    server = await asyncio.get_running_loop().create_server(Connection, HOST, 0, backlog=stubserver.BACKLOG)
+    server = await asyncio.get_running_loop().create_server(NullSinkConnection, HOST, 0, backlog=stubserver.BACKLOG)
     await stubserver.answer_until_stopped(server.sockets[0].getsockname()[1])
     server.close()
 

@@ -52,7 +52,7 @@ class Placement:
         self._turns = [0] * len(self._topics)
 
     def positions(self, places: NDArray[np.int64]) -> Iterator[tuple[Position, NDArray[np.int64]]]:
-        """Give, for the next events, topic and partition with the indexes in ``places`` of those that go there."""
+        """Return, for the next events, topic and partition with the indexes in ``places`` of those that go there."""
         topics = self._topic_of_place[places]
         for number, topic in enumerate(self._topics):
             own = np.flatnonzero(topics == number)

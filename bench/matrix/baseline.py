@@ -16,7 +16,7 @@ from msgspec import Struct, structs
 from bench import kinds
 from bench.cells.cellspec import CellSpec
 from bench.matrix.matrix import Matrix
-from bundle.capacity import Capacity
+from bundle.capacity import CapacityAnswer
 from bundle.manifest import Baseline, Manifest
 from bundle.result import Result
 from bundle.version import SCHEMA_VERSION
@@ -77,7 +77,7 @@ def _load_of(folder: Path, cell: CellSpec) -> float | None:
     """Return the load of a cell in the run, in events/s (of a drain: its events); None without a valid repeat."""
     kind = kinds.named(cell.kind)
     file = folder / "cells" / cell.id / "capacity.json"
-    answer = _decode(file, Capacity) if kind.searches and file.is_file() else None
+    answer = _decode(file, CapacityAnswer) if kind.searches and file.is_file() else None
     return kind.load_of(_results(folder, cell), answer)
 
 

@@ -167,7 +167,7 @@ def _read_table(
     given: Mapping[str, Any],
     values: dict[str, Sequence[Any]],
 ) -> frozenset[str]:
-    """Read ``axes`` or ``fixed`` into ``values``; gives the names that it has."""
+    """Read ``axes`` or ``fixed`` into ``values``; return the names that it has."""
     content = given.get(table, {})
     if not isinstance(content, Mapping):
         problems.add((*path, table), f"{table} is a table: write {table} = {{ partitions = ... }}")

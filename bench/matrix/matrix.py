@@ -1,7 +1,7 @@
 """The matrix: what a run varies, how often it repeats, and by which bounds and objective it is judged.
 
 A matrix is a TOML file; ``bench/matrices`` holds those that come with Tidemark, quick.toml is a good one to
-start from. :func:`load` gives it with every cell spelled out, or one error that lists all that is wrong.
+start from. :func:`load` returns it with every cell spelled out, or one error that lists all that is wrong.
 """
 
 from __future__ import annotations

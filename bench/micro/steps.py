@@ -1,4 +1,4 @@
-"""The steps that an event goes through, each as a function that can be timed by itself.
+"""The steps that an event goes through, each as a function that can be timed alone.
 
 What is timed is the project's code, found by import; what goes in is made here, so that two revisions of the project
 are given the same. Every call of a step handles ``EVENTS`` events. It imports nothing but the project, inside of the
@@ -32,9 +32,9 @@ Call = Callable[[], Any]
 
 @dataclass(frozen=True)
 class Step:
-    """One step. ``role``: whose CPU it costs. ``make``: gives the function to time; it may write to the folder given.
+    """One step. ``role``: whose CPU it costs. ``make``: returns the function to time; it may write to the folder given.
 
-    ``check``: whether what the function gave is the work done.
+    ``check``: whether what the function returned is the work done.
     """
 
     name: str

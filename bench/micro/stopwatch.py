@@ -1,8 +1,8 @@
-"""Times the steps of the checkout that it runs in, on demand: a process whose turns another one gives it.
+"""Times the steps of the checkout that it runs in, on demand: a process that another one asks for each turn.
 
 Called with JSON as its one argument: ``files`` that define steps (the second for what does not fit the first) and
 ``names`` of the steps wanted (none: all). It prints what it can time as a line of JSON, then for each line that it
-reads, a step's name, what that step cost just now. It imports nothing of the project by itself, so that it can time
+reads, a step's name, what that step cost just now. It imports nothing of the project on its own, so that it can time
 revisions that do not know it.
 """
 
@@ -29,7 +29,7 @@ _NS_PER_US = 1_000
 
 
 @dataclass(frozen=True)
-class Ready:
+class TimeableStep:
     """A step that can be timed here. ``definition``: which of the files defines it."""
 
     name: str
@@ -40,7 +40,7 @@ class Ready:
     events: int
 
     def turn_us(self) -> float:
-        """Time some calls; give the median CPU time of a call, in microseconds an event."""
+        """Time some calls; return the median CPU time of a call, in microseconds an event."""
         spent: list[int] = []
         while len(spent) < FEWEST_CALLS or sum(spent) < TURN_S * 1e9:
             began = time.process_time_ns()
@@ -49,10 +49,10 @@ class Ready:
         return statistics.median(spent) / _NS_PER_US / self.events
 
 
-def prepare(files: list[Path], names: list[str], folder: Path) -> tuple[dict[str, Ready], dict[str, str]]:
+def prepare(files: list[Path], names: list[str], folder: Path) -> tuple[dict[str, TimeableStep], dict[str, str]]:
     """Return the steps that can be timed here, warm, and of the others why not."""
     modules = [_loaded(path, number) for number, path in enumerate(files)]
-    ready: dict[str, Ready] = {}
+    ready: dict[str, TimeableStep] = {}
     missing: dict[str, str] = {}
     for place, module in enumerate(modules):
         for step in module.STEPS:
@@ -64,12 +64,12 @@ def prepare(files: list[Path], names: list[str], folder: Path) -> tuple[dict[str
                 call = step.make(own)
                 if not step.check(call()):
                     raise ValueError("it does not give what it should")  # noqa: TRY301 - one way for all that is unfit
-            except Exception as error:  # noqa: BLE001 - whatever another revision raises: it is told, the others go on
+            except Exception as error:  # noqa: BLE001 - whatever another revision raises: it is reported, the others go on
                 missing.setdefault(step.name, f"{type(error).__name__}: {error}")
                 continue
             for _ in range(_WARM_UP_CALLS):
                 call()
-            ready[step.name] = Ready(step.name, step.role, step.does, place, call, module.EVENTS)
+            ready[step.name] = TimeableStep(step.name, step.role, step.does, place, call, module.EVENTS)
     return ready, {name: why for name, why in missing.items() if name not in ready}
 
 

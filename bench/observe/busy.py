@@ -13,7 +13,7 @@ from typing import Literal
 
 from bench.errors import BusyError
 from bench.observe import usage
-from bench.observe.sampling import Sampler
+from bench.observe.sampling import UsageSampler
 from bench.words import culprits
 from bundle.result import Disturbance, Result
 
@@ -39,7 +39,7 @@ def at_terminal() -> bool:
 
 async def look(length_s: float = LOOK_S) -> Disturbance:
     """Measure how much CPU other programs and the host use now."""
-    sampler = Sampler(dict)
+    sampler = UsageSampler(dict)
     await asyncio.to_thread(sampler.look)
     await asyncio.sleep(length_s)
     await asyncio.to_thread(sampler.look)

@@ -11,7 +11,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.observe.scraper import TIMEOUT_S, Figures, Series, added, read_all
+from bench.observe.scraper import TIMEOUT_S, CounterSeries, Figures, added, read_all
 from bundle.result import KafkaUse
 
 _HEADERS = {"Content-Type": "application/json", "Origin": "http://127.0.0.1"}  # as pipeline/local/jolokia-access.xml
@@ -99,7 +99,7 @@ def _value(answer: Any) -> float | None:
     return float(value) if isinstance(value, int | float) else None
 
 
-def use(series: Series, start_ns: int, end_ns: int) -> KafkaUse | None:
+def use(series: CounterSeries, start_ns: int, end_ns: int) -> KafkaUse | None:
     """Sum up a window (monotonic ns); None where nothing was reported."""
     if not len(series.at_ns):
         return None
@@ -114,7 +114,7 @@ def use(series: Series, start_ns: int, end_ns: int) -> KafkaUse | None:
     )
 
 
-def columns(series: Series, edges_ns: NDArray[np.int64]) -> dict[str, NDArray[np.float64]]:
+def columns(series: CounterSeries, edges_ns: NDArray[np.int64]) -> dict[str, NDArray[np.float64]]:
     """Return a column of the time series for each figure, one value a second; NaN where it was not."""
     found = {f"kafka_{name}": series.growth(name, edges_ns) for name in _COUNTERS if name in series.figures}
     idle_ns = found.pop("kafka_handlers_idle_ns", None)

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.observe.scraper import Series
+from bench.observe.scraper import CounterSeries
 from bench.recorder import laglog as log
 from bundle.result import LoopLag
 from pipeline.errors import CorruptLogError
@@ -27,13 +27,13 @@ def logs_of(folder: Path, role: str) -> list[Path]:
     return sorted(folder.glob(f"loop-lag-{role}.*"))
 
 
-def load(folder: Path) -> dict[str, Series]:
+def load(folder: Path) -> dict[str, CounterSeries]:
     """Return each role's notes of its worst lag (ms), all its processes together; a role without is left out."""
     found = {role: _series(logs_of(folder, role)) for role in ROLES}
     return {role: series for role, series in found.items() if len(series.at_ns)}
 
 
-def use(series: Mapping[str, Series], start_ns: int, end_ns: int) -> dict[str, LoopLag]:
+def use(series: Mapping[str, CounterSeries], start_ns: int, end_ns: int) -> dict[str, LoopLag]:
     """Sum up a window (monotonic ns) by role; its seconds are counted from its start."""
     edges_ns = np.arange(start_ns, end_ns + _NS, _NS).clip(max=end_ns)
     found = {}
@@ -45,12 +45,12 @@ def use(series: Mapping[str, Series], start_ns: int, end_ns: int) -> dict[str, L
     return found
 
 
-def columns(series: Mapping[str, Series], edges_ns: NDArray[np.int64]) -> dict[str, NDArray[np.float64]]:
+def columns(series: Mapping[str, CounterSeries], edges_ns: NDArray[np.int64]) -> dict[str, NDArray[np.float64]]:
     """Return a column of the time series for each role: the worst of each second (ms); NaN where none was noted."""
     return {f"event_loop_lag_ms_{role}": of_role.largest(_FIGURE, edges_ns) for role, of_role in series.items()}
 
 
-def _series(paths: Iterable[Path]) -> Series:
+def _series(paths: Iterable[Path]) -> CounterSeries:
     notes = []
     for path in paths:
         try:
@@ -58,4 +58,4 @@ def _series(paths: Iterable[Path]) -> Series:
         except CorruptLogError as error:  # it only observes: the repeat is sound without
             _log.warning("the event loop's lag of one process will be missing: %s", error)
     table = np.array(sorted(notes), dtype=np.int64).reshape(-1, 2)
-    return Series(table[:, 0], {_FIGURE: table[:, 1] / 1e6})
+    return CounterSeries(table[:, 0], {_FIGURE: table[:, 1] / 1e6})

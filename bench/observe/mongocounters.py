@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from pymongo import MongoClient
 from pymongo.errors import PyMongoError
 
-from bench.observe.scraper import TIMEOUT_S, Figures, Series, added, read_all
+from bench.observe.scraper import TIMEOUT_S, CounterSeries, Figures, added, read_all
 from bundle.result import MongoUse
 from pipeline.settings import Mongo
 
@@ -81,7 +81,7 @@ class _Member:
             socketTimeoutMS=_TIMEOUT_MS,
             retryReads=False,
         )
-        # Sections that it tells unasked, by its first answer: together they cost more than the rest.
+        # Sections that it sends unasked, by its first answer: together they cost more than the rest.
         self._unwanted: dict[str, int] = {}
 
     def read(self) -> Figures | None:
@@ -122,7 +122,7 @@ def _at(status: Mapping[str, Any], place: str) -> float | None:
     return float(value) if isinstance(value, int | float) else None
 
 
-def use(series: Series, start_ns: int, end_ns: int) -> MongoUse | None:
+def use(series: CounterSeries, start_ns: int, end_ns: int) -> MongoUse | None:
     """Sum up a window (monotonic ns); None where nothing was reported in it."""
     if not len(series.at_ns):
         return None
@@ -143,24 +143,24 @@ def use(series: Series, start_ns: int, end_ns: int) -> MongoUse | None:
     )
 
 
-def columns(series: Series, edges_ns: NDArray[np.int64]) -> dict[str, NDArray[np.float64]]:
+def columns(series: CounterSeries, edges_ns: NDArray[np.int64]) -> dict[str, NDArray[np.float64]]:
     """Return a column of the time series for each figure, one value a second; NaN where it was not."""
     found = {f"mongodb_{name}": series.growth(name, edges_ns) for name in _COUNTERS if name in series.figures}
     if "mongodb_journal_sync_us" in found:
         found["mongodb_journal_sync_s"] = found.pop("mongodb_journal_sync_us") / 1e6
-    levels = Series(series.at_ns, {**series.figures, **_cache_shares(series).figures})
+    levels = CounterSeries(series.at_ns, {**series.figures, **_cache_shares(series).figures})
     for name in ("write_tickets_used", "write_tickets", "queued_writers", "cache_used_share", "cache_dirty_share"):
         if name in levels.figures:
             found[f"mongodb_{name}"] = levels.largest(name, edges_ns)
     return found
 
 
-def _cache_shares(series: Series) -> Series:
+def _cache_shares(series: CounterSeries) -> CounterSeries:
     most = series.figures.get("cache_max_bytes")
     reported = [part for part in ("used", "dirty") if f"cache_{part}_bytes" in series.figures]
     if most is None:
-        return Series()
-    return Series(
+        return CounterSeries()
+    return CounterSeries(
         series.at_ns, {f"cache_{part}_share": series.figures[f"cache_{part}_bytes"] / most for part in reported}
     )
 

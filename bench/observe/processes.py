@@ -81,7 +81,7 @@ class _Process:
         """Count how often a thread of it was given a CPU since it is followed.
 
         On Linux a process's own figures are those of its first thread, of a JVM or mongod an idle one: so each
-        thread is asked, by the shortest file that tells it. A thread that lived between two looks is not seen.
+        thread is asked, by the shortest file that says it. A thread that lived between two looks is not seen.
         """
         if not _COUNTS_TASKS:
             counted = self.handle.num_ctx_switches()

@@ -78,10 +78,10 @@ class ClockSamples:
 
 
 @dataclass
-class Sampler:
+class UsageSampler:
     """A thread that samples until stopped; a process that ended keeps what it had used until then.
 
-    ``processes`` gives, at each look, the pids of each of the ``roles``: their children count with them.
+    ``processes`` returns, at each look, the pids of each of the ``roles``: their children count with them.
     ``max_samples`` bounds what is kept.
     """
 

@@ -46,7 +46,7 @@ _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Series:
+class CounterSeries:
     """What was read: when (monotonic ns), and each figure at those moments, NaN where it was not reported."""
 
     at_ns: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
@@ -116,7 +116,7 @@ class Series:
 class CounterPoller:
     """Reads until stopped.
 
-    ``read`` gives the figures of this moment, or None; it must not take much longer than :data:`TIMEOUT_S`, and
+    ``read`` returns the figures of this moment, or None; it must not take much longer than :data:`TIMEOUT_S`, and
     raises nothing.
     """
 
@@ -139,12 +139,12 @@ class CounterPoller:
         if self._thread.is_alive():
             self._thread.join(2 * TIMEOUT_S)
 
-    def series(self) -> Series:
+    def series(self) -> CounterSeries:
         """Return what was read."""
         readings = list(self._readings)
         names = sorted({name for _, figures in readings for name in figures})
         columns = {name: np.array([figures.get(name, np.nan) for _, figures in readings]) for name in names}
-        return Series(np.array([at_ns for at_ns, _ in readings], dtype=np.int64), columns)
+        return CounterSeries(np.array([at_ns for at_ns, _ in readings], dtype=np.int64), columns)
 
     def _run(self) -> None:
         failed = 0

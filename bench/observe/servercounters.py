@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from bench.observe import kafkacounters, looplag, mongocounters
 from bench.observe.kafkacounters import KafkaReader
 from bench.observe.mongocounters import MongoReader
-from bench.observe.sampling import Sampler
-from bench.observe.scraper import CounterPoller, Series
+from bench.observe.sampling import UsageSampler
+from bench.observe.scraper import CounterPoller, CounterSeries
 from pipeline.settings import Mongo
 
 
@@ -21,9 +21,9 @@ from pipeline.settings import Mongo
 class Counters:
     """What was reported, each as a series; empty where nothing was. ``loop_lag`` by role."""
 
-    kafka: Series = field(default_factory=Series)
-    mongodb: Series = field(default_factory=Series)
-    loop_lag: Mapping[str, Series] = field(default_factory=dict)
+    kafka: CounterSeries = field(default_factory=CounterSeries)
+    mongodb: CounterSeries = field(default_factory=CounterSeries)
+    loop_lag: Mapping[str, CounterSeries] = field(default_factory=dict)
 
     def columns(self, edges_ns: NDArray[np.int64]) -> dict[str, NDArray[np.float64]]:
         """Return the columns of the time series, a value between each two neighbouring ``edges_ns`` (monotonic ns)."""
@@ -60,14 +60,14 @@ class CounterWatch:
     def counters(self, folder: Path) -> Counters:
         """Return what was reported, the event loops' logs in ``folder`` with it."""
         series = {name: poller.series() for name, poller in self._pollers.items()}
-        return Counters(series.get("Kafka", Series()), series["MongoDB"], looplag.load(folder))
+        return Counters(series.get("Kafka", CounterSeries()), series["MongoDB"], looplag.load(folder))
 
 
 @dataclass(frozen=True)
 class Observers:
     """All that observes a repeat from outside of it."""
 
-    sampler: Sampler
+    sampler: UsageSampler
     counters: CounterWatch
 
     def start(self) -> None:

@@ -21,7 +21,7 @@ _LEAST_SHARE = 0.01  # of the machine's CPU; programs below it are not named
 class UsageInWindow:
     """Over a window, by role; of memory, the most at any time.
 
-    The first three have every role, the others those that had a process and whose figure the kernel tells.
+    The first three have every role, the others those that had a process and whose figure the kernel reports.
     """
 
     cpu_s: dict[str, float]

@@ -21,7 +21,7 @@ class _Counts(NamedTuple):
 
 
 class LiveCounts:
-    """Keeps the last counts, and reports them with the rate at which events are stored. ``clock`` gives seconds."""
+    """Keeps the last counts, and reports them with the rate at which events are stored. ``clock`` returns seconds."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock

@@ -43,7 +43,7 @@ async def record(
 ) -> None:
     """Let the bundle hold what can be known of the machine before the first repeat; what it holds already stays.
 
-    ``servers``: with the run's own settings. What cannot be had is told to ``on_progress``, and the run does without.
+    ``servers``: with the run's own settings. What is missing is reported to ``on_progress``, and the run does without.
     """
     cache = cache_folder(servers.settings.local.cache_dir)
     if any(kinds.named(cell.kind).through_http for cell in wanted.cells) and into.read_calibration() is None:

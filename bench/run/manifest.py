@@ -40,7 +40,7 @@ def begin(
         status="running",
         command=command,
         started_at=started_at,
-        matrix=schema.Matrix(
+        matrix=schema.MatrixText(
             wanted.name, wanted.text, wanted.rounds, wanted.seed, msgspec.to_builtins(wanted.objective)
         ),
         bounds=msgspec.to_builtins(wanted.bounds),

@@ -13,7 +13,7 @@ import numpy as np
 
 from bench.errors import RepeatError
 from bench.evidence.evidence import Backlog
-from bench.evidence.progress import Progress
+from bench.evidence.progress import ProgressWatch
 from bench.run.progress import Display
 from bench.search import probe
 from bench.search.forecast import RunningCounts
@@ -30,7 +30,7 @@ _GENERATOR_END_S = 45.0
 class Phases:
     """What was seen so far. ``epoch_ns``: when the load began (monotonic ns); ``phase_s``: how long each phase took.
 
-    ``shown``: not as long as the display tells of the repeat before.
+    ``shown``: whether the display shows this repeat; not while it still shows the one before.
     """
 
     display: Display
@@ -71,7 +71,7 @@ class Phases:
         """Seconds since the epoch."""
         return max(0.0, (time.monotonic_ns() - self.epoch_ns) / 1e9)
 
-    async def look(self, progress: Progress, load: LoadSpec | None = None) -> None:
+    async def look(self, progress: ProgressWatch, load: LoadSpec | None = None) -> None:
         """Note the system's position and show it; of a ``load``, the events due by now count, of a drain all."""
         position = await progress.position()
         self._at_rest = position.at_rest
@@ -87,7 +87,7 @@ class Phases:
     async def follow_load(
         self,
         generator: ChildProcess,
-        progress: Progress,
+        progress: ProgressWatch,
         spec: LoadSpec,
         until: probe.ProbeWatch | None,
         sample: Callable[[], None],
@@ -114,7 +114,7 @@ class Phases:
             if 0 < left_s <= _LOOK_S:
                 sample()
 
-    async def follow_drain(self, progress: Progress, *, deadline_s: float, working: Callable[[], bool]) -> None:
+    async def follow_drain(self, progress: ProgressWatch, *, deadline_s: float, working: Callable[[], bool]) -> None:
         """Wait until nothing is on its way, nobody is ``working``, or it is ``deadline_s`` (monotonic)."""
         await self.look(progress)
         while not self.is_drained and time.monotonic() < deadline_s and working():

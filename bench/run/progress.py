@@ -20,7 +20,7 @@ from bench.cells.cellspec import CellSpec
 from bench.run.livecounts import LiveCounts
 from bench.run.plan import PlannedRepeat, duration, expected_s
 from bench.words import answer, outcome
-from bundle.capacity import Capacity
+from bundle.capacity import CapacityAnswer
 from bundle.result import Result
 
 PLAIN_EVERY_S = 5.0
@@ -58,7 +58,7 @@ class Display:
         self._order: tuple[PlannedRepeat, ...] = ()
         self._results: dict[tuple[str, int], Result] = {}
         self._measured: list[tuple[CellSpec, float]] = []
-        self._searched: dict[str, Capacity] = {}
+        self._searched: dict[str, CapacityAnswer] = {}
         self._search_s: float | None = None
         self._probing_s = 0.0
         self._running: PlannedRepeat | None = None
@@ -74,7 +74,7 @@ class Display:
         order: Iterable[PlannedRepeat],
         finished: Iterable[Result] = (),
         run_dir: Path | None = None,
-        searched: Iterable[Capacity] = (),
+        searched: Iterable[CapacityAnswer] = (),
         search_s: float | None = None,
     ) -> None:
         """Start with the plan: all repeats, the repeats and searches that are finished, and the place of the bundle.
@@ -133,7 +133,7 @@ class Display:
             self._print(f"FINDING: {where}: {finding}", "bold red")
         self._show()
 
-    def search_finished(self, capacity: Capacity) -> None:
+    def search_finished(self, capacity: CapacityAnswer) -> None:
         """Show the result of a search for capacity."""
         self._searched[capacity.cell] = capacity
         if self._plain:  # on a terminal it stands in the cell's row

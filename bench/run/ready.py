@@ -15,7 +15,7 @@ from pymongo.errors import PyMongoError
 from bench import kinds
 from bench.errors import RepeatError
 from bench.evidence.leftovers import GroupWatch
-from bench.evidence.progress import DocumentWatch, Progress
+from bench.evidence.progress import DocumentWatch, ProgressWatch
 from bench.load.generator import generator_process
 from bench.run.phases import Phases
 from bench.run.progress import Display
@@ -42,7 +42,7 @@ class Ready:
     settings: Settings
     generator: ChildProcess
     witness: ChildProcess
-    progress: Progress
+    progress: ProgressWatch
     held: contextlib.AsyncExitStack
 
     def pids(self) -> Mapping[str, list[int]]:
@@ -102,7 +102,7 @@ def _expect_known_roles(system: System, target: Target) -> None:
         raise RepeatError(f"{system.name} has processes of the role {', '.join(unknown)}; the roles it names: {named}")
 
 
-def _progress_of(system: System, settings: Settings) -> Progress:
+def _progress_of(system: System, settings: Settings) -> ProgressWatch:
     """Return what watches how far a target has come."""
     if "backlog" in system.reports:
         return GroupWatch(settings.kafka, settings.worker.group_id)

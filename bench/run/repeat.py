@@ -17,13 +17,13 @@ from bench.evidence import deliveries, documents, evidence, offered, sightings
 from bench.evidence.documents import Documents
 from bench.evidence.evidence import Evidence, Happened, Witnessed
 from bench.evidence.offered import Offered
-from bench.evidence.progress import Progress
+from bench.evidence.progress import ProgressWatch
 from bench.judge import derive, detectors
 from bench.judge.detectors import Detectors
 from bench.kinds.kind import Action, Moment
 from bench.load.generator import begin
 from bench.load.preload import preload
-from bench.observe.sampling import Sampler, roles_with
+from bench.observe.sampling import UsageSampler, roles_with
 from bench.observe.servercounters import CounterWatch, Observers
 from bench.retries import answered
 from bench.run.phases import Phases
@@ -107,7 +107,7 @@ async def measure(
     phases, target, progress = ready.phases, ready.target, ready.progress
     generator, witness = ready.generator, ready.witness
     counters = CounterWatch(repeat.kafka_counters_urls, repeat.settings.mongo, repeat.mongo_member_uris)
-    observers = Observers(Sampler(ready.pids, roles_with(target.roles)), counters)
+    observers = Observers(UsageSampler(ready.pids, roles_with(target.roles)), counters)
     until = repeat.probe_watch()
     async with contextlib.AsyncExitStack() as stack:
         stack.push_async_callback(ready.end)
@@ -185,13 +185,15 @@ async def _beside(action: Awaitable[Any] | None) -> AsyncIterator[asyncio.Future
 
 
 async def _preload(kafka: Kafka, spec: LoadSpec, events: int, folder: Path) -> int:
-    """Fill the topics, with everything started and nobody reading yet; give when that began (monotonic ns)."""
+    """Fill the topics, with everything started and nobody reading yet; return when that began (monotonic ns)."""
     path = ledger.path_of(folder, 0)
     await preload(kafka, spec, events, path)
     return ledger.read(path).head.epoch_monotonic_ns
 
 
-async def _drain(target: Target, progress: Progress, phases: Phases, witness: ChildProcess, timeout_s: float) -> None:
+async def _drain(
+    target: Target, progress: ProgressWatch, phases: Phases, witness: ChildProcess, timeout_s: float
+) -> None:
     """Wait until the load is stored, then what the witness had on its way; it looks once more, and ends."""
     deadline_s = time.monotonic() + timeout_s
     await phases.follow_drain(progress, deadline_s=deadline_s, working=target.is_working)

@@ -32,7 +32,7 @@ class RepeatSpec:
     bounds: Bounds
     objective: Objective
     arrivals: Arrivals = "poisson"
-    kafka_counters_urls: tuple[str, ...] = ()  # where the brokers tell their own counters; empty: nowhere
+    kafka_counters_urls: tuple[str, ...] = ()  # where the brokers report their own counters; empty: nowhere
     mongo_member_uris: tuple[str, ...] = ()  # of each mongod that is ours; empty: the settings' server is asked
     code: Checkout | None = None  # the checkout that API and workers run from, None for this one
     system: System = TIDEMARK  # what is measured

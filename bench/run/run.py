@@ -18,11 +18,11 @@ from bench.observe.benchlock import alone
 from bench.observe.busy import Busy, WhenBusy
 from bench.observe.environment import Environment
 from bench.run import machine, manifest, measurable, plan, searching, session, storage
+from bench.run.execution import Next, QueuedRepeat, Run, attempt, is_done, offer, on_servers
 from bench.run.machine import Choice
 from bench.run.progress import Display
 from bench.run.ready import Ahead
 from bench.run.stacks import Stacks
-from bench.run.turns import Next, Run, Turn, attempt, is_done, offer, on_servers
 from bench.targets.servers import Servers
 from bench.targets.target import System
 from bench.targets.tidemark import TIDEMARK
@@ -127,7 +127,7 @@ def resume(
     return carry_out([run], [(run, planned) for planned in run.order], when_busy)[0]
 
 
-def carry_out(runs: Sequence[Run], order: Sequence[Turn], when_busy: WhenBusy = "stop") -> list[RunOutcome]:
+def carry_out(runs: Sequence[Run], order: Sequence[QueuedRepeat], when_busy: WhenBusy = "stop") -> list[RunOutcome]:
     """Run what is not finished of ``runs``, on the same servers, and return where each is.
 
     ``order``: every repeat of each. The runs share a display, and a session's logs are in the first one's bundle.
@@ -166,7 +166,7 @@ def carry_out(runs: Sequence[Run], order: Sequence[Turn], when_busy: WhenBusy = 
         return [RunOutcome(run.bundle.path) for run in runs]
 
 
-def _session(runs: Sequence[Run], order: Sequence[Turn], when_busy: WhenBusy) -> None:
+def _session(runs: Sequence[Run], order: Sequence[QueuedRepeat], when_busy: WhenBusy) -> None:
     """Run what is not finished, alone on this machine and, if asked to, only while it is quiet."""
     display, first = runs[0].display, runs[0]
     allowed = min(run.matrix.bounds.disturbed_share for run in runs)
@@ -186,7 +186,7 @@ def _session(runs: Sequence[Run], order: Sequence[Turn], when_busy: WhenBusy) ->
         session.run(_all(runs, order, logs))
 
 
-async def _all(runs: Sequence[Run], order: Sequence[Turn], logs: Path) -> None:
+async def _all(runs: Sequence[Run], order: Sequence[QueuedRepeat], logs: Path) -> None:
     """Run whatever is not finished, in the planned order, each repeat on the servers of its cell."""
     ahead = Ahead()
     stacks = Stacks(runs, logs, ahead)
@@ -196,7 +196,7 @@ async def _all(runs: Sequence[Run], order: Sequence[Turn], logs: Path) -> None:
             if is_done(run, planned):
                 continue
             started = await stacks.at(planned.cell.stack)
-            await _tell_machine(runs, started)
+            await _record_machine(runs, started)
             if planned.is_search:
                 await _search(runs, order, started, ahead)
                 continue
@@ -207,7 +207,7 @@ async def _all(runs: Sequence[Run], order: Sequence[Turn], logs: Path) -> None:
         await stacks.leave()
 
 
-async def _tell_machine(runs: Sequence[Run], started: Servers) -> None:
+async def _record_machine(runs: Sequence[Run], started: Servers) -> None:
     """Let each bundle hold what can be known of the machine before the first repeat; once in a session.
 
     Of several stacks none has ceilings: those of one would be held against the cells of the others.
@@ -223,7 +223,7 @@ async def _tell_machine(runs: Sequence[Run], started: Servers) -> None:
             run.knows_machine = True
 
 
-async def _search(runs: Sequence[Run], order: Sequence[Turn], started: Servers, ahead: Ahead) -> None:
+async def _search(runs: Sequence[Run], order: Sequence[QueuedRepeat], started: Servers, ahead: Ahead) -> None:
     """Run the searches that run on the servers that are there, together; those on others have their own time."""
     searches = [turn for turn in order if turn[1].is_search]
     here = [turn for turn in searches if turn[1].cell.stack == started.spec]

@@ -13,10 +13,10 @@ from bench.cells.cellspec import CellSpec
 from bench.cells.objective import OfferedLoad
 from bench.kinds.capacity import CapacityCell
 from bench.kinds.offer import Offer, events_per_s
+from bench.run.execution import QueuedRepeat, Run, attempt, is_done, prepare, so_far
 from bench.run.plan import PlannedRepeat
 from bench.run.ready import Ahead
 from bench.run.repeatspec import RepeatSpec
-from bench.run.turns import Run, Turn, attempt, is_done, prepare, so_far
 from bench.search import capacity
 from bench.search.capacity import NextProbe
 from bench.search.search import SearchAnswer
@@ -31,30 +31,30 @@ _Drained = tuple[object, ...]
 """The values of the axes that all kinds have: they say which drain belongs to a search."""
 
 
-async def search(runs: Sequence[Run], searches: Sequence[Turn], started: Servers, ahead: Ahead) -> None:
+async def search(runs: Sequence[Run], searches: Sequence[QueuedRepeat], started: Servers, ahead: Ahead) -> None:
     """Run one probe of each search in turn, so that a drift of the machine spreads over all of them."""
     then: _Then | None = None
-    while unfinished := [turn for turn in searches if not is_done(*turn)]:
-        turn = then.turn if then is not None and then.turn is not None else _next(unfinished, runs)
-        run, planned = turn
-        step = step_of(turn, runs)
+    while unfinished := [queued for queued in searches if not is_done(*queued)]:
+        queued = then.queued if then is not None and then.queued is not None else _next(unfinished, runs)
+        run, planned = queued
+        step = step_of(queued, runs)
         if isinstance(step, SearchAnswer):
-            found = capacity.conclude(planned.cell, run.matrix.objective_of(planned.cell), step, _results(turn))
+            found = capacity.conclude(planned.cell, run.matrix.objective_of(planned.cell), step, _results(queued))
             run.bundle.write_capacity(found)
             run.display.search_finished(run.as_shown(found))
             if then is not None:
                 await then.forget()
             continue
-        then = _Then([each for each in unfinished if each is not turn], runs, started, ahead)
+        then = _Then([each for each in unfinished if each is not queued], runs, started, ahead)
         await attempt(run, PlannedRepeat(planned.cell, step.number), _offer(step), started, then)
 
 
-def share_of(here: Sequence[Turn], searches: Sequence[Turn]) -> float:
+def share_of(here: Sequence[QueuedRepeat], searches: Sequence[QueuedRepeat]) -> float:
     """Return the share of the time for all ``searches`` that those may take that are over when those ``here`` are.
 
     Each search has the same part; what one does not need goes to those after it.
     """
-    behind = [turn for turn in searches if turn not in here and is_done(*turn)]
+    behind = [queued for queued in searches if queued not in here and is_done(*queued)]
     return len(behind + list(here)) / len(searches)
 
 
@@ -62,65 +62,65 @@ def share_of(here: Sequence[Turn], searches: Sequence[Turn]) -> float:
 class _Then:
     """The next probe: of another search, because its results are complete.
 
-    ``turn``: that search, None if nothing was begun; ``folder``: that of its probe.
+    ``queued``: that search, None if nothing was begun; ``folder``: that of its probe.
     """
 
-    others: Sequence[Turn]
+    others: Sequence[QueuedRepeat]
     runs: Sequence[Run]
     started: Servers
     ahead: Ahead
-    turn: Turn | None = None
+    queued: QueuedRepeat | None = None
     folder: Path | None = None
 
     def begin(self, before: RepeatSpec) -> None:  # noqa: ARG002 - what was measured is of no search beside it
         """Begin to make it ready."""
         if not self.others:
             return
-        turn = _next(self.others, self.runs)
-        run, planned = turn
-        step = step_of(turn, self.runs, under_way_s=capacity.probe_s(planned.cell, _results(turn)))
+        queued = _next(self.others, self.runs)
+        run, planned = queued
+        step = step_of(queued, self.runs, under_way_s=capacity.probe_s(planned.cell, _results(queued)))
         if run.fresh or isinstance(step, SearchAnswer):
             return
-        self.turn = turn
+        self.queued = queued
         self.folder = prepare(run, PlannedRepeat(planned.cell, step.number), _offer(step), self.started, self.ahead)
 
     async def forget(self) -> None:
         """Drop a prepared probe that will not be run because no time is left."""
         await self.ahead.drop()
-        if self.turn is not None and self.folder is not None:
-            self.turn[0].bundle.drop_repeat(self.folder)
-        self.turn = self.folder = None
+        if self.queued is not None and self.folder is not None:
+            self.queued[0].bundle.drop_repeat(self.folder)
+        self.queued = self.folder = None
 
 
 def _offer(step: NextProbe) -> Offer:
     return Offer(step.load_events_per_s, step=step.step)
 
 
-def _results(turn: Turn) -> list[Result]:
-    run, planned = turn
+def _results(queued: QueuedRepeat) -> list[Result]:
+    run, planned = queued
     return [each for each in run.bundle.results() if each.cell == planned.cell.id]
 
 
-def _next(unfinished: Sequence[Turn], runs: Sequence[Run]) -> Turn:
+def _next(unfinished: Sequence[QueuedRepeat], runs: Sequence[Run]) -> QueuedRepeat:
     """Choose the next search: one without an answer first, then the one with the fewest probes."""
 
-    def urgency(turn: Turn) -> tuple[bool, int]:
-        step = step_of(turn, runs)
-        return isinstance(step, NextProbe) and step.step == "interval", len(_results(turn))
+    def urgency(queued: QueuedRepeat) -> tuple[bool, int]:
+        step = step_of(queued, runs)
+        return isinstance(step, NextProbe) and step.step == "interval", len(_results(queued))
 
     return min(unfinished, key=urgency)
 
 
-def step_of(turn: Turn, runs: Sequence[Run], under_way_s: float = 0.0) -> NextProbe | SearchAnswer:
+def step_of(queued: QueuedRepeat, runs: Sequence[Run], under_way_s: float = 0.0) -> NextProbe | SearchAnswer:
     """Return what comes next in a search: another probe, or its answer, which it also gets when the time is used up.
 
     ``under_way_s``: the time of another search's probe that is not in the results yet.
     """
-    run, planned = turn
-    results = _results(turn)
+    run, planned = queued
+    results = _results(queued)
     # Its own first load, once there is one: that which it would begin with now moves with the searches beside it.
     began_at = results[0].offered_load_events_per_s if results else None
-    cell = _cell(turn)
+    cell = _cell(queued)
     asked = capacity.SearchRequest(cell, began_at or first_load(cell, runs), _cores(run))
     step = capacity.next_step(asked, results)
     if isinstance(step, SearchAnswer) or len({each.round for each in results}) < FEWEST_PROBES:
@@ -132,8 +132,8 @@ def step_of(turn: Turn, runs: Sequence[Run], under_way_s: float = 0.0) -> NextPr
     return capacity.cut_short(asked, results, f"the {most_s:g} s for searching were used up")
 
 
-def _cell(turn: Turn) -> CapacityCell:
-    cell = turn[1].cell
+def _cell(queued: QueuedRepeat) -> CapacityCell:
+    cell = queued[1].cell
     if not isinstance(cell, CapacityCell):
         raise TypeError(f"{cell.id}: the cells of a kind that searches are of CapacityCell")
     return cell

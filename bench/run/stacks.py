@@ -10,8 +10,8 @@ from pathlib import Path
 from bench.cells.cellspec import CellSpec
 from bench.matrix import stackaxes
 from bench.run import session, stackcheck
+from bench.run.execution import Run, on_servers
 from bench.run.ready import Ahead
-from bench.run.turns import Run, on_servers
 from bench.targets import marks, servers
 from bench.targets.servers import Servers
 from pipeline.errors import ProcessFailedError, UsageError

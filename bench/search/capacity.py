@@ -19,7 +19,7 @@ from bench.kinds.capacity import CapacityCell
 from bench.search import search
 from bench.search.knee import KneePoint, knee
 from bench.search.search import ProbeOutcome, SearchAnswer, SearchSettings
-from bundle.capacity import Capacity
+from bundle.capacity import CapacityAnswer
 from bundle.result import Result
 
 # How the reasons begin (bench/judge/validity.py): what the generator, and what the rest of the machine, made unsound.
@@ -104,9 +104,9 @@ def _outcomes(asked: SearchRequest, probes: Mapping[int, Sequence[Result]]) -> l
     return [outcome for outcome in found if outcome is not None]
 
 
-def conclude(cell: CellSpec, objective: Objective, answer: SearchAnswer, results: Iterable[Result]) -> Capacity:
+def conclude(cell: CellSpec, objective: Objective, answer: SearchAnswer, results: Iterable[Result]) -> CapacityAnswer:
     """Put what the search came to into the bundle's words."""
-    return Capacity(
+    return CapacityAnswer(
         cell=cell.id,
         objective=objective.words(),
         sustainable_events_per_s=answer.sustainable_events_per_s,

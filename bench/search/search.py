@@ -77,7 +77,7 @@ class NextLoad(Struct, frozen=True):
 
 
 class SearchAnswer(Struct, frozen=True):
-    """The end of the search: see :class:`bundle.capacity.Capacity`, whose fields these are.
+    """The end of the search: see :class:`bundle.capacity.CapacityAnswer`, whose fields these are.
 
     ``sustainable_events_per_s`` where not ``confirmed``: the highest load sustained so far, below all that were not.
     """
@@ -92,7 +92,7 @@ class SearchAnswer(Struct, frozen=True):
 
 
 def next_step(settings: SearchSettings, probes: Sequence[ProbeOutcome]) -> NextLoad | SearchAnswer:
-    """Say what comes after ``probes``: another one, or the answer. The same probes always give the same."""
+    """Say what comes after ``probes``: another one, or the answer. The same probes always lead to the same."""
     seen = _see(settings, probes)
     if len(probes) >= settings.max_probes:
         return _answer(seen, f"the cap of {settings.max_probes} probes was reached")

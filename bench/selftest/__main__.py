@@ -64,7 +64,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         sys.stderr.write("selftest: interrupted\n")
         return EXIT_INTERRUPTED
-    except Exception:  # noqa: BLE001 - the edge of the process: whatever it is, it is told, and has its exit code
+    except Exception:  # noqa: BLE001 - the edge of the process: whatever it is, it is shown, and has its exit code
         traceback.print_exc()
         sys.stderr.write("selftest: a crash of its own; the lines above say where\n")
         return EXIT_CRASH
@@ -85,7 +85,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _run(wanted: Sequence[Case], names: Sequence[str], out_dir: Path, console: Console) -> int:
-    """Run the cases that ``names`` names, all if it names none; give the exit code."""
+    """Run the cases that ``names`` names, all if it names none; return the exit code."""
     cut_off = not names or cutting.NAME in names
     chosen = [case for case in wanted if not names or case.name in names or (cut_off and case.name == CLEAN)]
     out = out_dir / writing.new_run_id("selftest")

@@ -61,8 +61,8 @@ class Check:
     without: Detectors
     wrong: Callable[[JudgedRepeat], str]
     wrong_in_report: Callable[[ReportedRepeat], str] | None = None
-    pattern: str = ""  # of what it wants to be told
-    numbers: Callable[[JudgedRepeat], str] | None = None  # what was seen, where words do not tell it
+    pattern: str = ""  # of the message that it expects
+    numbers: Callable[[JudgedRepeat], str] | None = None  # what was seen, where words do not say it
 
 
 def said(among: Literal["findings", "reasons"], pattern: str, *without: Detector) -> Check:
@@ -84,21 +84,21 @@ def said(among: Literal["findings", "reasons"], pattern: str, *without: Detector
 def nothing_else(expected: Sequence[str], *, is_void: bool) -> Check:
     """Nothing is reported but what one of the patterns ``expected`` matches, and the repeat is void if it should be.
 
-    That the generator was late beside others who took much of the machine is told rightly: it is no false alarm.
+    That the generator was late beside others who took much of the machine is reported rightly: it is no false alarm.
     """
 
     def wrong(seen: JudgedRepeat) -> str:
         others = _surprising(unexpected(seen.result, expected))
         if others:
-            return f"told besides: {others}"
+            return f"reported besides: {others}"
         void = bool(_surprising(seen.result.reasons))
         return "" if void is is_void else f"void is {void}"
 
     def wrong_in_report(report: ReportedRepeat) -> str:
         others = _surprising(_others([*report.findings, *report.reasons], expected))
-        return f"told besides in the report: {others}" if others else ""
+        return f"besides in the report: {others}" if others else ""
 
-    return Check("nothing else is told", frozenset(), wrong, wrong_in_report)
+    return Check("nothing else is reported", frozenset(), wrong, wrong_in_report)
 
 
 def unexpected(result: Result, expected: Sequence[str]) -> list[str]:
@@ -233,7 +233,7 @@ class _Latencies:
 def part(stages: Sequence[str], *, answers_wait: bool) -> Check:
     """The time of the slow events lies in ``stages``, and answers came late only if ``answers_wait``.
 
-    So one can tell which part stood still: the API if it is what lies before the record's timestamp; else Kafka if
+    So one can see which part stood still: the API if it is what lies before the record's timestamp; else Kafka if
     answers waited too, and MongoDB if they did not.
     """
 
@@ -241,7 +241,7 @@ def part(stages: Sequence[str], *, answers_wait: bool) -> Check:
         cohort = next((each for each in seen.result.cohorts if each.name == "p99"), None)
         answers = seen.result.response_time_ms
         if cohort is None or answers is None or answers.max is None or seen.context.stall is None:
-            return "the result tells nothing of where the time went"
+            return "the result does not say where the time went"
         whole_ms = sum(cohort.stages_ms.values())
         if abs(whole_ms - cohort.delivery_latency_ms) > 1e-6 * whole_ms:
             return f"the stages of the p99 cohort add up to {whole_ms:.3f} ms, not {cohort.delivery_latency_ms:.3f} ms"

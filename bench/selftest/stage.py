@@ -33,7 +33,7 @@ from bench.selftest.planting import Context
 from bench.targets.cellsettings import settings_for
 from bench.targets.servers import Servers
 from bundle import writing
-from bundle.manifest import CellPlan, Manifest, Matrix
+from bundle.manifest import CellPlan, Manifest, MatrixText
 from bundle.result import Result, Window
 from bundle.writing import BundleWriter
 from traffic import schedule
@@ -66,7 +66,7 @@ class Book:
         return self.bundle.start_repeat(cell.id, 1, attempt)
 
     def finish(self, environment: Environment, servers: Servers) -> Path:
-        """Write the manifest and let go of the bundle; give its folder."""
+        """Write the manifest and let go of the bundle; return its folder."""
         self.bundle.write_manifest(
             Manifest(
                 run_id=self.bundle.path.name,
@@ -74,7 +74,7 @@ class Book:
                 command="./tidemark selftest",
                 started_at=self.started_at,
                 finished_at=writing.now(),
-                matrix=Matrix(
+                matrix=MatrixText(
                     name="selftest",
                     text="# the cases of the self-test: bench/selftest/cases.py\n",
                     rounds=1,

@@ -12,7 +12,7 @@ from urllib.request import urlopen
 from bench.errors import RepeatError
 from pipeline.local.process import ChildProcess
 
-# The generator goes first: were it to wait for what it loads, it could not tell how that does. All of the
+# The generator goes first: were it to wait for what it loads, it could not measure how that does. All of the
 # system, servers included, is as nice, so that its parts share the machine as they would by themselves.
 NICENESS = 10
 READY_S = 60.0

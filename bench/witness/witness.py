@@ -90,7 +90,7 @@ class Witness:
         self._stopped_ns: int | None = None
 
     async def run(self) -> tuple[int, int]:
-        """Send what is due, read what is stored; give how many events were offered, and how many read."""
+        """Send what is due, read what is stored; return how many events were offered, and how many read."""
         polling = asyncio.get_running_loop().run_in_executor(None, self._poller.run)
         try:
             async with asyncio.TaskGroup() as sending:  # what ends one of them ends the witness
@@ -159,7 +159,7 @@ class Witness:
 
 
 def witness_process(of_repeat: Settings, url: str, folder: Path) -> ChildProcess:
-    """Return the witness of a load that is offered to ``url``, not started yet; it ends by itself."""
+    """Return the witness of a load that is offered to ``url``, not started yet; it ends when the load has ended."""
     argv = [sys.executable, "-m", "bench.witness.witness", "--url", url, "--folder", str(folder)]
     environment = {**child_environment(of_repeat), "OPENBLAS_NUM_THREADS": "1"}  # numpy's own would spin at its start
     return ChildProcess("witness", argv, env=environment, cwd=_ROOT, log_path=folder / "logs" / "witness.log")
@@ -209,7 +209,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the witness; give the exit code."""
+    """Run the witness; return the exit code."""
     given = _parser().parse_args(arguments)
     ask_for_short_turns()
     try:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, TextIO
 
 from msgspec import Struct
 
-from pipeline.commands.progress import Progress
+from pipeline.commands.progress import EventCounts
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 _PLAIN_EVERY_S = 5.0
 
 
-class Place(Struct, frozen=True):
+class StatusRow(Struct, frozen=True):
     """One row of the table: a part, where it is, and what there is to know."""
 
     part: str
@@ -27,7 +27,7 @@ class Place(Struct, frozen=True):
     what: str = ""
 
 
-class Display:
+class StatusDisplay:
     """Writes for a person: with colour and a living line on a terminal, plain lines elsewhere."""
 
     def __init__(self, out: TextIO = sys.stdout) -> None:
@@ -60,7 +60,7 @@ class Display:
             # Never wrapped: it may be a command to copy.
             self._console.print(text, markup=False, highlight=False, soft_wrap=True)
 
-    def table(self, places: Sequence[Place]) -> None:
+    def table(self, places: Sequence[StatusRow]) -> None:
         """Show what is where."""
         if self._console is None:
             parts = max(len(place.part) for place in places)
@@ -77,7 +77,7 @@ class Display:
             table.add_row(Text(place.part, style="bold"), Text(place.where, style="cyan"), Text(place.what))
         self._console.print(table)
 
-    def live(self, progress: Progress) -> None:
+    def live(self, progress: EventCounts) -> None:
         """Show the counts of now: each second on a terminal, when they changed and seldom elsewhere."""
         text = "   ".join(
             f"{name} {'?' if count is None else format(count, ',')}"

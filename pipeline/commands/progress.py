@@ -23,7 +23,7 @@ from pipeline.store.exactcount import ExactCount
 _MEASURE_TIMEOUT_S = 5.0
 
 
-class Progress(Struct, frozen=True):
+class EventCounts(Struct, frozen=True):
     """Counts of events; None where the part does not answer now.
 
     ``accepted``: written to the event topics, by the API or by any other producer. ``stored``:
@@ -34,15 +34,15 @@ class Progress(Struct, frozen=True):
     stored: int | None
     backlog: int | None
 
-    def since(self, start: Progress) -> Progress:
+    def since(self, start: EventCounts) -> EventCounts:
         """Return what was accepted and stored after ``start``; the backlog stays what it is."""
-        return Progress(
+        return EventCounts(
             _difference(self.accepted, start.accepted), _difference(self.stored, start.stored), self.backlog
         )
 
 
-class Meter:
-    """Measures :class:`Progress`; get one from :func:`open_meter`."""
+class EventCounter:
+    """Measures :class:`EventCounts`; get one from :func:`open_counter`."""
 
     def __init__(
         self,
@@ -58,10 +58,10 @@ class Meter:
         self._group_id = settings.worker.group_id
         self._topics = event_topics(settings.kafka)
 
-    async def measure(self) -> Progress:
+    async def measure(self) -> EventCounts:
         """Measure now; takes at most a few seconds, and raises nothing where a server is away."""
         (accepted, backlog), stored = await asyncio.gather(self._kafka(), self._mongo())
-        return Progress(accepted, stored, backlog)
+        return EventCounts(accepted, stored, backlog)
 
     async def _kafka(self) -> tuple[int | None, int | None]:
         """Return the records in the event topics, and how many of them are not committed."""
@@ -92,8 +92,8 @@ class Meter:
 
 
 @contextlib.asynccontextmanager
-async def open_meter(settings: Settings) -> AsyncIterator[Meter]:
-    """Return a meter; Kafka must be there.
+async def open_counter(settings: Settings) -> AsyncIterator[EventCounter]:
+    """Return a counter; Kafka must be there.
 
     Raises:
         KafkaError: Kafka does not answer.
@@ -112,9 +112,9 @@ async def open_meter(settings: Settings) -> AsyncIterator[Meter]:
             settings.mongo.uri, serverSelectionTimeoutMS=int(_MEASURE_TIMEOUT_S * 1000)
         )
         cleanup.push_async_callback(client.close)
-        meter = Meter(settings, consumer, admin, client[settings.mongo.database][settings.mongo.collection])
-        cleanup.push_async_callback(meter.close)
-        yield meter
+        counter = EventCounter(settings, consumer, admin, client[settings.mongo.database][settings.mongo.collection])
+        cleanup.push_async_callback(counter.close)
+        yield counter
 
 
 def _difference(now: int | None, start: int | None) -> int | None:

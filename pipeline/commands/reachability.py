@@ -25,7 +25,7 @@ PART_TIMEOUT_MS = 5_000
 _INIT = "run `./tidemark init`"
 
 
-class Part(Struct, frozen=True):
+class PartCheck(Struct, frozen=True):
     """One part: whether it is as the pipeline needs it, what was seen, and what to do if it is not."""
 
     name: str
@@ -34,10 +34,10 @@ class Part(Struct, frozen=True):
     remedy: str = ""
 
 
-async def check(settings: Settings, *, with_api: bool = True) -> tuple[Part, ...]:
+async def check(settings: Settings, *, with_api: bool = True) -> tuple[PartCheck, ...]:
     """Look at Kafka, its topics, MongoDB, its indexes and the API, all at once.
 
-    What cannot be reached is told in the result, not raised.
+    What cannot be reached is named in the result, not raised.
 
     Raises:
         SettingError: a setting cannot be used.
@@ -52,7 +52,7 @@ async def check(settings: Settings, *, with_api: bool = True) -> tuple[Part, ...
     return tuple(part for parts in await asyncio.gather(*looks) for part in parts)
 
 
-async def _check_kafka(kafka: Kafka, group_id: str) -> list[Part]:
+async def _check_kafka(kafka: Kafka, group_id: str) -> list[PartCheck]:
     name = f"Kafka at {kafka.bootstrap_servers}"
     try:
         async with provision.admin_client(kafka) as client, asyncio.timeout(kafka.request_timeout_ms / 1000):
@@ -60,47 +60,47 @@ async def _check_kafka(kafka: Kafka, group_id: str) -> list[Part]:
             found = await provision.partition_counts(client)
             missed = await skipped.missed(client, kafka, group_id, found)
     except (MissingPartError, ProvisionError) as error:
-        return [Part(name, ok=False, seen="not reachable", remedy=str(error))]
-    parts = [Part(name, ok=True, seen=f"reachable, {brokers} {'broker' if brokers == 1 else 'brokers'}")]
+        return [PartCheck(name, ok=False, seen="not reachable", remedy=str(error))]
+    parts = [PartCheck(name, ok=True, seen=f"reachable, {brokers} {'broker' if brokers == 1 else 'brokers'}")]
     for topic, wanted in provision.wanted_topics(kafka).items():
         parts.append(_topic_part(topic, wanted, found.get(topic, 0)))
     parts.append(_group_part(group_id, missed))
     return parts
 
 
-def _group_part(group_id: str, missed: Sequence[skipped.Missed]) -> Part:
+def _group_part(group_id: str, missed: Sequence[skipped.Missed]) -> PartCheck:
     name = f"consumer group {group_id}"
     if not missed:
-        return Part(name, ok=True, seen="no record was deleted before it was read")
+        return PartCheck(name, ok=True, seen="no record was deleted before it was read")
     remedy = (
         "they are not stored: send them again if you can; keep workers running, or raise PIPELINE_KAFKA_RETENTION_MS"
     )
-    return Part(name, ok=False, seen="; ".join(each.words() for each in missed), remedy=remedy)
+    return PartCheck(name, ok=False, seen="; ".join(each.words() for each in missed), remedy=remedy)
 
 
-def _topic_part(topic: str, wanted: int, found: int) -> Part:
+def _topic_part(topic: str, wanted: int, found: int) -> PartCheck:
     name = f"topic {topic}"
     if not found:
-        return Part(name, ok=False, seen="not there, or without a leader", remedy=_INIT)
+        return PartCheck(name, ok=False, seen="not there, or without a leader", remedy=_INIT)
     if found < wanted:
-        return Part(name, ok=False, seen=f"{found} of {wanted} partitions", remedy=f"{_INIT} with --grow")
-    return Part(name, ok=True, seen=f"{found} {'partition' if found == 1 else 'partitions'}")
+        return PartCheck(name, ok=False, seen=f"{found} of {wanted} partitions", remedy=f"{_INIT} with --grow")
+    return PartCheck(name, ok=True, seen=f"{found} {'partition' if found == 1 else 'partitions'}")
 
 
-async def _check_mongo(mongo: Mongo) -> list[Part]:
+async def _check_mongo(mongo: Mongo) -> list[PartCheck]:
     name = f"MongoDB at {mongo.shown_uri}"
     try:
         async with provision.event_collection(mongo) as collection:
             return await _mongo_parts(name, collection)
     except (MissingPartError, ProvisionError) as error:
-        return [Part(name, ok=False, seen="not reachable, or it refuses", remedy=str(error))]
+        return [PartCheck(name, ok=False, seen="not reachable, or it refuses", remedy=str(error))]
 
 
-async def _mongo_parts(name: str, collection: AsyncCollection[Mapping[str, Any]]) -> list[Part]:
+async def _mongo_parts(name: str, collection: AsyncCollection[Mapping[str, Any]]) -> list[PartCheck]:
     admin = collection.database.client.admin
     version = (await admin.command("buildInfo"))["version"]
     hello = await admin.command("hello")
-    parts = [Part(name, ok=True, seen=f"reachable, version {version}")]
+    parts = [PartCheck(name, ok=True, seen=f"reachable, version {version}")]
     if hello.get("setName"):
         kind = f"replica set {hello['setName']} of {len(hello['hosts'])}"
     elif hello.get("msg") == "isdbgrid":
@@ -110,7 +110,9 @@ async def _mongo_parts(name: str, collection: AsyncCollection[Mapping[str, Any]]
     writable = bool(hello.get("isWritablePrimary"))
     remedy = "" if writable else "name the primary in PIPELINE_MONGO_URI, or wait until one is elected"
     parts.append(
-        Part("MongoDB writes", ok=writable, seen=("writable, " if writable else "read-only, ") + kind, remedy=remedy)
+        PartCheck(
+            "MongoDB writes", ok=writable, seen=("writable, " if writable else "read-only, ") + kind, remedy=remedy
+        )
     )
     kind_part = await _collection_part(collection)
     if not kind_part.ok:  # a view has no indexes to look at either
@@ -119,11 +121,11 @@ async def _mongo_parts(name: str, collection: AsyncCollection[Mapping[str, Any]]
     for field, direction in provision.INDEXES:
         there = (field, direction) not in missing
         seen = "there" if there else "missing"
-        parts.append(Part(f"index {field}: {direction}", ok=there, seen=seen, remedy="" if there else _INIT))
+        parts.append(PartCheck(f"index {field}: {direction}", ok=there, seen=seen, remedy="" if there else _INIT))
     return parts
 
 
-async def _collection_part(collection: AsyncCollection[Mapping[str, Any]]) -> Part:
+async def _collection_part(collection: AsyncCollection[Mapping[str, Any]]) -> PartCheck:
     """Check whether the collection keeps each event, and keeps it once."""
     name, another = f"collection {collection.full_name}", "name another one in PIPELINE_MONGO_COLLECTION"
     found = await (await collection.database.list_collections(filter={"name": collection.name})).to_list()
@@ -135,16 +137,16 @@ async def _collection_part(collection: AsyncCollection[Mapping[str, Any]]) -> Pa
     elif about.get("options", {}).get("capped"):
         seen = "a capped collection: MongoDB deletes its oldest events"
     else:
-        return Part(name, ok=True, seen="there" if found else "not there yet; the first event creates it")
-    return Part(name, ok=False, seen=seen, remedy=another)
+        return PartCheck(name, ok=True, seen="there" if found else "not there yet; the first event creates it")
+    return PartCheck(name, ok=False, seen=seen, remedy=another)
 
 
-async def _check_api(api: Api) -> list[Part]:
+async def _check_api(api: Api) -> list[PartCheck]:
     address = url(api.host, api.port)
     seen = await asyncio.to_thread(_ask, f"{address}/health/ready")
     ok = seen == "ready"
     remedy = "" if ok else "start it (`./tidemark api`), or set PIPELINE_API_HOST and PIPELINE_API_PORT to its address"
-    return [Part(f"API at {address}", ok=ok, seen=seen, remedy=remedy)]
+    return [PartCheck(f"API at {address}", ok=ok, seen=seen, remedy=remedy)]
 
 
 def _ask(address: str) -> str:

@@ -16,8 +16,8 @@ from msgspec import Struct, structs
 
 from pipeline import provision
 from pipeline.addresses import url
-from pipeline.commands.display import Display, Place
-from pipeline.commands.progress import Progress, open_meter
+from pipeline.commands.display import StatusDisplay, StatusRow
+from pipeline.commands.progress import EventCounts, open_counter
 from pipeline.commands.supervision import Roles
 from pipeline.dashboard.access import new_token
 from pipeline.errors import ProcessFailedError, UsageError
@@ -32,7 +32,7 @@ _LOOK_EVERY_S = 1.0
 _OWN_SERVERS = ("PIPELINE_KAFKA_BOOTSTRAP_SERVERS", "PIPELINE_MONGO_URI")
 
 
-class Options(Struct, frozen=True):
+class UpOptions(Struct, frozen=True):
     """What the command line asks of ``up`` beside the settings; a port of 0 is any free one."""
 
     workers: int = 1
@@ -44,8 +44,8 @@ class Options(Struct, frozen=True):
     dashboard: bool = True
 
 
-def run(settings: Settings, options: Options, environment: Mapping[str, str]) -> int:
-    """Bring everything up, show what is where and how far it is, until SIGINT or SIGTERM; give 0.
+def run(settings: Settings, options: UpOptions, environment: Mapping[str, str]) -> int:
+    """Bring everything up, show what is where and how far it is, until SIGINT or SIGTERM; return 0.
 
     Raises:
         UsageError: a port is taken, or only one of two servers was named.
@@ -60,7 +60,7 @@ def run(settings: Settings, options: Options, environment: Mapping[str, str]) ->
     if options.dashboard:
         settings = _with_dashboard(settings)
     logs_dir = options.logs_dir or cache_folder(settings.local.cache_dir) / "logs" / f"up-{api_port}"
-    display = Display()
+    display = StatusDisplay()
     with _Signals() as signals, contextlib.ExitStack() as cleanup:
         cleanup.callback(display.settle)
         stack = None
@@ -113,29 +113,31 @@ def names_own_servers(settings: Settings, environment: Mapping[str, str]) -> boo
     return all(named)
 
 
-def places(settings: Settings, options: Options, logs_dir: Path, stack: LocalStack | None) -> tuple[Place, ...]:
+def places(settings: Settings, options: UpOptions, logs_dir: Path, stack: LocalStack | None) -> tuple[StatusRow, ...]:
     """Return the table of what is where."""
     kafka, mongo, api = settings.kafka, settings.mongo, settings.api
     versions = [f"{stack.versions.kafka}, ", f"{stack.versions.mongod}, "] if stack else ["", ""]
     return (
-        Place(
+        StatusRow(
             "API",
             url(api.host, api.port),
             f"{api.processes} {_plural(api.processes, 'process')}, /docs describes its requests",
         ),
         *_zookeeper_place(stack),
-        Place("Kafka", kafka.bootstrap_servers, f"{versions[0]}topics {', '.join(provision.wanted_topics(kafka))}"),
-        Place("MongoDB", mongo.shown_uri, f"{versions[1]}events in {mongo.database}.{mongo.collection}"),
-        Place("Workers", settings.worker.group_id, f"{options.workers} in this consumer group"),
-        Place("Logs", str(logs_dir)),
+        StatusRow("Kafka", kafka.bootstrap_servers, f"{versions[0]}topics {', '.join(provision.wanted_topics(kafka))}"),
+        StatusRow("MongoDB", mongo.shown_uri, f"{versions[1]}events in {mongo.database}.{mongo.collection}"),
+        StatusRow("Workers", settings.worker.group_id, f"{options.workers} in this consumer group"),
+        StatusRow("Logs", str(logs_dir)),
     )
 
 
-def _zookeeper_place(stack: LocalStack | None) -> tuple[Place, ...]:
+def _zookeeper_place(stack: LocalStack | None) -> tuple[StatusRow, ...]:
     if stack is None or stack.zookeeper is None:
         return ()
     return (
-        Place("ZooKeeper", f"{HOST}:{stack.zookeeper_port}", f"{stack.versions.zookeeper}, coordinates the brokers"),
+        StatusRow(
+            "ZooKeeper", f"{HOST}:{stack.zookeeper_port}", f"{stack.versions.zookeeper}, coordinates the brokers"
+        ),
     )
 
 
@@ -160,7 +162,7 @@ def find_command(mongo: Mongo, *, local: bool) -> str:
     """Return a command that prints what :func:`example` stored; the URI of the user's own servers is set already."""
     found = (
         f"PIPELINE_MONGO_URI={shlex.quote(mongo.uri)} "
-        if local and mongo.uri != mongodb.uri(Options().mongo_port)
+        if local and mongo.uri != mongodb.uri(UpOptions().mongo_port)
         else ""
     )
     return found + """./tidemark find '{"user_id": "123"}'"""
@@ -193,8 +195,8 @@ def _on(stack: LocalStack, settings: Settings, environment: Mapping[str, str]) -
     )
 
 
-async def _provision(settings: Settings, display: Display) -> Progress:
-    """Make topics and indexes; give the counts before the first event."""
+async def _provision(settings: Settings, display: StatusDisplay) -> EventCounts:
+    """Make topics and indexes; return the counts before the first event."""
     topics, _ = await asyncio.gather(provision.create_topics(settings.kafka), provision.create_indexes(settings.mongo))
     for topic in topics:
         if topic.partitions < topic.wanted:
@@ -202,8 +204,8 @@ async def _provision(settings: Settings, display: Display) -> Progress:
                 f"topic {topic.name} has {topic.partitions} of {topic.wanted} partitions: "
                 "`./tidemark init --grow` adds the others"
             )
-    async with open_meter(settings) as meter:
-        return await meter.measure()
+    async with open_counter(settings) as counter:
+        return await counter.measure()
 
 
 class _Watched(NamedTuple):
@@ -211,27 +213,27 @@ class _Watched(NamedTuple):
 
     roles: Roles
     stack: LocalStack | None
-    start: Progress
+    start: EventCounts
     reported: set[str]
 
 
-async def _until_stopped(settings: Settings, watched: _Watched, display: Display, signals: _Signals) -> None:
+async def _until_stopped(settings: Settings, watched: _Watched, display: StatusDisplay, signals: _Signals) -> None:
     """Show progress and look after the children until a signal comes."""
     stopped = asyncio.Event()
     loop = asyncio.get_running_loop()
     signals.wake = lambda: loop.call_soon_threadsafe(stopped.set)
     try:
-        async with open_meter(settings) as meter:
+        async with open_counter(settings) as counter:
             while not signals.asked:
                 _look_after(watched, display)
-                display.live((await meter.measure()).since(watched.start))
+                display.live((await counter.measure()).since(watched.start))
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(stopped.wait(), _LOOK_EVERY_S)
     finally:
         signals.wake = lambda: None  # the loop is gone by then
 
 
-def _look_after(watched: _Watched, display: Display) -> None:
+def _look_after(watched: _Watched, display: StatusDisplay) -> None:
     """Start roles again that died; report a server that died, and end if the others need it."""
     if watched.stack is not None:
         for group in watched.stack.groups:
@@ -239,7 +241,7 @@ def _look_after(watched: _Watched, display: Display) -> None:
     watched.roles.revive(display.note)
 
 
-def _look_at(group: Sequence[ChildProcess], reported: set[str], display: Display) -> None:
+def _look_at(group: Sequence[ChildProcess], reported: set[str], display: StatusDisplay) -> None:
     """Report which servers of ``group`` have died.
 
     Raises:
@@ -255,7 +257,7 @@ def _look_at(group: Sequence[ChildProcess], reported: set[str], display: Display
             display.note(f"{died}; the {len(group) - len(dead)} others go on; see {server.log_path}")
 
 
-def _end_stack(stack: LocalStack, display: Display) -> None:
+def _end_stack(stack: LocalStack, display: StatusDisplay) -> None:
     display.step("Kafka and MongoDB end")
     stack.stop()
 

@@ -26,7 +26,7 @@ def new_token() -> str:
     return secrets.token_urlsafe(_MADE_BYTES)
 
 
-class Access:
+class TokenCheck:
     """Compares what a request brings with the token, in a time that does not depend on how much of it is right."""
 
     def __init__(self, token: str) -> None:

@@ -14,7 +14,17 @@ from pipeline.dashboard.database import Database
 from pipeline.dashboard.rows import BIN_MS, BINS, MINUTE_MS
 from pipeline.dashboard.sampler import Unseen
 from pipeline.dashboard.sketches import Distinct, Frequent
-from pipeline.dashboard.view import Activity, FunnelStep, Latency, LatencyMinute, Named, Rates, Series, Top, Window
+from pipeline.dashboard.view import (
+    Activity,
+    FunnelStep,
+    Latency,
+    LatencyMinute,
+    RankedName,
+    RateChart,
+    Top,
+    TypeRates,
+    WindowFigures,
+)
 
 log = logging.getLogger(__name__)
 
@@ -114,7 +124,7 @@ def activity_of(
     )
 
 
-def _rates(minutes: Sequence[Aggregate], first_ms: int, end_ms: int, step_ms: int) -> Rates:
+def _rates(minutes: Sequence[Aggregate], first_ms: int, end_ms: int, step_ms: int) -> RateChart:
     """Return events a second by type, for whole steps from ``first_ms`` on that are over at ``end_ms``."""
     start_ms = first_ms // step_ms * step_ms
     steps = end_ms // step_ms - start_ms // step_ms
@@ -128,23 +138,23 @@ def _rates(minutes: Sequence[Aggregate], first_ms: int, end_ms: int, step_ms: in
                     values[place] += counts[number] * 1000 / step_ms
     rounded = {name: [round(value, 2) for value in values] for name, values in per_s.items()}
     ordered = sorted(rounded, key=lambda name: (name == OTHER, -sum(rounded[name]), name))
-    series = [Series(name, rounded[name]) for name in ordered if any(rounded[name])]
+    series = [TypeRates(name, rounded[name]) for name in ordered if any(rounded[name])]
     if len(series) > _MOST_SERIES:
         others = zip(*(each.per_s for each in series[_MOST_SERIES - 1 :]), strict=True)
-        series[_MOST_SERIES - 1 :] = [Series(OTHER, [round(sum(values), 2) for values in others])]
-    return Rates(start_ms, step_ms, series)
+        series[_MOST_SERIES - 1 :] = [TypeRates(OTHER, [round(sum(values), 2) for values in others])]
+    return RateChart(start_ms, step_ms, series)
 
 
-def _window(aggregates: Sequence[Aggregate]) -> Window:
+def _window(aggregates: Sequence[Aggregate]) -> WindowFigures:
     pages, referrers = Frequent(DAY.names), Frequent(DAY.names)
     for each in aggregates:
         pages.merge(each.pages)
         referrers.merge(each.referrers)
-    return Window(sum(each.events for each in aggregates), _top(pages), _top(referrers))
+    return WindowFigures(sum(each.events for each in aggregates), _top(pages), _top(referrers))
 
 
 def _top(names: Frequent) -> Top:
-    return Top([Named(name, count) for name, count in names.top(_TOP)], names.missed, names.total)
+    return Top([RankedName(name, count) for name, count in names.top(_TOP)], names.missed, names.total)
 
 
 def _latency(documents: Sequence[Mapping[str, Any]], now_ms: int, unseen: Unseen) -> Latency:

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from bson import Binary
 
-from pipeline.dashboard.rows import BINS, Part
+from pipeline.dashboard.rows import BINS, RowsOfMinute
 from pipeline.dashboard.sketches import Distinct, Frequent
 from pipeline.dashboard.tally import Tallies, Tally
 
@@ -66,7 +66,7 @@ class Aggregate:
         """How many events were counted."""
         return sum(map(sum, self.types.values()))
 
-    def with_parts(self, parts: Iterable[Part], tallies: Tallies) -> Aggregate | None:
+    def with_parts(self, parts: Iterable[RowsOfMinute], tallies: Tallies) -> Aggregate | None:
         """Return one with ``parts`` counted as well, or None if it has all of them already."""
         new: Aggregate | None = None
         for part in parts:

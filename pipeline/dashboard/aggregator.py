@@ -18,8 +18,8 @@ from pymongo.errors import DuplicateKeyError, PyMongoError
 
 from pipeline.dashboard.aggregate import DAY, SCALES, Aggregate, Scale, at, start_of
 from pipeline.dashboard.database import Database
-from pipeline.dashboard.rows import Counted, Part, RowMaker
-from pipeline.dashboard.tally import Step, Tallies
+from pipeline.dashboard.rows import Counted, RowMaker, RowsOfMinute
+from pipeline.dashboard.tally import FunnelCondition, Tallies
 from pipeline.settings import Dashboard, Settings
 from pipeline.worker.consumer import EventConsumer, GroupTask
 from pipeline.worker.metrics import WorkerMetrics
@@ -46,7 +46,7 @@ class AggregateWriter:
 
     def __init__(self, database: Database, dashboard: Dashboard) -> None:
         self._database = database
-        self._steps = [Step.of(each) for each in dashboard.funnel]
+        self._steps = [FunnelCondition.of(each) for each in dashboard.funnel]
         self._kept = kept(dashboard)
         self._known: OrderedDict[Key, Aggregate] = OrderedDict()
         self._waiting = Waiting(database.where, _RETRY_PAUSE_S)
@@ -63,9 +63,11 @@ class AggregateWriter:
             for start_ms, parts in self._by_document(scale, batch.parts, now_ms).items():
                 await self._apply((scale, start_ms), parts, tallies)
 
-    def _by_document(self, scale: Scale, parts: Sequence[Part], now_ms: int) -> Mapping[int, list[Part]]:
+    def _by_document(
+        self, scale: Scale, parts: Sequence[RowsOfMinute], now_ms: int
+    ) -> Mapping[int, list[RowsOfMinute]]:
         oldest_ms = now_ms - self._kept[scale] // timedelta(milliseconds=1)
-        found: dict[int, list[Part]] = {}
+        found: dict[int, list[RowsOfMinute]] = {}
         for part in parts:
             if oldest_ms <= part.minute_ms <= now_ms + _AHEAD_MS:
                 found.setdefault(start_of(scale, part.minute_ms), []).append(part)
@@ -74,7 +76,7 @@ class AggregateWriter:
                 log.info("%d records of %s are too old or too new to count", len(part.rows), part.partition)
         return found
 
-    async def _apply(self, key: Key, parts: Sequence[Part], tallies: Tallies) -> None:
+    async def _apply(self, key: Key, parts: Sequence[RowsOfMinute], tallies: Tallies) -> None:
         """Count ``parts`` into one document, as often as it takes until the document has them."""
         while True:
             try:

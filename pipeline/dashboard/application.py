@@ -15,8 +15,8 @@ from sanic.exceptions import PayloadTooLarge, RequestCancelled, SanicException
 from sanic.handlers import ErrorHandler
 from sanic.response import BaseHTTPResponse
 
-from pipeline.dashboard.access import Access, fields
-from pipeline.dashboard.files import File
+from pipeline.dashboard.access import TokenCheck, fields
+from pipeline.dashboard.files import EncodedFile
 from pipeline.dashboard.hub import HEARTBEAT_S, Hub
 from pipeline.dashboard.newest import Filter
 from pipeline.dashboard.view import Newest
@@ -50,16 +50,16 @@ _log = logging.getLogger(__name__)
 _encode = msgspec.json.Encoder().encode
 
 
-class Parts(Struct, frozen=True):
+class DashboardDependencies(Struct, frozen=True):
     """What the routes need."""
 
-    access: Access
+    access: TokenCheck
     hub: Hub
-    files: dict[str, File]
+    files: dict[str, EncodedFile]
     newest: Callable[[Filter], Awaitable[Newest]]
 
 
-def build(parts: Parts) -> App:
+def build(dependencies: DashboardDependencies) -> App:
     """Return the application with all routes."""
     config = quiet_config()
     config.REQUEST_MAX_SIZE = _MAX_BODY_BYTES
@@ -67,15 +67,17 @@ def build(parts: Parts) -> App:
     config.RESPONSE_TIMEOUT = round(3 * HEARTBEAT_S)
     app: App = Sanic("tidemark_dashboard", config=config, error_handler=_Errors(), configure_logging=False)
     app.register_middleware(_add_headers, "response")
-    guarded = _Guard(parts)
+    guarded = _Guard(dependencies)
     app.add_route(guarded.page, "/", methods=["GET"], name="page")
     app.add_route(guarded.login(), "/login", methods=["POST"], name="login", stream=True)
-    app.add_route(_file(parts.files["style.css"]), "/style.css", methods=["GET"], name="style")
+    app.add_route(_file(dependencies.files["style.css"]), "/style.css", methods=["GET"], name="style")
     for name in ("dashboard.js", "elements.js", "charts.js", "panels.js", "newest.js", "plotly.min.js"):
-        app.add_route(guarded(_file(parts.files[name])), f"/{name}", methods=["GET"], name=name.replace(".", "_"))
-    app.add_route(guarded(_live(parts.hub)), "/live", methods=["GET"], name="live")
-    app.add_route(guarded(_snapshot(parts.hub)), "/snapshot", methods=["GET"], name="snapshot")
-    app.add_route(guarded(_events(parts)), "/events", methods=["GET"], name="events")
+        app.add_route(
+            guarded(_file(dependencies.files[name])), f"/{name}", methods=["GET"], name=name.replace(".", "_")
+        )
+    app.add_route(guarded(_live(dependencies.hub)), "/live", methods=["GET"], name="live")
+    app.add_route(guarded(_snapshot(dependencies.hub)), "/snapshot", methods=["GET"], name="snapshot")
+    app.add_route(guarded(_events(dependencies)), "/events", methods=["GET"], name="events")
     app.add_route(_alive, "/health/live", methods=["GET"], name="alive")
     return app
 
@@ -83,10 +85,10 @@ def build(parts: Parts) -> App:
 class _Guard:
     """Lets only those in who have the token."""
 
-    def __init__(self, parts: Parts) -> None:
-        self._access = parts.access
-        self._page = _file(parts.files["index.html"])
-        self._login = parts.files["login.html"]
+    def __init__(self, dependencies: DashboardDependencies) -> None:
+        self._access = dependencies.access
+        self._page = _file(dependencies.files["index.html"])
+        self._login = dependencies.files["login.html"]
 
     def __call__(self, handler: Handler) -> Handler:
         """Return ``handler`` for those who may look; others get 401."""
@@ -137,7 +139,7 @@ async def _body(request: Request) -> bytes:
     return bytes(body)
 
 
-def _file(file: File) -> Handler:
+def _file(file: EncodedFile) -> Handler:
     async def send(request: Request) -> HTTPResponse | None:
         headers = {"etag": file.etag, "cache-control": "private, no-cache", "vary": "accept-encoding"}
         if request.headers.getone("if-none-match", "") == file.etag:
@@ -198,7 +200,7 @@ def _snapshot(hub: Hub) -> Handler:
     return snapshot
 
 
-def _events(parts: Parts) -> Handler:
+def _events(dependencies: DashboardDependencies) -> Handler:
     turn = asyncio.Semaphore(_SEARCHES_AT_ONCE)
 
     async def events(request: Request) -> HTTPResponse:
@@ -206,7 +208,7 @@ def _events(parts: Parts) -> Handler:
         event_type, user_id, url = (asked.get(name, "")[:_MOST_CHARACTERS] for name in ("type", "user", "url"))
         try:
             async with asyncio.timeout(_SEARCH_WAIT_S), turn:
-                return _answer(_encode(await parts.newest(Filter(event_type, user_id, url))))
+                return _answer(_encode(await dependencies.newest(Filter(event_type, user_id, url))))
         except (PyMongoError, TimeoutError) as error:
             _log.info("the newest events could not be read: %s", str(error)[:500] or type(error).__name__)
             return _refused(503, "unavailable", "MongoDB did not answer in time", {"retry-after": "2"})

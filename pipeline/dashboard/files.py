@@ -17,7 +17,7 @@ _TYPES = {".html": "text/html", ".css": "text/css", ".js": "text/javascript", ".
 _COMPRESS_FROM_BYTES = 1024
 
 
-class File(Struct, frozen=True):
+class EncodedFile(Struct, frozen=True):
     """A file in the forms in which it is sent; ``etag`` with its quotes."""
 
     body: bytes
@@ -26,7 +26,7 @@ class File(Struct, frozen=True):
     etag: str
 
 
-def page_files() -> dict[str, File]:
+def page_files() -> dict[str, EncodedFile]:
     """Read all files, by name.
 
     Raises:
@@ -60,8 +60,8 @@ def _placeholders(script: bytes) -> str:
     return "".join(f'<span id="{each.decode()}" hidden></span>' for each in dict.fromkeys(ids))
 
 
-def _file(body: bytes, suffix: str) -> File:
+def _file(body: bytes, suffix: str) -> EncodedFile:
     kind = _TYPES[suffix]
     gzipped = gzip.compress(body, 6, mtime=0) if len(body) >= _COMPRESS_FROM_BYTES else b""
     etag = f'"{hashlib.sha256(body).hexdigest()[:32]}"'
-    return File(body, gzipped, f"{kind}; charset=utf-8", etag)
+    return EncodedFile(body, gzipped, f"{kind}; charset=utf-8", etag)

@@ -15,7 +15,7 @@ from aiokafka.protocol.commit import OffsetFetchRequest
 from aiokafka.structs import TopicPartition
 from msgspec import Struct
 
-from pipeline.dashboard.view import Member
+from pipeline.dashboard.view import GroupMember
 
 
 class Described(Struct, frozen=True):
@@ -25,7 +25,7 @@ class Described(Struct, frozen=True):
     """
 
     state: str
-    members: list[Member]
+    members: list[GroupMember]
     owners: dict[TopicPartition, str]
     committed: dict[TopicPartition, int]
 
@@ -53,12 +53,12 @@ async def describe(admin: AIOKafkaAdminClient, group: str, partitions: Sequence[
     error_code, _, state, _, _, found, *_ = reply.groups[0]
     _check(error_code, group)
     committed = await _committed(admin, coordinator, group, partitions)
-    members: list[Member] = []
+    members: list[GroupMember] = []
     owners: dict[TopicPartition, str] = {}
     for member_id, client_id, host, _, assignment in found:
         assigned = _partitions(assignment)
         name = _short(member_id, client_id)
-        members.append(Member(name, host.lstrip("/"), len(assigned)))
+        members.append(GroupMember(name, host.lstrip("/"), len(assigned)))
         owners.update(dict.fromkeys(assigned, name))
     return Described(state, sorted(members, key=lambda each: each.id), owners, committed)
 

@@ -14,7 +14,7 @@ from msgspec import Struct
 from pymongo.errors import PyMongoError
 
 from pipeline.bounded import give_up, result_of
-from pipeline.dashboard.view import Activity, Health, Snapshot, Source, Stored
+from pipeline.dashboard.view import Activity, Health, Snapshot, SourceState, StoredDocuments
 from pipeline.errors import UnavailableError
 
 log = logging.getLogger(__name__)
@@ -36,18 +36,18 @@ class Readers(Struct, frozen=True):
     health: Callable[[], Awaitable[Health]]
 
 
-class Part:
+class PartFigures:
     """The newest figures of one part, and since when it does not answer."""
 
     def __init__(self, name: str) -> None:
         """``name`` with its address, as a person would name it."""
         self._name = name
-        self.source = Source(0)
+        self.source = SourceState(0)
         self.value: Any = None
         self._renewing: asyncio.Task[None] | None = None
 
     async def renew(self, read: Callable[[], Awaitable[Any]]) -> None:
-        """Take what ``read`` gives; if it fails, keep what there is and say so.
+        """Take what ``read`` returns; if it fails, keep what there is and say so.
 
         Returns without an answer if that takes long. It is taken when it comes; until then, nothing else is asked.
         """
@@ -80,11 +80,11 @@ class Part:
         else:
             if self.source.error:
                 log.info("%s is back", self._name)
-            self.source = Source(time.time_ns() // 1_000_000)
+            self.source = SourceState(time.time_ns() // 1_000_000)
 
     def _fail(self, words: str) -> None:
         since_ms = self.source.since_ms or time.time_ns() // 1_000_000
-        self.source = Source(self.source.at_ms, f"{self._name} {words}", since_ms)
+        self.source = SourceState(self.source.at_ms, f"{self._name} {words}", since_ms)
 
 
 class Hub:
@@ -93,7 +93,7 @@ class Hub:
     def __init__(self, readers: Readers, *, mongo: str, kafka: str, refresh_s: float, most: int, counts: bool) -> None:
         """``mongo``, ``kafka``: their names for people; ``most``: viewers; ``counts``: whether this process counts."""
         self._readers = readers
-        self._mongo, self._kafka = Part(mongo), Part(kafka)
+        self._mongo, self._kafka = PartFigures(mongo), PartFigures(kafka)
         self._refresh_s = refresh_s
         self._most = most
         self._counts = counts
@@ -186,6 +186,6 @@ class Hub:
         news.set()
 
 
-async def _both(activity: Awaitable[Activity], stored: Awaitable[int | None]) -> tuple[Activity, Stored]:
+async def _both(activity: Awaitable[Activity], stored: Awaitable[int | None]) -> tuple[Activity, StoredDocuments]:
     found, events = await asyncio.gather(activity, stored)
-    return found, Stored(events)
+    return found, StoredDocuments(events)

@@ -16,7 +16,7 @@ UPPER_MS: tuple[float, ...] = tuple(round(_GROWTH**each, 3) for each in range(_B
 Buckets = list[int]
 
 
-class Percentiles(Struct, frozen=True):
+class SampledPercentiles(Struct, frozen=True):
     """Of sampled latencies, in ms: upper bounds of buckets, so at most a fifth too high. None without a sample."""
 
     samples: int
@@ -44,10 +44,10 @@ def summed(histograms: Iterable[Sequence[int]]) -> Buckets:
     return total
 
 
-def percentiles(buckets: Sequence[int]) -> Percentiles:
+def percentiles(buckets: Sequence[int]) -> SampledPercentiles:
     """Return what is shown of a histogram."""
     samples = sum(buckets)
-    return Percentiles(samples, *(_percentile(buckets, samples, share) for share in (0.5, 0.9, 0.99)))
+    return SampledPercentiles(samples, *(_percentile(buckets, samples, share) for share in (0.5, 0.9, 0.99)))
 
 
 def _percentile(buckets: Sequence[int], samples: int, share: float) -> float | None:

@@ -13,7 +13,7 @@ from msgspec import Struct
 
 from pipeline.dashboard.aggregate import at
 from pipeline.dashboard.database import Database
-from pipeline.dashboard.view import Event, Newest
+from pipeline.dashboard.view import Newest, ShownEvent
 
 SEARCHED = 10_000
 """So many of the newest events are looked at, whatever the filter."""
@@ -72,12 +72,12 @@ async def newest(database: Database, wanted: Filter) -> Newest:
     return Newest(now_ms, SEARCHED, [_shown(each) async for each in found])
 
 
-def _shown(document: Mapping[str, Any]) -> Event:
+def _shown(document: Mapping[str, Any]) -> ShownEvent:
     """Return the event as text, whatever another program has put into the collection."""
     found = document.get("props", {})
     options = json_util.RELAXED_JSON_OPTIONS
     props = found if isinstance(found, str) else json_util.dumps(found, json_options=options, ensure_ascii=False)
-    return Event(
+    return ShownEvent(
         _cut(str(document["_id"]), _MOST_NAME),
         _cut(str(document.get("event_type", "")), _MOST_NAME),
         _cut(str(document.get("user_id", "")), _MOST_NAME),

@@ -19,11 +19,11 @@ from sanic.server import AsyncioServer
 from pipeline import logs, sanicserver
 from pipeline.addresses import url
 from pipeline.brokenwrites import patch_aiokafka
-from pipeline.dashboard.access import Access, new_token
+from pipeline.dashboard.access import TokenCheck, new_token
 from pipeline.dashboard.activity import ActivityReader
 from pipeline.dashboard.aggregate import MINUTE, SCALES
 from pipeline.dashboard.aggregator import Aggregator, kept
-from pipeline.dashboard.application import Parts, build
+from pipeline.dashboard.application import DashboardDependencies, build
 from pipeline.dashboard.database import Database
 from pipeline.dashboard.files import page_files
 from pipeline.dashboard.health import HealthReader
@@ -50,7 +50,7 @@ class _Protocol(BoundedHttpProtocol):
 
 
 def run(settings: Settings) -> int:
-    """Serve and count until SIGTERM or SIGINT; give the exit code.
+    """Serve and count until SIGTERM or SIGINT; return the exit code.
 
     Prints ``dashboard ready on URL`` once it answers; with a token of its own making in the URL.
     """
@@ -101,10 +101,10 @@ async def _serve(settings: Settings, listener: socket.socket) -> None:
         most=dashboard.max_viewers,
         counts=dashboard.aggregate,
     )
-    parts = Parts(Access(token), hub, page_files(), lambda wanted: newest(database, wanted))
+    dependencies = DashboardDependencies(TokenCheck(token), hub, page_files(), lambda wanted: newest(database, wanted))
     try:
         async with _running(hub.run()), _running(_make_indexes(database)):
-            server = await _start(parts, listener, dashboard.max_viewers)
+            server = await _start(dependencies, listener, dashboard.max_viewers)
             made = "" if dashboard.token else f"/?token={token}"
             sys.stdout.write(f"dashboard ready on {url(dashboard.host, listener.getsockname()[1])}{made}\n")
             sys.stdout.flush()
@@ -117,9 +117,9 @@ async def _serve(settings: Settings, listener: socket.socket) -> None:
         await database.close()
 
 
-async def _start(parts: Parts, listener: socket.socket, viewers: int) -> AsyncioServer:
+async def _start(dependencies: DashboardDependencies, listener: socket.socket, viewers: int) -> AsyncioServer:
     _Protocol.max_connections = min(BoundedHttpProtocol.max_connections, viewers + _SPARE_CONNECTIONS)
-    server = await sanicserver.prepare(build(parts), listener, BACKLOG, _Protocol)
+    server = await sanicserver.prepare(build(dependencies), listener, BACKLOG, _Protocol)
     await server.start_serving()  # type: ignore[no-untyped-call]
     return server
 

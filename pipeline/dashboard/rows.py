@@ -29,7 +29,7 @@ class Row(NamedTuple):
     referrer: str
 
 
-class Part(NamedTuple):
+class RowsOfMinute(NamedTuple):
     """Consecutive rows of one partition that fall into one minute, by the records' own timestamps.
 
     ``partition`` names topic and partition so that a topic which is made anew, with offsets from 0, has another name.
@@ -55,7 +55,7 @@ class Counted(Struct):
     """A batch of the dashboard's group: parts in place of documents."""
 
     epoch: int
-    parts: list[Part] = field(default_factory=list)
+    parts: list[RowsOfMinute] = field(default_factory=list)
     offsets: dict[TopicPartition, int] = field(default_factory=dict)
     events: int = 0
 
@@ -112,19 +112,19 @@ class RowMaker:
             yield batch
 
 
-def parts_of(partition: str, records: Sequence[Record]) -> Iterator[Part]:
+def parts_of(partition: str, records: Sequence[Record]) -> Iterator[RowsOfMinute]:
     """Cut the records of one partition where the minute changes."""
     rows: list[Row] = []
     current = 0
     for record in records:
         minute = record.timestamp // MINUTE_MS
         if rows and minute != current:
-            yield Part(partition, current * MINUTE_MS, rows)
+            yield RowsOfMinute(partition, current * MINUTE_MS, rows)
             rows = []
         current = minute
         rows.append(_row(record))
     if rows:
-        yield Part(partition, current * MINUTE_MS, rows)
+        yield RowsOfMinute(partition, current * MINUTE_MS, rows)
 
 
 def _row(record: Record) -> Row:

@@ -6,17 +6,17 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from pipeline.dashboard.rows import Part, Row, clean
+from pipeline.dashboard.rows import Row, RowsOfMinute, clean
 
 
-class Step(NamedTuple):
+class FunnelCondition(NamedTuple):
     """A step of the funnel: an event type, and a part of the URL where only some pages count."""
 
     event_type: str
     url_part: str = ""
 
     @classmethod
-    def of(cls, text: str) -> Step:
+    def of(cls, text: str) -> FunnelCondition:
         """Read a step of the setting: ``type`` or ``type:part of the URL``."""
         return cls(*text.split(":", 1))
 
@@ -38,12 +38,12 @@ class Tally(NamedTuple):
 class Tallies:
     """The tallies of a batch's parts: that of a whole part is kept, as two documents ask for it."""
 
-    def __init__(self, steps: Sequence[Step]) -> None:
+    def __init__(self, steps: Sequence[FunnelCondition]) -> None:
         """``steps``: the funnel's."""
         self._steps = steps
-        self._whole: dict[int, tuple[Part, Tally]] = {}
+        self._whole: dict[int, tuple[RowsOfMinute, Tally]] = {}
 
-    def of(self, part: Part, offset: int) -> Tally:
+    def of(self, part: RowsOfMinute, offset: int) -> Tally:
         """Return the tally of the rows of ``part`` from ``offset`` on."""
         if part.rows[0].offset < offset:
             return tally_of(part.since(offset), self._steps)
@@ -53,7 +53,7 @@ class Tallies:
         return known[1]
 
 
-def tally_of(rows: Sequence[Row], steps: Sequence[Step]) -> Tally:
+def tally_of(rows: Sequence[Row], steps: Sequence[FunnelCondition]) -> Tally:
     """Count ``rows``, of which there is at least one."""
     _, bins, event_types, user_ids, urls, referrers = zip(*rows, strict=True)
     types = Counter(zip(event_types, bins, strict=True))
@@ -87,7 +87,7 @@ def _names(texts: Sequence[str]) -> dict[str, int]:
     return counts
 
 
-def _users(rows: Sequence[Row], step: Step) -> set[str]:
+def _users(rows: Sequence[Row], step: FunnelCondition) -> set[str]:
     if step.url_part:
         return {row.user_id for row in rows if row.event_type == step.event_type and step.url_part in row.url}
     return {row.user_id for row in rows if row.event_type == step.event_type}

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from msgspec import Struct, field
 
-from pipeline.dashboard.latencies import Percentiles
+from pipeline.dashboard.latencies import SampledPercentiles
 
 
-class Named(Struct, frozen=True):
+class RankedName(Struct, frozen=True):
     """A page or a referrer: it came at least ``count`` times."""
 
     name: str
@@ -17,27 +17,27 @@ class Named(Struct, frozen=True):
 class Top(Struct, frozen=True):
     """The most frequent names; each count is too low by at most ``missed``. ``total``: of all names."""
 
-    names: list[Named] = field(default_factory=list)
+    names: list[RankedName] = field(default_factory=list)
     missed: int = 0
     total: int = 0
 
 
-class Series(Struct, frozen=True):
+class TypeRates(Struct, frozen=True):
     """Events a second of one type, one value for each step of the time axis."""
 
     name: str
     per_s: list[float]
 
 
-class Rates(Struct, frozen=True):
+class RateChart(Struct, frozen=True):
     """A time axis and what belongs to it; ``start_ms`` is where the first step begins."""
 
     start_ms: int
     step_ms: int
-    series: list[Series] = field(default_factory=list)
+    series: list[TypeRates] = field(default_factory=list)
 
 
-class Window(Struct, frozen=True):
+class WindowFigures(Struct, frozen=True):
     """What the top lists show of a window of time."""
 
     events: int = 0
@@ -56,13 +56,13 @@ class LatencyMinute(Struct, frozen=True):
     """The sampled latencies of one minute."""
 
     at_ms: int
-    percentiles: Percentiles
+    percentiles: SampledPercentiles
 
 
 class Latency(Struct, frozen=True):
     """Delivery latency, sampled: of the last five minutes together, and minute by minute."""
 
-    recent: Percentiles
+    recent: SampledPercentiles
     minutes: list[LatencyMinute]
     waiting: int
     oldest_waiting_s: float
@@ -72,14 +72,14 @@ class Latency(Struct, frozen=True):
 class Activity(Struct, frozen=True):
     """What MongoDB's aggregates say. ``counted_until_ms``: the newest minute that has a document; 0 for none."""
 
-    recent: Rates
-    hour: Rates
+    recent: RateChart
+    hour: RateChart
     users_now: int
     users_today: int
     events_last_minute: int
     refused_today: int
-    last_hour: Window
-    today: Window
+    last_hour: WindowFigures
+    today: WindowFigures
     funnel: list[FunnelStep]
     latency: Latency
     counted_until_ms: int
@@ -97,7 +97,7 @@ class Partition(Struct, frozen=True):
     member: str
 
 
-class Member(Struct, frozen=True):
+class GroupMember(Struct, frozen=True):
     """A member of a group; ``id`` begins with the client's name."""
 
     id: str
@@ -111,7 +111,7 @@ class Group(Struct, frozen=True):
     name: str
     role: str
     state: str
-    members: list[Member]
+    members: list[GroupMember]
     backlog: int
     hidden_members: int = 0
 
@@ -129,13 +129,13 @@ class Health(Struct, frozen=True):
     hidden_partitions: int = 0
 
 
-class Stored(Struct, frozen=True):
+class StoredDocuments(Struct, frozen=True):
     """Documents in the collection of events; None while they are counted after a start of MongoDB."""
 
     events: int | None
 
 
-class Source(Struct, frozen=True):
+class SourceState(Struct, frozen=True):
     """How old the figures of one part are. ``error``: in words, empty while all is well; ``since_ms``: since when."""
 
     at_ms: int
@@ -149,14 +149,14 @@ class Snapshot(Struct, frozen=True):
     at_ms: int
     refresh_s: float
     counts: bool
-    mongo: Source
-    kafka: Source
+    mongo: SourceState
+    kafka: SourceState
     activity: Activity | None
-    stored: Stored | None
+    stored: StoredDocuments | None
     health: Health | None
 
 
-class Event(Struct, frozen=True):
+class ShownEvent(Struct, frozen=True):
     """A stored event in the form in which it is shown; ``props`` is JSON."""
 
     id: str
@@ -171,4 +171,4 @@ class Newest(Struct, frozen=True):
 
     at_ms: int
     searched: int
-    events: list[Event]
+    events: list[ShownEvent]

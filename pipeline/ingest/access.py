@@ -15,7 +15,7 @@ _LATIN_1_END = 256
 _PREFLIGHT_MAX_AGE_S = "600"
 
 
-class Access:
+class WriteAccess:
     """The write keys and origins of the settings. No keys: everyone may send. No origins: no CORS headers."""
 
     def __init__(self, api: Api) -> None:

@@ -131,16 +131,16 @@ class Admission:
             try:
                 reservation.exchange(first.events, first.size_bytes)
             except UnavailableError as error:
-                first.tell(error)
+                first.answer_with(error)
             else:
-                first.tell(None)
+                first.answer_with(None)
 
     def _give_up(self, waiting: _Waiting) -> None:
         """End a wait that took too long."""
         line = self._line(waiting.events)
         if waiting in line:
             line.remove(waiting)
-            waiting.tell(self._full())
+            waiting.answer_with(self._full())
             self._let_in()  # it may have been what the others waited behind
 
     def _has_room(self, events: int, size_bytes: int) -> bool:
@@ -183,7 +183,7 @@ class _Waiting:
         self.size_bytes = size_bytes
         self.answer = answer
 
-    def tell(self, failure: UnavailableError | None) -> None:
+    def answer_with(self, failure: UnavailableError | None) -> None:
         if not self.answer.done():
             self.answer.set_result(failure)
 

@@ -55,7 +55,7 @@ class RefusedError(Exception):
         self.event_id: str | None = None
 
 
-class Answer(HTTPResponse):
+class JSONAnswer(HTTPResponse):
     """A JSON answer with few headers, written in a tenth of the time that Sanic's own takes (20 us of a request's)."""
 
     __slots__ = ()
@@ -85,7 +85,7 @@ class Answer(HTTPResponse):
 
 def accepted(event_id: str) -> HTTPResponse:
     """The answer for one event that Kafka has acknowledged."""
-    return Answer(OK_BODY, 200, {"x-event-id": header_text(event_id)})
+    return JSONAnswer(OK_BODY, 200, {"x-event-id": header_text(event_id)})
 
 
 def batch(answer: BatchAnswer, status: int, retry_after_s: int | None) -> HTTPResponse:
@@ -110,4 +110,4 @@ def header_text(text: str) -> str:
 
 def _response(body: Refusal | BatchAnswer, status: int, retry_after_s: int | None) -> HTTPResponse:
     headers = {} if retry_after_s is None else {"retry-after": str(retry_after_s)}
-    return Answer(_encode(body), status, headers)
+    return JSONAnswer(_encode(body), status, headers)

@@ -15,7 +15,7 @@ from sanic.handlers import ErrorHandler
 from pipeline.errors import UnavailableError
 from pipeline.ingest import answers, documentation, routes
 from pipeline.ingest.answers import RefusedError
-from pipeline.ingest.routes import Parts
+from pipeline.ingest.routes import IngestDependencies
 from pipeline.metrics import CONTENT_TYPE
 from pipeline.sanicserver import App, quiet_config
 from pipeline.settings import Api
@@ -28,20 +28,20 @@ _SPARE_S = 5.0
 _log = logging.getLogger(__name__)
 
 
-def build(parts: Parts, stored: StoredEvents | None) -> App:
+def build(dependencies: IngestDependencies, stored: StoredEvents | None) -> App:
     """Return the application with all routes of the API; those of the demonstration shop only with ``stored``.
 
     Each route is a stream: its handler reads the body itself, within bounds of size and time, or not at all.
     """
-    api = parts.settings.api
-    errors = _JsonErrors(parts)
+    api = dependencies.settings.api
+    errors = _JsonErrors(dependencies)
     app: App = Sanic("tidemark_api", config=_config(api), error_handler=errors, configure_logging=False)
     app.ctx.pipelined = asyncio.Lock()  # one pipelined request a turn of the event loop, so that the others run too
-    for path, handler in (("/track", routes.track(parts)), ("/track/batch", routes.track_batch(parts))):
+    for path, handler in (("/track", routes.track(dependencies)), ("/track/batch", routes.track_batch(dependencies))):
         name = path.strip("/").replace("/", "_")
         app.add_route(handler, path, methods=["POST"], name=name, stream=True)
-        app.add_route(_preflight(parts), path, methods=["OPTIONS"], name=f"{name}_preflight", stream=True)
-    _add_health(app, parts)
+        app.add_route(_preflight(dependencies), path, methods=["OPTIONS"], name=f"{name}_preflight", stream=True)
+    _add_health(app, dependencies)
     documentation.add(app, api)
     tracker.add(app)
     if stored is not None:
@@ -61,29 +61,29 @@ def _config(api: Api) -> Config:
     return config
 
 
-def _add_health(app: App, parts: Parts) -> None:
+def _add_health(app: App, dependencies: IngestDependencies) -> None:
     async def live(_: Request) -> HTTPResponse:
         return HTTPResponse(answers.OK_BODY, 200, content_type=answers.JSON)
 
     async def ready(_: Request) -> HTTPResponse:
         try:
-            await parts.publisher.check()
+            await dependencies.publisher.check()
         except UnavailableError as error:
             return answers.refused(RefusedError(503, "unavailable", str(error), retry_after_s=error.retry_after_s))
         return HTTPResponse(answers.OK_BODY, 200, content_type=answers.JSON)
 
     async def metrics(_: Request) -> HTTPResponse:
-        parts.metrics.observe(parts.admission, parts.publisher)
-        return HTTPResponse(parts.metrics.text(), 200, content_type=CONTENT_TYPE)
+        dependencies.metrics.observe(dependencies.admission, dependencies.publisher)
+        return HTTPResponse(dependencies.metrics.text(), 200, content_type=CONTENT_TYPE)
 
     for name, path, handler in (("live", "/health/live", live), ("ready", "/health/ready", ready)):
         app.add_route(handler, path, methods=documentation.READ, name=name, stream=True)
     app.add_route(metrics, "/metrics", methods=documentation.READ, name="metrics", stream=True)
 
 
-def _preflight(parts: Parts) -> routes.Handler:
+def _preflight(dependencies: IngestDependencies) -> routes.Handler:
     async def preflight(request: Request) -> HTTPResponse:
-        return parts.access.preflight(request)
+        return dependencies.access.preflight(request)
 
     return preflight
 
@@ -91,9 +91,9 @@ def _preflight(parts: Parts) -> routes.Handler:
 class _JsonErrors(ErrorHandler):
     """Sanic's own errors, and ours that nobody foresaw, in the form of every other refusal."""
 
-    def __init__(self, parts: Parts) -> None:
+    def __init__(self, dependencies: IngestDependencies) -> None:
         super().__init__()
-        self._access = parts.access
+        self._access = dependencies.access
 
     def default(self, request: Request, exception: Exception) -> HTTPResponse:
         """Answer ``exception``; what is not HTTP's own is logged and says nothing of our inside."""

@@ -12,7 +12,7 @@ from sanic import HTTPResponse, Request
 
 from pipeline.errors import InvalidEventError, UnavailableError
 from pipeline.ingest import answers
-from pipeline.ingest.access import Access
+from pipeline.ingest.access import WriteAccess
 from pipeline.ingest.admission import Admission, Reservation, ShareExceededError
 from pipeline.ingest.answers import BatchAnswer, RefusedError, Rejected
 from pipeline.ingest.bodies import BodyLimits, read_body, refuse_body
@@ -28,21 +28,21 @@ _OK = int(HTTPStatus.OK)
 Handler = Callable[[Request], Coroutine[Any, Any, HTTPResponse]]
 
 
-class Parts(Struct, frozen=True):
+class IngestDependencies(Struct, frozen=True):
     """What the handlers work with; one of each in a process."""
 
     settings: Settings
     admission: Admission
     publisher: Publisher
-    access: Access
+    access: WriteAccess
     metrics: IngestMetrics
-    turns: TimeSlices
+    slices: TimeSlices
 
 
-def track(parts: Parts) -> Handler:
+def track(dependencies: IngestDependencies) -> Handler:
     """Return the handler of ``POST /track``."""
-    api = parts.settings.api
-    reader = EventReader(parts.settings)
+    api = dependencies.settings.api
+    reader = EventReader(dependencies.settings)
     limits = BodyLimits(
         max_bytes=min(api.max_event_bytes, api.max_body_bytes),
         max_decompressed_bytes=api.max_event_bytes,
@@ -52,7 +52,7 @@ def track(parts: Parts) -> Handler:
     )
 
     async def one(request: Request, reservation: Reservation) -> HTTPResponse:
-        with parts.turns.work() as work:
+        with dependencies.slices.work() as work:
             body = await read_body(request, reservation, limits, work)
         received_ms = time.time_ns() // 1_000_000
         event_id, records = reader.one(body, received_ms)
@@ -61,22 +61,22 @@ def track(parts: Parts) -> Handler:
                 reservation.exchange(1, records.size_bytes)
             elif not reservation.admit_at_once(1, records.size_bytes):
                 await reservation.admit(1, records.size_bytes, api.room_timeout_s)
-            submission = parts.publisher.publish(records, received_ms, reservation)
+            submission = dependencies.publisher.publish(records, received_ms, reservation)
         except UnavailableError as error:
             raise _refusal(error, event_id) from error
         if not await submission.wait() or submission.failures:
             why = submission.failed(_in_doubt(api.publish_timeout_s))[0]
             raise _refusal(UnavailableError(why, RETRY_AFTER_S), event_id)
-        parts.metrics.accepted.inc()
+        dependencies.metrics.accepted.inc()
         return answers.accepted(event_id)
 
-    return _answered("/track", parts, one)
+    return _answered("/track", dependencies, one)
 
 
-def track_batch(parts: Parts) -> Handler:
+def track_batch(dependencies: IngestDependencies) -> Handler:
     """Return the handler of ``POST /track/batch``."""
-    api = parts.settings.api
-    reader = EventReader(parts.settings)
+    api = dependencies.settings.api
+    reader = EventReader(dependencies.settings)
     limits = BodyLimits(
         max_bytes=api.max_body_bytes,
         max_decompressed_bytes=api.max_decompressed_bytes,
@@ -86,7 +86,7 @@ def track_batch(parts: Parts) -> Handler:
     )
 
     async def read(request: Request, reservation: Reservation) -> tuple[int, Taken]:
-        with parts.turns.work() as work:
+        with dependencies.slices.work() as work:
             body = await read_body(request, reservation, limits, work)
             received_ms = time.time_ns() // 1_000_000
             if reader.is_small(body):
@@ -109,21 +109,23 @@ def track_batch(parts: Parts) -> Handler:
         rejected = taken.rejected
         failures: dict[int, str] = {}
         if taken.places:
-            await parts.publisher.prepare(taken.records, parts.turns)
-            submission = parts.publisher.publish(taken.records, received_ms, reservation)
+            await dependencies.publisher.prepare(taken.records, dependencies.slices)
+            submission = dependencies.publisher.publish(taken.records, received_ms, reservation)
             await submission.wait()
             failures = submission.failed(_in_doubt(api.publish_timeout_s))
             if failures:
                 failed = (Rejected(taken.places[at], "unavailable", why) for at, why in failures.items())
                 rejected = sorted([*rejected, *failed], key=_index)
-        return _batch_answer(parts.metrics, len(taken.places) - len(failures), len(failures), rejected)
+        return _batch_answer(dependencies.metrics, len(taken.places) - len(failures), len(failures), rejected)
 
-    return _answered("/track/batch", parts, batch)
+    return _answered("/track/batch", dependencies, batch)
 
 
-def _answered(route: str, parts: Parts, handle: Callable[[Request, Reservation], Awaitable[HTTPResponse]]) -> Handler:
+def _answered(
+    route: str, dependencies: IngestDependencies, handle: Callable[[Request, Reservation], Awaitable[HTTPResponse]]
+) -> Handler:
     """The edge of a handler: admission opened and closed, errors turned into answers, everything counted."""
-    access, metrics = parts.access, parts.metrics
+    access, metrics = dependencies.access, dependencies.metrics
     duration = metrics.duration.labels(route)
     succeeded = metrics.requests.labels(route, "200")
 
@@ -131,7 +133,7 @@ def _answered(route: str, parts: Parts, handle: Callable[[Request, Reservation],
         started = time.perf_counter()
         reservation: Reservation | None = None
         try:
-            reservation = parts.admission.open(access.client(request))
+            reservation = dependencies.admission.open(access.client(request))
             response = await handle(request, reservation)
         except RefusedError as error:
             response = _refuse(request, error, metrics)

@@ -31,7 +31,7 @@ def serve(settings: Settings) -> int:
     _check(settings.api)
     logs.configure("sanic")  # it has a line for every client that goes away
     logging.getLogger("sanic.error").addFilter(_is_news)
-    # While Kafka is away it tells so several times a second; the publisher says it once.
+    # While Kafka is away aiokafka logs it several times a second; the publisher says it once.
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
     watching = observer.load(settings.observer, "api")
     listeners = listen(settings.api)

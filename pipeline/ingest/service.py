@@ -15,14 +15,14 @@ from sanic.server import AsyncioServer
 
 from pipeline import looplag, sanicserver
 from pipeline.brokenwrites import patch_aiokafka
-from pipeline.ingest.access import Access
+from pipeline.ingest.access import WriteAccess
 from pipeline.ingest.admission import Admission
 from pipeline.ingest.application import build
 from pipeline.ingest.listeners import BACKLOG
 from pipeline.ingest.metrics import IngestMetrics
 from pipeline.ingest.protocol import BoundedHttpProtocol
 from pipeline.ingest.publishing.publisher import Publisher
-from pipeline.ingest.routes import Parts
+from pipeline.ingest.routes import IngestDependencies
 from pipeline.ingest.slices import TimeSlices
 from pipeline.metrics import SharedMetrics
 from pipeline.observer import Observer
@@ -64,27 +64,27 @@ async def _serve(
     api = settings.api
     stop = _stop_event(lifeline)
     server: AsyncioServer | None = None
-    parts = Parts(
+    dependencies = IngestDependencies(
         settings=settings,
         admission=Admission(api.max_in_flight_events, api.max_in_flight_bytes, shared=len(api.write_keys) > 1),
         publisher=Publisher(settings, lambda: len(server.connections) if server is not None else 0),
-        access=Access(api),
+        access=WriteAccess(api),
         metrics=IngestMetrics(shared),
-        turns=TimeSlices(api.room_timeout_s),
+        slices=TimeSlices(api.room_timeout_s),
     )
     stored = _stored_events(settings.mongo) if api.demo else None
-    server = await sanicserver.prepare(build(parts, stored), listener, BACKLOG, BoundedHttpProtocol)
-    publishing = asyncio.create_task(parts.publisher.run(), name="publisher")
+    server = await sanicserver.prepare(build(dependencies, stored), listener, BACKLOG, BoundedHttpProtocol)
+    publishing = asyncio.create_task(dependencies.publisher.run(), name="publisher")
     # Connections wait in the kernel's queue meanwhile: better than 503 from a process that has just begun.
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(_FIRST_ATTEMPT_S):
-            await parts.publisher.attempted.wait()
+            await dependencies.publisher.attempted.wait()
     await server.start_serving()  # type: ignore[no-untyped-call]
     # What is there now stays: the collector need not look at it again, and seldom at anything.
     gc.collect()
     gc.freeze()
     gc.set_threshold(_GC_THRESHOLD, 20, 50)
-    async with _observing(parts), looplag.watching(parts.metrics.loop_lag.observe, observer):
+    async with _observing(dependencies), looplag.watching(dependencies.metrics.loop_lag.observe, observer):
         on_ready()
         stopped = asyncio.create_task(stop.wait(), name="stop")
         await asyncio.wait((publishing, stopped), return_when=asyncio.FIRST_COMPLETED)
@@ -93,13 +93,13 @@ async def _serve(
         stopped.cancel()
         publishing.cancel()
         await asyncio.wait((publishing,))
-        await parts.publisher.close(max(0.1, deadline - asyncio.get_running_loop().time()))
+        await dependencies.publisher.close(max(0.1, deadline - asyncio.get_running_loop().time()))
     if stored is not None:
         await stored.close()
     if observer is not None:
         observer.close()
     if not publishing.cancelled():
-        publishing.result()  # raises: it ends by itself only where something is wrong that nobody foresaw
+        publishing.result()  # raises: it ends unasked only where something is wrong that nobody foresaw
 
 
 def _stored_events(mongo: Mongo) -> StoredEvents:
@@ -144,15 +144,15 @@ async def _drain(server: AsyncioServer, deadline: float) -> None:
 
 
 @contextlib.asynccontextmanager
-async def _observing(parts: Parts) -> AsyncIterator[None]:
+async def _observing(dependencies: IngestDependencies) -> AsyncIterator[None]:
     """Keep the gauges current, for whichever process is asked for them."""
 
     async def observe() -> None:
         reconnects = 0
         while True:
-            parts.metrics.observe(parts.admission, parts.publisher)
-            parts.metrics.reconnects.inc(parts.publisher.reconnects - reconnects)
-            reconnects = parts.publisher.reconnects
+            dependencies.metrics.observe(dependencies.admission, dependencies.publisher)
+            dependencies.metrics.reconnects.inc(dependencies.publisher.reconnects - reconnects)
+            reconnects = dependencies.publisher.reconnects
             await asyncio.sleep(_OBSERVE_S)
 
     task = asyncio.create_task(observe(), name="observe")

@@ -34,7 +34,7 @@ def supervise(
     *,
     on_ready: Callable[[], None],
 ) -> int:
-    """Run a process on each of ``listeners`` until SIGTERM or SIGINT; give the exit code.
+    """Run a process on each of ``listeners`` until SIGTERM or SIGINT; return the exit code.
 
     A process that dies is replaced; when five have died within a minute, all are stopped and the
     exit code is 3. When this process dies, however it does, the others see their lifeline end and drain.
@@ -105,7 +105,7 @@ class _Supervisor:
             self._listeners[place],
             self._settings,
             self._shared,
-            on_ready=lambda: _tell(self._ready[1]),
+            on_ready=lambda: _signal_ready(self._ready[1]),
             lifeline=self._lifeline[0],
             observer=self._observer,
         )
@@ -199,7 +199,7 @@ def _signals() -> Iterator[_Signals]:
         signals.forget()
 
 
-def _tell(ready: int) -> None:
+def _signal_ready(ready: int) -> None:
     os.write(ready, b"r")
 
 

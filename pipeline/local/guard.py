@@ -74,9 +74,9 @@ class Guard:
         os.close(failed)
         if reason:
             os.waitpid(self._child, 0)
-            self._tell(f"failed {reason.decode(errors='replace')}")
+            self._report(f"failed {reason.decode(errors='replace')}")
             return False
-        self._tell(f"started {self._child}")
+        self._report(f"started {self._child}")
         return True
 
     def watch(self) -> bool:
@@ -87,7 +87,7 @@ class Guard:
                 self._wakeup.recv(4096)
             code = self._exit_code()
             if code is not None:
-                self._tell(f"exited {code}")
+                self._report(f"exited {code}")
                 return True
             if self._channel in readable and not self._serve():
                 return False
@@ -136,7 +136,7 @@ class Guard:
         self._child = 0
         return os.waitstatus_to_exitcode(status)
 
-    def _tell(self, line: str) -> None:
+    def _report(self, line: str) -> None:
         with contextlib.suppress(OSError):  # the parent may be gone, which watch() finds out
             self._channel.sendall(line.encode() + b"\n")
 

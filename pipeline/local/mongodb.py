@@ -35,7 +35,7 @@ _PARAMETERS: Given = (
 _Client = MongoClient[Mapping[str, Any]]
 
 
-class Member(Struct, frozen=True):
+class ReplicaSetMember(Struct, frozen=True):
     """One member of the set: its number from 1, and where it listens."""
 
     number: int
@@ -58,7 +58,7 @@ def uri(*ports: int) -> str:
 def prepare(
     *,
     mongod: Path,
-    member: Member,
+    member: ReplicaSetMember,
     name: str,
     launch: Launch,
     parameters: Given = (),
@@ -75,7 +75,7 @@ def prepare(
 
 
 def wait_until_ready(
-    processes: Sequence[ChildProcess], members: Sequence[Member], timeout_s: float = READY_TIMEOUT_S
+    processes: Sequence[ChildProcess], members: Sequence[ReplicaSetMember], timeout_s: float = READY_TIMEOUT_S
 ) -> None:
     """Wait until the members, just started, take writes; make them a replica set if they are none yet.
 
@@ -86,7 +86,7 @@ def wait_until_ready(
     _wait_until(lambda client: _all_serve(client, members), "take writes", processes, members[0], timeout_s)
 
 
-def wait_until_serving(process: ChildProcess, member: Member, timeout_s: float = READY_TIMEOUT_S) -> None:
+def wait_until_serving(process: ChildProcess, member: ReplicaSetMember, timeout_s: float = READY_TIMEOUT_S) -> None:
     """Wait until one member, started again, is primary or has caught up as a secondary.
 
     Raises:
@@ -102,7 +102,11 @@ def _follows(client: _Client) -> bool:
 
 
 def _wait_until(
-    done: Callable[[_Client], bool], what: str, processes: Sequence[ChildProcess], member: Member, timeout_s: float
+    done: Callable[[_Client], bool],
+    what: str,
+    processes: Sequence[ChildProcess],
+    member: ReplicaSetMember,
+    timeout_s: float,
 ) -> None:
     """Ask ``member`` until it is ``done``; ``what`` it should do then, for the message if it does not."""
     deadline = time.monotonic() + timeout_s
@@ -135,7 +139,7 @@ def _expect_running(process: ChildProcess) -> None:
     raise ProcessFailedError(f"{process.name} {process.ending}; {words}")
 
 
-def _all_serve(client: _Client, members: Sequence[Member]) -> bool:
+def _all_serve(client: _Client, members: Sequence[ReplicaSetMember]) -> bool:
     """Whether the first member is primary and the others follow it; do what is missing for that."""
     try:
         found = client.admin.command("replSetGetConfig")["config"]
@@ -159,5 +163,5 @@ def _all_serve(client: _Client, members: Sequence[Member]) -> bool:
     return False
 
 
-def _configured(members: Sequence[Member]) -> list[dict[str, Any]]:
+def _configured(members: Sequence[ReplicaSetMember]) -> list[dict[str, Any]]:
     return [{"_id": member.number - 1, "host": member.address} for member in members]

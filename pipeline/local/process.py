@@ -108,7 +108,7 @@ class ChildProcess:
         return self._pid != 0 and self.returncode is None
 
     def wait(self, timeout_s: float) -> int | None:
-        """Wait until it has ended; give its exit code, or None if it still runs after ``timeout_s``."""
+        """Wait until it has ended; return its exit code, or None if it still runs after ``timeout_s``."""
         deadline = time.monotonic() + timeout_s
         while self.running():
             left_s = deadline - time.monotonic()
@@ -153,7 +153,7 @@ class ChildProcess:
         return self._returncode
 
     def stop(self, grace_s: float = 15.0) -> int | None:
-        """Ask it to end (SIGTERM), kill it after ``grace_s``; give its exit code. May be called twice."""
+        """Ask it to end (SIGTERM), kill it after ``grace_s``; return its exit code. May be called twice."""
         self.send_signal(signal.SIGTERM)
         self.send_signal(signal.SIGCONT)  # a stopped process would not hear the first one
         if self.wait(grace_s) is None and self._pid:

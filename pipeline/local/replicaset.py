@@ -7,7 +7,7 @@ from pathlib import Path
 
 from pipeline.local import mongodb
 from pipeline.local.launch import Launch, numbered
-from pipeline.local.mongodb import Member
+from pipeline.local.mongodb import ReplicaSetMember
 from pipeline.local.process import ChildProcess
 from pipeline.local.stackspec import Given
 
@@ -15,7 +15,7 @@ from pipeline.local.stackspec import Given
 class ReplicaSet:
     """The processes of one replica set; ``start`` blocks until it takes writes and all members follow."""
 
-    def __init__(self, members: Sequence[Member], launch: Launch, *, mongod: Path, parameters: Given) -> None:
+    def __init__(self, members: Sequence[ReplicaSetMember], launch: Launch, *, mongod: Path, parameters: Given) -> None:
         """``parameters``: of every member, beside ours."""
         self.members = tuple(members)
         self.processes: tuple[ChildProcess, ...] = ()
@@ -43,7 +43,7 @@ class ReplicaSet:
         self.processes[number - 1].start()
         mongodb.wait_until_serving(self.processes[number - 1], self.members[number - 1])
 
-    def _prepare(self, member: Member) -> ChildProcess:
+    def _prepare(self, member: ReplicaSetMember) -> ChildProcess:
         name = numbered("mongod", member.number, len(self.members))
         return mongodb.prepare(
             mongod=self._mongod,

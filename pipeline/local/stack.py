@@ -18,9 +18,9 @@ from pipeline.local.datafolders import DataFolders
 from pipeline.local.jars import agent_jar, cache_folder, kafka_jars
 from pipeline.local.kafkacluster import KafkaCluster
 from pipeline.local.launch import Launch, numbered
-from pipeline.local.mongodb import Member
-from pipeline.local.parts import Program, find_java, find_mongod
+from pipeline.local.mongodb import ReplicaSetMember
 from pipeline.local.process import ChildProcess
+from pipeline.local.programs import InstalledProgram, find_java, find_mongod
 from pipeline.local.replicaset import ReplicaSet
 from pipeline.local.stackports import FirstPorts, StackPorts
 from pipeline.local.stackspec import StackSpec
@@ -63,7 +63,7 @@ class LocalStack:
 
         ``spec``: what is started; None: what ``local`` says. Logs are ``kafka.log`` and ``mongod.log`` in ``logs_dir``,
         with a number where there are several (``kafka-1.log``), and ``zookeeper.log``. ``niceness``: above 0 all
-        servers let other processes go first. ``kafka_counters``: let every broker tell its own counters, where what it
+        servers let other processes go first. ``kafka_counters``: every broker reports its own counters, where what it
         takes can be had.
         """
         self.spec = spec or stackspec.from_settings(local)
@@ -253,7 +253,7 @@ class LocalStack:
     def _cluster(
         self,
         ports: StackPorts,
-        java: Program,
+        java: InstalledProgram,
         jars: Sequence[Path],
         agent_options: dict[int, tuple[str, ...]],
     ) -> KafkaCluster:
@@ -284,11 +284,11 @@ class LocalStack:
             jvm_options=lambda node: agent_options.get(node.id, ()),
         )
 
-    def _replica_set(self, ports: StackPorts, mongod: Program) -> ReplicaSet:
+    def _replica_set(self, ports: StackPorts, mongod: InstalledProgram) -> ReplicaSet:
         count = self.spec.mongo_members
         folder = "" if count == 1 else f"mongodb-of-{count}"
         members = [
-            Member(number, port, self._folders.make(numbered("mongodb", number, count), folder))
+            ReplicaSetMember(number, port, self._folders.make(numbered("mongodb", number, count), folder))
             for number, port in enumerate(ports.members, start=1)
         ]
         return ReplicaSet(members, self._launch, mongod=mongod.path, parameters=self.spec.mongod)

@@ -87,7 +87,7 @@ _Nested = _Scalar | list[_Flat] | dict[str, _Flat]
 
 
 class _Usual(Event, gc=False):
-    """An event as nearly all are: its ``props`` in a type that the decoder checks by itself, at no cost."""
+    """An event as nearly all are: its ``props`` in a type that the decoder checks at no cost."""
 
     props: dict[str, _Nested] | None = None
 
@@ -113,7 +113,7 @@ def read_event(data: bytes | memoryview | msgspec.Raw) -> Event:
 
     Raises:
         InvalidEventError: ``invalid_json`` for what is no JSON, ``invalid_event`` for all else;
-            the message begins with the field and tells what is wrong with it.
+            the message begins with the field and says what is wrong with it.
     """
     try:
         event = _decode(data)

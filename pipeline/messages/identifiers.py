@@ -1,6 +1,6 @@
 """Identifiers: the event id that a client may send, and the ``_id`` that the document gets.
 
-The layout is a permanent contract: docs/identifiers.md tells it, with the vectors that the tests
+The layout is a permanent contract: docs/identifiers.md describes it, with the vectors that the tests
 check. An ``_id`` is a function of the message alone, so that a redelivery and a client's retry
 meet the document that is already there.
 """
@@ -53,7 +53,7 @@ def document_id(
 
 
 def uuid7_document_id(event_id: str) -> bytes | None:
-    """Return what :func:`document_id` gives where ``event_id`` is a UUIDv7, else None.
+    """Return the :func:`document_id` where ``event_id`` is a UUIDv7, else None.
 
     The short way for nearly all events: it needs nothing of the record.
     """
@@ -75,7 +75,7 @@ def uuid7_document_id(event_id: str) -> bytes | None:
 
 
 def uuid7_document_ids(event_ids: Sequence[str]) -> list[bytes] | None:
-    """Return what :func:`uuid7_document_id` gives for each of ``event_ids``, or None where that is None for any.
+    """Return the :func:`uuid7_document_id` of each of ``event_ids``, or None where that is None for any.
 
     They are read as one text, which costs a third of reading them one by one. What is no text is no UUID either.
     """

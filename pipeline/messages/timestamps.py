@@ -36,7 +36,7 @@ def read_timestamp(value: Any) -> datetime | None:
 
 
 def read_timestamps(values: Sequence[Any]) -> list[datetime] | None:
-    """Return what :func:`read_timestamp` gives for each of ``values``, or None where that is None for any.
+    """Return the result of :func:`read_timestamp` for each of ``values``, or None where that is None for any.
 
     Where all have the usual form and one length they are read as one text, which costs a third of
     reading them one by one.

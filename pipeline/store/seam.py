@@ -111,7 +111,7 @@ class StoreModule(Protocol):
         ...
 
     def is_same(self, stored: bytes, document: Document, without: Collection[str], /) -> bool:
-        """Whether ``stored``, as :meth:`Store.find` gives it, says the same as ``document``.
+        """Whether ``stored``, as :meth:`Store.find` returns it, says the same as ``document``.
 
         The order of names does not matter. The fields ``without`` are not compared.
         """

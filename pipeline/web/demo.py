@@ -28,7 +28,7 @@ _POLICY = (
 _HEADERS = {"cache-control": "no-cache", "content-security-policy": _POLICY, "referrer-policy": "same-origin"}
 
 
-class Stored(Struct, frozen=True):
+class StoredIds(Struct, frozen=True):
     """The answer of ``/demo/stored``: the event ids that are in MongoDB."""
 
     stored: list[str]
@@ -62,7 +62,7 @@ def _stored(stored: StoredEvents) -> files.Handler:
             found = await stored.wait(identifiers)
         except UnavailableError as error:
             raise ServiceUnavailable(str(error)) from error
-        body = msgspec.json.encode(Stored(found))
+        body = msgspec.json.encode(StoredIds(found))
         return HTTPResponse(body, HTTPStatus.OK, {"cache-control": "no-store"}, "application/json")
 
     return answer

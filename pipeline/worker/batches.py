@@ -16,7 +16,7 @@ _MAPPED_AT_ONCE = 128
 _size_of = attrgetter("serialized_value_size")
 
 
-class Refusal(Struct, frozen=True, gc=False):
+class RefusedRecord(Struct, frozen=True, gc=False):
     """A record that cannot be stored: ``reason`` is short and stable, ``detail`` for people."""
 
     record: Record
@@ -24,7 +24,7 @@ class Refusal(Struct, frozen=True, gc=False):
     detail: str
 
 
-class Batch(Struct):
+class MappedBatch(Struct):
     """Records of one fetch, mapped. ``records``, ``documents`` and ``identifiers`` (of these) are parallel."""
 
     fetched_ns: int
@@ -32,7 +32,7 @@ class Batch(Struct):
     records: list[Record] = field(default_factory=list)
     documents: list[Document] = field(default_factory=list)
     identifiers: list[bytes] = field(default_factory=list)
-    refusals: list[Refusal] = field(default_factory=list)
+    refusals: list[RefusedRecord] = field(default_factory=list)
     offsets: dict[TopicPartition, int] = field(default_factory=dict)  # to commit: one beyond the last
     size_bytes: int = 0
 
@@ -49,21 +49,21 @@ def batches_of(
     epoch: int,
     max_events: int,
     max_bytes: int,
-) -> Iterator[Batch]:
+) -> Iterator[MappedBatch]:
     """Map ``fetched`` and cut it into batches of at most ``max_events`` and ``max_bytes``.
 
     A single record larger than ``max_bytes`` is a batch of its own. Bytes are those of the
     records' values. Each batch is made when asked for, so that its write can start before the
     next one is mapped.
     """
-    batch = Batch(fetched_ns, epoch)
+    batch = MappedBatch(fetched_ns, epoch)
     for partition, records in fetched.items():
         start = 0
         while start < len(records):
             end, size = _fitting(records, start, max_events - batch.events, max_bytes - batch.size_bytes)
             if end == start and batch.events:
                 yield batch
-                batch = Batch(fetched_ns, epoch)
+                batch = MappedBatch(fetched_ns, epoch)
                 continue
             if end == start:  # too large for any batch: one of its own
                 end, size = start + 1, records[start].serialized_value_size
@@ -89,7 +89,7 @@ def _fitting(records: Sequence[Record], start: int, events: int, room_bytes: int
     return stop, size
 
 
-def _add(batch: Batch, records: Sequence[Record], size_bytes: int) -> None:
+def _add(batch: MappedBatch, records: Sequence[Record], size_bytes: int) -> None:
     batch.size_bytes += size_bytes
     for first in range(0, len(records), _MAPPED_AT_ONCE):
         some = records[first : first + _MAPPED_AT_ONCE]
@@ -102,12 +102,12 @@ def _add(batch: Batch, records: Sequence[Record], size_bytes: int) -> None:
             batch.records += some
 
 
-def _add_each(batch: Batch, records: Sequence[Record]) -> None:
+def _add_each(batch: MappedBatch, records: Sequence[Record]) -> None:
     for record in records:
         try:
             document = document_of(record)
         except InvalidEventError as error:
-            batch.refusals.append(Refusal(record, error.code, str(error)))
+            batch.refusals.append(RefusedRecord(record, error.code, str(error)))
         else:
             batch.documents.append(document)
             batch.identifiers.append(bytes_of(document["_id"]))

@@ -128,7 +128,7 @@ class EventConsumer(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafk
             self._stop.set()
 
     async def run(self) -> int:
-        """Work until :meth:`stop`; give how many events in hand were left unsettled then.
+        """Work until :meth:`stop`; return how many events in hand were left unsettled then.
 
         They are not committed, so their partitions' next owner reads them again.
         """
@@ -285,7 +285,7 @@ class EventConsumer(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafk
     async def _unless_stopped(
         self, awaitable: Awaitable[_T], *, grace_until_s: Callable[[], float] | None = None
     ) -> _T | None:
-        """Wait for ``awaitable``; give None, and cancel it, when the worker is stopped first.
+        """Wait for ``awaitable``; return None, and cancel it, when the worker is stopped first.
 
         With ``grace_until_s`` it may, once stopped, still come to its end until then.
         """

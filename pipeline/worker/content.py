@@ -7,7 +7,7 @@ from pipeline.store import Document, is_same
 
 
 def same_content(stored: bytes, document: Document, record_timestamp_ms: int) -> bool:
-    """Whether ``stored``, as the store gives it, has the content of ``document``, which a record brought then.
+    """Whether ``stored``, as the store returns it, has the content of ``document``, which a record brought then.
 
     A timestamp equal to the record's was filled in by the API or a worker and is not compared.
     """

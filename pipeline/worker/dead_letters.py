@@ -12,7 +12,7 @@ from aiokafka.errors import MessageSizeTooLargeError
 from pipeline.bounded import bounded, result_of
 from pipeline.messages.letter import Letter, cut, letter_of
 from pipeline.settings import Kafka
-from pipeline.worker.batches import Refusal
+from pipeline.worker.batches import RefusedRecord
 from pipeline.worker.waiting import Waiting
 
 log = logging.getLogger(__name__)
@@ -33,7 +33,7 @@ class DeadLetters:
         part = f"Kafka's topic {kafka.dead_letter_topic} at {kafka.bootstrap_servers}"
         self._waiting = Waiting(part, retry_pause_s)
 
-    async def publish(self, refusals: Sequence[Refusal]) -> None:
+    async def publish(self, refusals: Sequence[RefusedRecord]) -> None:
         """Put ``refusals`` on the dead-letter topic; return when Kafka has acknowledged all of them.
 
         Key, value, headers and time of each record are kept (``pipeline/messages/letter.py``). Waits as long as Kafka

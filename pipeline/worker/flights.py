@@ -95,7 +95,7 @@ class Flights(Generic[B]):
         self._settled.clear()
 
     async def abandon(self) -> int:
-        """Cancel what is in flight; give how many events that leaves unsettled."""
+        """Cancel what is in flight; return how many events that leaves unsettled."""
         events = sum(batch.events for batch, task in self._flying if not task.done())
         tasks = [task for _, task in self._flying]
         self._flying.clear()

@@ -30,7 +30,7 @@ _GC_THRESHOLDS = (200_000, 20, 50)  # a batch makes some ten thousand objects, a
 
 
 def run(settings: Settings) -> int:
-    """Work until SIGTERM or SIGINT; give the exit code.
+    """Work until SIGTERM or SIGINT; return the exit code.
 
     0: everything in hand was stored and committed. 1: not within ``shutdown_timeout_s``, it will be
     read again. 2: a setting cannot be used or a part is missing. 3: a crash of our own.

@@ -21,7 +21,7 @@ from pipeline.store import (
     UnencodableError,
     expect_encodable,
 )
-from pipeline.worker.batches import Batch, Refusal
+from pipeline.worker.batches import MappedBatch, RefusedRecord
 from pipeline.worker.content import same_content
 from pipeline.worker.dead_letters import DeadLetters
 from pipeline.worker.metrics import WorkerMetrics
@@ -76,7 +76,7 @@ class BatchWriter:
         self._waiting = Waiting(store_name, retry_pause_s)
         self._incomplete = Waiting(f"{store_name} to take every document", retry_pause_s)
 
-    async def write(self, batch: Batch) -> None:
+    async def write(self, batch: MappedBatch) -> None:
         """Store ``batch``; return when each record is durably stored or dead-lettered.
 
         Waits as long as MongoDB or the dead-letter topic is away; cancel it to give up.
@@ -87,14 +87,14 @@ class BatchWriter:
         self._metrics.stored.inc(stored)
         if self._observer is not None and stored:
             self._report(self._observer, batch, refused, acknowledged_ns)
-        refusals = [*batch.refusals, *(Refusal(batch.records[at], *why) for at, why in refused.items())]
+        refusals = [*batch.refusals, *(RefusedRecord(batch.records[at], *why) for at, why in refused.items())]
         if refusals:
             await self._dead_letters.publish(refusals)
             for refusal in refusals:
                 self._metrics.dead_letters.labels(refusal.reason).inc()
         self._metrics.batches.inc()
 
-    async def _store_all(self, batch: Batch) -> _Refused:
+    async def _store_all(self, batch: MappedBatch) -> _Refused:
         """Insert the documents of ``batch``; return those that can never be stored, by place, with the reason."""
         refused: _Refused = {}
         work = [_Part(batch.documents, range(len(batch.documents)))]
@@ -102,7 +102,7 @@ class BatchWriter:
             work += await self._attempt(work.pop(), batch, refused)
         return refused
 
-    async def _attempt(self, part: _Part, batch: Batch, refused: _Refused) -> list[_Part]:
+    async def _attempt(self, part: _Part, batch: MappedBatch, refused: _Refused) -> list[_Part]:
         """Insert ``part`` of ``batch``; return what is left to insert."""
         try:
             reply = await self._store.insert(part.documents)
@@ -125,7 +125,7 @@ class BatchWriter:
             return await self._left_over(reply, part, batch, refused)
         return [part._replace(proven=False)]
 
-    async def _left_over(self, reply: InsertReply, part: _Part, batch: Batch, refused: _Refused) -> list[_Part]:
+    async def _left_over(self, reply: InsertReply, part: _Part, batch: MappedBatch, refused: _Refused) -> list[_Part]:
         """Decide on each document that was not written: there already, never, or once more."""
         by_cause = {cause: [each for each in reply.errors if each.cause is cause] for cause in Cause}
         left = []
@@ -151,7 +151,7 @@ class BatchWriter:
         return left
 
     async def _judge(
-        self, part: _Part, doubtful: Sequence[tuple[int, str]], batch: Batch, refused: _Refused
+        self, part: _Part, doubtful: Sequence[tuple[int, str]], batch: MappedBatch, refused: _Refused
     ) -> list[_Part]:
         """Decide on documents of ``part`` that failed although the server takes writes; each with its error message.
 
@@ -179,7 +179,7 @@ class BatchWriter:
         self._metrics.retries.inc()
         await self._waiting.pause(cause)
 
-    async def _compare(self, positions: Sequence[int], part: _Part, batch: Batch, refused: _Refused) -> list[int]:
+    async def _compare(self, positions: Sequence[int], part: _Part, batch: MappedBatch, refused: _Refused) -> list[int]:
         """Compare with what is stored under the same ``_id``; return those of ``positions`` that are not there.
 
         Not there: the one that was met is not durable yet, or was deleted in between.
@@ -211,7 +211,7 @@ class BatchWriter:
                 return found
 
     @staticmethod
-    def _report(observer: Observer, batch: Batch, refused: _Refused, acknowledged_ns: int) -> None:
+    def _report(observer: Observer, batch: MappedBatch, refused: _Refused, acknowledged_ns: int) -> None:
         identifiers = batch.identifiers
         timestamps_ms = list(map(_timestamp_of, batch.records))
         if refused:

@@ -1,7 +1,7 @@
 """What the cells of a run prove of a configuration: which load it held under an objective, and which it did not.
 
 A steady cell proves its own load, a capacity cell the lower end of its interval; a drain proves nothing of the whole
-path, and bounds it from above. docs/usage.md ("Which configuration holds a load") gives the rules in words.
+path, and bounds it from above. docs/usage.md ("Which configuration holds a load") has the rules in words.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Literal
 from msgspec import Struct
 from scipy import special
 
-from bundle.capacity import Capacity
+from bundle.capacity import CapacityAnswer
 from bundle.reading import Repeat
 from bundle.result import Result, Sustained
 from reports import formats
@@ -201,14 +201,14 @@ def _of_search(cell: Cell, asked: LatencyObjective, target: float) -> Iterator[S
         yield Shown(of, target, status, how, count, sure=limit_above(answer, target))
 
 
-def _answered(answer: Capacity) -> str:
+def _answered(answer: CapacityAnswer) -> str:
     """Say what a search found."""
     sustained = f"{formats.rounded(answer.sustainable_events_per_s)} events/s sustained"
     confirmed = "confirmed by repeats" if answer.confirmed else "not confirmed by repeats"
     return f"{sustained}, {confirmed}; its limit: {searches.interval(answer)} ({answer.confidence:.0%} interval)"
 
 
-def limit_above(answer: Capacity, load: float) -> float | None:
+def limit_above(answer: CapacityAnswer, load: float) -> float | None:
     """Return the probability that the limit of a search lies above a load, None where its probes do not bound it.
 
     It takes the logarithms of the interval as those of a normal distribution, and never exceeds the probability at the

@@ -9,7 +9,7 @@ import math
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from bundle.capacity import Capacity
+from bundle.capacity import CapacityAnswer
 from bundle.interval import Interval
 from bundle.result import Audit
 from reports import formats
@@ -193,7 +193,7 @@ def _lowest(cell: Cell) -> float:
     return min(repeat.result.offered_load_events_per_s or 0.0 for repeat in cell.beyond)
 
 
-def _held_by(cell: Cell, found: Capacity, *, brief: bool) -> str:
+def _held_by(cell: Cell, found: CapacityAnswer, *, brief: bool) -> str:
     sure = "" if found.confirmed else ", not confirmed,"
     number = formats.rounded(found.sustainable_events_per_s)
     limit = f"(limit {_span(found.low_events_per_s, found.high_events_per_s)})"
@@ -244,7 +244,7 @@ def _offered(cell: Cell, *, brief: bool) -> tuple[str, ...]:
     return f"{where} held the {load} offered{said}", "no search for the limit"
 
 
-def _objective(found: Capacity | None) -> str:
+def _objective(found: CapacityAnswer | None) -> str:
     """The objective in few words: ``p99 ≤ 1 s`` where it is one of delivery latency alone."""
     asked = objective.find(found.objective) if found else ()
     if len(asked) != 1:

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 
 from msgspec import Struct
 
-from bundle.capacity import Capacity
+from bundle.capacity import CapacityAnswer
 from bundle.reading import Repeat
 from bundle.result import Result
 from reports import formats, names
@@ -80,7 +80,7 @@ def find(cell: Cell, cores_there: float) -> Broke | None:
     )
 
 
-def _nothing(cell: Cell, found: Capacity) -> Broke:
+def _nothing(cell: Cell, found: CapacityAnswer) -> Broke:
     """The case that no valid probe above the answer failed: nothing broke, or the deciding probes are void."""
     answer = found.sustainable_events_per_s or 0.0
     above = [r.result for r in cell.attempts if (r.result.offered_load_events_per_s or 0.0) > answer]
@@ -98,7 +98,7 @@ def _nothing(cell: Cell, found: Capacity) -> Broke:
 _ARE = {False: "is", True: "are"}
 
 
-def _missed(result: Result, found: Capacity) -> Iterator[tuple[str, str]]:
+def _missed(result: Result, found: CapacityAnswer) -> Iterator[tuple[str, str]]:
     """Yield what a probe did not meet, the gravest first: the criterion and its numbers."""
     probe, audit = result.probe, result.audit
     if probe is None:

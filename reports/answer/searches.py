@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from bundle.capacity import Capacity
+from bundle.capacity import CapacityAnswer
 from bundle.reading import Repeat
 from reports import formats
 from reports.answer import objective as objectives
@@ -16,7 +16,7 @@ _LIMIT = re.compile(r"≤ \S+ m?s\b")
 _NONE_REJECTED = ", at most 0.0% rejected"
 
 
-def interval(found: Capacity | None) -> str:
+def interval(found: CapacityAnswer | None) -> str:
     """The interval as ``23,100 to 24,900``; a side without a bound is named so."""
     if found is None:
         return formats.NOTHING
@@ -30,14 +30,14 @@ def interval(found: Capacity | None) -> str:
     return f"{formats.rounded(low)} to {formats.rounded(high)}"
 
 
-def confirmed(found: Capacity | None) -> str:
+def confirmed(found: CapacityAnswer | None) -> str:
     """Whether further probes confirmed the answer."""
     if found is None or found.sustainable_events_per_s is None:
         return formats.NOTHING
     return "yes" if found.confirmed else "no"
 
 
-def objective(found: Capacity | None) -> str:
+def objective(found: CapacityAnswer | None) -> str:
     """The objective as people write it: ``p99 delivery latency ≤ 1 s``; that nothing may be rejected is understood."""
     if found is None:
         return ""
@@ -46,14 +46,14 @@ def objective(found: Capacity | None) -> str:
     return _LIMIT.sub(lambda found: formats.unbroken(found[0]), words)
 
 
-def objective_p99_ms(found: Capacity | None) -> float | None:
+def objective_p99_ms(found: CapacityAnswer | None) -> float | None:
     """The p99 of delivery latency (ms) that the objective asks for; None where it asks for none."""
     asked = objectives.find(found.objective) if found else ()
     limits = [one.limit_ms for one in asked if (one.measure, one.percentile) == ("delivery_latency", "p99")]
     return min(limits, default=None)
 
 
-def ended(found: Capacity | None) -> str:
+def ended(found: CapacityAnswer | None) -> str:
     """How the search ended, in words."""
     return found.ended if found else "not ended: there is no capacity.json"
 

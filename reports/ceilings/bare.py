@@ -18,7 +18,7 @@ _CONDITIONS = ("payload_bytes", "write_concern", "acks", "compression")
 """Axes that a ceiling depends on: it is none for a cell that differs in one of them."""
 
 
-class Part(NamedTuple):
+class PathPart(NamedTuple):
     """One part of the path: which it is, the bare loop that it rests on, and the events/s that it can do."""
 
     name: str
@@ -35,7 +35,7 @@ def fits(found: Ceilings, plan: CellPlan) -> str:
     return ""
 
 
-def parts(found: Ceilings, plan: CellPlan, cores: float) -> tuple[Part, ...]:
+def parts(found: Ceilings, plan: CellPlan, cores: float) -> tuple[PathPart, ...]:
     """Return each part of the path of a cell of this plan that was measured, in the order of the path.
 
     What runs in several processes is so many times as fast, as far as there are cores for them.
@@ -89,7 +89,7 @@ def _fastest(found: Ceilings, prefix: str) -> BareLoop | None:
     return max(loops, key=lambda loop: loop.events_per_s.mean, default=None)
 
 
-def _times(part: Part | None, processes: float) -> Part | None:
+def _times(part: PathPart | None, processes: float) -> PathPart | None:
     return part._replace(events_per_s=part.events_per_s * processes) if part else None
 
 
@@ -99,10 +99,10 @@ def _processes(plan: CellPlan, axis: str, cores: float) -> float:
     return min(number, max(cores, 1.0)) if cores else number
 
 
-def _part(found: Ceilings, name: str, loops: str) -> Part | None:
+def _part(found: Ceilings, name: str, loops: str) -> PathPart | None:
     """Return the part ``name``, from the fastest of the loops whose names begin with ``loops``."""
     loop = _fastest(found, loops)
-    return Part(name, loop.name, loop.events_per_s.mean) if loop else None
+    return PathPart(name, loop.name, loop.events_per_s.mean) if loop else None
 
 
 def _single(found: Ceilings, plan: CellPlan) -> float:
@@ -111,14 +111,14 @@ def _single(found: Ceilings, plan: CellPlan) -> float:
     return found.conditions.visitor_share if share is None else float(share)
 
 
-def _handler(found: Ceilings, share: float) -> Part | None:
+def _handler(found: Ceilings, share: float) -> PathPart | None:
     """Mix single events and batches as the traffic does: the time for an event is the mean of both times."""
     both = _handlers(found)
     if both is None:
         return None
     single, batches = both
     rate = 1 / (share / single.events_per_s.mean + (1 - share) / batches.events_per_s.mean)
-    return Part("HTTP", f"{batches.name} and {share:.0%} {single.name}", rate)
+    return PathPart("HTTP", f"{batches.name} and {share:.0%} {single.name}", rate)
 
 
 def _handler_cost(found: Ceilings) -> float | None:

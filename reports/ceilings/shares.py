@@ -57,7 +57,7 @@ def compute(bundle: Bundle, cells: Sequence[Cell]) -> Account:
     return Account(cores=cores, shares=shares, least=_least(found, cells, cores) if found else ())
 
 
-def ceiling(found: Ceilings | None, plan: CellPlan, cores: float) -> tuple[bare.Part | None, str]:
+def ceiling(found: Ceilings | None, plan: CellPlan, cores: float) -> tuple[bare.PathPart | None, str]:
     """Return the slowest part of the path of a cell, or None and why there is none."""
     if found is None:
         return None, "not measured"

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from msgspec import Struct, structs
 
-from bundle.capacity import Capacity
+from bundle.capacity import CapacityAnswer
 from bundle.manifest import CellPlan
 from bundle.result import Result
 from reports import formats, names
@@ -68,7 +68,7 @@ def find(
     cores_there: float,
     stages_ms: Mapping[str, float],
     *,
-    capacity: Capacity | None = None,
+    capacity: CapacityAnswer | None = None,
     beyond: Sequence[Result] = (),
 ) -> Bottleneck | None:
     """Judge a cell by the repeats that count; None where there are none.
@@ -242,7 +242,7 @@ def _uneven(results: Sequence[Result]) -> str:
     return f"the busiest consumer reads {formats.rounded(sum(shares) / len(shares))} times the mean"
 
 
-def _offered_load(seen: _Seen, capacity: Capacity | None) -> Bottleneck | None:
+def _offered_load(seen: _Seen, capacity: CapacityAnswer | None) -> Bottleneck | None:
     """Nothing was at its limit, and all that was offered was stored: there was no more to do."""
     if capacity is not None:
         kept_up = capacity.sustainable_events_per_s is not None and capacity.high_events_per_s is None

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
-from bundle.capacity import Capacity
+from bundle.capacity import CapacityAnswer
 from bundle.errors import BundleError
 from bundle.interval import Interval
 from bundle.manifest import CellPlan
@@ -63,7 +63,7 @@ class Cell:
     memory_max_bytes: dict[str, int]
     bottleneck: Bottleneck | None
     idle_consumers: int
-    capacity: Capacity | None = None
+    capacity: CapacityAnswer | None = None
     """What the search came to; None for other kinds, and where it has not ended."""
     notes: tuple[str, ...] = field(default=())
 
@@ -188,7 +188,7 @@ def _cell(plan: CellPlan, bundle: Bundle, names: Naming) -> Cell:
     )
 
 
-def _at_answer(valid: Sequence[Repeat], capacity: Capacity | None) -> tuple[Repeat, ...]:
+def _at_answer(valid: Sequence[Repeat], capacity: CapacityAnswer | None) -> tuple[Repeat, ...]:
     """Return the probes at the load of the answer; none if there is no answer."""
     if capacity is None or capacity.sustainable_events_per_s is None:
         return ()
@@ -201,7 +201,7 @@ def _at_answer(valid: Sequence[Repeat], capacity: Capacity | None) -> tuple[Repe
     )
 
 
-def _beyond(valid: Sequence[Repeat], capacity: Capacity | None) -> tuple[Repeat, ...]:
+def _beyond(valid: Sequence[Repeat], capacity: CapacityAnswer | None) -> tuple[Repeat, ...]:
     """Return the probes of the lowest load above the answer that was not sustained."""
     answer = capacity.sustainable_events_per_s or 0.0 if capacity else 0.0
     failed: dict[float, list[Repeat]] = {}

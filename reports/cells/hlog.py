@@ -3,7 +3,7 @@
 A line is ``Tag=NAME,start_s,interval_s,max,PAYLOAD``; the payload is a histogram of whole
 microseconds in HdrHistogram's compressed V2 encoding: base64 of a zlib stream, in it a header and the counts as
 ZigZag LEB128 numbers, a negative one a run of zeros. Lines with ``#`` and the legend are skipped, except the last:
-``#[End: N intervals]`` tells a whole log from one that was cut off between two lines.
+``#[End: N intervals]`` distinguishes a whole log from one that was cut off between two lines.
 
 A run has tens of thousands of such lines, and the library takes half a millisecond for each: here the numbers of
 all lines of a log are decoded together by numpy.
@@ -141,7 +141,7 @@ def _counts(encoded: Sequence[bytes]) -> NDArray[np.int64]:
 
 
 def _numbers(given: NDArray[np.uint8]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Decode ZigZag LEB128 numbers; give them, and where the last byte of each stands."""
+    """Decode ZigZag LEB128 numbers; return them, and where the last byte of each stands."""
     last = np.flatnonzero(given < 0x80)  # noqa: PLR2004 - the high bit says that more bytes follow
     size = np.diff(last, prepend=-1)
     if len(size) and size.max() > _MOST_NUMBER_BYTES:

@@ -1,6 +1,6 @@
 """What a repeat used, each number against its limit: the evidence from which a bottleneck is named.
 
-docs/method.md gives the rules in words; the thresholds stand here.
+docs/method.md has the rules in words; the thresholds stand here.
 """
 
 from __future__ import annotations

@@ -28,7 +28,7 @@ class Files:
 
 
 def compare(base: str, new: str, runs: Path, rules: Rules, files: Files) -> int:
-    """Compare two runs (folders, or names under ``runs``), print it and write the files; give the exit code.
+    """Compare two runs (folders, or names under ``runs``), print it and write the files; return the exit code.
 
     Raises:
         UsageError: a run is not there, or nothing can be compared, or a file cannot be written.

@@ -9,7 +9,7 @@ from reports.comparison import forest, rivals, rounds, words
 from reports.drawing.panel import Panel
 from reports.page import rendering
 from reports.ratios.outcome import CellComparison, Comparison
-from reports.sections.parts import Part, Section
+from reports.sections.section import Section, SectionPart
 from stats import power
 from stats.inference import FAMILY_LEVEL, VERDICTS
 
@@ -36,7 +36,7 @@ class Tile:
 
 
 def make(comparison: Comparison) -> str:
-    """Lay the comparison out and render it; the same runs give the same page."""
+    """Lay the comparison out and render it; the same runs make the same page."""
     return rendering.render(
         "comparison.html.j2",
         comparison=comparison,
@@ -95,40 +95,40 @@ def _sections(comparison: Comparison) -> list[Section]:
             "Ratios, cell by cell",
             "Ratios",
             (
-                Part(words=(f"{words.HOW_RATIOS_READ} {_READ}",), figures=(forests,) if forests else ()),
-                Part(table=words.primary_table(comparison)),
-                *([Part("All cells of a kind together", table=together)] if together else []),
-                Part("Why", table=words.reasons_table(comparison)),
+                SectionPart(words=(f"{words.HOW_RATIOS_READ} {_READ}",), figures=(forests,) if forests else ()),
+                SectionPart(table=words.primary_table(comparison)),
+                *([SectionPart("All cells of a kind together", table=together)] if together else []),
+                SectionPart("Why", table=words.reasons_table(comparison)),
             ),
         ),
         Section(
             "rounds",
             "Both runs, round by round",
             "Rounds",
-            (Part(words=(_POINTS,), figures=tuple(each for each in points if each)),),
+            (SectionPart(words=(_POINTS,), figures=tuple(each for each in points if each)),),
         ),
         Section(
             "beside",
             "Beside it, without verdict",
             "Beside it",
-            (Part(words=(_BESIDE,), table=beside) if beside else Part(words=(_NO_BESIDE,)),),
+            (SectionPart(words=(_BESIDE,), table=beside) if beside else SectionPart(words=(_NO_BESIDE,)),),
         ),
         Section(
             "findings",
             "Findings of both runs",
             "Findings",
-            (Part(table=findings) if findings else Part(words=("Neither run has a finding.",)),),
+            (SectionPart(table=findings) if findings else SectionPart(words=("Neither run has a finding.",)),),
         ),
         Section(
             "environment",
             "Environments",
             "Environment",
             (
-                Part(table=differing) if differing else Part(words=("The environments do not differ.",)),
-                Part(table=whole, summary="All that is known of both"),
+                SectionPart(table=differing) if differing else SectionPart(words=("The environments do not differ.",)),
+                SectionPart(table=whole, summary="All that is known of both"),
             ),
         ),
-        Section("method", "How it is judged", "Method", (Part(table=_method(comparison)),)),
+        Section("method", "How it is judged", "Method", (SectionPart(table=_method(comparison)),)),
     ]
 
 

@@ -33,7 +33,7 @@ def judged(timed: Sequence[TimedStep], rules: Rules) -> StepsComparison:
 
 
 def finish(title: str, made: StepsComparison, runs: tuple[Path, Path] | None, files: Files) -> int:
-    """Compare the runs of both revisions too, if there are any, print and write all; give the exit code.
+    """Compare the runs of both revisions too, if there are any, print and write all; return the exit code.
 
     Raises:
         UsageError: nothing can be compared, or a file cannot be written.

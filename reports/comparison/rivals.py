@@ -66,7 +66,7 @@ def _measured(cell: Cell) -> _Measured:
 def _side(
     drawn: Canvas, name: str, colour: Colour, marker: str, cell: Cell, measured: _Measured
 ) -> tuple[float, float, str, Colour]:
-    """Draw one search; give where its name stands: at the height of its highest load."""
+    """Draw one search; return where its name stands: at the height of its highest load."""
     for probe, p99 in measured:
         sustained = searches.verdict(probe) == searches.SUSTAINED
         face = colour.light if sustained else palette.PAPER.light

@@ -47,7 +47,7 @@ def both(cell: CellComparison, *, paired: bool) -> Panel | None:
 def _side(
     drawn: Canvas, values: Mapping[int, float], name: str, colour: Colour, shift: float, marker: str
 ) -> tuple[float, float, str, Colour]:
-    """Draw the points of one run, and a line at their geometric mean; give where that ends."""
+    """Draw the points of one run, and a line at their geometric mean; return where that ends."""
     xs = [number + shift for number in values]
     drawn.axes.plot(xs, list(values.values()), marker, color=colour.light, markersize=5, mew=0, zorder=3)
     mean = math.exp(sum(map(math.log, values.values())) / len(values))

@@ -1,7 +1,7 @@
 """The colours of page and figures, each with a light and a dark form, different for the colour-blind too.
 
 matplotlib draws with the light form; ``svg`` turns each into a class that the page's style sheet
-(or the figure's own) gives the colour of the reader's scheme.
+(or the figure's own) chooses the colour of the reader's scheme.
 """
 
 from __future__ import annotations

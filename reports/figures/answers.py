@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from bundle.capacity import Capacity
+from bundle.capacity import CapacityAnswer
 from reports import formats
 from reports.answer import searches
 from reports.cells.cells import Cell
@@ -18,7 +18,7 @@ _ROW_HEIGHT, _ABOVE, _BELOW, _RIGHT = 28, 10, 44, 60
 _LETTER_WIDTH, _NARROWEST, _WIDEST = 6.3, 44, 190
 _COLOUR = palette.SERIES[2].light
 
-Answer = tuple[Cell, Capacity]
+Answer = tuple[Cell, CapacityAnswer]
 
 
 def panels(cells: Sequence[Cell]) -> list[Panel]:
@@ -39,7 +39,7 @@ def panels(cells: Sequence[Cell]) -> list[Panel]:
         return [drawn.finish("capacity-answers", "Sustainable throughput of each cell", _frame(having), _table(having))]
 
 
-def _row(drawn: Canvas, place: int, found: Capacity) -> None:
+def _row(drawn: Canvas, place: int, found: CapacityAnswer) -> None:
     """Draw the interval as a bar, the answer as a mark (hollow where it is not confirmed)."""
     axes, middle = drawn.axes, found.sustainable_events_per_s or 0.0
     left, right = axes.get_xlim()

@@ -151,7 +151,7 @@ def _curves(group: Sequence[Cell], grid: Layout, highest: float, name: str, titl
 
 
 def _curve(axes: Axes, placed: Sequence[tuple[float, Cell]], index: int) -> tuple[float, float] | None:
-    """Draw one line: means with intervals, repeats as small points, hollow where consumers are idle. Give its end."""
+    """Draw one line: means with intervals, repeats as small points, hollow where consumers are idle. Return its end."""
     colour = panel.series_colour(index).light
     measured = [(x, cell, cell.throughput) for x, cell in placed if cell.throughput]
     axes.plot([x for x, _, _ in measured], [i.mean for _, _, i in measured], color=colour, linewidth=1.6, zorder=3)

@@ -30,7 +30,7 @@ class OwnSection(NamedTuple):
     rows: tuple[tuple[str, ...], ...]
 
 
-class Named(NamedTuple):
+class LabelledResults(NamedTuple):
     """The valid repeats of a cell, and what the cell is called."""
 
     label: str
@@ -79,6 +79,6 @@ class Kind:
         """What stands above the stages of its cells."""
         return self.title
 
-    def own_section(self, cells: Sequence[Named]) -> OwnSection | None:  # noqa: ARG002 - see a subclass
+    def own_section(self, cells: Sequence[LabelledResults]) -> OwnSection | None:  # noqa: ARG002 - see a subclass
         """Return a section of its own, None if it has none; ``cells``: those of this kind."""
         return None

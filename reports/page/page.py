@@ -16,7 +16,7 @@ from reports.cells.cells import Cell
 from reports.drawing.panel import Panel
 from reports.page import rendering
 from reports.sections import answers, capacity, ceilings, details, durations, limits, own, scaling, throughput, validity
-from reports.sections.parts import CellDetails, Section
+from reports.sections.section import CellDetails, Section
 from reports.tables import Table, account, pairs
 
 _PRINTED = ("audit", "capacity", "throughput", "durations")
@@ -42,7 +42,7 @@ class Page:
 
 
 def make(bundle: Bundle, cells: Sequence[Cell], judged: RunVerdict) -> Page:
-    """Lay out the report and render it; the same bundle gives the same page."""
+    """Lay out the report and render it; the same bundle makes the same page."""
     by_kind = cell_views.by_kind(cells, lambda cell: cell.plan.kind)
     searched = [cell for cell in cells if cell.kind.searched]
     contents = (

@@ -16,7 +16,7 @@ from reports.page import page, summary
 
 
 def write(folder: Path, latest: Path) -> RunVerdict:
-    """Write everything beside the bundle in ``folder``, each file whole or not at all; give the verdict.
+    """Write everything beside the bundle in ``folder``, each file whole or not at all; return the verdict.
 
     ``latest`` becomes a copy of the page, if its folder can be written.
 

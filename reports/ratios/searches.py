@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 
-from bundle.capacity import Capacity
+from bundle.capacity import CapacityAnswer
 from reports import formats
 from reports.cells.cells import Cell
 from stats import intervals
@@ -35,7 +35,7 @@ def log_ratio(base: Cell, new: Cell) -> tuple[float, float]:
     return math.log((middle(new.capacity) or 1.0) / (middle(base.capacity) or 1.0)), math.hypot(*errors)
 
 
-def middle(found: Capacity) -> float | None:
+def middle(found: CapacityAnswer) -> float | None:
     """Return the middle of what the probes leave plausible (events/s), None if they do not bound it on both sides.
 
     In older runs, without the median, it is the geometric middle of the interval.
@@ -52,12 +52,12 @@ def spans(base: Cell, new: Cell) -> str:
     )
 
 
-def _standard_error(found: Capacity) -> float:
+def _standard_error(found: CapacityAnswer) -> float:
     """Return the standard error of the logarithm of the limit, from its interval as one of a normal distribution."""
     return intervals.log_error(found.low_events_per_s or 1.0, found.high_events_per_s or 1.0, found.confidence)
 
 
-def _span(found: Capacity) -> str:
+def _span(found: CapacityAnswer) -> str:
     low, high = found.low_events_per_s, found.high_events_per_s
     sure = "" if found.confirmed else ", its answer not confirmed,"
     if low is not None and high is not None:

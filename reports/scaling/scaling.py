@@ -50,7 +50,7 @@ class Scaling(Struct, frozen=True):
     """The cells of one kind that differ in their consumers alone, fewest first.
 
     ``label``: what they have in common. ``fit`` None: none is possible, and ``why`` says why not. With a fit, ``why``
-    tells what was left out.
+    says what was left out.
     """
 
     kind: str

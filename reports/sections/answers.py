@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from reports.answer.answer import AnswerRow
-from reports.sections.parts import Part
+from reports.sections.section import SectionPart
 from reports.tables import answers as tables
 
 _WHAT = (
@@ -15,6 +15,6 @@ _WHAT = (
 )
 
 
-def part(rows: Sequence[AnswerRow]) -> Part:
+def part(rows: Sequence[AnswerRow]) -> SectionPart:
     """One table, and what its columns mean; nothing without a row."""
-    return Part(table=tables.build(rows), words=(_WHAT,)) if rows else Part()
+    return SectionPart(table=tables.build(rows), words=(_WHAT,)) if rows else SectionPart()

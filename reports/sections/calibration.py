@@ -8,20 +8,20 @@ from bundle.calibration import Calibration
 from bundle.reading import Bundle
 from reports import formats
 from reports.cells.cells import Cell
-from reports.sections.parts import Part
+from reports.sections.section import SectionPart
 from reports.tables import Table, table
 
 _SUMMARY = "The generator against a server that keeps nothing, load by load"
 _MOST_NAMED = 4
 
 
-def part(bundle: Bundle, cells: Sequence[Cell]) -> Part:
+def part(bundle: Bundle, cells: Sequence[Cell]) -> SectionPart:
     """Say it in a sentence or two, with the stairs of the calibration behind them; nothing where there is none."""
     found = bundle.calibration
     if found is None:
-        return Part()
+        return SectionPart()
     words = (_sentence(found), *_disturbed(found, bundle.manifest.bounds), *_beyond(found, cells))
-    return Part(words=words, table=_stairs(found), summary=_SUMMARY)
+    return SectionPart(words=words, table=_stairs(found), summary=_SUMMARY)
 
 
 def _sentence(found: Calibration) -> str:

@@ -8,7 +8,7 @@ from reports.answer import breaking
 from reports.cells.cells import Cell
 from reports.figures import answers
 from reports.figures import capacity as figures
-from reports.sections.parts import Part, Section
+from reports.sections.section import Section, SectionPart
 from reports.tables import capacity as tables
 
 _WHAT = (
@@ -31,14 +31,16 @@ def section(cells: Sequence[Cell], cores_there: float) -> Section:
     ``cores_there``: of the machine, 0 where that is not known.
     """
     parts = [
-        Part(words=(_WHAT,), figures=tuple(answers.panels(cells))),
-        Part(table=tables.searched(cells)),
+        SectionPart(words=(_WHAT,), figures=tuple(answers.panels(cells))),
+        SectionPart(table=tables.searched(cells)),
     ]
     broken = [(cell, broke) for cell in cells if (broke := breaking.find(cell, cores_there))]
     if broken:
-        parts.append(Part("What breaks first above it", table=tables.broken(broken)))
+        parts.append(SectionPart("What breaks first above it", table=tables.broken(broken)))
     drawn = tuple(figures.curves(cells))
     if drawn:
-        parts.append(Part("Delivery latency against offered load", words=(_HOW_DRAWN,), figures=drawn))
-    parts += [Part(table=tables.probes(c), summary=f"The probes of {c.label}, one by one") for c in cells if c.attempts]
+        parts.append(SectionPart("Delivery latency against offered load", words=(_HOW_DRAWN,), figures=drawn))
+    parts += [
+        SectionPart(table=tables.probes(c), summary=f"The probes of {c.label}, one by one") for c in cells if c.attempts
+    ]
     return Section("capacity", "Sustainable throughput", "Capacity", tuple(parts))

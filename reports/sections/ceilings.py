@@ -11,7 +11,7 @@ from reports.ceilings import shares
 from reports.ceilings.bare import THROUGH_HTTP
 from reports.ceilings.shares import Account, Share
 from reports.cells.cells import Cell
-from reports.sections.parts import Part, Section
+from reports.sections.section import Section, SectionPart
 from reports.tables import ceilings as tables
 
 _FEW = 12
@@ -46,16 +46,16 @@ def section(bundle: Bundle, cells: Sequence[Cell]) -> Section:
     few = len(cells) <= _FEW
     every = f"of each of the {len(cells)} cells"
     parts = [
-        Part(words=(*words, *own)),
-        Part(table=tables.reached(account, cells), summary="" if few else f"Ceiling and bound {every}"),
-        Part(table=tables.costs(account, cells), summary="" if few else f"Where each CPU-second went, {every}"),
+        SectionPart(words=(*words, *own)),
+        SectionPart(table=tables.reached(account, cells), summary="" if few else f"Ceiling and bound {every}"),
+        SectionPart(table=tables.costs(account, cells), summary="" if few else f"Where each CPU-second went, {every}"),
     ]
     if found and found.held:
-        parts.append(Part(words=(*_held(found), _HELD), table=tables.held(found)))
-        parts.append(Part(table=tables.pairs(found), summary="Every pair"))
+        parts.append(SectionPart(words=(*_held(found), _HELD), table=tables.held(found)))
+        parts.append(SectionPart(table=tables.pairs(found), summary="Every pair"))
     if found:
         what = "The bare loops and our parts" if found.parts else "The bare loops"
-        parts.append(Part(table=tables.loops(found), summary=f"{what}, with every repeat"))
+        parts.append(SectionPart(table=tables.loops(found), summary=f"{what}, with every repeat"))
     return Section("ceilings", _TITLE, _SHORT, tuple(parts))
 
 

@@ -10,7 +10,7 @@ from reports.cells.cells import Cell
 from reports.drawing.panel import Panel
 from reports.figures import backlog as figures
 from reports.figures import evidence
-from reports.sections.parts import CellDetails, Part, Section
+from reports.sections.section import CellDetails, Section, SectionPart
 from reports.tables import counters, repeats, soundness
 
 _BACKLOG = (
@@ -29,10 +29,10 @@ def backlog(by_kind: dict[str, list[Cell]]) -> Section:
         [each.result for group in by_kind.values() for of in group for each in of.attempts], "backlog"
     )
     nothing = f"Backlog: {reported.NOT_REPORTED}." if lacking else "No time series."
-    parts = [Part(words=(_BACKLOG if any(drawn.values()) else nothing,))]
+    parts = [SectionPart(words=(_BACKLOG if any(drawn.values()) else nothing,))]
     for kind, of_kind in drawn.items():
         summary = f"{kind.capitalize()} cells, {formats.plural(len(of_kind), 'figure')}" if many else ""
-        parts.append(Part(figures=of_kind, small=True, summary=summary))
+        parts.append(SectionPart(figures=of_kind, small=True, summary=summary))
     return Section("backlog", "Backlog over time", "Backlog", tuple(parts))
 
 
@@ -46,37 +46,39 @@ def cell(of: Cell, seconds: Panel | None = None) -> CellDetails:
     """Everything about one cell that the other sections leave out; ``seconds``: the limit that it reached, if any."""
     found = [(repeat, text) for repeat in of.attempts for text in repeat.result.findings]
     findings = [f"{repeat.name}{'' if repeat.result.valid else _NO_FINDING}: {text}" for repeat, text in found]
-    parts = [Part(words=tuple(findings), table=repeats.repeats_of(of))]
+    parts = [SectionPart(words=tuple(findings), table=repeats.repeats_of(of))]
     lacking = reported.sentence(repeat.result for repeat in of.attempts)
     if lacking:
-        parts.append(Part(words=(lacking,)))
+        parts.append(SectionPart(words=(lacking,)))
     if of.stages_ms:
-        parts.append(Part("Stages", table=repeats.stages_of(of)))
+        parts.append(SectionPart("Stages", table=repeats.stages_of(of)))
     if seconds is not None:
-        parts.append(Part("The limit that was reached, second by second", figures=(seconds,), small=True))
+        parts.append(SectionPart("The limit that was reached, second by second", figures=(seconds,), small=True))
     if any(repeat.result.witness for repeat in of.attempts):
-        parts.append(Part("Witness", table=soundness.witness_of(of)))
+        parts.append(SectionPart("Witness", table=soundness.witness_of(of)))
     parts += _counters(of)
     if any(repeat.result.consumers for repeat in of.attempts):
         idle = (
             f"{formats.plural(of.idle_consumers, 'consumer')} idle, without a partition." if of.idle_consumers else ""
         )
-        parts.append(Part("Consumers", words=(idle,), table=repeats.consumers_of(of)))
+        parts.append(SectionPart("Consumers", words=(idle,), table=repeats.consumers_of(of)))
     axes = [(name, formats.value(value)) for name, value in of.plan.axes.items() if value is not None]
-    parts.append(Part("Axes", words=("; ".join(f"{axes_of.title(name)}: {value}" for name, value in axes) + ".",)))
+    parts.append(
+        SectionPart("Axes", words=("; ".join(f"{axes_of.title(name)}: {value}" for name, value in axes) + ".",))
+    )
     number = sum(repeat.result.valid for repeat, _ in found)
     alarm = formats.plural(number, "finding") if number else ""
     return CellDetails(f"cell-{of.plan.id}", of.sentence, f"{of.plan.id}: {_remark(of)}", alarm, tuple(parts))
 
 
-def _counters(of: Cell) -> list[Part]:
+def _counters(of: Cell) -> list[SectionPart]:
     """Event loops, Kafka's and mongod's own counters, and how the roles' processes used the machine."""
     of_servers, of_roles = counters.counters(of.counted), counters.processes(of.counted)
     parts = []
     if of_servers.rows:
-        parts.append(Part("Event loops, Kafka and MongoDB, by their own counters", table=of_servers))
+        parts.append(SectionPart("Event loops, Kafka and MongoDB, by their own counters", table=of_servers))
     if of_roles.rows and len(of_roles.heads) > 1:
-        parts.append(Part("Processes, mean of the repeats", table=of_roles))
+        parts.append(SectionPart("Processes, mean of the repeats", table=of_roles))
     return parts
 
 

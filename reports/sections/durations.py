@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from reports.cells import reported
 from reports.cells.cells import Cell
 from reports.figures import bars, percentiles, waterfall
-from reports.sections.parts import Part, Section
+from reports.sections.section import Section, SectionPart
 from reports.tables import measured
 
 _DURATIONS = ("durations", "Delivery latency and response time", "Delivery latency, response time")
@@ -30,7 +30,7 @@ def section(cells: Sequence[Cell]) -> Section:
     """Percentile curves of delivery latency and response time, and the same as tables."""
     timed = [cell for cell in cells if cell.pooled]
     if not timed:
-        return Section(*_DURATIONS, (Part(words=(_nothing(cells),)),))
+        return Section(*_DURATIONS, (SectionPart(words=(_nothing(cells),)),))
     # Those of a capacity cell were measured at its answer: near the objective, and off the scale of the others.
     curves = [cell for cell in timed if not cell.kind.searched] or timed
     words = (_WHAT_IS_TIMED, percentiles.gate_sentence(curves), *_unreported(timed, "Delivery latency"))
@@ -38,9 +38,9 @@ def section(cells: Sequence[Cell]) -> Section:
     at_answers = _AT_ANSWERS if any(cell.kind.searched for cell in timed) else ""
     service = measured.percentiles(timed, "service_time")
     parts = (
-        Part(words=words, figures=figures),
-        Part(words=(at_answers,), table=measured.durations(timed)),
-        Part(table=service, summary="Service time, from the actual send: it hides what a late send adds"),
+        SectionPart(words=words, figures=figures),
+        SectionPart(words=(at_answers,), table=measured.durations(timed)),
+        SectionPart(table=service, summary="Service time, from the actual send: it hides what a late send adds"),
     )
     return Section(*_DURATIONS, parts)
 
@@ -69,16 +69,16 @@ def stages(cells: Sequence[Cell]) -> Section:
     for cell in having:
         groups.setdefault(cell.plan.kind, []).append(cell)
     unreported = _unreported(cells, "Stages of delivery latency")
-    parts = [Part(words=(*([_THE_STAGES] if having else [] if unreported else [_nothing(cells)]), *unreported))]
+    parts = [SectionPart(words=(*([_THE_STAGES] if having else [] if unreported else [_nothing(cells)]), *unreported))]
     for group in groups.values():
         parts += _waterfalls(group, group[0].kind.heading if len(groups) > 1 else "")
     return Section("stages", "The four stages of delivery latency", "Stages", tuple(parts))
 
 
-def _waterfalls(cells: Sequence[Cell], heading: str) -> list[Part]:
+def _waterfalls(cells: Sequence[Cell], heading: str) -> list[SectionPart]:
     """Draw the waterfalls, behind stacked bars where there are many."""
     falls = tuple(waterfall.panels(cells))
     if len(cells) <= waterfall.MOST_CELLS:
-        return [Part(heading, figures=falls)]
+        return [SectionPart(heading, figures=falls)]
     summary = f"Waterfalls of all {len(cells)} cells: each bar starts where the one before ends"
-    return [Part(heading, figures=tuple(bars.stages(cells))), Part(figures=falls, summary=summary)]
+    return [SectionPart(heading, figures=tuple(bars.stages(cells))), SectionPart(figures=falls, summary=summary)]

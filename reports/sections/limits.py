@@ -10,7 +10,7 @@ from reports.cells import axes, saturation
 from reports.cells.bottleneck import Bottleneck
 from reports.cells.cells import Cell
 from reports.figures import bars
-from reports.sections.parts import Part, Section
+from reports.sections.section import Section, SectionPart
 from reports.tables import Table, headroom, measured, table
 
 _HOW_BOUND = (
@@ -30,25 +30,25 @@ def section(bundle: Bundle, by_kind: dict[str, list[Cell]]) -> Section:
     there = bundle.manifest.hardware.cores
     cells = [cell for group in by_kind.values() for cell in group if cell.cores]
     if not cells:
-        return Section("cpu", "CPU by role", "CPU", (Part(words=("No CPU was recorded in a valid repeat.",)),))
+        return Section("cpu", "CPU by role", "CPU", (SectionPart(words=("No CPU was recorded in a valid repeat.",)),))
     figures = tuple(figure for kind, group in by_kind.items() for figure in bars.cpu(group, kind, there))
     parts = (
         *_bounds(cells),
-        Part(table=headroom.evidence(cells), summary="The evidence: each number against its limit"),
-        Part(table=headroom.headroom(cells), summary="Headroom of each role"),
-        Part("Cores by role", words=(_HOW_BOUND,), figures=figures),
-        Part(table=measured.cpu_per_100k(cells), summary="CPU for 100,000 stored events, and memory"),
+        SectionPart(table=headroom.evidence(cells), summary="The evidence: each number against its limit"),
+        SectionPart(table=headroom.headroom(cells), summary="Headroom of each role"),
+        SectionPart("Cores by role", words=(_HOW_BOUND,), figures=figures),
+        SectionPart(table=measured.cpu_per_100k(cells), summary="CPU for 100,000 stored events, and memory"),
     )
     return Section("cpu", "CPU by role, and the bottleneck", "Bottleneck, CPU", parts)
 
 
-def _bounds(cells: Sequence[Cell]) -> list[Part]:
+def _bounds(cells: Sequence[Cell]) -> list[SectionPart]:
     """Say what bounds each cell; where there are many, cells that are bound alike together first."""
     each = _cell_by_cell(cells)
     if len(cells) <= _FEW:
-        return [Part("What bounds each cell", (_HEADROOM,), table=each)]
-    together = Part("What bounds the cells", (_HEADROOM,), table=_together(cells))
-    return [together, Part(table=each, summary=f"What bounds each of the {len(cells)} cells")]
+        return [SectionPart("What bounds each cell", (_HEADROOM,), table=each)]
+    together = SectionPart("What bounds the cells", (_HEADROOM,), table=_together(cells))
+    return [together, SectionPart(table=each, summary=f"What bounds each of the {len(cells)} cells")]
 
 
 def _cell_by_cell(cells: Sequence[Cell]) -> Table:

@@ -6,16 +6,16 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from reports import kinds
 from reports.cells.cells import Cell
-from reports.kinds.kind import Named
-from reports.sections.parts import Part, Section
+from reports.kinds.kind import LabelledResults
+from reports.sections.section import Section, SectionPart
 from reports.tables import table
 
 
 def sections(by_kind: Mapping[str, Sequence[Cell]]) -> Iterator[Section]:
     """Yield the section of each kind that has one."""
     for name, cells in by_kind.items():
-        named = [Named(cell.label, [repeat.result for repeat in cell.valid]) for cell in cells]
+        named = [LabelledResults(cell.label, [repeat.result for repeat in cell.valid]) for cell in cells]
         own = kinds.named(name).own_section(named)
         if own is not None:
             shown = table(own.heads, own.rows)
-            yield Section(f"of-{name}", own.title, own.title, (Part(words=own.words, table=shown),))
+            yield Section(f"of-{name}", own.title, own.title, (SectionPart(words=own.words, table=shown),))

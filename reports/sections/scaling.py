@@ -14,7 +14,7 @@ from reports.figures import scaling as figures
 from reports.scaling import scaling
 from reports.scaling.scaling import Scaling
 from reports.scaling.usl import Parameter
-from reports.sections.parts import Part, Section
+from reports.sections.section import Section, SectionPart
 from reports.tables import Table, table
 
 _LAW = (
@@ -36,16 +36,16 @@ def section(cells: Sequence[Cell]) -> Section:
     """The fits, or why there is none, with figures of those that have levels enough."""
     curves = scaling.group(cells)
     if not curves:
-        return Section("scaling", "Scaling over consumers", "Scaling", (Part(words=(_NO_LEVELS,)),))
+        return Section("scaling", "Scaling over consumers", "Scaling", (SectionPart(words=(_NO_LEVELS,)),))
     drawn = tuple(figures.panels(curves))
     fitted = [curve for curve in curves if curve.fit]
-    parts = [Part(words=(_LAW,))]
+    parts = [SectionPart(words=(_LAW,))]
     if fitted:
-        parts.append(Part(table=_parameters(fitted)))
+        parts.append(SectionPart(table=_parameters(fitted)))
     if len(fitted) < len(curves):
-        parts.append(Part(table=_without([curve for curve in curves if not curve.fit])))
+        parts.append(SectionPart(table=_without([curve for curve in curves if not curve.fit])))
     if drawn:
-        parts.append(Part(words=(_HOW_DRAWN,), figures=drawn))
+        parts.append(SectionPart(words=(_HOW_DRAWN,), figures=drawn))
     return Section("scaling", "Scaling over consumers", "Scaling", tuple(parts))
 
 
@@ -91,19 +91,21 @@ def advised(bundle: Bundle, cells: Sequence[Cell]) -> Section:
     given = advice.for_report(bundle, cells)
     if not given:
         words = _NO_PROOF if all(not cell.kind.whole_path for cell in cells) else _NOTHING_VALID
-        return Section("advice", "Which configuration for which load", "Advice", (Part(words=(words,)),))
+        return Section("advice", "Which configuration for which load", "Advice", (SectionPart(words=(words,)),))
     first = given[0]
     conditions = ", ".join(f"{name} {formats.value(value)}" for name, value in first.conditions.items())
     words = (
         f"The smallest configuration that was measured to hold a load, with {_said(first)}. "
         f"Smallest: {first.smallest}. Measured with {conditions}."
     )
-    parts = [Part(words=(words,), table=_answers(given))]
+    parts = [SectionPart(words=(words,), table=_answers(given))]
     following = [(one.target_events_per_s, line) for one in given for line in one.measure_next]
     if following:
         rows = [[f"for {formats.count(target)} events/s", line] for target, line in following]
-        parts.append(Part(table=table(["", "what to measure next"], rows, text=2), summary="What to measure next"))
-    parts.append(Part(words=(_HOW_TO_ASK.format(run=bundle.manifest.run_id),)))
+        parts.append(
+            SectionPart(table=table(["", "what to measure next"], rows, text=2), summary="What to measure next")
+        )
+    parts.append(SectionPart(words=(_HOW_TO_ASK.format(run=bundle.manifest.run_id),)))
     return Section("advice", "Which configuration for which load", "Advice", tuple(parts))
 
 

@@ -10,7 +10,7 @@ from reports.cells.cells import Cell
 from reports.drawing.panel import Panel
 from reports.figures import throughput as figures
 from reports.formats import plural
-from reports.sections.parts import Part, Section
+from reports.sections.section import Section, SectionPart
 from reports.tables import measured
 from stats import intervals
 
@@ -38,8 +38,8 @@ def section(by_kind: dict[str, list[Cell]], judged: RunVerdict) -> Section:
             words.append("It is bounded by the offered load." if kind.whole_path else _rivalry(judged, cells))
             drawn = tuple(figures.panels(cells, name))
         table = measured.steady(cells) if kind.whole_path else None
-        parts.append(Part(kind.title, tuple(words), drawn, table))
-    parts = parts or [Part(words=("No drain and no steady cell in this run.",))]
+        parts.append(SectionPart(kind.title, tuple(words), drawn, table))
+    parts = parts or [SectionPart(words=("No drain and no steady cell in this run.",))]
     return Section("throughput", "Throughput of partitions × consumers", "Throughput", tuple(parts))
 
 

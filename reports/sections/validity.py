@@ -9,7 +9,7 @@ from reports import formats
 from reports.cells import reported
 from reports.cells.cells import Cell
 from reports.sections import calibration
-from reports.sections.parts import Part, Section
+from reports.sections.section import Section, SectionPart
 from reports.tables import account, soundness, table
 
 _FEW = 6
@@ -28,10 +28,12 @@ def section(bundle: Bundle, cells: Sequence[Cell]) -> Section:
     """Both identities stand above it; here are the counts, void attempts, bounds and the witness."""
     voids = formats.plural(sum(cell.void_attempts for cell in cells), "void attempt")
     counts = f"{formats.plural(len(bundle.valid), 'valid repeat')}, {voids}."
-    bounds = Part(words=(_nearest(bundle),), table=soundness.bounds(bundle), summary=_BOUNDS_SUMMARY)
+    bounds = SectionPart(words=(_nearest(bundle),), table=soundness.bounds(bundle), summary=_BOUNDS_SUMMARY)
     parts = [
-        Part(words=(f"{counts} {_HOW_AUDITED}",), table=account.audit_total(bundle), summary="The audit, summed"),
-        Part(table=account.audit_by_repeat(bundle), summary="The audit of every attempt"),
+        SectionPart(
+            words=(f"{counts} {_HOW_AUDITED}",), table=account.audit_total(bundle), summary="The audit, summed"
+        ),
+        SectionPart(table=account.audit_by_repeat(bundle), summary="The audit of every attempt"),
         *_void(bundle),
         _witness(cells),
         bounds,
@@ -40,19 +42,22 @@ def section(bundle: Bundle, cells: Sequence[Cell]) -> Section:
     objective = {k: v for k, v in (bundle.manifest.matrix.objective or {}).items() if v is not None}
     if objective:
         rows = [[name, formats.value(value)] for name, value in objective.items()]
-        parts.append(Part(table=table(["objective", "at most"], rows), summary="The objective"))
+        parts.append(SectionPart(table=table(["objective", "at most"], rows), summary="The objective"))
     return Section("audit", "Validity and audit", "Audit", tuple(parts))
 
 
-def _void(bundle: Bundle) -> list[Part]:
+def _void(bundle: Bundle) -> list[SectionPart]:
     """Every void attempt with its reasons; where there are many, the reasons counted before them."""
     number = len(bundle.repeats) - len(bundle.valid)
     if not number:
         return []
     every = soundness.void_attempts(bundle)
     if number <= _FEW:
-        return [Part(table=every)]
-    return [Part(table=soundness.void_reasons(bundle)), Part(table=every, summary=f"All {number} void attempts")]
+        return [SectionPart(table=every)]
+    return [
+        SectionPart(table=soundness.void_reasons(bundle)),
+        SectionPart(table=every, summary=f"All {number} void attempts"),
+    ]
 
 
 def _nearest(bundle: Bundle) -> str:
@@ -71,12 +76,12 @@ def _nearest(bundle: Bundle) -> str:
     return f"Nearest to a bound of validity came {repeat}: {name} {said}, {share:.0%} of the {allowed} allowed."
 
 
-def _witness(cells: Sequence[Cell]) -> Part:
+def _witness(cells: Sequence[Cell]) -> SectionPart:
     """Say in one sentence whether the witness agrees, with the cells behind it."""
     witnessed = [repeat.result.witness for cell in cells for repeat in cell.valid if repeat.result.witness]
     if not witnessed:
         lacking = reported.lacks([repeat.result for cell in cells for repeat in cell.attempts], "stamps")
-        return Part(words=(_NOTHING_TO_HOLD_AGAINST,)) if lacking else Part()
+        return SectionPart(words=(_NOTHING_TO_HOLD_AGAINST,)) if lacking else SectionPart()
     read = formats.plural(sum(one.events for one in witnessed), "event")
     repeats = formats.plural(len(witnessed), "valid repeat")
     disagreeing = sum(one.disagreeing for one in witnessed)
@@ -87,4 +92,4 @@ def _witness(cells: Sequence[Cell]) -> Part:
         f"An independent witness sent {read} of its own in {repeats} and polled MongoDB until it read them: {says} "
         f"with the deliveries logs by more than {tolerance} ms beyond its polling resolution; the most is {beyond} ms."
     )
-    return Part(words=(sentence,), table=soundness.witnesses(cells), summary=_WITNESS_SUMMARY)
+    return SectionPart(words=(sentence,), table=soundness.witnesses(cells), summary=_WITNESS_SUMMARY)

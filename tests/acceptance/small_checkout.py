@@ -134,8 +134,8 @@ def run(
     )
 
 
-def told(done: subprocess.CompletedProcess[str]) -> list[dict[str, Any]]:
-    """What the small packages told, in order."""
+def calls_of(done: subprocess.CompletedProcess[str]) -> list[dict[str, Any]]:
+    """The calls that the small packages reported, in order."""
     return [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
 
 

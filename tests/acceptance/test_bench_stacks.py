@@ -47,7 +47,7 @@ def on_servers_of_its_own(runs) -> None:
 
 
 def measured(runs, text: str) -> dict:
-    """Run a matrix; give the manifest."""
+    """Run a matrix; return the manifest."""
     on_servers_of_its_own(runs)
     assert runs.run("run", runs.matrix(text), "--ceilings", "never", "--out", str(runs.folder / "runs")) == 0, (
         runs.output
@@ -60,15 +60,15 @@ def test_cells_that_differ_in_a_setting_of_a_server_run_on_servers_of_their_own(
     runs,
     parts_are_there: None,  # noqa: ARG001 - asked for what it skips
 ) -> None:
-    told = measured(runs, TUNED)
+    manifest = measured(runs, TUNED)
     results = runs.results()
     assert all(result["valid"] and result["audit"]["lost"] == 0 for result in results)
     assert {result["axes"]["mongod.ttlMonitorSleepSecs"] for result in results} == {60, 61}
-    assert [stack["mongod"] for stack in told["stacks"] if stack["cells"]] == [
+    assert [stack["mongod"] for stack in manifest["stacks"] if stack["cells"]] == [
         {"ttlMonitorSleepSecs": 60},
         {"ttlMonitorSleepSecs": 61},
     ]
-    assert len(set(told["tokens"])) == 2
+    assert len(set(manifest["tokens"])) == 2
     logs = list((runs.run_dir / "logs").glob("*/mongod.log"))
     said = sorted(
         slept for log in logs for slept in ("60", "61") if f'"ttlMonitorSleepSecs":"{slept}"' in log.read_text()
@@ -100,7 +100,7 @@ def test_every_shape_of_servers_is_measured_in_one_run(
     runs,
     parts_are_there: None,  # noqa: ARG001 - as above
 ) -> None:
-    told = measured(runs, SHAPES)
+    manifest = measured(runs, SHAPES)
     results = runs.results()
     assert len(results) == 5
     for result in results:
@@ -109,14 +109,14 @@ def test_every_shape_of_servers_is_measured_in_one_run(
         assert result["audit"]["stored_accepted"] == result["audit"]["accepted"] > 0
         assert result["kafka_use"]["messages_in_per_s"] is not None
         assert result["mongodb_use"]["inserts_per_s"] is not None
-    versions = {(stack["coordination"], stack["versions"]["kafka"]) for stack in told["stacks"] if stack["cells"]}
+    versions = {(stack["coordination"], stack["versions"]["kafka"]) for stack in manifest["stacks"] if stack["cells"]}
     assert versions == {("kraft", "4.3.1"), ("zookeeper", "3.9.2")}
-    assert len(told["tokens"]) == 4, "each stack is started once"
+    assert len(manifest["tokens"]) == 4, "each stack is started once"
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
-def test_searches_on_two_stacks_share_the_time_and_a_run_that_was_ended_between_them_goes_on(
+def test_searches_on_two_stacks_share_the_time_and_an_interrupted_run_resumes(
     runs,
     parts_are_there: None,  # noqa: ARG001 - as above
 ) -> None:
@@ -130,9 +130,9 @@ def test_searches_on_two_stacks_share_the_time_and_a_run_that_was_ended_between_
     bench.terminate()
     assert bench.wait(timeout=100) == 130, runs.output
     assert runs.run("resume", str(runs.run_dir)) in (0, 1, 4), runs.output
-    told = json.loads((runs.run_dir / "manifest.json").read_text())
-    assert told["status"] == "complete"
-    assert len(set(told["tokens"])) >= 2, "each stack had a session of its own"
+    manifest = json.loads((runs.run_dir / "manifest.json").read_text())
+    assert manifest["status"] == "complete"
+    assert len(set(manifest["tokens"])) >= 2, "each stack had a session of its own"
     found = [json.loads(path.read_text()) for path in runs.run_dir.glob("cells/capacity*/capacity.json")]
     assert len(found) == 2
     for each in found:

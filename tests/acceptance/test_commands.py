@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.acceptance.small_checkout import ROOT, make_checkout, run, told
+from tests.acceptance.small_checkout import ROOT, calls_of, make_checkout, run
 
 SESSIONS = ("test", "lint", "types", "format", "micro", "screenshots", "lock")
 
@@ -56,22 +56,22 @@ class TestRunning:
         (elsewhere / "reports").mkdir(parents=True)
         (elsewhere / "reports" / "__init__.py").write_text("raise SystemExit('the wrong reports')", encoding="utf-8")
         done = run(link, "report", "runs/a b", cwd=elsewhere)
-        assert told(done) == [{"name": "reports", "argv": ["runs/a b"], "cwd": str(elsewhere), "version": "1.0"}]
+        assert calls_of(done) == [{"name": "reports", "argv": ["runs/a b"], "cwd": str(elsewhere), "version": "1.0"}]
         assert done.returncode == 0
 
     def test_perf_is_the_bench_s_whatever_its_arguments(self, checkout: Path) -> None:
-        (perf,) = told(run(checkout / "tidemark", "perf", "main", "--quick", BENCH_EXIT="0"))
+        (perf,) = calls_of(run(checkout / "tidemark", "perf", "main", "--quick", BENCH_EXIT="0"))
         assert (perf["name"], perf["argv"]) == ("bench", ["perf", "main", "--quick"])
 
     def test_up_and_load_run_their_packages(self, checkout: Path) -> None:
-        (up,) = told(run(checkout / "tidemark", "up", "--workers", "2"))
+        (up,) = calls_of(run(checkout / "tidemark", "up", "--workers", "2"))
         assert (up["name"], up["argv"]) == ("pipeline", ["up", "--workers", "2"])
-        (load,) = told(run(checkout / "tidemark", "load", "--headless"))
+        (load,) = calls_of(run(checkout / "tidemark", "load", "--headless"))
         assert (load["name"], load["argv"]) == ("loadtest", ["--headless"])
 
     @pytest.mark.parametrize("given", [["-k", "some thing"], ["--", "-k", "some thing"]])
     def test_a_session_gets_the_arguments(self, checkout: Path, given: list[str]) -> None:
-        (nox,) = told(run(checkout / "tidemark", "test", *given))
+        (nox,) = calls_of(run(checkout / "tidemark", "test", *given))
         assert nox["argv"][-5:] == ["--session", "test", "--", "-k", "some thing"]
         assert "--no-venv" in nox["argv"]
 
@@ -111,7 +111,7 @@ class TestBench:
         ],
     )
     def test_arguments_go_to_bench(self, checkout: Path, given: list[str], expected: list[str]) -> None:
-        (bench,) = told(run(checkout / "tidemark", "bench", *given, BENCH_EXIT="0"))
+        (bench,) = calls_of(run(checkout / "tidemark", "bench", *given, BENCH_EXIT="0"))
         assert (bench["name"], bench["argv"]) == ("bench", expected)
 
     @pytest.mark.parametrize("code", [0, 1, 2, 3, 130])

@@ -61,12 +61,12 @@ def test_other_servers_are_measured_beside_those_of_the_matrix_and_said_to_diffe
 ) -> None:
     for name in ("PIPELINE_KAFKA_BOOTSTRAP_SERVERS", "PIPELINE_MONGO_URI"):
         runs.environment.pop(name)
-    folder, told = runs.folder / "runs", runs.folder / "compared.json"
-    options = ("--rounds", "1", "--runs", str(folder), "--json", str(told))
+    folder, compared = runs.folder / "runs", runs.folder / "compared.json"
+    options = ("--rounds", "1", "--runs", str(folder), "--json", str(compared))
     assert runs.run("compare", "--ab", runs.matrix(MATRIX), ".", side, *options) == 0, runs.output
     base, new = (json.loads((run / "manifest.json").read_text()) for run in sorted(folder.iterdir()))
     assert (base["versions"]["kafka"], "zookeeper" in base["versions"]) == ("4.3.1", False)
     assert len(set(base["tokens"])) == len(set(new["tokens"])) == 2, "each side has its servers"
-    found = {each["name"]: each for each in json.loads(told.read_text())["environment"]}
+    found = {each["name"]: each for each in json.loads(compared.read_text())["environment"]}
     assert (found[fact]["base"], found[fact]["new"]) == values
     assert "The environments differ" not in runs.output

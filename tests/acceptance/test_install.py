@@ -17,11 +17,11 @@ import pytest
 
 from tests.acceptance.small_checkout import (
     LOCKS,
+    calls_of,
     make_checkout,
     path_with,
     pin,
     run,
-    told,
     wheel_of_uv,
     write_lock,
     write_tell,
@@ -43,7 +43,7 @@ class TestEnvironment:
         assert done.returncode == 0
         assert [line for line in done.stdout.splitlines() if not line.startswith("{")] == []
 
-    def test_another_lock_brings_it_up_to_date(self, tmp_path: Path) -> None:
+    def test_a_changed_lock_updates_the_environment(self, tmp_path: Path) -> None:
         made = make_checkout(tmp_path)
         assert run(made / "tidemark", "report").returncode == 0
         in_use = made / ".venv" / "in_use"  # what runs in it now must not lose its files
@@ -51,10 +51,10 @@ class TestEnvironment:
         write_lock(made, write_tell(tmp_path, "2.0"))
         done = run(made / "tidemark", "report")
         assert "bringing .venv up to date" in done.stdout
-        assert [each["version"] for each in told(done)] == ["2.0"]
+        assert [each["version"] for each in calls_of(done)] == ["2.0"]
         assert in_use.exists()
 
-    def test_what_was_interrupted_while_brought_up_to_date_is_made_anew(self, tmp_path: Path) -> None:
+    def test_an_interrupted_update_is_started_again(self, tmp_path: Path) -> None:
         made = make_checkout(tmp_path)
         assert run(made / "tidemark", "report").returncode == 0
         write_lock(made, write_tell(tmp_path, "2.0"), digest="0" * 64)
@@ -62,9 +62,9 @@ class TestEnvironment:
         write_lock(made, write_tell(tmp_path, "2.0"))
         done = run(made / "tidemark", "report")
         assert "making .venv with" in done.stdout
-        assert [each["version"] for each in told(done)] == ["2.0"]
+        assert [each["version"] for each in calls_of(done)] == ["2.0"]
 
-    def test_what_was_interrupted_is_made_anew(self, tmp_path: Path) -> None:
+    def test_an_interrupted_installation_is_started_again(self, tmp_path: Path) -> None:
         made = make_checkout(tmp_path)
         process = subprocess.Popen(
             [str(made / "tidemark"), "report"],
@@ -83,9 +83,9 @@ class TestEnvironment:
         assert not (made / ".venv" / "tidemark.txt").exists()
         done = run(made / "tidemark", "report")
         assert "making .venv with" in done.stdout
-        assert [each["name"] for each in told(done)] == ["reports"]
+        assert [each["name"] for each in calls_of(done)] == ["reports"]
 
-    def test_two_at_once_make_it_once_and_both_run(self, tmp_path: Path) -> None:
+    def test_two_commands_at_once_install_once_and_both_run(self, tmp_path: Path) -> None:
         made = make_checkout(tmp_path)
         both = [
             subprocess.Popen([str(made / "tidemark"), "report"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
@@ -105,7 +105,7 @@ class TestEnvironment:
         assert "the packages could not be installed" in done.stderr
         assert "Hash mismatch" in done.stderr
         assert "not what the lock names" in done.stderr
-        assert told(done) == []
+        assert calls_of(done) == []
         write_lock(made, wheel)
         assert run(made / "tidemark", "report").returncode == 0
 
@@ -135,7 +135,7 @@ class TestEnvironment:
         done = run(made / "tidemark", "report", PATH=tools)
         assert done.returncode == 0, done.stdout + done.stderr
         assert "making .venv with" in done.stdout
-        assert told(done)[0]["name"] == told(run(checkout / "tidemark", "report"))[0]["name"]
+        assert calls_of(done)[0]["name"] == calls_of(run(checkout / "tidemark", "report"))[0]["name"]
 
     def test_a_python_that_cannot_make_environments_is_refused_with_what_to_install(self, tmp_path: Path) -> None:
         made = make_checkout(tmp_path)
@@ -148,7 +148,7 @@ class TestEnvironment:
 
 
 class TestDevelopersTools:
-    def test_a_user_s_command_leaves_them_out_and_a_session_adds_them(self, tmp_path: Path) -> None:
+    def test_a_user_s_command_leaves_developer_tools_out_and_a_session_adds_them(self, tmp_path: Path) -> None:
         made = make_checkout(tmp_path)
         assert run(made / "tidemark", "report").returncode == 0
         assert not list((made / ".venv").glob("lib/*/site-packages/nox"))
@@ -156,10 +156,10 @@ class TestDevelopersTools:
         witness.touch()
         done = run(made / "tidemark", "test")
         assert "adding the developer's tools" in done.stdout
-        assert [each["name"] for each in told(done)] == ["nox"]
+        assert [each["name"] for each in calls_of(done)] == ["nox"]
         assert witness.exists()
 
-    def test_what_was_interrupted_while_they_were_added_is_put_right(self, tmp_path: Path) -> None:
+    def test_an_interrupted_installation_of_developer_tools_is_repaired(self, tmp_path: Path) -> None:
         made = make_checkout(tmp_path)
         assert run(made / "tidemark", "test").returncode == 0
         # As a kill leaves it that came after the packages' records and before all of their files.
@@ -167,10 +167,10 @@ class TestDevelopersTools:
         nox.unlink()
         (made / ".venv" / "developer.txt").unlink()
         (made / ".venv" / "unfinished").touch()
-        assert [each["name"] for each in told(run(made / "tidemark", "report"))] == ["reports"]
-        assert [each["name"] for each in told(run(made / "tidemark", "test"))] == ["nox"]
+        assert [each["name"] for each in calls_of(run(made / "tidemark", "report"))] == ["reports"]
+        assert [each["name"] for each in calls_of(run(made / "tidemark", "test"))] == ["nox"]
 
-    def test_where_they_are_a_user_s_command_installs_nothing(self, tmp_path: Path) -> None:
+    def test_a_user_s_command_installs_nothing_where_developer_tools_are_installed(self, tmp_path: Path) -> None:
         made = make_checkout(tmp_path)
         assert run(made / "tidemark", "test").returncode == 0
         done = run(made / "tidemark", "report", PATH=path_with(tmp_path / "bin"))
@@ -178,7 +178,7 @@ class TestDevelopersTools:
 
 
 class TestInstaller:
-    def test_nothing_but_the_packages_is_left(self, checkout: Path) -> None:
+    def test_the_installer_leaves_only_the_packages(self, checkout: Path) -> None:
         assert not (checkout / ".venv" / "cache").exists()
         assert not (checkout / ".venv" / "unfinished").exists()
         assert not (checkout / ".venv" / "bin" / "uv").exists()
@@ -196,14 +196,14 @@ class TestInstaller:
             done = run(made / "tidemark", "report")
         finally:
             uv.rename(wheel_of_uv())
-        assert [each["name"] for each in told(done)] == ["reports"]
+        assert [each["name"] for each in calls_of(done)] == ["reports"]
 
     def test_without_uv_for_the_platform_pip_installs(self, tmp_path: Path) -> None:
         made = make_checkout(tmp_path)
         (made / LOCKS / "uv.txt").write_text(f"uv==9999.0 --hash=sha256:{'0' * 64}\n", encoding="utf-8")
         done = run(made / "tidemark", "report", PIP_NO_INDEX="1")
         assert "uv has no build for this platform: pip installs the packages" in done.stdout
-        assert [each["name"] for each in told(done)] == ["reports"]
+        assert [each["name"] for each in calls_of(done)] == ["reports"]
 
     def test_packages_come_from_where_pip_s_configuration_says(self, tmp_path: Path) -> None:
         made = make_checkout(tmp_path)
@@ -214,7 +214,7 @@ class TestInstaller:
         configuration.write_text(f"[global]\nno-index = true\nfind-links =\n    {tmp_path}\n    /no/such/folder\n")
         without = {"PIP_FIND_LINKS": "", "PIP_INDEX_URL": ""}
         done = run(made / "tidemark", "report", PIP_CONFIG_FILE=str(configuration), **without)
-        assert [each["name"] for each in told(done)] == ["reports"], done.stdout + done.stderr
+        assert [each["name"] for each in calls_of(done)] == ["reports"], done.stdout + done.stderr
 
     @pytest.mark.parametrize("lock", ["uv", "tidemark"])
     def test_offline_it_says_what_to_do_and_exits_2(self, lock: str, tmp_path: Path) -> None:

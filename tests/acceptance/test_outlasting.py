@@ -80,9 +80,9 @@ def test_a_server_of_the_run_that_dies_is_named_and_the_run_can_be_resumed(
     assert bench.wait(timeout=200) == 2, runs.output
     assert "mongod, which was started for this run, ended with exit code -9" in runs.output
     assert "logs/mongod.log, which ends with" in runs.output
-    told = json.loads((runs.run_dir / "manifest.json").read_text())
-    assert told["status"] == "interrupted"
-    assert told["stopped"].startswith("mongod, which was started for this run")
+    manifest = json.loads((runs.run_dir / "manifest.json").read_text())
+    assert manifest["status"] == "interrupted"
+    assert manifest["stopped"].startswith("mongod, which was started for this run")
     assert runs.results() == []
     assert runs.run("resume", str(runs.run_dir)) == 0, runs.output
     assert runs.results()

@@ -25,7 +25,7 @@ from bench.selftest import __main__ as selftest
 from pipeline import __main__ as pipeline
 from reports import __main__ as reports
 from tests.acceptance.printed_commands import printed
-from tests.acceptance.small_checkout import ROOT, run, told
+from tests.acceptance.small_checkout import ROOT, calls_of, run
 
 PARSERS = {
     "bench": lambda: arguments.parser(dict.fromkeys(OF_BENCH, print)),
@@ -98,7 +98,7 @@ def test_a_printed_command_exists(where: str, words: tuple[str, ...], checkout: 
         return
     done = run(checkout / "tidemark", *words, BENCH_EXIT="0")
     assert done.returncode == 0, f"{where}: {done.stderr}"
-    ((package, argv),) = [(each["name"], each["argv"]) for each in told(done)]
+    ((package, argv),) = [(each["name"], each["argv"]) for each in calls_of(done)]
     if package == "loadtest":
         return  # all of them at once, below
     if words in {("bench", "compare"), ("bench", "advise"), ("bench", "plan"), ("dead-letters",)}:

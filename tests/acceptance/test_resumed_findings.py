@@ -37,4 +37,4 @@ def test_a_resumed_run_still_shows_an_earlier_loss_and_repeats_nothing(runs) -> 
     by_round = {each["round"]: each for each in runs.results()}
     assert [by_round[1]["audit"]["lost"], by_round[2]["audit"]["lost"]] == [1, 0]
     assert json.loads((runs.run_dir / "manifest.json").read_text())["status"] == "complete"
-    assert runs.run("resume", str(runs.run_dir)) == 1, runs.output  # nothing left to run: the loss is still told
+    assert runs.run("resume", str(runs.run_dir)) == 1, runs.output  # nothing left to run: the loss is still reported

@@ -29,7 +29,7 @@ from pymongo.errors import AutoReconnect
 
 from pipeline import provision
 from pipeline.commands.supervision import child_environment
-from pipeline.local import jars, kafkasettings, parts, zookeeper
+from pipeline.local import jars, kafkasettings, programs, zookeeper
 from pipeline.local.jars import cache_folder
 from pipeline.local.stack import LocalStack
 from pipeline.local.stackspec import Coordination, StackSpec
@@ -120,7 +120,7 @@ def topics_of(servers: str) -> dict[str, list[dict[str, Any]]]:
 def in_zookeeper(address: str, *command: str) -> str:
     """What ZooKeeper's own shell prints of its data."""
     found = jars.kafka_jars(jars.cache_folder(""), print, version=kafkasettings.VERSION_WITH_ZOOKEEPER)
-    java = parts.find_java(Local()).path
+    java = programs.find_java(Local()).path
     shell = [java, "-cp", f"{found[0].parent}/*", "org.apache.zookeeper.ZooKeeperMain", "-server", address, *command]
     return subprocess.run(shell, capture_output=True, text=True, timeout=60, check=True).stdout
 
@@ -166,7 +166,7 @@ def expect_zookeeper_to_know(brokers: set[int], up: Up) -> None:
 
 
 class Load:
-    """Batches of numbered events, sent one after the other until told to stop; which were accepted is known."""
+    """Batches of numbered events, sent one after the other until asked to stop; which were accepted is known."""
 
     def __init__(self, url: str) -> None:
         self._url = url
@@ -197,7 +197,7 @@ class Load:
             try:
                 answer = json.loads(self._post(events))
             except (URLError, OSError):
-                continue  # refused, or in doubt: nobody was told that it is safe
+                continue  # refused, or in doubt: nobody was promised that it is safe
             rejected = {each["index"] for each in answer.get("rejected", [])}
             self.accepted |= {each for place, each in enumerate(batch) if place not in rejected}
 
@@ -219,7 +219,7 @@ def expect_each_accepted_event_stored_once(load: Load, up: Up) -> None:
 
 
 def kill_the_leader(up: Up) -> int:
-    """Kill the broker that leads the first partition; give its number."""
+    """Kill the broker that leads the first partition; return its number."""
     leader = int(topics_of(place(up, "Kafka"))["events_page_view"][0]["leader"])
     (process,) = [each for each in up.descendants() if f"kafka-{leader}-data-" in each.cwd() and each.name() == "java"]
     process.kill()
@@ -227,7 +227,7 @@ def kill_the_leader(up: Up) -> int:
 
 
 def kill_the_primary(up: Up, client: MongoClient[Any]) -> tuple[str, int]:
-    """Kill the member that is primary; give its address."""
+    """Kill the member that is primary; return its address."""
     found = client.primary
     assert found
     (process,) = [each for each in up.descendants() if each.name() == "mongod" and str(found[1]) in each.cmdline()]
@@ -281,7 +281,7 @@ def test_nothing_outlives_an_up_of_seven_servers_that_is_killed(moment: str, tmp
         if moment == "when a broker has died":  # which has no guard any more
             up.wait_until_up()
             leader = kill_the_leader(up)
-            wait_until(lambda: f"Kafka broker {leader} died" in up.printed(), "it is told")
+            wait_until(lambda: f"Kafka broker {leader} died" in up.printed(), "up names the dead broker")
         else:
             wait_until(lambda: "kafka.Kafka" in str([each.cmdline() for each in up.descendants()]), "a broker starts")
         started = up.descendants()

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from pipeline.dashboard.view import Event
+from pipeline.dashboard.view import ShownEvent
 from tests.browser.dashboard_page import Served, figure, link, note, open_page, serious_faults, served, watched
 from tests.integration.ingest_api import wait_until
 from tests.unit.pipeline.dashboard.records import event
@@ -54,7 +54,7 @@ def test_figures_charts_and_lists_are_shown(page: Page, dashboard: Served) -> No
 def test_what_an_event_contains_is_text_and_nothing_else(page: Page, dashboard: Served, shown: Figures) -> None:
     hostile = figures([event(each, HOSTILE, kind=HOSTILE, url=HOSTILE, ref=HOSTILE) for each in range(30)])
     shown.activity = hostile.activity
-    shown.events = [Event(HOSTILE, HOSTILE, HOSTILE, HOSTILE, HOSTILE)]
+    shown.events = [ShownEvent(HOSTILE, HOSTILE, HOSTILE, HOSTILE, HOSTILE)]
     open_page(page, dashboard.link)
     expect(page.locator("#newest tbody tr")).to_have_count(1)
     page.evaluate("document.querySelectorAll('details').forEach(each => each.open = true)")
@@ -69,7 +69,7 @@ def test_characters_that_cannot_be_seen_are_shown_by_their_number(
 ) -> None:
     names = ("a\u202eb", "a\x00\x1b[31mb", "__proto__", "constructor")
     shown.activity = figures([event(at, kind=name, url=name) for at, name in enumerate(names)]).activity
-    shown.events = [Event(name, name, name, name, name) for name in names]
+    shown.events = [ShownEvent(name, name, name, name, name) for name in names]
     open_page(page, dashboard.link)
     expect(page.locator("#newest tbody tr")).to_have_count(4)
     assert page.locator("#newest td:nth-child(2)").all_inner_texts() == [
@@ -281,7 +281,7 @@ def test_answers_that_are_slower_than_snapshots_are_shown_all_the_same(
     shown.search_s = 0.7  # snapshots come more often
     open_page(page, dashboard.link)
     expect(page.locator("#newest tbody tr")).to_have_count(1)
-    shown.events = [Event(str(each), "late", "1", "2025-11-26T12:00:00.000Z", "{}") for each in range(3)]
+    shown.events = [ShownEvent(str(each), "late", "1", "2025-11-26T12:00:00.000Z", "{}") for each in range(3)]
     expect(page.locator("#newest tbody tr")).to_have_count(3)
 
 
@@ -430,7 +430,7 @@ def test_a_screen_reader_hears_nothing_while_nothing_is_wrong(page: Page, dashbo
     )
     for number in range(2, 5):  # figures and lists change all the time
         shown.stored = number
-        shown.events = [Event(str(each), "a", "1", "2025-11-26T12:00:00.000Z", "{}") for each in range(number)]
+        shown.events = [ShownEvent(str(each), "a", "1", "2025-11-26T12:00:00.000Z", "{}") for each in range(number)]
         expect(page.locator("#newest tbody tr")).to_have_count(number)
     assert page.evaluate("said") == []
     shown.mongo_is_away = True

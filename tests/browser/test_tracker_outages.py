@@ -31,7 +31,7 @@ def open_page(page: Page, site: Site) -> None:
 
 
 def pauses_s(page: Page, count: int) -> list[float]:
-    """Wait until the tracker has made ``count`` pauses; give them."""
+    """Wait until the tracker has made ``count`` pauses; return them."""
     wait_for(page, f"pauses.length === {count}")
     return [each / 1000 for each in page.evaluate("pauses")]
 
@@ -141,7 +141,9 @@ def test_an_event_that_something_before_the_api_never_lets_pass_holds_up_no_othe
     pipeline.assert_stored_once(user, 31)
 
 
-def test_calls_of_flush_during_an_outage_add_up_to_nothing(page: Page, site: Site, user: str, clicks: Clicks) -> None:
+def test_calls_of_flush_during_an_outage_send_no_extra_requests(
+    page: Page, site: Site, user: str, clicks: Clicks
+) -> None:
     page.add_init_script(
         """const pending = window.pending = new Set(), { setTimeout: set, clearTimeout: clear } = window;
            window.setTimeout = (job, pause) => {

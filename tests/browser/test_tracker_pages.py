@@ -19,7 +19,7 @@ def section() -> str:
 
 
 def views(pipeline: Pipeline, section: str, count: int) -> list[dict[str, str]]:
-    """Wait until ``count`` views of pages of ``section`` are stored; give their props in their order."""
+    """Wait until ``count`` views of pages of ``section`` are stored; return their props in their order."""
     query = {"event_type": "page_view", "props.url": {"$regex": f"^{section}"}}
     wait_until(lambda: pipeline.collection.count_documents(query) >= count, f"{count} page views are stored")
     return [each["props"] for each in pipeline.collection.find(query).sort("timestamp")]
@@ -134,7 +134,7 @@ def test_a_page_that_the_back_button_brings_back_as_it_was_has_another_view(
     assert len(views(pipeline, section, 2)) == 2
 
 
-def test_nothing_but_true_is_consent(page: Page, site: Site) -> None:
+def test_only_the_value_true_is_consent(page: Page, site: Site) -> None:
     site.use({"interval": 50, "consent": "required"})
     page.goto(site.url)
     for answer in ("'false'", "'denied'", "1", "undefined"):

@@ -64,7 +64,7 @@ class Browser:
         self.wait_for("document.readyState === 'complete'")
 
     def value(self, expression: str) -> Any:
-        """What the JavaScript ``expression`` gives in the page."""
+        """The value of the JavaScript ``expression`` in the page."""
         answer = self._do("Runtime.evaluate", expression=expression, returnByValue=True)
         return answer["result"].get("value")
 

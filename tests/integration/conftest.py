@@ -60,7 +60,7 @@ class Kafka:
         return asyncio.run(self._offsets(event_type))[1]
 
     def dead_letters(self, count: int) -> list[Letter]:
-        """Wait for ``count`` dead letters; give all that are there."""
+        """Wait for ``count`` dead letters; return all that are there."""
         return asyncio.run(self._dead_letters(count))
 
     async def _send(self, values: Sequence[bytes | None], event_type: str, timestamp_ms: int | None) -> None:

@@ -38,7 +38,7 @@ def plant(**victims: int) -> None:
 def _plant_in_records(victims: Mapping[str, int]) -> None:
     add = batches._add  # noqa: SLF001 - a fault is planted where nothing is meant to be
 
-    def faulty(batch: batches.Batch, records: Sequence[Record], size_bytes: int) -> None:
+    def faulty(batch: batches.MappedBatch, records: Sequence[Record], size_bytes: int) -> None:
         kept = []
         for record in records:
             event = _event(document_of(record))

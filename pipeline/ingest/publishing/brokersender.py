@@ -51,7 +51,7 @@ class Producer(Protocol):
         """Hand over a batch; the future is done when Kafka has acknowledged it."""
 
 
-class Batch:
+class PartitionBatch:
     """Records for one partition, and the submissions that they are of."""
 
     __slots__ = ("append", "builder", "submissions")
@@ -78,10 +78,10 @@ class Queue:
         """Made by :meth:`BrokerSender.queue`."""
         self._broker_sender = broker_sender
         self.to = to
-        self.batches: deque[Batch] = deque()
-        self.filling: Batch | None = None
+        self.batches: deque[PartitionBatch] = deque()
+        self.filling: PartitionBatch | None = None
 
-    def add(self, key: bytes, value: bytes, timestamp_ms: int) -> Batch:
+    def add(self, key: bytes, value: bytes, timestamp_ms: int) -> PartitionBatch:
         """Queue one record and return its batch. Never waits: admission bounds what all queues together hold."""
         self._broker_sender.events += 1
         batch = self.filling
@@ -90,7 +90,7 @@ class Queue:
             batch.append(timestamp=timestamp_ms, key=key, value=value)
         return batch
 
-    def take(self) -> Batch:
+    def take(self) -> PartitionBatch:
         """Take the oldest batch out."""
         batch = self.batches.popleft()
         if not self.batches:
@@ -108,8 +108,10 @@ class BrokerSender:
         self._timeout_s = timeout_s
         self.events = 0  # that are queued
         self._waiting: list[Queue] = []  # those that hold something
-        self._sent: list[Batch] = []
-        self._answered: list[tuple[Batch, str | None]] = []  # by Kafka, and not yet told to the submissions
+        self._sent: list[PartitionBatch] = []
+        self._answered: list[
+            tuple[PartitionBatch, str | None]
+        ] = []  # by Kafka, and not yet reported to the submissions
         self._arrived = asyncio.Event()
         self._flushed = asyncio.Event()
         self._due_s = 0.0  # when the next round may begin, on the loop's clock
@@ -120,7 +122,7 @@ class BrokerSender:
         """Return a queue for one partition; one each."""
         return Queue(self, to)
 
-    def begin(self, queue: Queue) -> Batch:
+    def begin(self, queue: Queue) -> PartitionBatch:
         """Put another batch into ``queue``, to be filled."""
         if queue.batches:
             self.flush()
@@ -128,7 +130,7 @@ class BrokerSender:
             self._waiting.append(queue)
             self._arrived.set()
             self.idle.clear()
-        batch = Batch(self._producer.create_batch())
+        batch = PartitionBatch(self._producer.create_batch())
         queue.batches.append(batch)
         return batch
 
@@ -153,7 +155,7 @@ class BrokerSender:
 
     def fail(self, failure: str) -> None:
         """Settle all that is queued, or sent and not acknowledged, as failed."""
-        self._tell()
+        self._report()
         for batch in self._sent:
             batch.settle(failure)
         for queue in self._waiting:
@@ -183,27 +185,27 @@ class BrokerSender:
                 each.result()
         self._sent.clear()
 
-    def _note(self, batch: Batch, acknowledgement: Acknowledgement) -> None:
+    def _note(self, batch: PartitionBatch, acknowledgement: Acknowledgement) -> None:
         """Note Kafka's answer for a batch, and report it when the next round, if there is one, is on its way."""
         if acknowledgement.cancelled():
             return  # its connection is being given up, which settles it
         failure = acknowledgement.exception()
         self._answered.append((batch, None if failure is None else f"Kafka did not take it: {failure}"))
         if len(self._answered) == 1:
-            self._tell_after(_TURNS_UNTIL_SENT if self._waiting else 0)
+            self._report_after(_TURNS_UNTIL_SENT if self._waiting else 0)
 
-    def _tell_after(self, turns: int) -> None:
-        if turns:
-            asyncio.get_running_loop().call_soon(self._tell_after, turns - 1)
+    def _report_after(self, loop_turns: int) -> None:
+        if loop_turns:
+            asyncio.get_running_loop().call_soon(self._report_after, loop_turns - 1)
         else:
-            self._tell()
+            self._report()
 
-    def _tell(self) -> None:
+    def _report(self) -> None:
         answered, self._answered = self._answered, []
         for batch, failure in answered:
             batch.settle(failure)
 
-    def _take(self) -> list[tuple[TopicPartition, Batch]]:
+    def _take(self) -> list[tuple[TopicPartition, PartitionBatch]]:
         """Take the oldest batch of every partition out of the queues."""
         taken = [(queue.to, queue.take()) for queue in self._waiting]
         self._waiting = [queue for queue in self._waiting if queue.batches]

@@ -17,7 +17,7 @@ from aiokafka.structs import TopicPartition
 
 from pipeline.errors import UnavailableError
 from pipeline.ingest.admission import Reservation
-from pipeline.ingest.publishing.brokersender import Batch, BrokerSender, Queue
+from pipeline.ingest.publishing.brokersender import BrokerSender, PartitionBatch, Queue
 from pipeline.ingest.publishing.submission import DeadlineQueue, Records, Submission
 from pipeline.ingest.slices import TimeSlices
 from pipeline.messages.topics import event_topics
@@ -82,7 +82,7 @@ class Connection:
     def publish(self, records: Records, timestamp_ms: int, reservation: Reservation) -> Submission:
         """Queue ``records``, ``reservation`` with them; those whose topic is missing fail at once."""
         keys = self._keys
-        batches: list[Batch | str] = []  # for a record whose topic is missing, that topic
+        batches: list[PartitionBatch | str] = []  # for a record whose topic is missing, that topic
         for topic, user, message in zip(records.topics, records.users, records.messages, strict=True):
             of_topic = keys.get(topic)
             if of_topic is None:
@@ -94,7 +94,7 @@ class Connection:
             batches.append(queue.add(key, message, timestamp_ms))
         submission = Submission(batches, reservation, self._deadlines)
         for batch in set(batches):
-            if isinstance(batch, Batch):
+            if isinstance(batch, PartitionBatch):
                 batch.submissions.append(submission)
             else:
                 submission.settle(batch, self.missing_topic(batch))
@@ -103,11 +103,11 @@ class Connection:
                 broker_sender.flush()
         return submission
 
-    async def prepare(self, records: Records, turns: TimeSlices) -> None:
+    async def prepare(self, records: Records, slices: TimeSlices) -> None:
         """Find the partitions of users with long names, in slices: a name of 1 kB takes 0.2 ms."""
         if max(map(len, records.users)) <= _SHORT_USER:
             return
-        with turns.work() as work:
+        with slices.work() as work:
             work.begin()
             for topic, user in zip(records.topics, records.users, strict=True):
                 of_topic = self._keys.get(topic) or self._keys_of(topic)
@@ -125,7 +125,7 @@ class Connection:
 
     @staticmethod
     def missing_topic(topic: str) -> str:
-        """What to tell of a topic that is not there."""
+        """The message about a topic that is not there."""
         return f"Kafka has no topic {topic}: make it with `./tidemark init`"
 
     async def failure(self) -> BaseException:
@@ -274,5 +274,5 @@ async def _drop(producer: AIOKafkaProducer) -> None:
             if sender is not None:
                 await asyncio.wait((sender,))
     if sender is not None and sender.done() and not sender.cancelled():
-        sender.exception()  # whatever it died of: it was told to
+        sender.exception()  # whatever it died of: it was asked to end
     producer._closed = True  # noqa: SLF001  # or its finaliser complains

@@ -73,10 +73,10 @@ class Publisher:
             raise UnavailableError(self._reason, RETRY_AFTER_S)
         return self._connection.publish(records, timestamp_ms, reservation)
 
-    async def prepare(self, records: Records, turns: TimeSlices) -> None:
+    async def prepare(self, records: Records, slices: TimeSlices) -> None:
         """Do the slow part of :meth:`publish` in slices, before calling it."""
         if self._connection is not None:
-            await self._connection.prepare(records, turns)
+            await self._connection.prepare(records, slices)
 
     async def check(self) -> None:
         """Return where Kafka answers and has the topics; asks at most once a second, for 2 s at most.

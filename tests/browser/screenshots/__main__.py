@@ -30,7 +30,7 @@ FOUND, MISSING, CRASHED, INTERRUPTED = 1, 2, 3, 130
 
 
 def main(folder: Path) -> int:
-    """Take all pictures into ``folder``; give the exit code."""
+    """Take all pictures into ``folder``; return the exit code."""
     if not BINARY:
         print("error: Chromium is not installed: apt-get install chromium", file=sys.stderr)
         return MISSING

@@ -10,9 +10,9 @@ from types import TracebackType
 from typing import Self
 
 from pipeline.commands.supervision import child_environment
-from pipeline.local.parts import find_mongod
 from pipeline.local.ports import free_port
 from pipeline.local.process import ChildProcess
+from pipeline.local.programs import find_mongod
 from pipeline.local.stack import LocalStack
 from pipeline.settings import Api, Dashboard, Kafka, Mongo, Settings, load
 

@@ -46,7 +46,7 @@ def before_the_first_event(album: Album, stage: Stage) -> None:
 
 @contextlib.contextmanager
 def load(album: Album, stage: Stage) -> Iterator[float]:
-    """Start a load from Locust's form, stop it in the end, and take Locust's page then; give when it began."""
+    """Start a load from Locust's form, stop it in the end, and take Locust's page then; return when it began."""
     with contextlib.closing(album.visitor(LOOKS[0])) as context:
         page = context.new_page()
         page.goto(stage.locust_url)

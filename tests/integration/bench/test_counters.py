@@ -1,4 +1,4 @@
-"""A short repeat on real servers: every part that worked has told so, and the figures fit what was done."""
+"""A short repeat on real servers: every part that worked has reported it, and the figures fit what was done."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def bytes_sent(wanted: RepeatSpec, offered: Offered) -> int:
     )
 
 
-def test_every_part_tells_what_it_did(wanted: RepeatSpec, servers, tmp_path: Path) -> None:
+def test_every_server_and_process_reports_its_counters(wanted: RepeatSpec, servers, tmp_path: Path) -> None:
     """Its verdict may be any: a busy machine makes it void, and its counters are there all the same."""
     if not servers.kafka_counters_urls:
         pytest.skip("Kafka is the user's own: it tells nothing of itself")

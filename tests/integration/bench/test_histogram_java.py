@@ -11,7 +11,7 @@ import pytest
 
 from bench.evidence import histogram
 from pipeline.local.jars import cache_folder, kafka_jars
-from pipeline.local.parts import find_java
+from pipeline.local.programs import find_java
 from pipeline.settings import Local
 
 MS = 1_000_000
@@ -25,7 +25,7 @@ def processor(parts_are_there: None) -> list[str]:  # noqa: ARG001 - skips where
     return [str(find_java(Local()).path), "-cp", str(jar), "org.HdrHistogram.HistogramLogProcessor"]
 
 
-def told(command: list[str]) -> str:
+def output_of(command: list[str]) -> str:
     return subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout
 
 
@@ -42,8 +42,8 @@ def test_the_java_tool_finds_every_tag_with_its_count_percentiles_and_maximum(
     }
     log = tmp_path / "latency.hlog"
     histogram.write_log(log, 1_700_000_000 * 10**9, measures)
-    assert set(measures) <= set(told([*processor, "-i", str(log), "-listtags"]).split())
-    one = told([*processor, "-i", str(log), "-tag", "write", "-outputValueUnitRatio", "1000"])
+    assert set(measures) <= set(output_of([*processor, "-i", str(log), "-listtags"]).split())
+    one = output_of([*processor, "-i", str(log), "-tag", "write", "-outputValueUnitRatio", "1000"])
     (count,) = re.findall(r"Total count\s*=\s*(\d+)", one)
     (maximum,) = re.findall(r"Max\s*=\s*([\d.]+)", one)
     (median,) = re.findall(r"^\s*([\d.]+)\s+0\.50000\d*\s", one, re.MULTILINE)

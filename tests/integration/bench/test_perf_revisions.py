@@ -36,7 +36,7 @@ def checkout(tmp_path: Path) -> Path:
     return folder
 
 
-def test_a_mapping_three_times_as_dear_is_found_named_and_written_and_nothing_else_alarms(checkout: Path) -> None:
+def test_a_mapping_three_times_as_slow_is_reported_and_no_other_step(checkout: Path) -> None:
     mapping = checkout / "pipeline" / "worker" / "mapping.py"
     mapping.write_text(mapping.read_text(encoding="utf-8") + SLOWER, encoding="utf-8")
     done = subprocess.run(
@@ -52,8 +52,8 @@ def test_a_mapping_three_times_as_dear_is_found_named_and_written_and_nothing_el
     assert "BASE is HEAD (" in done.stdout
     assert "What differs: pipeline/worker/mapping.py." in done.stdout
     assert done.stdout.splitlines()[-1] == "Regression: map"
-    told = json.loads((checkout / "perf.json").read_text(encoding="utf-8"))
-    steps = {step["step"]: step for step in told["steps"]}
+    perf = json.loads((checkout / "perf.json").read_text(encoding="utf-8"))
+    steps = {step["step"]: step for step in perf["steps"]}
     assert steps["map"]["verdict"] == "slower"
     assert steps["map"]["ratio"] < 0.5
     assert steps["document-id"]["verdict"] in ("same", "cannot tell")

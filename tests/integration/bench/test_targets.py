@@ -129,7 +129,7 @@ def test_a_system_that_ignores_sigterm_is_killed_and_named(to_run: RepeatSpec, t
     assert crash in result.findings
 
 
-def test_what_rests_on_stamps_is_refused_before_anything_is_started(own_settings: Settings, tmp_path: Path) -> None:
+def test_a_cell_that_needs_timestamps_is_refused_before_anything_starts(own_settings: Settings, tmp_path: Path) -> None:
     with (
         Display(plain=True) as display,
         pytest.raises(UsageError, match=f"plain cannot be measured in drain.*{NOT_REPORTED}"),

@@ -61,7 +61,7 @@ def to_run(servers) -> RepeatSpec:
 
 def measure(to_run: RepeatSpec, folder: Path) -> CollectedRepeat:
     (folder / "logs").mkdir(parents=True)
-    with (folder / "display.txt").open("w") as told, Display(Console(file=told)) as display:
+    with (folder / "display.txt").open("w") as shown, Display(Console(file=shown)) as display:
         return asyncio.run(repeat.measure(to_run, folder, display))
 
 

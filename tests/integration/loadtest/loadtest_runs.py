@@ -24,7 +24,7 @@ def command(target: Target | None, *arguments: str) -> list[str]:
 
 
 def run(target: Target, *arguments: str, code: int = 0) -> str:
-    """Run to the end without UI; gives what was printed."""
+    """Run to the end without UI; return what was printed."""
     done = subprocess.run(
         command(target, "--headless", "--spawn-rate", "1000", *arguments),
         cwd=ROOT,

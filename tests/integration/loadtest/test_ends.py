@@ -109,7 +109,7 @@ def test_a_master_whose_workers_do_not_come_ends_and_says_how_many_came(tmp_path
 
 
 @pytest.mark.slow
-def test_a_worker_that_is_asked_to_end_makes_the_test_not_whole(tmp_path: Path) -> None:
+def test_a_test_whose_worker_is_asked_to_end_is_reported_as_incomplete(tmp_path: Path) -> None:
     with Target() as target, distributed(target, tmp_path, 2) as (master, *workers):
         wait_for(lambda: len(target.served) > 40)
         for worker in workers:

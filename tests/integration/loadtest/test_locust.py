@@ -36,7 +36,7 @@ from traffic.ledger import Outcome
 from traffic.spec import LoadSpec, Traffic
 
 
-def test_what_arrives_is_what_the_ledger_says_and_what_the_content_gives(tmp_path: Path) -> None:
+def test_the_events_that_arrive_are_those_of_the_ledger_and_of_the_content(tmp_path: Path) -> None:
     with Target() as target:
         printed = run(
             target, "--offered-load", "2000", "--duration", "2", "--run-number", "77", "--ledger", str(tmp_path)
@@ -82,7 +82,7 @@ def test_two_processes_send_every_sequence_once_and_the_same_schedule_as_one(tmp
     assert intended.tolist() == due.tolist()
 
 
-def test_with_begin_when_everything_is_started_and_waits_for_the_file(tmp_path: Path) -> None:
+def test_begin_when_starts_everything_and_then_waits_for_the_file(tmp_path: Path) -> None:
     gate, folder = tmp_path / "gate", tmp_path / "ledger"
     options = ("--headless", "--offered-load", "500", "--duration", "1", "--ledger", str(folder))
     with Target() as target:
@@ -100,7 +100,7 @@ def test_with_begin_when_everything_is_started_and_waits_for_the_file(tmp_path: 
 
 
 def stalled_run(tmp_path: Path, senders: str) -> tuple[Target, NDArray[np.void], dict[str, dict[str, Any]]]:
-    """A run in which the server answers nobody for a second; gives server, ledger and Locust's statistics."""
+    """A run in which the server answers nobody for a second; return server, ledger and Locust's statistics."""
     behaviour = Behaviour(stall_at=60, stall_s=1.0)
     with Target(behaviour) as target:
         run(
@@ -137,7 +137,7 @@ def test_a_stalled_server_slows_nothing_down_while_there_are_senders(tmp_path: P
     assert len(arrived) == pytest.approx(len(due_meanwhile), abs=5)
 
 
-def test_response_time_tells_of_a_stall_that_kept_all_senders_busy(tmp_path: Path) -> None:
+def test_response_time_includes_a_stall_that_kept_all_senders_busy(tmp_path: Path) -> None:
     target, due_meanwhile, statistics = stalled_run(tmp_path, senders="2")
     assert target.stalled_ns is not None
     arrived = [request for request in target.served if target.stalled_ns[0] < request.arrived_ns < target.stalled_ns[1]]
@@ -269,7 +269,7 @@ def test_a_killed_generators_ledger_can_be_read(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_a_dead_worker_makes_the_test_not_whole(tmp_path: Path) -> None:
+def test_a_test_whose_worker_died_is_reported_as_incomplete(tmp_path: Path) -> None:
     port = str(free_port())
     with Target() as target:
         shared = ("--master-port", port)
@@ -336,7 +336,7 @@ def test_the_ui_starts_stops_and_starts_again_without_any_option() -> None:
 
 
 def _swarm(port: int, target: Target, **options: str) -> list[Served]:
-    """Press Start in the UI; gives the first requests that arrive then."""
+    """Press Start in the UI; return the first requests that arrive then."""
     before = len(target.served)
     answer = _press_start(port, target, **options)
     assert answer["success"], answer

@@ -93,7 +93,9 @@ def refused() -> list[tuple[int, str]]:
 
 
 @pytest.mark.parametrize("number", range(len(REFUSED)), ids=[" ".join(arguments) for arguments, _ in REFUSED])
-def test_what_cannot_be_is_refused_with_exit_code_2_and_the_remedy(refused: list[tuple[int, str]], number: int) -> None:
+def test_invalid_options_are_refused_with_exit_code_2_and_the_remedy(
+    refused: list[tuple[int, str]], number: int
+) -> None:
     code, said = refused[number]
     assert code == 2
     assert REFUSED[number][1] in said

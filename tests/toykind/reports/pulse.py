@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from msgspec import UNSET
 
 from bundle.result import Result
-from reports.kinds.kind import Kind, Named, OwnMeasure, OwnSection
+from reports.kinds.kind import Kind, LabelledResults, OwnMeasure, OwnSection
 
 
 def worst_ms(result: Result) -> float | None:
@@ -24,7 +24,7 @@ class Pulse(Kind):
     question = "What was stored of a load with a pulse beside it?"
     own_measures = (OwnMeasure("pulse_late_ms", "latest pulse", "ms", more_is_better=False, of_repeat=worst_ms),)
 
-    def own_section(self, cells: Sequence[Named]) -> OwnSection:
+    def own_section(self, cells: Sequence[LabelledResults]) -> OwnSection:
         rows = [(f"{each.label}, round {one.round}", f"{worst_ms(one):.1f}") for each in cells for one in each.results]
         return OwnSection("Pulses", ("How late the pulses were.",), ("cell", "latest pulse, ms"), tuple(rows))
 

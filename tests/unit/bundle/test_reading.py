@@ -80,7 +80,7 @@ def test_an_older_probe_is_judged_by_the_deficit_that_it_has() -> None:
     assert kept_up(probe=Probe("climb", "undetermined", False, 0.0, 0.0, 0.0)) is None
 
 
-def test_a_repeat_begun_and_not_finished_is_told(tmp_path: Path) -> None:
+def test_an_unfinished_repeat_is_noted(tmp_path: Path) -> None:
     run = write(tmp_path, Plan(DRAINS, rounds=1, missing={("drain-c2", 1)}))
     (run / "cells/drain-c2/1.2.partial").mkdir(parents=True)
     (run / "cells/drain-c2/1.2.partial/result.json").write_text("{}")
@@ -89,7 +89,7 @@ def test_a_repeat_begun_and_not_finished_is_told(tmp_path: Path) -> None:
     assert "1 of 2 planned repeats have no result: drain-c2 round 1" in notes
 
 
-def test_a_damaged_result_is_told_and_the_rest_is_read(tmp_path: Path) -> None:
+def test_a_damaged_result_is_noted_and_the_rest_is_read(tmp_path: Path) -> None:
     run = write(tmp_path, Plan(DRAINS, rounds=1))
     (run / "cells/drain-c1/1/result.json").write_text('{"schema_version": 2, "cell": 3}')
     read = reading.load(run)
@@ -102,7 +102,7 @@ def test_without_a_manifest_there_is_no_bundle(tmp_path: Path) -> None:
         reading.load(tmp_path)
 
 
-def test_a_damaged_time_series_is_none_and_told(tmp_path: Path) -> None:
+def test_a_damaged_time_series_is_none_and_noted(tmp_path: Path) -> None:
     run = write(tmp_path, Plan(DRAINS, rounds=1))
     (run / "cells/drain-c1/1/timeseries.parquet").write_bytes(b"PAR1 and no more")
     read = reading.load(run)
@@ -121,12 +121,12 @@ class TestCapacity:
         assert read.capacities["capacity-c1"].sustainable_events_per_s == 8_000
         assert read.notes == ()
 
-    def test_a_search_that_has_not_ended_is_told(self, tmp_path: Path) -> None:
+    def test_a_search_that_has_not_ended_is_noted(self, tmp_path: Path) -> None:
         run = write(tmp_path, Plan([self.SEARCHED], rounds=1))
         (run / "cells/capacity-c1/capacity.json").unlink()
         assert "capacity-c1: its search has not ended, there is no capacity.json" in reading.load(run).notes
 
-    def test_a_damaged_answer_is_told_and_the_probes_are_read(self, tmp_path: Path) -> None:
+    def test_a_damaged_answer_is_noted_and_the_probes_are_read(self, tmp_path: Path) -> None:
         run = write(tmp_path, Plan([self.SEARCHED], rounds=1))
         change(run / "cells/capacity-c1/capacity.json", cell=3)
         read = reading.load(run)
@@ -155,7 +155,7 @@ class TestFind:
         assert reading.find("mine", tmp_path) == run
         assert reading.find(str(run / "manifest.json"), Path("nowhere")) == run
 
-    def test_what_is_no_run_is_refused(self, tmp_path: Path) -> None:
+    def test_a_folder_that_is_not_a_run_is_refused(self, tmp_path: Path) -> None:
         with pytest.raises(NoRunError, match="nothing-here is no run"):
             reading.find("nothing-here", tmp_path)
         with pytest.raises(NoRunError, match="no run under"):

@@ -88,7 +88,7 @@ def test_another_schema_version_is_refused_by_its_number(held: writing.BundleWri
 
 
 @pytest.mark.parametrize("content", ["{", '{"schema_version": 2}', "[]"])
-def test_a_manifest_that_is_none_is_refused(held: writing.BundleWriter, content: str) -> None:
+def test_a_file_that_is_not_a_manifest_is_refused(held: writing.BundleWriter, content: str) -> None:
     (held.path / "manifest.json").write_text(content)
     with pytest.raises(BundleError, match=r"manifest\.json"):
         held.read_manifest()

@@ -28,7 +28,7 @@ def target_of(volume: str) -> str:
 
 
 def merged() -> dict[str, Any]:
-    """What `-f docker-compose.yml -f docker-compose.zookeeper.yml` gives, by Compose's rules for the keys used here.
+    """What `-f docker-compose.yml -f docker-compose.zookeeper.yml` make, by Compose's rules for the keys used here.
 
     Mappings merge key by key; a volume replaces the one with its target; other lists and scalars are replaced
     (Compose joins ports, which the override does not touch: asserted below).

@@ -78,7 +78,7 @@ def check(folder: Path) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_what_is_allowed_passes(tmp_path: Path) -> None:
+def test_allowed_imports_pass(tmp_path: Path) -> None:
     make_house(tmp_path)
     done = check(tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
@@ -133,7 +133,7 @@ def test_what_is_allowed_passes(tmp_path: Path) -> None:
         ("reports/page/page.py", "pipeline.ingest.routes"),
     ],
 )
-def test_what_is_not_allowed_is_seen(tmp_path: Path, importer: str, imported: str) -> None:
+def test_forbidden_imports_are_found(tmp_path: Path, importer: str, imported: str) -> None:
     make_house(tmp_path)
     with (tmp_path / importer).open("a", encoding="utf-8") as file:
         file.write(f"import {imported}\n")

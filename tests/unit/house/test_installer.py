@@ -92,7 +92,7 @@ def test_a_disk_that_is_full_is_named_also_where_an_installer_does_not_say_it(
     assert "The disk is full" in index_access.remedy("Error: ensurepip returned non-zero exit status 1.", Path("/x"))
 
 
-def test_what_is_never_used_is_removed_and_nothing_else(
+def test_only_unused_files_of_packages_are_removed(
     install: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     site = tmp_path / "lib" / "python3.11" / "site-packages"

@@ -66,7 +66,7 @@ def test_the_event_mix_is_written_as_pairs() -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "message"),
     [
         (["--offered-load", "-5"], "--offered-load=-5.0 cannot be used"),
         (["--duration", "-1"], "--duration=-1.0 cannot be used"),
@@ -95,10 +95,12 @@ def test_the_event_mix_is_written_as_pairs() -> None:
         (["--traffic", "nowhere.json"], "nowhere.json cannot be read"),
     ],
 )
-def test_what_cannot_be_is_refused_with_the_option_the_value_and_the_remedy(arguments: list[str], told: str) -> None:
+def test_an_invalid_value_is_refused_with_the_option_the_value_and_the_remedy(
+    arguments: list[str], message: str
+) -> None:
     with pytest.raises(UsageError) as caught:
         read(*arguments)
-    assert told in str(caught.value)
+    assert message in str(caught.value)
 
 
 NUMBERS = [
@@ -120,7 +122,7 @@ def test_no_number_is_infinite_negative_or_absurd(option: str, value: str, capsy
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "message"),
     [
         ("{", "truncated"),
         ('{"user": 5}', "unknown field `user`"),
@@ -128,13 +130,13 @@ def test_no_number_is_infinite_negative_or_absurd(option: str, value: str, capsy
         ('{"batch_min_events": 600}', "above batch_max_events"),
     ],
 )
-def test_a_wrong_traffic_file_is_named_with_what_is_wrong(tmp_path: Path, text: str, told: str) -> None:
+def test_a_wrong_traffic_file_is_named_with_what_is_wrong(tmp_path: Path, text: str, message: str) -> None:
     path = tmp_path / "traffic.json"
     path.write_text(text)
     with pytest.raises(UsageError) as caught:
         read("--traffic", str(path))
     assert str(path) in str(caught.value)
-    assert told in str(caught.value)
+    assert message in str(caught.value)
 
 
 def test_a_folder_with_a_ledger_is_not_written_into(tmp_path: Path) -> None:

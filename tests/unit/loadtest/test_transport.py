@@ -167,7 +167,7 @@ def test_many_at_once_get_each_its_own_answer() -> None:
         transport.close()
 
 
-def test_nobody_listens() -> None:
+def test_a_host_where_nobody_listens_is_an_answer_with_status_0() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listening:
         url = f"http://127.0.0.1:{listening.getsockname()[1]}"
     assert Transport(url, 10.0).send(ONE) == Answer(0, error="no answer: ConnectionRefusedError")

@@ -1,4 +1,4 @@
-"""The event loop's lag: what keeps a loop busy is seen, and an observer is told."""
+"""The event loop's lag: what keeps a loop busy is seen, and an observer is called."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ FULL = 2_000
 
 
 def gathering(pace: Pace, rate_per_s: float, *, every_s: float, from_s: float = 0.0) -> float:
-    """What ``pace`` gives after a second of polls ``every_s``, each of what came at ``rate_per_s`` since the last."""
+    """The wait that ``pace`` chooses after a second of polls ``every_s``, each of the events at ``rate_per_s``."""
     polls = round(1 / every_s)
     given = [pace.after(round(rate_per_s * every_s), from_s + every_s * poll) for poll in range(1, polls + 1)]
     return given[-1]

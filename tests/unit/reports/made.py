@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from bundle.capacity import Capacity
+from bundle.capacity import CapacityAnswer
 from bundle.manifest import CellPlan
 from bundle.reading import Repeat
 from bundle.result import Audit, Percentiles, Probe, Result, Sustained, Window
@@ -49,7 +49,7 @@ def capacity(
         probe = Probe("bisection", verdict, sustained, 0.0, 0.0, load * 0.02)
         results.append(result("capacity", probe=probe, **_at(load, p99_ms, 1.0 if sustained else 0.9)))
     value, low, high = answer
-    found = Capacity(
+    found = CapacityAnswer(
         schema_version=2,
         cell="c",
         objective=objective,

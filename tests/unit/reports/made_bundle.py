@@ -22,8 +22,8 @@ from bench import kinds
 from bench.cells.bounds import Bounds
 from bench.kinds import naming
 from bundle import files
-from bundle.capacity import Capacity
-from bundle.manifest import LOCAL, CellPlan, Hardware, Manifest, Matrix
+from bundle.capacity import CapacityAnswer
+from bundle.manifest import LOCAL, CellPlan, Hardware, Manifest, MatrixText
 from bundle.result import (
     ALLOWED_SHARE,
     STAGES,
@@ -142,7 +142,7 @@ def _write_search(run: Path, plan: Plan, cell: Cell, number: int, rng: np.random
         _write_repeat(folder, plan, probed, _Repeat(index, 1, number + index, verdict != "void", rng), probe)
     if cell.sustainable is not None:
         answer, low, high = cell.sustainable
-        capacity = Capacity(
+        capacity = CapacityAnswer(
             schema_version=plan.schema_version,
             cell=cell.id,
             objective="p99 delivery latency <= 1000 ms, at most 0.0% rejected",
@@ -199,7 +199,7 @@ def _manifest(plan: Plan, run_id: str) -> Manifest:
         command="./tidemark bench quick --rounds 3",
         started_at=STARTED_AT,
         finished_at=None if plan.status == "running" else "2026-11-22T16:08:31Z",
-        matrix=Matrix(name="quick", text=text, rounds=plan.rounds, seed=1),
+        matrix=MatrixText(name="quick", text=text, rounds=plan.rounds, seed=1),
         bounds=BOUNDS | plan.bounds,
         changed_bounds=tuple(sorted(plan.bounds)),
         cells=tuple(CellPlan(c.id, c.kind, axes_of(c)) for c in plan.cells),
@@ -392,11 +392,11 @@ def _evidence(cell: Cell, result: dict[str, Any], rng: np.random.Generator) -> d
     rate, cores = result["throughput_events_per_s"], result["cpu_cores_per_role"]
     share = 0.95 if cell.kind == "drain" else min(rate / 30_000, 1.0)
     through_http = cell.kind != "drain"
-    told = made_evidence.counters(rate, share, rng, through_http=through_http)
-    told |= made_evidence.processes(cores, rate)
+    evidence = made_evidence.counters(rate, share, rng, through_http=through_http)
+    evidence |= made_evidence.processes(cores, rate)
     if through_http:
-        told["witness"] = made_evidence.witness(result["delivery_latency_ms"].p50 or 1.0, rng)
-    return told
+        evidence["witness"] = made_evidence.witness(result["delivery_latency_ms"].p50 or 1.0, rng)
+    return evidence
 
 
 def _consumers(axes: dict[str, Any], stored: int) -> tuple[Consumer, ...]:

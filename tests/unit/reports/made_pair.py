@@ -44,8 +44,8 @@ def write_pair(root: Path, pair: Pair) -> tuple[Path, Path]:
             rewrite(path, lambda result, factor=factor: _speed_up(result, factor))
     if pair.interleaved:
         for run, other, side, given in ((base, new, "base", "."), (new, base, "new", "batch_max_events=500")):
-            told = {"interleaved_with": other.name, "variant": {"side": side, "given": given}}
-            rewrite(run / "manifest.json", lambda manifest, told=told: manifest.update(told))
+            pairing = {"interleaved_with": other.name, "variant": {"side": side, "given": given}}
+            rewrite(run / "manifest.json", lambda manifest, pairing=pairing: manifest.update(pairing))
     return base, new
 
 
@@ -60,6 +60,6 @@ def _speed_up(result: dict[str, Any], factor: float) -> None:
     if result["kind"] == "drain" and result.get("throughput_events_per_s"):
         result["throughput_events_per_s"] = 40_000 * factor
     for measure in ("delivery_latency_ms", "response_time_ms"):
-        told = result.get(measure)
-        if told:
-            result[measure] = told | {"p50": 50 / factor, "p99": told["p99"] and 200 / factor}
+        latencies = result.get(measure)
+        if latencies:
+            result[measure] = latencies | {"p50": 50 / factor, "p99": latencies["p99"] and 200 / factor}

@@ -119,7 +119,7 @@ def test_runs_that_were_not_interleaved_are_bound_by_the_ways_to_split_their_rep
 
 
 @pytest.mark.parametrize(("cells", "rounds"), [(1, 6), (4, 8), (12, 9), (28, 11)])
-def test_below_the_fewest_rounds_even_the_plainest_difference_cannot_be_told(cells: int, rounds: int) -> None:
+def test_below_the_fewest_rounds_even_the_plainest_difference_has_no_verdict(cells: int, rounds: int) -> None:
     assert power.fewest_rounds(cells) == rounds
     for given, verdict in ((rounds - 1, CANNOT_TELL), (rounds, FASTER)):
         base = np.zeros((cells, given))
@@ -175,7 +175,7 @@ def test_the_fewer_rounds_the_noise_is_known_from_the_more_are_recommended() -> 
     assert recommended(5) > recommended(11) > recommended(100) > 0
 
 
-def test_the_smallest_change_told_is_told_by_these_rounds() -> None:
+def test_the_smallest_change_reported_is_found_by_these_rounds() -> None:
     spreads = power.plausible_spreads(0.12, 19)
     effect = power.smallest_effect(spreads / math.sqrt(20), 19, smallest_p=2 / 2**20, cells=4, floor=FLOOR)
     assert effect is not None
@@ -213,7 +213,7 @@ class TestAllCellsOfAKindTogether:
         verdicts = [inference.verdicts(inference.together(each, self.ONE_GROUP), FLOOR)[0] for each in estimates]
         assert np.mean(np.isin(verdicts, (FASTER, SLOWER))) <= BOUND
 
-    def test_they_show_what_three_rounds_of_one_cell_cannot(self) -> None:
+    def test_cells_together_show_what_three_rounds_of_one_cell_cannot(self) -> None:
         rng = np.random.default_rng(5)
         base, new = rng.normal(0, 0.05, (2, 6, 3))
         estimate = inference.unpaired(base, new - math.log(1.3))

@@ -49,7 +49,7 @@ def test_counts_of_processes_add_up() -> None:
     assert (one.accepted, one.rejected, one.in_doubt, one.unsent) == (11, 22, 33, 44)
 
 
-def test_the_summary_tells_numbers_that_do_not_add_up() -> None:
+def test_the_summary_reports_numbers_that_do_not_add_up() -> None:
     options = Options(LoadSpec(), 64, 10, 15, "", "")
     whole = text(options, Counts(offered=10, accepted=7, rejected=1, in_doubt=1, unsent=1, requests=3), "")
     assert "10 events offered in 3 requests" in whole

@@ -111,10 +111,10 @@ def test_no_two_events_of_a_round_share_an_id() -> None:
 
 def test_a_stream_follows_the_sessions_and_each_begins_elsewhere() -> None:
     story = [(step.event_type, step.user_id, step.url) for step in sessions.steps(SMALL, 1)]
-    told = {}
+    stories = {}
     for stream in range(4):
         events = [msgspec.json.decode(each) for each in CONTENT.encode_many(stream, 0, 2 * len(story), MOMENT_MS)]
-        told[stream] = [(each["event"], each["user_id"], each["props"]["url"]) for each in events]
-        beginning = next(at for at in range(len(story)) if told[stream][: len(story)] == story[at:] + story[:at])
-        assert told[stream] == (story[beginning:] + story[:beginning]) * 2
-    assert len({str(each) for each in told.values()}) == 4
+        stories[stream] = [(each["event"], each["user_id"], each["props"]["url"]) for each in events]
+        beginning = next(at for at in range(len(story)) if stories[stream][: len(story)] == story[at:] + story[:at])
+        assert stories[stream] == (story[beginning:] + story[:beginning]) * 2
+    assert len({str(each) for each in stories.values()}) == 4

@@ -27,7 +27,7 @@ def test_the_same_number_is_the_same_request() -> None:
 
 
 @pytest.mark.parametrize("name", [name for name, payload in CASES.items() if payload.path == "/track"])
-def test_no_single_one_is_an_event_within_the_apis_bounds(name: str) -> None:
+def test_no_hostile_body_is_an_event_within_the_apis_bounds(name: str) -> None:
     assert _refused(CASES[name])
 
 

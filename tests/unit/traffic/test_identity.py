@@ -49,6 +49,6 @@ def test_ids_of_one_moment_sort_by_sequence(unix_ms: int, sequence: int) -> None
 @pytest.mark.parametrize(
     "wrong", [(-1, 0, 0), (0, -1, 0), (0, 0, -1), (1 << 14, 0, 0), (0, 1 << 12, 0), (0, 0, 1 << 36)]
 )
-def test_what_has_too_many_bits_is_refused(wrong: tuple[int, int, int]) -> None:
+def test_a_number_with_too_many_bits_is_refused(wrong: tuple[int, int, int]) -> None:
     with pytest.raises(ValueError, match="is not between 0 and"):
         identity.pack(*wrong)

@@ -75,7 +75,7 @@ def test_a_second_run_does_not_write_into_the_first_ones_ledger(tmp_path: Path) 
         LedgerWriter(path, HEAD)
 
 
-def test_what_is_no_ledger_is_told(tmp_path: Path) -> None:
+def test_a_file_that_is_not_a_ledger_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(MissingPartError, match="the generator did not start"):
         read(tmp_path / "ledger-7.log")
     empty = tmp_path / "ledger-1.log"
@@ -84,7 +84,7 @@ def test_what_is_no_ledger_is_told(tmp_path: Path) -> None:
         read(empty)
 
 
-def test_a_block_damaged_in_the_middle_is_told(tmp_path: Path) -> None:
+def test_a_block_damaged_in_the_middle_is_an_error(tmp_path: Path) -> None:
     path = tmp_path / "ledger-1.log"
     writer = written(path, [(0, 1, 0, 0, 0, Outcome.ACCEPTED)])
     writer.close(1)

@@ -15,7 +15,7 @@ BLOCKS = [Block(1, b"head", b"payload"), Block(2, b"", b""), Block(7, b"h", b"x"
 
 
 def write(path: Path, blocks: list[Block]) -> list[int]:
-    """Write ``blocks``; give where each one ends."""
+    """Write ``blocks``; return where each one ends."""
     writer = RecordLogWriter(path)
     ends = []
     for block in blocks:
@@ -83,7 +83,7 @@ def test_damage_in_the_last_block_is_an_error_too(tmp_path: Path) -> None:
         list(read_blocks(tmp_path / "log"))
 
 
-def test_what_is_no_record_log_is_refused(tmp_path: Path) -> None:
+def test_a_file_that_is_not_a_record_log_is_refused(tmp_path: Path) -> None:
     (tmp_path / "log").write_bytes(b"something else, longer than a frame")
     with pytest.raises(CorruptLogError, match="byte 0"):
         list(read_blocks(tmp_path / "log"))

@@ -94,14 +94,14 @@ def test_a_wrong_line_is_named_with_its_number(tmp_path: Path, wrong: str, why: 
     assert why in str(caught.value)
 
 
-def test_a_file_that_is_not_there_or_empty_is_told(tmp_path: Path) -> None:
+def test_a_missing_or_empty_file_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="cannot be read"):
         replay.check(tmp_path / "nowhere.ndjson")
     with pytest.raises(UsageError, match="holds no events"):
         replay.check(file_of(tmp_path, ["", ""]))
 
 
-def test_a_file_that_changed_is_told(tmp_path: Path) -> None:
+def test_a_file_that_changed_is_an_error(tmp_path: Path) -> None:
     path = file_of(tmp_path, [line(each) for each in range(10)])
     spec = LoadSpec(scenario="replay", replay_path=str(path), replay_events=10)
     events = events_of(spec, 1)

@@ -38,7 +38,7 @@ def test_an_answer_is_whole_with_its_last_byte_in_whatever_pieces_it_comes(answe
         (b"HTTP/1.0 200 OK\r\nContent-Length: 2\r\n\r\nok", Response(200, b"ok", keeps_alive=False)),
     ],
 )
-def test_an_answer_tells_whether_the_connection_may_be_used_again(answer: bytes, response: Response) -> None:
+def test_an_answer_says_whether_the_connection_may_be_used_again(answer: bytes, response: Response) -> None:
     assert ResponseReader().feed(answer) == response
 
 
@@ -59,7 +59,7 @@ def test_what_comes_behind_an_answer_ends_the_connection_but_not_the_answer(exce
         b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
     ],
 )
-def test_rubbish_is_no_answer(rubbish: bytes) -> None:
+def test_bytes_that_are_not_http_are_no_answer(rubbish: bytes) -> None:
     with pytest.raises(ResponseError, match="no HTTP"):
         ResponseReader().feed(rubbish)
 

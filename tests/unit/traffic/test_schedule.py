@@ -202,6 +202,6 @@ def test_what_was_offered_until_a_stop_is_what_was_due_by_then() -> None:
 
 
 @pytest.mark.parametrize(("index", "count"), [(1, 1), (-1, 2), (0, 0), (0, 4097)])
-def test_a_process_that_cannot_be_is_refused(index: int, count: int) -> None:
+def test_an_invalid_process_number_is_refused(index: int, count: int) -> None:
     with pytest.raises(ValueError, match="cannot be"):
         next(schedule.requests(LoadSpec(), index, count))

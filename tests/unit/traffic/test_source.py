@@ -26,7 +26,9 @@ def events_in(payload: Payload) -> list[dict[str, object]]:
     return content["events"] if payload.path == BATCH_PATH else [content]
 
 
-def told(content: Content, run: int, stream: int, sequences: Sequence[int], unix_ms: int) -> list[dict[str, object]]:
+def events_of(
+    content: Content, run: int, stream: int, sequences: Sequence[int], unix_ms: int
+) -> list[dict[str, object]]:
     """Return events without a strip: from the table's steps, field by field."""
     places = content.places(np.full(len(sequences), stream), np.array(sequences)).tolist()
     stamp = datetime.fromtimestamp(unix_ms / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
@@ -58,12 +60,12 @@ def test_over_rounds_of_the_table_each_event_sent_is_the_one_that_the_audit_make
         batch = bool(random.random() < 0.7)
         count = int(random.integers(1, 500)) if batch else 1
         sent = events_in(source.payload(first, count, unix_ms, batch=batch))
-        assert sent == told(content, run, stream, range(first, first + count), unix_ms)
+        assert sent == events_of(content, run, stream, range(first, first + count), unix_ms)
         ids.update(event["event_id"] for event in sent)
         first += count
     assert len(ids) == first
     for sequence in (0, 9, 10, 639, 640, 9_999, 10_000):
-        assert [content.event(stream, sequence, MOMENT_MS)] == told(content, run, stream, [sequence], MOMENT_MS)
+        assert [content.event(stream, sequence, MOMENT_MS)] == events_of(content, run, stream, [sequence], MOMENT_MS)
 
 
 @settings(deadline=None, max_examples=50)

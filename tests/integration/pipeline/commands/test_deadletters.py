@@ -53,7 +53,7 @@ async def test_a_letter_is_listed_with_reason_origin_and_value(settings: Setting
     assert [each.origin_offset for each in found.letters] == [0, 1]
 
 
-async def test_a_list_is_bounded_and_tells_how_many_there_are(settings: Settings) -> None:
+async def test_a_list_is_bounded_and_shows_the_total(settings: Settings) -> None:
     await bury(settings, [b"%d" % each for each in range(7)])
     found = await deadletters.listing(settings, limit=5)
     assert [each.value for each in found.letters] == [b"0", b"1", b"2", b"3", b"4"]
@@ -81,7 +81,7 @@ async def test_a_dry_run_sends_nothing_and_remembers_nothing(settings: Settings)
     assert await read_back(settings, 2) == [(b"u1", b"a"), (b"u1", b"a")]
 
 
-async def test_what_cannot_go_back_is_held_back_and_said(settings: Settings) -> None:
+async def test_a_dead_letter_that_cannot_be_replayed_is_kept_and_reported(settings: Settings) -> None:
     await bury(settings, [b"a"], topic="no-such-topic")
     await bury(settings, [b"b"], original_bytes="2000000")
     done = await deadletters.replay(settings, 10)

@@ -80,7 +80,7 @@ def test_filter_limit_and_order_are_those_asked_for(stored: Settings) -> None:
         ('{"a": {"$near_enough": 1}}', "$near_enough"),
     ],
 )
-def test_a_filter_that_cannot_be_is_one_line_and_exit_2(stored: Settings, given: str, words: str) -> None:
+def test_an_invalid_filter_is_a_one_line_error_and_exit_2(stored: Settings, given: str, words: str) -> None:
     done = find(stored, given)
     assert (done.returncode, done.stdout) == (2, "")
     assert words in done.stderr

@@ -175,7 +175,7 @@ def test_a_taken_port_is_named_with_its_option_before_anything_starts(tmp_path: 
     assert "Traceback" not in up.printed()
 
 
-def test_one_server_of_the_users_own_is_not_enough(tmp_path: Path) -> None:
+def test_up_needs_both_servers_of_the_user_or_none(tmp_path: Path) -> None:
     environment = {**child_environment(Settings()), "PIPELINE_MONGO_URI": "mongodb://127.0.0.1:1/"}
     with running(Up(tmp_path, environment, "--dashboard-port", "0", "--api-port", "0")) as up:
         assert up.process.wait(WAIT_S) == 2
@@ -187,7 +187,7 @@ def pipeline(environment: dict[str, str], *arguments: str) -> subprocess.Complet
     return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=WAIT_S, check=False)
 
 
-async def test_check_tells_what_is_missing_and_init_makes_it(settings: Settings) -> None:
+async def test_check_names_what_is_missing_and_init_creates_it(settings: Settings) -> None:
     await provision.delete_topics(settings.kafka)
     await database.drop(settings.mongo)
     generic = settings.kafka.topic_prefix + settings.kafka.generic_type

@@ -41,7 +41,7 @@ def test_with_mongodb_away_the_page_says_since_when_and_afterwards_all_is_counte
     wait_until(lambda: (ask(through)["activity"] or {}).get("today", {}).get("events") == 100, "counted")
     mongo_proxy.cut()
     kafka.send(messages(100, 100))
-    wait_until(lambda: ask(through)["mongo"]["error"], "it is told")
+    wait_until(lambda: ask(through)["mongo"]["error"], "MongoDB's error is shown")
     away = ask(through)
     assert away["activity"]["today"]["events"] == 100
     assert away["mongo"]["since_ms"] > away["mongo"]["at_ms"] > 0

@@ -17,7 +17,7 @@ from pipeline import provision
 from pipeline.dashboard.aggregate import DAY, SCALES, Aggregate, at, start_of
 from pipeline.dashboard.aggregator import AggregateWriter
 from pipeline.dashboard.database import Database
-from pipeline.dashboard.rows import MINUTE_MS, Counted, Part, Row
+from pipeline.dashboard.rows import MINUTE_MS, Counted, Row, RowsOfMinute
 from pipeline.local.ports import free_port
 from pipeline.local.process import ChildProcess
 from pipeline.settings import Settings
@@ -189,7 +189,7 @@ async def test_two_writers_that_do_not_know_of_each_other_count_each_record_once
 
     def batch(partition: str, first: int, count: int) -> Counted:
         rows = [Row(offset, 0, "page_view", str(offset), "/", "") for offset in range(first, first + count)]
-        return Counted(0, [Part(partition, now_ms, rows)], {}, count)
+        return Counted(0, [RowsOfMinute(partition, now_ms, rows)], {}, count)
 
     try:
         await writers[0].write(batch("p:0", 0, 10))
@@ -216,7 +216,7 @@ async def test_a_document_that_cannot_be_read_is_begun_anew(mine: Settings) -> N
                 {"_id": at(start_of(scale, now_ms)), "types": [["page_view"]], "users": b"none"}
             )
         rows = [Row(0, 0, "page_view", "1", "/", "")]
-        await AggregateWriter(database, mine.dashboard).write(Counted(0, [Part("p:0", now_ms, rows)], {}, 1))
+        await AggregateWriter(database, mine.dashboard).write(Counted(0, [RowsOfMinute("p:0", now_ms, rows)], {}, 1))
         for scale in SCALES:
             (document,) = await database.aggregates(scale).find().to_list()
             assert Aggregate.from_document(scale, document).events == 1
@@ -231,7 +231,10 @@ async def test_records_of_a_time_that_is_not_kept_are_left_out(mine: Settings) -
     far_ms = (mine.dashboard.days_kept + 1) * DAY.length_ms
     rows = [Row(0, 0, "page_view", "1", "/", "")]
     try:
-        parts = [Part(f"p:{at_ms}", at_ms, rows) for at_ms in (now_ms - far_ms, now_ms + 2 * DAY.length_ms, -MINUTE_MS)]
+        parts = [
+            RowsOfMinute(f"p:{at_ms}", at_ms, rows)
+            for at_ms in (now_ms - far_ms, now_ms + 2 * DAY.length_ms, -MINUTE_MS)
+        ]
         await writer.write(Counted(0, parts, {}, 3))
         assert writer.left_out == 3
         for scale in SCALES:

@@ -19,7 +19,7 @@ from pipeline.dashboard.aggregate import DAY, MINUTE, at, start_of
 from pipeline.dashboard.aggregator import AggregateWriter
 from pipeline.dashboard.database import Database
 from pipeline.dashboard.newest import SEARCHED, Filter, newest, pipeline_of
-from pipeline.dashboard.rows import MINUTE_MS, Counted, Part, Row
+from pipeline.dashboard.rows import MINUTE_MS, Counted, Row, RowsOfMinute
 from pipeline.dashboard.sampler import Unseen
 from pipeline.local.process import ChildProcess
 from pipeline.settings import Settings
@@ -76,7 +76,7 @@ async def test_a_document_that_cannot_be_read_is_left_out_of_the_page(
     database = Database(mine.mongo)
     rows = [Row(0, 0, "page_view", "1", "/", "")]
     try:
-        await AggregateWriter(database, mine.dashboard).write(Counted(0, [Part("p:0", now_ms, rows)], {}, 1))
+        await AggregateWriter(database, mine.dashboard).write(Counted(0, [RowsOfMinute("p:0", now_ms, rows)], {}, 1))
         broken = [{"types": [["page_view"]]}, {"users": b"none"}, {"pages": {}}, {"next": 5}]
         for number, each in enumerate(broken, start=1):
             await database.aggregates(MINUTE).insert_one({"_id": at(now_ms - number * MINUTE_MS), **each})

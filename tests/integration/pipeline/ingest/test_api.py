@@ -78,7 +78,7 @@ def in_kafka(settings: Settings, event_ids: Iterable[str]) -> list[ConsumerRecor
     return [record for record in records(settings) if msgspec.json.decode(record.value or b"")["event_id"] in wanted]
 
 
-def test_the_seeds_request_and_message(api: Running, shared: Settings) -> None:
+def test_the_seeds_request_becomes_the_seeds_message(api: Running, shared: Settings) -> None:
     before_ms = time.time_ns() // 1_000_000
     answer = post(api, "/track", SEED_EVENT)
     after_ms = time.time_ns() // 1_000_000
@@ -170,7 +170,7 @@ def test_a_batch_of_bad_events_alone_is_no_reason_to_try_again(api: Running) -> 
         (b"[" + b" " * MAX_BODY_BYTES + b"]", 413, "body_too_large"),
     ],
 )
-def test_what_is_no_batch_is_refused(api: Running, body: bytes, status: int, code: str) -> None:
+def test_a_body_that_is_not_a_batch_is_refused(api: Running, body: bytes, status: int, code: str) -> None:
     answer = post(api, "/track/batch", body)
     assert (answer.status, answer.json["status"], answer.json["code"]) == (status, "error", code)
 
@@ -185,7 +185,7 @@ def test_what_is_no_batch_is_refused(api: Running, body: bytes, status: int, cod
         (b'{"event":"a","user_id":"b","props":{"x":"' + b"y" * 2_000 + b'"}}', 413, "body_too_large", "the body"),
     ],
 )
-def test_what_is_no_event_is_refused_with_field_and_reason(
+def test_an_invalid_event_is_refused_with_field_and_reason(
     api: Running, body: bytes, status: int, code: str, begins: str
 ) -> None:
     answer = post(api, "/track", body)
@@ -229,7 +229,7 @@ def test_a_body_that_never_comes_is_given_up(api: Running) -> None:
 
 
 @pytest.mark.parametrize("part", ["head", "body"])
-def test_what_trickles_in_gets_no_more_time(api: Running, part: str) -> None:
+def test_a_body_that_arrives_slowly_gets_no_more_time(api: Running, part: str) -> None:
     whole = request("/track", b"1" * 100, {"X-Long": "x" * 50})
     head, _, body = whole.partition(b"\r\n\r\n")
     with connect(api) as wire:
@@ -368,7 +368,7 @@ def test_pages_of_allowed_origins_may_send(api: Running) -> None:
     assert "access-control-allow-credentials" not in other.headers
 
 
-def test_what_was_taken_and_refused_is_counted(api: Running) -> None:
+def test_accepted_and_refused_events_are_counted(api: Running) -> None:
     names = (
         "tidemark_api_events_accepted_total",
         "tidemark_api_events_rejected_total",
@@ -436,7 +436,9 @@ def test_write_keys_are_compared_byte_by_byte_however_they_are_written(settings:
 
 
 @pytest.mark.parametrize(("acks", "linger_ms", "compression"), [("1", 5, "gzip"), ("0", 0, "none")])
-def test_other_ways_to_publish(settings: Settings, tmp_path: Path, acks: str, linger_ms: int, compression: str) -> None:
+def test_events_are_published_with_other_codecs_and_acknowledgements(
+    settings: Settings, tmp_path: Path, acks: str, linger_ms: int, compression: str
+) -> None:
     changed = with_api(settings, acks=acks, linger_ms=linger_ms, compression=compression)
     with running(changed, tmp_path) as api:
         assert post(api, "/track", SEED_EVENT).status == 200

@@ -179,7 +179,7 @@ def resident_bytes(api: Running) -> int:
     return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * 4096
 
 
-def test_a_body_that_nobody_wants_is_not_kept(settings: Settings, tmp_path: Path) -> None:
+def test_the_body_of_a_refused_request_is_not_kept_in_memory(settings: Settings, tmp_path: Path) -> None:
     clients, sent_bytes = 30, 3_500_000
     for head in ("GET /docs", "OPTIONS /track", "POST /nope", "GET /health/ready"):
         method, path = head.split(" ")
@@ -269,7 +269,7 @@ def test_a_batch_is_taken_without_the_event_that_is_not_json(api: Running) -> No
         assert rejected["error"].startswith(field)
 
 
-def test_the_api_is_whole_after_all_that(api: Running) -> None:
+def test_the_api_still_works_after_all_hostile_requests(api: Running) -> None:
     wait_until(lambda: b"tidemark_api_in_flight_bytes 0.0" in get(api, "/metrics").body, "nothing is in flight")
     assert post(api, "/track", SEED_EVENT).status == 200
     assert "Traceback" not in api.log

@@ -109,7 +109,7 @@ def test_it_ends_without_kafka(stack: LocalStack, mine: Settings, tmp_path: Path
         waiting.join()
 
 
-def test_missing_topics_are_told_and_found_once_they_are_made(
+def test_missing_topics_are_reported_and_found_once_they_are_created(
     stack: LocalStack, mine: Settings, tmp_path: Path
 ) -> None:
     asyncio.run(provision.delete_topics(mine.kafka))
@@ -146,7 +146,7 @@ def test_a_stalled_kafka_fills_the_bound_and_no_more(stack: LocalStack, mine: Se
         assert metric(api, "tidemark_api_in_flight_events") == 0
 
 
-def test_what_finds_no_room_waits_and_is_taken_when_there_is_some(
+def test_a_request_without_room_waits_and_is_accepted_when_there_is_room(
     stack: LocalStack, mine: Settings, tmp_path: Path
 ) -> None:
     bounded = with_api(

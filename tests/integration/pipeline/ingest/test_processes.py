@@ -125,7 +125,7 @@ def test_a_request_that_never_ends_does_not_hold_up_the_end(settings: Settings, 
 
 
 @pytest.mark.parametrize("processes", [1, 2])
-def test_a_taken_port_is_told_with_the_remedy(tmp_path: Path, processes: int) -> None:
+def test_a_taken_port_is_reported_with_the_remedy(tmp_path: Path, processes: int) -> None:
     with socket.create_server(("127.0.0.1", 0), reuse_port=True) as other:  # as another API's might be
         port = other.getsockname()[1]
         api = child(with_api(Settings(), port=port, processes=processes), tmp_path).start()

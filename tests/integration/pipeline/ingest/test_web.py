@@ -73,7 +73,7 @@ def test_head_answers_without_a_body(api: Running) -> None:
     assert (answer.status, answer.body) == (200, b"")
 
 
-def test_the_types_are_served_beside_it(api: Running) -> None:
+def test_the_typescript_types_are_served_beside_the_tracker(api: Running) -> None:
     assert b"export interface Tidemark " in read(api, "/tracker.d.ts").body
 
 

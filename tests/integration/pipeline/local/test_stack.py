@@ -20,7 +20,7 @@ from pymongo import MongoClient, WriteConcern
 
 from pipeline import provision
 from pipeline.errors import MissingPartError, UsageError
-from pipeline.local import jars, parts, ports
+from pipeline.local import jars, ports, programs
 from pipeline.local.stack import LocalStack
 from pipeline.settings import Kafka, Local
 
@@ -103,7 +103,7 @@ def test_it_says_what_runs_and_the_broker_says_it_in_its_log(stack: LocalStack) 
     with MongoClient(stack.mongo_uri) as client:
         assert client.server_info()["version"] == stack.versions.mongod
     assert f"Kafka version: {stack.versions.kafka}" in stack.kafka.log_path.read_text()
-    assert int(stack.versions.java.partition(".")[0]) >= parts.MINIMUM_JAVA
+    assert int(stack.versions.java.partition(".")[0]) >= programs.MINIMUM_JAVA
 
 
 @pytest.mark.slow
@@ -124,7 +124,7 @@ def test_kept_data_are_there_again_on_other_ports(tmp_path: Path) -> None:
         with MongoClient(second.mongo_uri) as client:
             assert client["kept"]["things"].find_one() == {"_id": 1}
 
-    # What an earlier run was told to keep is not a later run's to remove.
+    # A later run does not remove what an earlier run was asked to keep.
     assert (tmp_path / "data" / "mongodb" / "WiredTiger").exists()
 
 
@@ -171,7 +171,7 @@ def test_free_ports_are_free() -> None:
 
 
 def test_a_mongod_that_cannot_be_had_names_both_ways_out(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(parts, "_MONGOD_WHEEL", "no-such-distribution")
+    monkeypatch.setattr(programs, "_MONGOD_WHEEL", "no-such-distribution")
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(MissingPartError) as caught:
         LocalStack(Local(), logs_dir=tmp_path).start()

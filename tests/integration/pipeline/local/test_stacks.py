@@ -43,11 +43,13 @@ async def settings_of_broker(servers: str) -> dict[str, str | None]:
 def test_what_is_set_takes_effect_in_both_servers(tmp_path: Path) -> None:
     spec = StackSpec(kafka=(("num.io.threads", 3),), mongod=(("ttlMonitorSleepSecs", 77),))
     with LocalStack(Local(), logs_dir=tmp_path, spec=spec) as stack, MongoClient(stack.mongo_uri) as client:
-        told = asyncio.run(settings_of_broker(stack.kafka_bootstrap_servers))
-        assert told["num.io.threads"] == "3"
+        broker_settings = asyncio.run(settings_of_broker(stack.kafka_bootstrap_servers))
+        assert broker_settings["num.io.threads"] == "3"
         assert client.admin.command("getParameter", ttlMonitorSleepSecs=1)["ttlMonitorSleepSecs"] == 77
         # The broker shows some settings more than once: those of topics have a name of their own there.
-        assert set(told) - kafkasettings.known(kafkasettings.VERSION) <= set(), "the list of names is not this broker's"
+        assert set(broker_settings) - kafkasettings.known(kafkasettings.VERSION) <= set(), (
+            "the list of names is not this broker's"
+        )
 
 
 @pytest.mark.parametrize("coordination", ["kraft", pytest.param("zookeeper", marks=pytest.mark.slow)])

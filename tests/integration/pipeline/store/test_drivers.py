@@ -65,7 +65,9 @@ async def test_batch_is_stored_as_it_is(store: Store, collection: Collection[dic
     assert list(collection.find(sort=[("_id", 1)])) == documents
 
 
-async def test_known_id_is_told_and_the_rest_is_stored(store: Store, collection: Collection[dict[str, Any]]) -> None:
+async def test_a_known_id_is_reported_and_the_rest_is_stored(
+    store: Store, collection: Collection[dict[str, Any]]
+) -> None:
     first = document(n=1)
     await store.insert([first])
     reply = await store.insert([document(n=2), document(first["_id"], n=3), document(n=4)])

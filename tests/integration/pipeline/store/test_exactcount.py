@@ -11,9 +11,9 @@ import pytest
 from pymongo import AsyncMongoClient
 
 from pipeline.errors import MissingPartError
-from pipeline.local import mongodb, parts
+from pipeline.local import mongodb, programs
 from pipeline.local.launch import Launch
-from pipeline.local.mongodb import Member
+from pipeline.local.mongodb import ReplicaSetMember
 from pipeline.local.ports import claim
 from pipeline.local.process import ChildProcess
 from pipeline.settings import load
@@ -26,8 +26,8 @@ class Mongod:
     def __init__(self, folder: Path) -> None:
         port = claim(0, "mongod", "")
         self.uri = mongodb.uri(port)
-        program = parts.find_mongod(load(os.environ).local).path
-        self._member = Member(1, port, folder / "data")
+        program = programs.find_mongod(load(os.environ).local).path
+        self._member = ReplicaSetMember(1, port, folder / "data")
         self.process: ChildProcess = mongodb.prepare(
             mongod=program, member=self._member, name="mongod", launch=Launch(folder)
         )

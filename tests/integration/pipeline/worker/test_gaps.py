@@ -18,7 +18,7 @@ from pymongo.collection import Collection
 from bench.evidence.leftovers import GroupWatch
 from pipeline import provision
 from pipeline.commands import reachability
-from pipeline.commands.progress import Meter, open_meter
+from pipeline.commands.progress import EventCounter, open_counter
 from pipeline.local.ports import claim
 from pipeline.local.process import ChildProcess
 from pipeline.settings import Settings
@@ -95,7 +95,7 @@ def test_events_that_kafka_deletes_under_a_slow_worker_are_named_too(
         assert "15 records" in worker.log_path.read_text()
 
 
-def _group_parts(settings: Settings) -> list[reachability.Part]:
+def _group_parts(settings: Settings) -> list[reachability.PartCheck]:
     parts = asyncio.run(reachability.check(settings, with_api=False))
     return [part for part in parts if settings.worker.group_id in part.name]
 
@@ -139,16 +139,16 @@ async def test_markers_and_aborted_events_are_no_backlog(
     await producer.stop()
     start_worker(settings)
     await _until(lambda: collection.count_documents({}) >= 3)
-    async with open_meter(settings) as meter, GroupWatch(settings.kafka, settings.worker.group_id) as group:
-        for backlog in (lambda: _backlog_of_up(meter), lambda: _backlog_of_bench(group)):
+    async with open_counter(settings) as counter, GroupWatch(settings.kafka, settings.worker.group_id) as group:
+        for backlog in (lambda: _backlog_of_up(counter), lambda: _backlog_of_bench(group)):
             deadline_s = time.monotonic() + 45
             while await backlog() != 0:
                 assert time.monotonic() < deadline_s, "a backlog that nobody can ever commit"
                 await asyncio.sleep(0.1)
 
 
-async def _backlog_of_up(meter: Meter) -> int | None:
-    return (await meter.measure()).backlog
+async def _backlog_of_up(counter: EventCounter) -> int | None:
+    return (await counter.measure()).backlog
 
 
 async def _backlog_of_bench(group: GroupWatch) -> int:

@@ -75,7 +75,7 @@ def test_sigterm_finishes_and_commits_what_is_in_hand(
 
 
 class Producing:
-    """Sends messages all the time, until told to stop."""
+    """Sends messages all the time, until asked to stop."""
 
     def __init__(self, kafka: Any) -> None:
         self._kafka = kafka
@@ -168,7 +168,7 @@ def test_more_workers_than_partitions_leave_one_idle_and_it_says_so(
     assert sorted(delivered(path) for path in logs[:4]) == [0, 100, 100, 100]
 
 
-def test_workers_that_wait_to_be_let_in_share_the_partitions_at_once_and_end_when_told_to(
+def test_workers_that_wait_to_join_share_the_partitions_at_once_and_end_when_asked_to(
     settings: Settings, kafka: Any, collection: Documents, start_worker: Start, wait_until: Wait, tmp_path: Path
 ) -> None:
     kafka.send(messages(0, 300))

@@ -17,7 +17,7 @@ import pytest
 from msgspec import structs
 
 from bench import kinds
-from bench.ceilings import freshness, loading, loops, material, meter, parts, session, summary, targets
+from bench.ceilings import components, freshness, loading, loops, material, meter, session, summary, targets
 from bench.ceilings.freshness import Place
 from bench.ceilings.handler import application
 from bench.ceilings.meter import LoopMeasurement, Meter, Reading
@@ -91,7 +91,7 @@ class TestWhichLoops:
     def test_an_insert_counts_the_documents_that_a_drain_beside_it_counts(self) -> None:
         of_name = {loop.name: loop for loop in (*loops.every(2), *loops.parts(apart=False))}
         drain, inserts = of_name["worker-1"], [of_name["insert-1"], of_name["insert-2"]]
-        until = int(parts.STORED_SHARE * drain.events)
+        until = int(components.STORED_SHARE * drain.events)
         for insert in inserts:
             assert (insert.warm_up, insert.warm_up + insert.events) == (drain.warm_up, until)
             assert insert.warm_up % insert.batch == insert.events % insert.batch == 0
@@ -134,27 +134,27 @@ def target_of(name: str) -> Held:
 
 
 class TestTargets:
-    def test_the_bound_of_ten_pairs_has_to_clear_it(self) -> None:
+    def test_a_target_is_met_only_if_the_bound_of_ten_pairs_reaches_it(self) -> None:
         verdicts = {name: target_of(name).verdict for name in ("met", "few", "missed", "noisy")}
         assert verdicts == {"met": "met", "few": "cannot tell", "missed": "not met", "noisy": "cannot tell"}
 
     def test_bounds_are_one_sided_on_logarithms(self) -> None:
-        told = target_of("met")
-        logs = [math.log(pair.ratio) for pair in told.pairs]
+        target = target_of("met")
+        logs = [math.log(pair.ratio) for pair in target.pairs]
         centre = sum(logs) / 10
         spread = math.sqrt(sum((each - centre) ** 2 for each in logs) / 9)
         half = 1.8331 * spread / math.sqrt(10)  # the 95% point of t with 9 degrees of freedom in any table
-        assert told.ratio == pytest.approx(math.exp(centre))
-        assert (told.low, told.high) == (
+        assert target.ratio == pytest.approx(math.exp(centre))
+        assert (target.low, target.high) == (
             pytest.approx(math.exp(centre - half), rel=1e-5),
             pytest.approx(math.exp(centre + half), rel=1e-5),
         )
 
     def test_it_is_held_against_the_loop_that_is_faster_over_all_rounds_and_every_pair_is_kept(self) -> None:
-        told = target_of("met")
-        assert told.against == "insert-2"
-        assert [pair.against for pair in told.pairs] == [1_000.0] * 10
-        assert [pair.round for pair in told.pairs] == list(range(1, 11))
+        target = target_of("met")
+        assert target.against == "insert-2"
+        assert [pair.against for pair in target.pairs] == [1_000.0] * 10
+        assert [pair.round for pair in target.pairs] == list(range(1, 11))
 
     def test_an_upper_limit_has_its_spare_added_and_one_without_a_loop_its_limit(self) -> None:
         def timed(p99_ms: float) -> list[LoopRepeat]:
@@ -188,11 +188,11 @@ class TestTargets:
         ours.insert(2, structs.replace(ours[2], events_per_s=10.0, valid=False))  # round 3, replaced
         theirs[4] = structs.replace(theirs[4], valid=False)  # round 5, never valid
         measured = {"worker-1": ours, "insert-1": repeats([400.0] * 10), "insert-2": theirs}
-        [told] = [held for held in targets.held(measured) if held.quantity == "events/s"]
-        assert [(pair.round, pair.value, pair.against) for pair in told.pairs] == [
+        [target] = [held for held in targets.held(measured) if held.quantity == "events/s"]
+        assert [(pair.round, pair.value, pair.against) for pair in target.pairs] == [
             (number, 970.0, 1_000.0) for number in range(1, 11) if number != 5
         ]
-        assert told.verdict == "cannot tell"
+        assert target.verdict == "cannot tell"
 
     def test_every_target_names_loops_and_parts_that_there_are(self) -> None:
         loops_, parts = {loop.name for loop in loops.every(2)}, {loop.name for loop in loops.parts(apart=True)}
@@ -208,8 +208,8 @@ class TestWhatRepeatsComeTo:
         each = repeats([1_000.0, 2_000.0])
         idle = [structs.replace(each[0], cpu_s_per_100k_events={"client": 0.0}), each[1]]
         of_loop = {loop.name: idle for loop in asked.loops}
-        told = summary.conclude(asked, of_loop, settings=Settings(), fingerprint="", where="local", took_s=1.0)
-        assert told.loops[0].cpu_s_per_100k_events["client"] == Interval(2, 0.5)
+        conclusion = summary.conclude(asked, of_loop, settings=Settings(), fingerprint="", where="local", took_s=1.0)
+        assert conclusion.loops[0].cpu_s_per_100k_events["client"] == Interval(2, 0.5)
 
     def test_every_repeat_is_kept_and_cost_has_an_interval_too(self) -> None:
         asked = CeilingsRequest(DRAINS, 3, Traffic())
@@ -219,19 +219,19 @@ class TestWhatRepeatsComeTo:
         assert whole.loops[0].cpu_s_per_100k_events["client"].mean == pytest.approx((0.5 * 1.0 * 1.5) ** (1 / 3))
         assert msgspec.json.decode(msgspec.json.encode(whole), type=Ceilings) == whole
 
-    def test_a_void_repeat_is_kept_and_in_no_figure_and_a_loop_of_such_alone_is_left_out(self) -> None:
+    def test_void_repeats_are_kept_but_not_counted_and_a_loop_with_no_valid_one_is_left_out(self) -> None:
         asked = CeilingsRequest(DRAINS, 3, Traffic())
         of_loop = {loop.name: repeats([1_000.0, 2_000.0, 4_000.0]) for loop in asked.loops}
         first, second = asked.loops[0].name, asked.loops[1].name
         void = structs.replace(of_loop[first][0], valid=False, events_per_s=1.0, disturbance=Disturbance(0.0, 0.9))
         of_loop[first].insert(0, void)
         of_loop[second] = [void]
-        told = summary.conclude(asked, of_loop, settings=Settings(), fingerprint="", where="local", took_s=1.0)
-        assert [loop.name for loop in told.loops] == [loop.name for loop in asked.loops if loop.name != second]
-        assert (told.loops[0].events_per_s.n, told.loops[0].repeats[0]) == (3, void)
-        assert told.loops[0].events_per_s.mean == pytest.approx(2_000.0)
-        assert told.disturbance == Disturbance(0.0, 0.0)
-        assert "1 repeats, of " + first in " ".join(ceilings._remarks(told, Bounds()))
+        conclusion = summary.conclude(asked, of_loop, settings=Settings(), fingerprint="", where="local", took_s=1.0)
+        assert [loop.name for loop in conclusion.loops] == [loop.name for loop in asked.loops if loop.name != second]
+        assert (conclusion.loops[0].events_per_s.n, conclusion.loops[0].repeats[0]) == (3, void)
+        assert conclusion.loops[0].events_per_s.mean == pytest.approx(2_000.0)
+        assert conclusion.disturbance == Disturbance(0.0, 0.0)
+        assert "1 repeats, of " + first in " ".join(ceilings._remarks(conclusion, Bounds()))
 
     def test_long_repeats_weigh_more_in_what_others_used(self) -> None:
         long, short = repeats([100.0], others=0.1)[0], repeats([1_000.0], others=0.4)[0]
@@ -302,7 +302,7 @@ class TestTheMeter:
         assert 0.05 <= seen.cpu_s["client"] < 5.0
         assert seen.cpu_s["harness"] >= 0.0
 
-    def test_a_process_that_is_not_there_is_told(self) -> None:
+    def test_a_missing_process_is_an_error(self) -> None:
         with pytest.raises(RepeatError, match="has ended"):
             Meter({"kafka": [2**22 + 1]})
 
@@ -414,8 +414,8 @@ class Silent(Cutting):
 
 class TestTheClient:
     @pytest.mark.parametrize("batch", [1, 100])
-    @pytest.mark.parametrize("server", [nullsink.Connection, Cutting])
-    async def test_it_counts_as_many_answers_as_it_is_told_after_the_warm_up(self, server, batch: int) -> None:
+    @pytest.mark.parametrize("server", [nullsink.NullSinkConnection, Cutting])
+    async def test_a_load_counts_the_requested_number_of_answers_after_the_warm_up(self, server, batch: int) -> None:
         async with listening(server) as url:
             seen = await loading.measure(task_of(url, batch), Settings())
         assert seen.events == 200 * batch
@@ -463,9 +463,9 @@ class TestWhatIsKept:
         assert [pattern for pattern in freshness._CODE if not list(freshness._ROOT.glob(pattern))] == []
 
     def test_servers_of_the_user_s_own_are_named_without_the_password(self) -> None:
-        told = Settings(mongo=structs.replace(Settings().mongo, uri="mongodb://me:secret@db/"))
-        assert freshness.where(told, local=False) == "localhost:9092 and mongodb://me:***@db/"
-        assert freshness.where(told, local=True) == "local"
+        settings = Settings(mongo=structs.replace(Settings().mongo, uri="mongodb://me:secret@db/"))
+        assert freshness.where(settings, local=False) == "localhost:9092 and mongodb://me:***@db/"
+        assert freshness.where(settings, local=True) == "local"
 
     def test_they_are_fresh_for_a_day_and_for_an_hour_if_the_machine_was_not_quiet(self, tmp_path: Path) -> None:
         asked = CeilingsRequest(DRAINS, 3, Traffic())
@@ -505,10 +505,10 @@ class TestWhatARunDoes:
         base = Settings(local=structs.replace(Settings().local, cache_dir=str(cache)))
         into.mkdir()
         bundle, said = BundleWriter(into), []
-        told = machine.record(
+        recording = machine.record(
             bundle, drains, Servers(base, {}, {}), local=True, ceilings=choice, on_progress=said.append
         )
-        asyncio.run(told)
+        asyncio.run(recording)
         return bundle, "\n".join(said)
 
     def test_a_short_run_takes_what_is_kept_and_measures_nothing(self, tmp_path: Path) -> None:
@@ -547,8 +547,10 @@ class TestWhatARunDoes:
 
 class TestTheTable:
     def test_it_has_a_row_a_loop_and_says_what_has_to_be_known(self, capsys: pytest.CaptureFixture[str]) -> None:
-        told = structs.replace(found(place(), CeilingsRequest(loops.every(2), 3, Traffic()), others=0.4), servers="far")
-        ceilings.Console(width=80).print(ceilings.shown(told, Bounds()))
+        measured = structs.replace(
+            found(place(), CeilingsRequest(loops.every(2), 3, Traffic()), others=0.4), servers="far"
+        )
+        ceilings.Console(width=80).print(ceilings.shown(measured, Bounds()))
         text = capsys.readouterr().out
         assert "…" not in text
         for loop in loops.every(2):
@@ -558,7 +560,7 @@ class TestTheTable:
         assert "Caution: the machine was used beside the loops (40% by other programs" in words
         assert "Kafka and MongoDB are your own" in words
 
-    def test_rates_are_told_with_three_digits(self) -> None:
+    def test_rates_are_shown_with_three_digits(self) -> None:
         assert [ceilings._thousands(rate) for rate in (703.0, 7_026.0, 45_259.0, 387_130.0, 1_387_130.0)] == [
             "0.70k",
             "7.03k",

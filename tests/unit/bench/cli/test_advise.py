@@ -41,7 +41,7 @@ def test_the_smallest_configuration_that_holds_the_target_is_named(
     assert json.loads(answer.read_text())["best"]["axes"]["consumers"] == 2
 
 
-def test_where_nothing_holds_it_the_exit_code_is_1_and_a_cell_to_measure_is_told(
+def test_without_a_configuration_that_holds_the_load_the_exit_code_is_1_and_a_cell_to_measure_is_named(
     run: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert advise(run, "20000") == 1
@@ -58,7 +58,7 @@ def test_where_nothing_holds_it_the_exit_code_is_1_and_a_cell_to_measure_is_told
         (["--json", "/nowhere/advice.json"], "/nowhere/advice.json cannot be written"),
     ],
 )
-def test_bad_usage_is_told_in_one_line(
+def test_bad_usage_is_a_one_line_error(
     run: Path, arguments: list[str], says: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert advise(run, "5000", *arguments) == 2

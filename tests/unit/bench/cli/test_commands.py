@@ -222,6 +222,6 @@ def test_a_run_that_was_stopped_has_the_findings_of_what_was_measured(
     assert capsys.readouterr().out.endswith(f"continue with: ./tidemark bench resume {run_dir}\n")
 
 
-def test_a_report_that_cannot_be_written_is_told_by_the_exit_code(tmp_path: Path) -> None:
+def test_a_report_that_cannot_be_written_has_its_own_exit_code(tmp_path: Path) -> None:
     chosen = command._parser().parse_args(["run", "smoke", "--report"])
     assert command._finish(chosen, RunOutcome(tmp_path / "nowhere")) == 2

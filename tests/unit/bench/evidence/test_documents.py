@@ -16,7 +16,7 @@ from bench.evidence import documents, rawcursor
 from bench.evidence.expected import Expected, expected_document
 from bench.evidence.mongodocuments import MongoDocuments
 from bench.evidence.offered import ROW, Offered
-from bench.evidence.stored import Batch
+from bench.evidence.stored import RawDocuments
 from pipeline.settings import Mongo
 from pipeline.worker.mapping import document_of
 from traffic import identity
@@ -67,7 +67,7 @@ def stored(spec: LoadSpec) -> list[dict]:
     ]
 
 
-def batch_of(found: list[dict]) -> Batch:
+def batch_of(found: list[dict]) -> RawDocuments:
     """As a server sends them: an array, which in BSON is a document with numbers for names."""
     return rawcursor.cut(bson.encode({str(number): each for number, each in enumerate(found)}))
 
@@ -133,30 +133,30 @@ def test_of_large_events_fewer_are_prepared_so_that_all_of_them_stay_in_memory()
         (lambda document: document.pop("event_type"), "event_type is absent"),
     ],
 )
-def test_one_document_that_differs_is_found_and_told(change, words: str) -> None:
+def test_one_document_that_differs_is_found_and_named(change, words: str) -> None:
     found = stored(spec_of())
     change(found[777])
-    told = scanned(spec_of(), found)
-    assert (told.compared, told.differing) == (1400, 1)
-    assert words in told.differences[0]
-    assert (told.count_per_event == 1).all()
+    scan = scanned(spec_of(), found)
+    assert (scan.compared, scan.differing) == (1400, 1)
+    assert words in scan.differences[0]
+    assert (scan.count_per_event == 1).all()
 
 
 def test_the_same_content_in_another_order_is_no_difference() -> None:
     found = stored(spec_of())
     found[7] = dict(reversed(found[7].items()))
     found[8]["props"] = dict(reversed(found[8]["props"].items()))
-    told = scanned(spec_of(), found)
-    assert (told.differing, told.foreign, int(told.count_per_event.sum())) == (0, 0, 1400)
+    scan = scanned(spec_of(), found)
+    assert (scan.differing, scan.foreign, int(scan.count_per_event.sum())) == (0, 0, 1400)
 
 
 def test_a_second_document_and_a_missing_one_are_seen_by_what_they_carry_and_not_by_their_id() -> None:
     found = stored(spec_of())
     copy = {**found[7], "_id": ObjectId(b"123456789012")}
-    told = scanned(spec_of(), [*found[:3], *found[4:], copy])
-    assert told.count_per_event[3] == 0
-    assert told.count_per_event[7] == 2
-    assert (told.total, told.foreign) == (1400, 0)
+    scan = scanned(spec_of(), [*found[:3], *found[4:], copy])
+    assert scan.count_per_event[3] == 0
+    assert scan.count_per_event[7] == 2
+    assert (scan.total, scan.foreign) == (1400, 0)
 
 
 @pytest.mark.parametrize(
@@ -165,8 +165,8 @@ def test_a_second_document_and_a_missing_one_are_seen_by_what_they_carry_and_not
 def test_a_document_that_carries_no_identity_of_the_run_is_foreign(identity: object) -> None:
     found = stored(spec_of())
     found[7]["props"]["tidemark"] = identity
-    told = scanned(spec_of(), found)
-    assert (told.foreign, told.strangers) == (1, (str(found[7]["_id"]),))
+    scan = scanned(spec_of(), found)
+    assert (scan.foreign, scan.strangers) == (1, (str(found[7]["_id"]),))
 
 
 def test_documents_of_any_other_shape_are_foreign() -> None:
@@ -177,23 +177,23 @@ def test_documents_of_any_other_shape_are_foreign() -> None:
         {"_id": ObjectId(), "props": {}},
         {"_id": ObjectId(), "event_type": "x" * 99},
     ]
-    told = scanned(spec_of(), [*stored(spec_of()), *others])
-    assert (told.foreign, told.total, int(told.count_per_event.sum())) == (5, 1405, 1400)
+    scan = scanned(spec_of(), [*stored(spec_of()), *others])
+    assert (scan.foreign, scan.total, int(scan.count_per_event.sum())) == (5, 1405, 1400)
     assert scanned(spec_of(), others[:1]).foreign == 1
 
 
 def test_a_sample_is_the_same_every_time_and_about_as_large_as_asked_for() -> None:
     found = stored(spec_of())
-    told = scanned(spec_of(), found, share=0.1)
-    assert 90 < told.compared < 190
-    assert scanned(spec_of(), found[::-1], share=0.1).compared == told.compared
+    scan = scanned(spec_of(), found, share=0.1)
+    assert 90 < scan.compared < 190
+    assert scanned(spec_of(), found[::-1], share=0.1).compared == scan.compared
     changed = [{**each, "user_id": "somebody else"} for each in found]
-    assert scanned(spec_of(), changed, share=0.1).differing == told.compared
+    assert scanned(spec_of(), changed, share=0.1).differing == scan.compared
 
 
 def test_an_empty_collection_holds_no_document() -> None:
-    told = scanned(spec_of(), [])
-    assert (told.total, told.compared, int(told.count_per_event.sum())) == (0, 0, 0)
+    scan = scanned(spec_of(), [])
+    assert (scan.total, scan.compared, int(scan.count_per_event.sum())) == (0, 0, 0)
 
 
 @pytest.mark.parametrize("number", [0, 1, 9, 10, 11, 99, 100, 101, 1001])

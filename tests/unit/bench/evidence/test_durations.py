@@ -66,7 +66,7 @@ def test_a_request_refused_in_part_is_one_request() -> None:
     assert len(durations.of_requests(offered(*rows), 0, 100 * MS).response_time) == 1
 
 
-def test_only_what_is_intended_in_the_window_counts() -> None:
+def test_only_requests_intended_in_the_window_count() -> None:
     rows = [(1, at, at, at + 5, Outcome.ACCEPTED) for at in (5, 10, 19, 20)]
     found = durations.of_requests(offered(*rows), 10 * MS, 20 * MS)
     assert found.intended.tolist() == [10 * MS, 19 * MS]
@@ -100,18 +100,18 @@ def test_the_record_timestamp_is_placed_by_the_clock_offset_of_its_moment() -> N
     assert moments.drift_max_ms_per_s() == 4.0
 
 
-def test_no_cohort_is_told_around_a_percentile_that_may_not_be() -> None:
+def test_no_cohort_is_built_around_a_percentile_with_too_few_requests() -> None:
     requests = [(1, index, index, index + 1, Outcome.ACCEPTED) for index in range(150)]
     events = [(index, index, index + 2, 2 * index + 40) for index in range(150)]
-    told = durations.cohorts(of_events(offered(*requests), delivered(*events), clock(0, 0), 10**12))
-    assert [each.name for each in told] == ["p50", "p90"]
+    cohorts = durations.cohorts(of_events(offered(*requests), delivered(*events), clock(0, 0), 10**12))
+    assert [each.name for each in cohorts] == ["p50", "p90"]
 
 
 def test_there_is_a_cohort_around_p95() -> None:
     requests = [(1, index, index, index + 1, Outcome.ACCEPTED) for index in range(300)]
     events = [(index, index, index + 2, 2 * index + 40) for index in range(300)]
-    told = durations.cohorts(of_events(offered(*requests), delivered(*events), clock(0, 0), 10**12))
-    assert [each.name for each in told] == ["p50", "p90", "p95"]
+    cohorts = durations.cohorts(of_events(offered(*requests), delivered(*events), clock(0, 0), 10**12))
+    assert [each.name for each in cohorts] == ["p50", "p90", "p95"]
 
 
 def test_a_percentile_needs_ten_requests_beyond_it() -> None:
@@ -151,7 +151,7 @@ def test_an_interval_log_has_a_line_a_second_and_tag_with_its_true_maximum(tmp_p
     assert HdrHistogram.decode(tagged[0][4]).get_total_count() == 2
 
 
-def test_values_below_zero_are_told_in_a_comment(tmp_path: Path) -> None:
+def test_values_below_zero_are_noted_in_a_comment_of_the_log(tmp_path: Path) -> None:
     at, took = np.array([0, 0], dtype=np.int64), np.array([-500_000, MS], dtype=np.int64)
     histogram.write_log(tmp_path / "x.hlog", 10**18, {"http_and_api": histogram.TimedDurations(at, took)})
     assert "#[http_and_api: 1 values below zero are counted as 0]" in (tmp_path / "x.hlog").read_text()

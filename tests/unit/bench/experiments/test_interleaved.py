@@ -19,7 +19,7 @@ from bench.experiments.interleaved import ComparisonRequest, Side
 from bench.kinds import naming
 from bench.matrix import matrix
 from bench.observe import environment
-from bench.run import manifest, plan, turns
+from bench.run import execution, manifest, plan
 from bench.run.plan import PlannedRepeat
 from bench.run.progress import Display
 from bench.targets import checkout
@@ -171,10 +171,10 @@ def test_both_offer_the_share_of_the_slowest_drain_of_either(file: str, tmp_path
         folder = of.bundle.start_repeat(cell.id, 1, 1)
         of.bundle.finish_repeat(folder, drained(cell, rate))
     steady = pair[0].matrix.cells[-1]
-    assert turns.offer(PlannedRepeat(steady, 1), runs).load_events_per_s == 15_000.0
+    assert execution.offer(PlannedRepeat(steady, 1), runs).load_events_per_s == 15_000.0
 
 
-def test_the_display_tells_the_sides_apart_and_the_bundle_does_not(file: str, tmp_path: Path) -> None:
+def test_the_display_names_the_side_of_each_cell_and_the_bundle_does_not(file: str, tmp_path: Path) -> None:
     of = begun(tmp_path, sides(file, ".", "linger_ms=0")[1], "ab")
     planned = of.order[0]
     assert of.shown(planned).cell.id == f"new {planned.cell.id}"
@@ -229,7 +229,7 @@ def test_a_revision_is_asked_to_record_in_the_words_that_it_knows(tmp_path: Path
         assert ("TIDEMARK_RECORDER_DELIVERIES" in given) is (hook in known)
 
 
-def begun(root: Path, side: Side, name: str) -> turns.Run:
+def begun(root: Path, side: Side, name: str) -> execution.Run:
     """A run of a pair at its beginning."""
     into = writing.create(root, f"{name}-{side.variant.side}")
     order = plan.order(side.matrix)
@@ -242,7 +242,7 @@ def begun(root: Path, side: Side, name: str) -> turns.Run:
         command="command",
         started_at=writing.now(),
     )
-    of = turns.Run(
+    of = execution.Run(
         into, as_shown, side.matrix, order, Display(plain=True), side.settings, True, None, side.variant.side
     )
     of.write(status="running")

@@ -26,8 +26,8 @@ def repeat_of(cell: CellSpec) -> RepeatSpec:
 
 
 def result_of(cell: CellSpec, window: Window) -> Result:
-    told = {"cell": cell.id, "kind": cell.kind, "axes": {}, "round": 1, "attempt": 1, "run_number": 3}
-    return Result(**told, started_at="", valid=True, reasons=[], findings=[], window=window)
+    identity = {"cell": cell.id, "kind": cell.kind, "axes": {}, "round": 1, "attempt": 1, "run_number": 3}
+    return Result(**identity, started_at="", valid=True, reasons=[], findings=[], window=window)
 
 
 def test_of_a_drain_all_but_preload_draining_and_audit_is_overhead() -> None:

@@ -103,7 +103,7 @@ def slower(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_a_slower_step_is_seen_and_one_that_is_not_there_is_told(slower: Path) -> None:
+def test_a_slower_step_is_seen_and_a_missing_step_is_reported(slower: Path) -> None:
     wanted = ("event-id", "encode", "deliveries")
     rounds = []
     found = {each.name: each for each in steptimes.measure(StepsRequest(ROOT, slower, 1, wanted), rounds.append)}
@@ -140,7 +140,7 @@ def test_a_step_that_nobody_knows_is_bad_usage() -> None:
         steptimes.measure(StepsRequest(ROOT, ROOT, 1, ("maps",)), lambda _: None)
 
 
-def test_the_command_refuses_what_is_not_there() -> None:
+def test_the_command_refuses_an_unknown_revision() -> None:
     done = subprocess.run(
         [sys.executable, "-m", "bench", "perf", "no-such-branch"],
         cwd=ROOT,

@@ -24,14 +24,14 @@ def test_a_ratio_is_of_all_roles_together() -> None:
     assert found.is_met
 
 
-def test_what_the_noise_leaves_open_is_not_shown() -> None:
+def test_a_cost_whose_bound_exceeds_the_limit_does_not_meet_the_target() -> None:
     assert recording.answer(pairs(1.02)).is_met
     found = recording.answer(pairs(1.025))
     assert found.ratio < recording.MOST_RATIO < found.bound
     assert not found.is_met
 
 
-def test_more_than_is_allowed_is_not_met() -> None:
+def test_a_cost_above_the_limit_does_not_meet_the_target() -> None:
     assert not recording.answer(pairs(1.05, noise=0.01)).is_met
 
 

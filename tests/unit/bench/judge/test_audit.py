@@ -117,7 +117,7 @@ def test_delivered_twice_is_counted_and_allowed(tmp_path: Path) -> None:
     assert verdict.findings == ()
 
 
-def test_what_was_not_accepted_is_kept_apart(tmp_path: Path) -> None:
+def test_events_that_were_not_accepted_are_counted_separately(tmp_path: Path) -> None:
     outcomes = [Outcome.ACCEPTED, Outcome.REJECTED, Outcome.REJECTED, Outcome.IN_DOUBT, Outcome.UNSENT]
     write_ledger(tmp_path, [(place, 1, each) for place, each in enumerate(outcomes)])
     write_deliveries(tmp_path / "worker-1.log", [0, 1, 3])
@@ -131,12 +131,12 @@ def test_what_was_not_accepted_is_kept_apart(tmp_path: Path) -> None:
     assert any("foreign" in each and each.endswith("(stream/sequence 0/4)") for each in verdict.findings)
 
 
-def test_a_ledger_that_tells_of_fewer_events_than_scheduled_is_no_sound_measurement(ten) -> None:
+def test_a_ledger_with_fewer_events_than_scheduled_voids_the_repeat(ten) -> None:
     verdict = audit.account(ten[0], 11, ten[1], documents([1] * 10), Leftovers(NONE, NONE))
     assert any("schedule intends 11" in each for each in verdict.reasons)
 
 
-def test_a_stored_event_in_no_deliveries_log_is_no_sound_measurement(tmp_path: Path) -> None:
+def test_a_stored_event_in_no_deliveries_log_voids_the_repeat(tmp_path: Path) -> None:
     write_ledger(tmp_path, [(0, 2, Outcome.ACCEPTED)])
     write_deliveries(tmp_path / "worker-1.log", [0])
     delivered = deliveries.load([tmp_path / "worker-1.log"], [None])
@@ -144,7 +144,7 @@ def test_a_stored_event_in_no_deliveries_log_is_no_sound_measurement(tmp_path: P
     assert any("no deliveries log" in each for each in verdict.reasons)
 
 
-def test_an_unclosed_ledger_is_no_sound_measurement(tmp_path: Path) -> None:
+def test_an_unclosed_ledger_voids_the_repeat(tmp_path: Path) -> None:
     write_ledger(tmp_path, [(0, 2, Outcome.ACCEPTED)], closed=False)
     write_deliveries(tmp_path / "worker-1.log", [0, 1])
     delivered = deliveries.load([tmp_path / "worker-1.log"], [None])

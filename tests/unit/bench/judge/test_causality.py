@@ -63,12 +63,12 @@ def test_a_jump_of_one_role_s_clock_is_noticed_and_the_role_is_named(
     assert all(said in reason for reason in clocks if "drifted" not in reason), clocks
 
 
-def test_the_harness_s_own_jump_is_told_as_a_drift_first() -> None:
+def test_a_jump_of_the_harness_s_clock_is_reported_first_as_a_drift() -> None:
     reasons = [each for each in judged(evidence_of(harness=500)).reasons if each.startswith("clocks")]
     assert "drifted 500.00 ms in a second" in reasons[0]
 
 
-def test_a_shift_of_the_worker_s_clock_that_only_the_witness_can_see() -> None:
+def test_a_shifted_worker_clock_that_breaks_no_order_is_found_by_the_witness() -> None:
     """A worker ahead makes every delivery latency too long, and breaks no order among the load's own stamps."""
     evidence = evidence_of(worker=500)
     result = judged(evidence)
@@ -83,7 +83,7 @@ def test_a_shift_of_the_worker_s_clock_that_only_the_witness_can_see() -> None:
     assert judged(replace(unwitnessed, documents=_of_load(evidence))).valid
 
 
-def test_what_a_worker_stored_and_did_not_live_to_write_down_says_nothing_of_a_clock() -> None:
+def test_an_event_stored_by_a_worker_that_died_before_logging_it_is_no_clock_error() -> None:
     crash = ("crash: worker-1 ended with exit code -9, see logs/worker-1.log",)
     read_again = evidence_of()
     late = read_again.deliveries.rows[-WITNESS + 8 : -WITNESS + 10]  # two of the witness's, which another worker wrote

@@ -1,4 +1,4 @@
-"""From evidence to result: each bound of validity is held, each finding is told."""
+"""From evidence to result: each bound of validity is held, each finding is reported."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ def judged(
     return derive.result_of(identity, evidence, happened, Bounds(), objective or Objective())
 
 
-def test_a_sound_repeat_of_a_system_that_keeps_up() -> None:
+def test_a_correct_repeat_of_a_system_that_keeps_up_is_valid_without_findings() -> None:
     result = judged(evidence_of())
     assert (result.valid, result.reasons, result.findings) == (True, (), ())
     assert (result.requests, result.throughput_events_per_s) == (400, 100.0)
@@ -122,7 +122,9 @@ def test_a_sound_repeat_of_a_system_that_keeps_up() -> None:
         (evidence_of(), replace(FINE, generator_exit_code=3), "ended with exit code 3"),
     ],
 )
-def test_what_makes_a_repeat_void(evidence: Evidence, happened: Happened, reason: str) -> None:
+def test_a_measurement_beyond_a_bound_of_validity_voids_the_repeat(
+    evidence: Evidence, happened: Happened, reason: str
+) -> None:
     result = judged(evidence, happened=happened)
     assert not result.valid
     assert any(reason in each for each in result.reasons), result.reasons
@@ -137,7 +139,7 @@ def test_a_steady_load_says_by_rule_9_whether_it_was_kept_up_with() -> None:
     assert judged(evidence_of(), DRAIN).keeping_up is None
 
 
-def test_a_late_generator_s_void_repeat_tells_who_else_used_the_machine() -> None:
+def test_a_repeat_void_by_a_late_generator_names_who_else_used_the_machine() -> None:
     evidence = replace(evidence_of(sent_late_ms=11), samples=samples(0.2, others_cores=0.2))
     (reason,) = judged(evidence).reasons
     assert "other programs used" in reason
@@ -189,7 +191,7 @@ def test_an_objective_is_met_where_not_one_of_many_requests_was_later() -> None:
     assert "too few requests for the p99 of delivery latency" in finding
 
 
-def test_a_drain_is_measured_from_warm_to_dry() -> None:
+def test_a_drain_is_measured_from_the_end_of_warm_up_to_the_last_event() -> None:
     """Two consumers settle 10 events a batch, each 100 ms; the second has half as many and runs dry at 1.45 s."""
     first = evidence_of()
     rows = first.deliveries.rows[:150].copy()

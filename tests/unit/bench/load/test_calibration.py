@@ -104,7 +104,7 @@ def test_a_calibration_beside_other_programs_is_made_anew_after_an_hour(tmp_path
         assert calibration.kept(tmp_path, "print", Bounds()) == later
 
 
-def test_what_matters_changes_the_fingerprint_and_nothing_else_does() -> None:
+def test_only_what_affects_the_generator_changes_the_fingerprint() -> None:
     def of(here: Environment = HERE, traffic: Traffic | None = None, bounds: Bounds | None = None) -> str:
         return calibration.fingerprint(here, traffic or Traffic(), bounds or Bounds())
 
@@ -144,7 +144,7 @@ def test_what_is_kept_is_found_again_under_its_fingerprint_alone(tmp_path: Path)
 
 
 async def test_the_null_sink_answers_as_the_api_does_however_requests_are_cut() -> None:
-    server = await asyncio.get_running_loop().create_server(nullsink.Connection, "127.0.0.1", 0)
+    server = await asyncio.get_running_loop().create_server(nullsink.NullSinkConnection, "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
     try:
         single = await post(f"http://127.0.0.1:{port}", "/track", b'{"event_id":"1"}', 5.0)

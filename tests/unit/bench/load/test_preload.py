@@ -17,7 +17,7 @@ CONTENT = Content(TRAFFIC, seed=1, run=7)
 
 
 def placed(placement: Placement, *chunks: int) -> dict[int, Position]:
-    """Topic and partition of each event, told in chunks of these sizes."""
+    """Topic and partition of each event, in chunks of these sizes."""
     found: dict[int, Position] = {}
     first = 0
     for count in chunks:
@@ -30,12 +30,12 @@ def placed(placement: Placement, *chunks: int) -> dict[int, Position]:
 
 def test_every_event_goes_to_its_topic_and_the_partitions_get_alike_however_it_is_cut() -> None:
     found = placed(Placement(KAFKA, CONTENT, by_key=False), 1, 500, 399)
-    turns = dict.fromkeys(event_topics(KAFKA), 0)
+    sent = dict.fromkeys(event_topics(KAFKA), 0)
     for sequence in range(900):
         event = CONTENT.event(0, sequence, 0)
         topic = topic_of(event["event"], KAFKA)
-        assert found[sequence] == (topic, turns[topic] % 3)
-        turns[topic] += 1
+        assert found[sequence] == (topic, sent[topic] % 3)
+        sent[topic] += 1
 
 
 def test_by_key_an_event_goes_where_the_api_would_put_it() -> None:

@@ -14,8 +14,8 @@ from bench.matrix import baseline, matrix
 from bench.matrix.matrix import Matrix
 from bench.observe import environment
 from bench.run import manifest, plan, run
+from bench.run.execution import Run
 from bench.run.progress import Display
-from bench.run.turns import Run
 from bundle import reading
 from bundle.manifest import Baseline
 from pipeline.errors import UsageError
@@ -122,13 +122,13 @@ def test_a_run_that_is_resumed_offers_the_same_loads(
     earlier: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked, here = wanted(), environment.describe()
-    told = manifest.begin(
+    began = manifest.begin(
         asked, plan.order(asked), run_id="r", environment=here, servers="local", command="", started_at=""
     )
     folder = tmp_path / "r"
     folder.mkdir()
-    told = msgspec.structs.replace(told, baseline=baseline.read(earlier, asked))
-    (folder / "manifest.json").write_bytes(msgspec.json.encode(told))
+    began = msgspec.structs.replace(began, baseline=baseline.read(earlier, asked))
+    (folder / "manifest.json").write_bytes(msgspec.json.encode(began))
     resumed: list[Run] = []
 
     def carry_out(runs: list[Run], *_: object) -> list[None]:
@@ -144,8 +144,8 @@ def test_a_run_that_is_resumed_offers_the_same_loads(
 
 def test_report_and_compare_say_whose_loads_were_offered(earlier: Path, tmp_path: Path) -> None:
     later = write(tmp_path, Plan([Cell("drain-p3-c1", "drain")], rounds=2), "later")
-    told = msgspec.to_builtins(Baseline("earlier", {"drain-p3-c1": 120_000.0}))
-    rewrite(later / "manifest.json", lambda content: content.update(baseline=told))
+    loads = msgspec.to_builtins(Baseline("earlier", {"drain-p3-c1": 120_000.0}))
+    rewrite(later / "manifest.json", lambda content: content.update(baseline=loads))
     assert reading.load(later).manifest.baseline is not None
     assert "loads taken from earlier (1 cell)" in str(Words(make(later).html))
     answer = tmp_path / "c.json"

@@ -99,7 +99,7 @@ def test_an_event_mix_can_be_an_axis() -> None:
     ]
 
 
-def test_all_axes_of_a_cell_are_told_and_those_of_another_kind_are_null() -> None:
+def test_a_cell_lists_all_axes_and_those_of_another_kind_are_null() -> None:
     drain, steady = read(DRAIN + STEADY).cells[0], read(DRAIN + STEADY).cells[-1]
     assert set(naming.axes_of(drain)) == set(naming.axes_of(steady)) == set(AXES)
     assert naming.axes_of(drain)["api_processes"] is None
@@ -107,7 +107,7 @@ def test_all_axes_of_a_cell_are_told_and_those_of_another_kind_are_null() -> Non
     assert naming.axes_of(steady)["offered_load"] == {"share_of_drain": 0.25, "at_least": 800}
 
 
-def test_a_cell_s_name_tells_what_is_not_the_default_and_depends_on_nothing_else() -> None:
+def test_a_cell_s_name_has_what_differs_from_the_defaults_and_nothing_else() -> None:
     cell = DrainCell(id="", partitions=6, consumers=2)
     assert cell_id(cell) == "drain-p6-c2"
     assert cell_id(structs.replace(cell, driver="pymongo", batch_max_events=500)) == "drain-p6-c2-batch500-pymongo"
@@ -126,7 +126,7 @@ def test_the_shipped_matrices_can_be_run(name: str) -> None:
     assert shipped.bounds == Bounds()
 
 
-def test_quick_is_what_the_method_wants() -> None:
+def test_quick_has_the_rounds_and_cells_that_the_method_asks_for() -> None:
     quick = matrix.load("quick")
     assert quick.rounds >= 3
     assert matrix.load("full").rounds >= 5
@@ -180,7 +180,7 @@ def test_a_name_that_is_near_a_shipped_one_is_asked_for() -> None:
         ('name = "mine"\nseed = ', 2, "this is not TOML"),
     ],
 )
-def test_what_is_wrong_above_the_cells_is_told_with_its_line(top: str, line: int, said: str) -> None:
+def test_a_mistake_above_the_cells_is_reported_with_its_line(top: str, line: int, said: str) -> None:
     found_line, text = only_problem_of(DRAIN, top)
     assert found_line == line
     assert said in text
@@ -225,7 +225,7 @@ def test_what_is_wrong_above_the_cells_is_told_with_its_line(top: str, line: int
         ("steady", "offered_load = 1\nfixed = { payload_bytes = 9000 }", 5, "[traffic] batch_max_events = 440"),
     ],
 )
-def test_what_is_wrong_with_cells_is_told_with_its_line(kind: str, lines: str, line: int, said: str) -> None:
+def test_a_mistake_in_a_cell_is_reported_with_its_line(kind: str, lines: str, line: int, said: str) -> None:
     found_line, text = only_problem_of(f'[[cells]]\nkind = "{kind}"\n{lines}\n')
     assert said in text
     assert found_line == line
@@ -244,7 +244,7 @@ def test_a_second_block_s_line_is_found_behind_comments_and_strings_that_look_al
     assert line == 11
 
 
-def test_all_problems_are_told_at_once_in_the_order_of_the_lines() -> None:
+def test_all_mistakes_are_reported_at_once_in_the_order_of_the_lines() -> None:
     wrong = STEADY.replace("duration_s = 4", "duration = 4")
     wrong += "[bounds]\nunsend = 1\n"  # looked at before the cells are
     problems = problems_of(DRAIN.replace("[1, 3]", "[0, -3]") + wrong, 'name = "mine"\nround = 2')

@@ -260,16 +260,16 @@ def manifest_of(wanted: Matrix) -> Manifest:
 
 def test_the_manifest_has_each_stack_with_its_cells_and_versions() -> None:
     wanted = matrix.parse(HEAD + DRAIN + "axes = { coordination = ['kraft', 'zookeeper'] }\n", "mine.toml")
-    told = manifest_of(wanted)
-    assert [(each.coordination, each.cells) for each in told.stacks] == [
+    described = manifest_of(wanted)
+    assert [(each.coordination, each.cells) for each in described.stacks] == [
         ("kraft", ("drain-p3-c1",)),
         ("zookeeper", ("drain-p3-c1-zookeeper",)),
     ]
     for coordination, kafka in (("kraft", "4.3.1"), ("zookeeper", "3.9.2")):
         spec = StackSpec(coordination=coordination)
-        told = structs.replace(told, **manifest.with_stack(told, spec, {"kafka": kafka, "java": "25"}))
-    assert [each.versions["kafka"] for each in told.stacks] == ["4.3.1", "3.9.2"]
-    assert (told.versions["kafka"], told.versions["java"]) == ("4.3.1 and 3.9.2", "25")
+        described = structs.replace(described, **manifest.with_stack(described, spec, {"kafka": kafka, "java": "25"}))
+    assert [each.versions["kafka"] for each in described.stacks] == ["4.3.1", "3.9.2"]
+    assert (described.versions["kafka"], described.versions["java"]) == ("4.3.1 and 3.9.2", "25")
 
 
 def test_a_manifest_has_no_versions_of_servers_that_only_the_other_side_runs_on() -> None:
@@ -280,19 +280,19 @@ def test_a_manifest_has_no_versions_of_servers_that_only_the_other_side_runs_on(
         StackSpec(coordination="zookeeper"): {"kafka": "3.9.2", "zookeeper": "3.8.4"},
     }
     for side, kafka, zookeeper in ((base, "4.3.1", None), (new, "3.9.2", "3.8.4")):
-        told = manifest_of(side)
+        described = manifest_of(side)
         for spec, versions in started.items():
-            told = structs.replace(told, **manifest.with_stack(told, spec, versions))
-        assert (told.versions["kafka"], told.versions.get("zookeeper")) == (kafka, zookeeper)
+            described = structs.replace(described, **manifest.with_stack(described, spec, versions))
+        assert (described.versions["kafka"], described.versions.get("zookeeper")) == (kafka, zookeeper)
 
 
 def test_a_run_goes_on_with_the_servers_that_it_began_with() -> None:
     stack = StackSpec(brokers=3, mongo_members=3)
-    told = manifest_of(matrix.parse(HEAD + DRAIN + "axes = { brokers = [1, 3] }\n", "mine.toml", stack=stack))
-    assert manifest.base_stack(told) == stack
-    manifest.expect_the_same_servers(told, local=True)
+    described = manifest_of(matrix.parse(HEAD + DRAIN + "axes = { brokers = [1, 3] }\n", "mine.toml", stack=stack))
+    assert manifest.base_stack(described) == stack
+    manifest.expect_the_same_servers(described, local=True)
     with pytest.raises(BundleError, match="name the servers that it began on"):
-        manifest.expect_the_same_servers(told, local=False)
+        manifest.expect_the_same_servers(described, local=False)
 
 
 def test_a_stack_can_be_one_side_of_a_comparison() -> None:

@@ -21,7 +21,7 @@ from bench.matrix import matrix
 from bench.observe import benchlock, busy, environment
 from bench.observe.busy import Busy, is_of_machine
 from bench.observe.programs import Programs, name_of
-from bench.run import manifest, plan, turns
+from bench.run import execution, manifest, plan
 from bench.run.progress import Display
 from bench.run.ready import Ahead
 from bench.targets.servers import Servers
@@ -144,7 +144,7 @@ def test_nobody_can_be_asked_by_a_stream_that_is_closed(monkeypatch: pytest.Monk
     assert not busy.at_terminal()
 
 
-def run_of_one_drain(folder: Path, monkeypatch: pytest.MonkeyPatch, asked: Busy, *reasons: list[str]) -> turns.Run:
+def run_of_one_drain(folder: Path, monkeypatch: pytest.MonkeyPatch, asked: Busy, *reasons: list[str]) -> execution.Run:
     """Return a run of one repeat, of which each attempt is void for the next of these reasons."""
     left = list(reasons)
 
@@ -156,12 +156,12 @@ def run_of_one_drain(folder: Path, monkeypatch: pytest.MonkeyPatch, asked: Busy,
     wanted = matrix.parse('name = "mine"\nrounds = 1\n[[cells]]\nkind = "drain"\n', "mine.toml")
     order = plan.order(wanted)
     into = writing.create(folder, "mine")
-    told = manifest.begin(
+    began = manifest.begin(
         wanted, order, run_id="mine", environment=environment.describe(), servers="local", command="", started_at=""
     )
-    run = turns.Run(into, told, wanted, order, Display(plain=True), Settings(), local=True, busy=asked)
+    run = execution.Run(into, began, wanted, order, Display(plain=True), Settings(), local=True, busy=asked)
     run.display.begin(order, (), into.path)
-    monkeypatch.setattr(turns, "_measured", measured)
+    monkeypatch.setattr(execution, "_measured", measured)
     return run
 
 
@@ -176,12 +176,12 @@ def test_a_repeat_prepared_before_a_wait_is_dropped(tmp_path: Path, monkeypatch:
     run = run_of_one_drain(tmp_path, monkeypatch, here.busy("wait"), OF_MACHINE, OF_MACHINE)
     planned = run.order[0]
     started = Servers(Settings(), {}, {})
-    then = turns.Next([run], [], started, LetGo())
+    then = execution.Next([run], [], started, LetGo())
 
     async def attempts() -> None:
-        await turns.attempt(run, planned, turns.Offer(), started, then)
+        await execution.attempt(run, planned, execution.Offer(), started, then)
         assert dropped == []
-        await turns.attempt(run, planned, turns.Offer(), started, then)
+        await execution.attempt(run, planned, execution.Offer(), started, then)
 
     asyncio.run(attempts())
     assert here.noted == ["waited"]
@@ -195,10 +195,10 @@ def test_nothing_is_asked_after_the_last_attempt_of_a_run(tmp_path: Path, monkey
 
     async def attempts() -> None:
         for _ in reasons:
-            await turns.attempt(run, run.order[0], turns.Offer(), Servers(Settings(), {}, {}))
+            await execution.attempt(run, run.order[0], execution.Offer(), Servers(Settings(), {}, {}))
 
     asyncio.run(attempts())
-    assert turns.is_done(run, run.order[0])
+    assert execution.is_done(run, run.order[0])
     assert here.noted == []
 
 

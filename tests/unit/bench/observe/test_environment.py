@@ -1,4 +1,4 @@
-"""Where a run took place is told, also where there is no git."""
+"""Where a run took place is recorded, also where there is no git."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 from bench.observe import environment
 
 
-def test_versions_hardware_and_kernel_are_told() -> None:
+def test_versions_hardware_and_kernel_are_recorded() -> None:
     found = environment.describe({"kafka": "4.3.1"})
     assert found.versions["python"] == platform.python_version()
     assert found.versions["kafka"] == "4.3.1"

@@ -34,7 +34,7 @@ def test_the_worst_of_all_processes_counts_second_by_second(tmp_path: Path) -> N
     assert looplag.use(series, 10 * S, 12 * S) == {}
 
 
-def test_a_log_that_is_damaged_is_left_out_and_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_damaged_log_is_left_out_and_reported(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     note(tmp_path / "loop-lag-api.1", 1, 2)
     note(tmp_path / "loop-lag-api.2", 7)
     damaged = tmp_path / "loop-lag-api.1"

@@ -13,7 +13,7 @@ import psutil
 import pytest
 
 from bench.observe.processes import Followed, Usage, total
-from bench.observe.sampling import Sampler, clock_offset
+from bench.observe.sampling import UsageSampler, clock_offset
 
 BURN = (
     "import time\nend = time.process_time() + 0.3\nwhile time.process_time() < end: pass\nprint('done', flush=True)\n"
@@ -22,7 +22,7 @@ BURN = (
 
 def test_a_process_that_ended_keeps_what_it_used_and_holds_no_memory() -> None:
     with subprocess.Popen([sys.executable, "-c", BURN + "input()"], stdin=-1, stdout=-1) as child:
-        sampler = Sampler(lambda: {"worker": [child.pid]})
+        sampler = UsageSampler(lambda: {"worker": [child.pid]})
         child.stdout.readline()
         sampler.start()
         child.stdin.write(b"\n")
@@ -44,7 +44,7 @@ def test_children_count_with_their_parent() -> None:
     ]
     with subprocess.Popen(command, stdin=-1, stdout=-1) as parent:
         parent.stdout.readline()
-        sampler = Sampler(lambda: {"api": [parent.pid]})
+        sampler = UsageSampler(lambda: {"api": [parent.pid]})
         sampler.start()
         sampler.stop()
         parent.stdin.write(b"\n")
@@ -54,7 +54,7 @@ def test_children_count_with_their_parent() -> None:
 
 def test_a_look_before_a_process_ends_keeps_what_it_used_since_the_last_second() -> None:
     with subprocess.Popen([sys.executable, "-c", "input()\n" + BURN + "input()"], stdin=-1, stdout=-1) as child:
-        sampler = Sampler(lambda: {"generator": [child.pid]})
+        sampler = UsageSampler(lambda: {"generator": [child.pid]})
         sampler.start()
         child.stdin.write(b"\n")
         child.stdin.flush()
@@ -70,7 +70,7 @@ def test_a_sampler_whose_start_was_interrupted_can_be_stopped() -> None:
     def interrupted() -> dict[str, list[int]]:
         raise KeyboardInterrupt
 
-    sampler = Sampler(interrupted)
+    sampler = UsageSampler(interrupted)
     with pytest.raises(KeyboardInterrupt):
         sampler.start()
     sampler.processes = dict
@@ -79,7 +79,7 @@ def test_a_sampler_whose_start_was_interrupted_can_be_stopped() -> None:
 
 
 def test_the_harness_itself_is_sampled() -> None:
-    sampler = Sampler(dict)
+    sampler = UsageSampler(dict)
     sampler.start()
     sampler.stop()
     assert sampler.samples[-1].usage["harness"].memory_bytes > 0
@@ -119,7 +119,7 @@ def test_the_switches_of_every_thread_count_and_not_only_the_first_one_s() -> No
     assert first_thread.voluntary + first_thread.involuntary < 200
 
 
-def test_user_and_system_time_are_told_apart_and_disk_writes_counted(tmp_path: Path) -> None:
+def test_user_and_system_time_are_counted_separately_and_disk_writes_too(tmp_path: Path) -> None:
     write = f"""
 import os
 with open({str(tmp_path / "file")!r}, "wb") as file:
@@ -139,14 +139,14 @@ with open({str(tmp_path / "file")!r}, "wb") as file:
     assert usage.write_bytes is None or usage.write_bytes >= 1 << 20
 
 
-def test_a_figure_that_one_process_does_not_tell_the_role_does_not_tell_either() -> None:
-    told, untold = Usage(1.0, 0.5, 10, 20, 30, 40), Usage(1.0, 0.5, 10, None, None, 40)
-    assert total([told, told]) == Usage(2.0, 1.0, 20, 40, 60, 80)
-    assert total([told, untold]) == Usage(2.0, 1.0, 20, None, None, 80)
+def test_a_role_has_no_figure_that_one_of_its_processes_does_not_report() -> None:
+    known, unknown = Usage(1.0, 0.5, 10, 20, 30, 40), Usage(1.0, 0.5, 10, None, None, 40)
+    assert total([known, known]) == Usage(2.0, 1.0, 20, 40, 60, 80)
+    assert total([known, unknown]) == Usage(2.0, 1.0, 20, None, None, 80)
 
 
 def test_what_passes_between_processes_of_the_machine_is_counted() -> None:
-    sampler = Sampler(dict)
+    sampler = UsageSampler(dict)
     sampler.start()
     with socket.create_server(("127.0.0.1", 0)) as server, socket.create_connection(server.getsockname()) as client:
         accepted, _ = server.accept()

@@ -7,15 +7,17 @@ import threading
 import numpy as np
 import pytest
 
-from bench.observe.scraper import CounterPoller, Figures, Series
+from bench.observe.scraper import CounterPoller, CounterSeries, Figures
 
 S = 1_000_000_000
 
 
-def series(**figures: list[float]) -> Series:
+def series(**figures: list[float]) -> CounterSeries:
     """Readings at 0 s, 1 s, 2 s and so on."""
     length = len(next(iter(figures.values())))
-    return Series(np.arange(length, dtype=np.int64) * S, {name: np.array(values) for name, values in figures.items()})
+    return CounterSeries(
+        np.arange(length, dtype=np.int64) * S, {name: np.array(values) for name, values in figures.items()}
+    )
 
 
 def test_a_rate_is_of_the_window_and_interpolated_at_its_ends() -> None:
@@ -35,7 +37,7 @@ def test_a_counter_that_was_set_back_goes_on_from_there() -> None:
     assert read.counted("bytes")[1].tolist() == [0.0, 100.0, 140.0, 190.0]
 
 
-def test_seconds_in_which_nothing_was_told_are_no_zeros() -> None:
+def test_seconds_without_a_report_are_not_zeros() -> None:
     read = series(bytes=[0.0, 100.0, 200.0], queue=[3.0, float("nan"), 5.0])
     edges_ns = np.arange(-1, 5) * S
     assert np.array_equal(read.growth("bytes", edges_ns), [np.nan, 100, 100, np.nan, np.nan], equal_nan=True)
@@ -43,7 +45,7 @@ def test_seconds_in_which_nothing_was_told_are_no_zeros() -> None:
     assert np.array_equal(read.growth("bytes", halves_ns), [50, 100, 50, np.nan, np.nan], equal_nan=True)
     assert read.encloses(halves_ns).tolist() == [False, True, False, False, False]
     assert np.array_equal(read.largest("queue", edges_ns), [np.nan, 3, np.nan, 5, np.nan], equal_nan=True)
-    assert np.isnan(Series().growth("bytes", edges_ns)).all()
+    assert np.isnan(CounterSeries().growth("bytes", edges_ns)).all()
 
 
 def test_a_poller_reads_at_its_start_and_at_its_end() -> None:
@@ -57,7 +59,9 @@ def test_a_poller_reads_at_its_start_and_at_its_end() -> None:
     poller.stop()
 
 
-def test_what_fails_is_left_out_and_what_never_answers_is_asked_no_more(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_failed_read_is_left_out_and_a_server_that_never_answers_is_asked_no_more(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     answers: list[Figures | None] = [{"count": 1.0}, None, {"count": 3.0, "new": 1.0}]
     asked = threading.Event()
 

@@ -22,7 +22,7 @@ import pytest
 from bench.observe import kafkacounters, mongocounters
 from bench.observe.kafkacounters import KafkaReader
 from bench.observe.mongocounters import MongoReader
-from bench.observe.scraper import Figures, Series
+from bench.observe.scraper import CounterSeries, Figures
 from pipeline.settings import Mongo
 
 DATA = Path(__file__).parents[2] / "data"
@@ -35,13 +35,13 @@ KAFKA_3: list[dict[str, Any]] = json.loads((DATA / "kafka-3.9.2-jolokia-2.6.0.js
 MONGOD: list[dict[str, Any]] = json.loads((DATA / "mongod-6.0.5-serverstatus.json").read_text())
 
 
-def a_second_apart(first: Figures | None, second: Figures | None) -> Series:
+def a_second_apart(first: Figures | None, second: Figures | None) -> CounterSeries:
     assert first is not None
     assert second is not None
-    return Series(np.array([0, S]), {name: np.array([first[name], second[name]]) for name in first})
+    return CounterSeries(np.array([0, S]), {name: np.array([first[name], second[name]]) for name in first})
 
 
-def test_kafka_tells_bytes_messages_queue_and_how_busy_its_handlers_were() -> None:
+def test_kafka_reports_bytes_messages_queue_and_how_busy_its_handlers_were() -> None:
     use = kafkacounters.use(a_second_apart(*map(kafkacounters.figures_of, KAFKA)), 0, S)
     assert use is not None
     assert use.messages_in_per_s == 10_000
@@ -128,7 +128,7 @@ def test_a_server_that_hangs_costs_no_more_than_the_time_out(monkeypatch: pytest
         mongo.close()
 
 
-def test_mongod_tells_inserts_tickets_cache_and_journal() -> None:
+def test_mongod_reports_inserts_tickets_cache_and_journal() -> None:
     use = mongocounters.use(a_second_apart(*map(mongocounters.figures_of, MONGOD)), 0, S)
     assert use is not None
     assert use.inserts_per_s == 5_000
@@ -157,8 +157,8 @@ def test_tickets_are_found_where_mongod_8_has_them() -> None:
     assert (use.write_tickets, use.cache_used_share_max, use.journal_sync_share) == (128, None, None)
 
 
-def test_where_nothing_was_told_there_is_no_use() -> None:
-    assert kafkacounters.use(Series(), 0, S) is None
-    assert mongocounters.use(Series(), 0, S) is None
-    assert kafkacounters.columns(Series(), np.array([0, S])) == {}
-    assert mongocounters.columns(Series(), np.array([0, S])) == {}
+def test_without_a_report_of_a_server_there_is_no_usage() -> None:
+    assert kafkacounters.use(CounterSeries(), 0, S) is None
+    assert mongocounters.use(CounterSeries(), 0, S) is None
+    assert kafkacounters.columns(CounterSeries(), np.array([0, S])) == {}
+    assert mongocounters.columns(CounterSeries(), np.array([0, S])) == {}

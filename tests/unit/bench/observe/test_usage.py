@@ -53,7 +53,7 @@ def test_a_role_without_a_process_has_used_nothing_and_has_no_figures() -> None:
         assert set(figures) == {"api", "worker"}
 
 
-def test_what_the_kernel_does_not_tell_is_absent_and_not_zero() -> None:
+def test_what_the_kernel_does_not_report_is_absent_and_not_zero() -> None:
     use = usage.of_window(samples(io=False, loopback=False), 0, S)
     assert set(use.write_bytes_per_s) == {"api"}
     assert use.loopback_bytes_per_s is None

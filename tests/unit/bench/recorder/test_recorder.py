@@ -58,7 +58,7 @@ def test_without_places_nothing_is_written_and_nobody_waits(tmp_path: Path, monk
     assert not list(tmp_path.iterdir())
 
 
-async def test_a_worker_joins_once_the_file_is_there_or_it_is_told_to_stop(
+async def test_a_worker_joins_once_the_file_exists_or_it_is_asked_to_stop(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     made = Recorder(Places(join_when=str(tmp_path / "gate")), "worker")

@@ -32,20 +32,22 @@ def began(here: Environment) -> Manifest:
 
 
 @pytest.mark.parametrize(
-    ("changed", "told"),
+    ("changed", "message"),
     [
         ({"git_revision": "b" * 40}, "one began with the revision aaaa"),
         ({"git_dirty": True}, "one began in a clean checkout, and this one has changes"),
         ({"hardware": structs.replace(HERE.hardware, cores=99)}, "one began with the hardware"),
     ],
 )
-def test_a_run_is_gone_on_with_only_where_and_with_what_it_began(changed: dict[str, Any], told: str) -> None:
+def test_a_run_is_resumed_only_with_the_revision_and_hardware_that_it_began_with(
+    changed: dict[str, Any], message: str
+) -> None:
     manifest.expect_the_same(began(HERE), HERE)
-    with pytest.raises(BundleError, match=told):
+    with pytest.raises(BundleError, match=message):
         manifest.expect_the_same(began(HERE), structs.replace(HERE, **changed))
 
 
-def test_what_is_not_known_is_not_held_against_it() -> None:
+def test_an_unknown_revision_does_not_prevent_a_resume() -> None:
     unknown = structs.replace(HERE, git_revision=None, git_dirty=None)
     manifest.expect_the_same(began(unknown), HERE)
     manifest.expect_the_same(began(HERE), unknown)

@@ -105,7 +105,7 @@ def test_the_plan_shows_cells_order_and_time() -> None:
     assert "offered_load 50% of the slowest drain" in " ".join(text.split())
 
 
-def test_the_plan_tells_changed_bounds_and_what_is_special_about_a_cell() -> None:
+def test_the_plan_shows_changed_bounds_and_what_is_special_about_a_cell() -> None:
     assert "not the default" not in described(GRID)
     assert "drain_timeout_s = 90" in described(structs.replace(GRID, bounds=Bounds(drain_timeout_s=90.0)))
     assert "driver pymongo" in described(matrix.load("axes"))
@@ -121,7 +121,7 @@ def test_searches_for_capacity_come_once_after_the_drains_and_all_else_of_round_
     assert plan.whole_s(full) <= 75 * 60
 
 
-def test_what_a_search_has_behind_it_is_not_to_come_and_another_probe_always_is() -> None:
+def test_the_plan_counts_the_remaining_probes_of_a_search_and_always_one_more() -> None:
     search = [each for each in plan.order(matrix.load("full")) if each.cell.kind == "capacity"][:1]
     (cell,) = (each.cell for each in search)
     lefts = [plan.expected_s(search, probed={cell.id: number}) for number in (0, 1, 5, 100)]

@@ -159,7 +159,7 @@ def test_the_row_of_a_cell_has_a_mark_for_each_round() -> None:
     assert re.search(r"drain-p1-c2 +●✗◐  41,234 events/s, 1 finding", screen.shown())
 
 
-def test_findings_and_void_repeats_are_told_at_once_and_stay() -> None:
+def test_findings_and_void_repeats_are_shown_at_once_and_stay() -> None:
     screen = Screen(terminal=True)
     with screen.display as display:
         display.begin(ORDER)

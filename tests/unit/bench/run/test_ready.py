@@ -33,22 +33,22 @@ def repeat_of(name: str, load: float = 100.0) -> RepeatSpec:
 @pytest.fixture
 def log(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Making ready is only noted: what it does takes servers, and is tested with them."""
-    told: list[str] = []
+    happened: list[str] = []
 
     async def prepare(repeat: RepeatSpec, folder: Path, phases: Phases) -> Ready:
         held = contextlib.AsyncExitStack()
-        held.callback(told.append, f"{repeat.name} ended")
+        held.callback(happened.append, f"{repeat.name} ended")
         async with held:
             with phases.phase("start"):
                 await asyncio.sleep(0.01)
             if repeat.name == "broken":
                 raise RepeatError("it cannot be made ready")
-            told.append(f"{repeat.name} ready")
+            happened.append(f"{repeat.name} ready")
             none = cast("Any", None)  # nothing of it is looked at here
             return Ready(repeat, folder, phases, none, none, none, none, none, held.pop_all())
 
     monkeypatch.setattr(ready, "prepare", prepare)
-    return told
+    return happened
 
 
 def taken(before: RepeatSpec, then: RepeatSpec, *, after_s: float = 0.0) -> Ready | None:

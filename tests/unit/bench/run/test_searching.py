@@ -11,7 +11,7 @@ from bench.cells.cellspec import CellSpec
 from bench.kinds import naming
 from bench.matrix import matrix
 from bench.observe import environment
-from bench.run import manifest, plan, searching, turns
+from bench.run import execution, manifest, plan, searching
 from bench.run.plan import PlannedRepeat
 from bench.run.progress import Display
 from bench.search import capacity
@@ -48,20 +48,20 @@ start_load = 10_000
 
 
 @pytest.fixture
-def run(tmp_path: Path) -> turns.Run:
+def run(tmp_path: Path) -> execution.Run:
     return run_of(MATRIX, tmp_path)
 
 
-def run_of(text: str, tmp_path: Path) -> turns.Run:
+def run_of(text: str, tmp_path: Path) -> execution.Run:
     wanted = matrix.parse(text, "mine.toml")
     into = writing.create(tmp_path, "mine")
     order = plan.order(wanted)
     here = environment.describe()
     here = structs.replace(here, hardware=structs.replace(here.hardware, cores=2))
-    told = manifest.begin(
+    began = manifest.begin(
         wanted, order, run_id="mine", environment=here, servers="local", command="", started_at=writing.now()
     )
-    return turns.Run(into, told, wanted, order, Display(plain=True), Settings(), local=True)
+    return execution.Run(into, began, wanted, order, Display(plain=True), Settings(), local=True)
 
 
 def ceilings_with(inserts_per_s: float) -> Ceilings:
@@ -91,7 +91,7 @@ def ceilings_with(inserts_per_s: float) -> Ceilings:
     )
 
 
-def keep(run: turns.Run, result: Result) -> None:
+def keep(run: execution.Run, result: Result) -> None:
     folder = run.bundle.start_repeat(result.cell, result.round, result.attempt)
     run.bundle.finish_repeat(folder, result)
 
@@ -136,26 +136,26 @@ def probed(
     )
 
 
-def test_a_search_begins_at_a_share_of_its_own_drain(run: turns.Run) -> None:
+def test_a_search_begins_at_a_share_of_its_own_drain(run: execution.Run) -> None:
     keep(run, drained(DRAIN_1, 40_000))
     keep(run, drained(DRAIN_2, 60_000))
     assert searching.first_load(ONE, [run]) == 16_000
     assert searching.first_load(TWO, [run]) == 24_000
 
 
-def test_a_search_begins_where_the_search_beside_it_points(run: turns.Run) -> None:
+def test_a_search_begins_where_the_search_beside_it_points(run: execution.Run) -> None:
     keep(run, drained(DRAIN_1, 40_000))
     keep(run, drained(DRAIN_2, 60_000))
     keep(run, probed(ONE, 30_000, 1, verdict="not sustained", stored=28_000))
     assert searching.first_load(TWO, [run]) == pytest.approx(0.9 * 28_000 / 40_000 * 60_000, abs=1)
 
 
-def test_without_a_valid_drain_a_search_begins_at_the_least_load(run: turns.Run) -> None:
+def test_without_a_valid_drain_a_search_begins_at_the_least_load(run: execution.Run) -> None:
     keep(run, drained(DRAIN_1, 40_000, valid=False))
     assert searching.first_load(ONE, [run]) == 1_000
 
 
-def test_a_search_ends_with_what_it_has_when_the_time_for_searching_is_used_up(run: turns.Run) -> None:
+def test_a_search_ends_with_what_it_has_when_the_time_for_searching_is_used_up(run: execution.Run) -> None:
     turn = next(each for each in run.order if each.cell.id == ONE.id)
     for number, load in enumerate((10_000, 12_500, 10_000), 1):
         assert not isinstance(searching.step_of((run, turn), [run]), SearchAnswer)
@@ -191,14 +191,14 @@ def test_searches_on_another_stack_have_their_own_part_of_the_time_and_what_the_
     assert not isinstance(searching.step_of(second[0], [run]), SearchAnswer)
 
 
-def test_a_search_gets_three_probes_even_without_time(run: turns.Run) -> None:
+def test_a_search_gets_three_probes_even_without_time(run: execution.Run) -> None:
     turn = next(each for each in run.order if each.cell.id == ONE.id)
     for number in (1, 2):
         keep(run, probed(ONE, 10_000 * number, number, verdict="sustained", took_s=500.0))
         assert not isinstance(searching.step_of((run, turn), [run]), SearchAnswer)
 
 
-def test_a_search_counts_its_steps_from_its_own_first_load(run: turns.Run) -> None:
+def test_a_search_counts_its_steps_from_its_own_first_load(run: execution.Run) -> None:
     turn = next(each for each in run.order if each.cell.id == ONE.id)
     keep(run, drained(DRAIN_1, 40_000))
     keep(run, drained(DRAIN_2, 60_000))
@@ -235,11 +235,11 @@ def test_a_probe_that_was_too_much_points_to_what_it_stored() -> None:
     [((), 300_000), ((6.0,), 300_000), ((10.0, 8.0), 300_000), ((5.0, 7.0), 360_000), ((1.5,), 1_200_000)],
 )
 def test_the_backlog_of_all_drains_follows_from_the_shortest_window_of_round_1(
-    run: turns.Run, windows_s: tuple[float, ...], events: int
+    run: execution.Run, windows_s: tuple[float, ...], events: int
 ) -> None:
     for cell, window_s in zip((DRAIN_1, DRAIN_2), windows_s, strict=False):
         keep(run, drained(cell, 50_000, window_s=window_s))
-    assert [turns.offer(PlannedRepeat(cell, 1), [run]).backlog_events for cell in (DRAIN_1, DRAIN_2)] == [
+    assert [execution.offer(PlannedRepeat(cell, 1), [run]).backlog_events for cell in (DRAIN_1, DRAIN_2)] == [
         events,
         events,
     ]
@@ -247,21 +247,21 @@ def test_the_backlog_of_all_drains_follows_from_the_shortest_window_of_round_1(
 
 @pytest.mark.parametrize(("inserts_per_s", "events"), [(20_000, 300_000), (80_000, 480_000)])
 def test_before_the_first_drain_the_backlog_follows_from_the_bare_inserts(
-    run: turns.Run, inserts_per_s: float, events: int
+    run: execution.Run, inserts_per_s: float, events: int
 ) -> None:
     run.bundle.write_ceilings(ceilings_with(inserts_per_s))
-    assert turns.offer(PlannedRepeat(DRAIN_1, 1), [run]).backlog_events == events
+    assert execution.offer(PlannedRepeat(DRAIN_1, 1), [run]).backlog_events == events
 
 
-def test_after_round_1_only_a_window_that_is_too_short_changes_the_backlog(run: turns.Run) -> None:
+def test_after_round_1_only_a_window_that_is_too_short_changes_the_backlog(run: execution.Run) -> None:
     keep(run, drained(DRAIN_1, 50_000, window_s=6.0))
     keep(run, drained(DRAIN_1, 50_000, window_s=5.5, number=2))
-    assert turns.offer(PlannedRepeat(DRAIN_1, 1), [run]).backlog_events == 300_000
+    assert execution.offer(PlannedRepeat(DRAIN_1, 1), [run]).backlog_events == 300_000
     keep(run, drained(DRAIN_1, 50_000, window_s=4.5, number=3))
-    assert turns.offer(PlannedRepeat(DRAIN_1, 1), [run]).backlog_events == 400_000
+    assert execution.offer(PlannedRepeat(DRAIN_1, 1), [run]).backlog_events == 400_000
 
 
-def test_only_a_folder_of_its_own_that_was_begun_is_dropped(run: turns.Run, tmp_path: Path) -> None:
+def test_only_a_folder_of_its_own_that_was_begun_is_dropped(run: execution.Run, tmp_path: Path) -> None:
     begun = run.bundle.start_repeat(ONE.id, 4, 1)
     keep(run, probed(ONE, 10_000, 1, verdict="sustained"))
     kept = run.bundle.path / "cells" / ONE.id / "1"

@@ -135,7 +135,7 @@ def test_an_error_of_the_clean_up_does_not_hide_that_the_session_was_ended() -> 
     assert went_on == []
 
 
-def test_what_nobody_ended_goes_on() -> None:
+def test_a_session_that_got_no_signal_continues() -> None:
     async def work() -> str:
         session.expect_not_cancelled()
         return "done"

@@ -59,7 +59,7 @@ def searched(limit: float = 1e9) -> tuple[list[Result], SearchAnswer]:
     pytest.fail("the search did not end")
 
 
-def test_a_search_begins_where_it_is_told() -> None:
+def test_a_search_begins_at_the_given_load() -> None:
     assert capacity.next_step(ASKED, []) == NextProbe(1, 4_000.0, "climb")
 
 
@@ -89,7 +89,7 @@ def test_a_void_probe_is_tried_again_at_the_same_load_and_then_taken_as_void() -
     assert (third.number, third.load_events_per_s < second.load_events_per_s) == (3, True)
 
 
-def test_above_what_the_generator_can_the_answer_has_no_upper_end() -> None:
+def test_an_answer_above_the_generator_s_limit_has_no_upper_end() -> None:
     _, answer = searched(limit=9_000.0)
     assert answer.sustainable_events_per_s is not None
     assert answer.sustainable_events_per_s <= 9_000.0

@@ -81,7 +81,7 @@ def test_one_late_batch_at_the_end_of_a_short_window_is_not_a_deficit() -> None:
 @pytest.mark.parametrize(
     ("stored_per_s", "verdict", "holds"), [(5_000.0, "sustained", True), (900.0, "not sustained", False)]
 )
-def test_a_probe_is_judged_by_what_piles_up(stored_per_s: float, verdict: str, *, holds: bool) -> None:
+def test_a_probe_is_judged_by_its_growing_backlog(stored_per_s: float, verdict: str, *, holds: bool) -> None:
     judged = judge_probe(CELL, "climb", WINDOW, kept_up(stored_per_s), (), (), "")
     assert (judged.verdict, judged.holds, judged.step) == (verdict, holds, "climb")
     assert judged.allowed_events_per_s == pytest.approx(0.02 * LOAD)
@@ -89,7 +89,7 @@ def test_a_probe_is_judged_by_what_piles_up(stored_per_s: float, verdict: str, *
     assert bool(judged.why) is not holds
 
 
-def test_what_else_speaks_against_a_load_settles_it_and_what_is_not_shown_leaves_it_open() -> None:
+def test_a_missed_objective_or_finding_decides_a_probe_and_one_that_cannot_be_shown_does_not() -> None:
     fine = kept_up(5_000.0)
     against = judge_probe(CELL, "climb", WINDOW, fine, ["3 events rejected"], (), "")
     assert (against.verdict, against.holds, against.why) == ("not sustained", False, ("3 events rejected",))
@@ -100,7 +100,7 @@ def test_what_else_speaks_against_a_load_settles_it_and_what_is_not_shown_leaves
     assert stopped.why == ("stopped early: the backlog would have grown",)
 
 
-def test_an_extension_is_told_in_seconds() -> None:
+def test_an_extension_is_stated_in_seconds() -> None:
     judged = judge_probe(CELL, "climb", Window(2.0, 20.0), kept_up(5_000.0), (), (), "")
     assert judged.extended_s == pytest.approx(6.0)
 

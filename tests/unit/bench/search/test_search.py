@@ -26,12 +26,12 @@ def _capacity(events_per_s: float) -> Callable[[float], Verdict]:
     return lambda load: "sustained" if load <= events_per_s else "not sustained"
 
 
-def test_it_begins_at_the_first_load():
+def test_a_search_begins_at_the_first_load():
     assert next_step(SETTINGS, []) == NextLoad(10_000, "climb")
 
 
 @pytest.mark.parametrize("capacity", [3_000, 9_900, 10_000, 23_456, 61_000])
-def test_it_finds_a_capacity_to_its_resolution(capacity):
+def test_a_search_finds_a_capacity_to_its_resolution(capacity):
     probes, answer = _search(SETTINGS, _capacity(capacity))
     assert answer.confirmed
     assert answer.sustainable_events_per_s is not None

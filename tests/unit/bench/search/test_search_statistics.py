@@ -59,16 +59,16 @@ def test_the_interval_covers_the_truth_in_nine_of_ten_searches(searches):
 
 def test_two_searches_of_one_system_are_called_different_in_one_of_twenty_at_most(searches):
     """By their medians and intervals, as two runs are compared; each is taken relative to its own truth."""
-    told = [each for each in searches if each.answer.median_events_per_s is not None]
-    off = np.log([(each.answer.median_events_per_s or 1.0) / each.truth for each in told])
-    widths = [(each.answer.high_events_per_s or 1.0) / (each.answer.low_events_per_s or 1.0) for each in told]
+    answered = [each for each in searches if each.answer.median_events_per_s is not None]
+    off = np.log([(each.answer.median_events_per_s or 1.0) / each.truth for each in answered])
+    widths = [(each.answer.high_events_per_s or 1.0) / (each.answer.low_events_per_s or 1.0) for each in answered]
     errors = np.log(widths) / (2 * 1.96)
     z = (off - np.roll(off, 1)) / np.hypot(errors, np.roll(errors, 1))
-    assert len(told) >= 0.95 * SEARCHES
+    assert len(answered) >= 0.95 * SEARCHES
     assert np.mean(np.abs(z) > 1.96) <= 0.05 + 1.96 * np.sqrt(0.05 * 0.95 / SEARCHES)
 
 
-def test_the_interval_says_something(searches):
+def test_the_interval_is_narrow_enough_to_be_useful(searches):
     assert all(each.answer.high_events_per_s is not None for each in searches)
     widths = [(each.answer.high_events_per_s or np.inf) / (each.answer.low_events_per_s or 1e-9) for each in searches]
     assert np.median(widths) <= 1.4

@@ -37,7 +37,7 @@ def counted(moments_s: np.ndarray) -> DocumentCounts:
 
 
 @pytest.mark.parametrize("stored_per_s", [4_000.0, 8_000.0, 40_000.0])
-def test_the_fluid_queue_is_what_the_curves_give(stored_per_s: float) -> None:
+def test_the_fluid_queue_follows_from_the_curves(stored_per_s: float) -> None:
     moments = queue(stored_per_s)
     found = stalls.expected(STALL, DUE_S, counted(moments), WINDOW, LIMIT_S)
     rho = OFFERED / stored_per_s
@@ -65,7 +65,7 @@ def test_without_a_stall_nothing_is_late() -> None:
     assert (found.late_low, found.late_high) == (0, 0)
 
 
-def test_what_was_never_counted_waits_for_ever() -> None:
+def test_an_event_that_was_never_counted_waits_for_ever() -> None:
     moments = stalls.stored_at(DocumentCounts(np.array([0.0, 1.0, 2.0]), np.array([0, 2, 2])), 3)
     assert moments.tolist() == [0.5, 1.0, np.inf]
 
@@ -80,13 +80,13 @@ class TestCases:
         assert len(names) == len(set(names))
         assert cases.CLEAN in [case.name for case in cases.select(short=True)]
 
-    def test_every_pattern_is_one(self) -> None:
+    def test_every_pattern_is_a_valid_regular_expression(self) -> None:
         for case in cases.select(short=False):
             for pattern in case.expected:
                 re.compile(pattern)
 
 
-def test_the_page_is_read_for_what_it_tells_of_a_repeat(tmp_path: Path) -> None:
+def test_findings_and_reasons_of_a_repeat_are_read_from_the_page(tmp_path: Path) -> None:
     drain = Cell("drain-c1", "drain", {"consumers": 1})
     run = write(tmp_path, Plan([drain], rounds=1, void={("drain-c1", 1): 1}, lost={("drain-c1", 1): 12}))
     pages = reporting.write(run)

@@ -19,13 +19,13 @@ def child(folder: Path, name: str, code: str) -> ChildProcess:
     return ChildProcess(name, [sys.executable, "-c", code], log_path=folder / f"{name}.log").start()
 
 
-async def test_one_that_ends_before_it_answers_is_named_with_its_last_words(tmp_path: Path) -> None:
+async def test_a_process_that_ends_before_it_answers_is_named_with_its_last_lines(tmp_path: Path) -> None:
     shop = child(tmp_path, "shop", "import sys; sys.exit('no licence')")
     with pytest.raises(RepeatError, match=r"(?s)shop ended with exit code 1; see .*no licence"):
         await processes.answers(shop, "http://127.0.0.1:1/health", within_s=30)
 
 
-async def test_one_that_never_answers_is_waited_for_in_bounded_time_and_named(tmp_path: Path) -> None:
+async def test_a_process_that_never_answers_is_waited_for_in_bounded_time_and_named(tmp_path: Path) -> None:
     with (
         child(tmp_path, "shop", "import time; time.sleep(60)") as shop,
         pytest.raises(RepeatError, match="shop did not take events within 0 s"),
@@ -33,7 +33,7 @@ async def test_one_that_never_answers_is_waited_for_in_bounded_time_and_named(tm
         await processes.answers(shop, "http://127.0.0.1:1/health", within_s=0.2)
 
 
-def test_what_ends_well_is_no_finding_and_all_else_is(tmp_path: Path) -> None:
+def test_only_an_orderly_end_of_a_process_is_no_finding(tmp_path: Path) -> None:
     dead = child(tmp_path, "dead", "pass")
     dead.wait(20)
     deaf = child(tmp_path, "deaf", DEAF)

@@ -105,7 +105,7 @@ def test_a_server_that_refuses_is_not_asked_again(refusal: Exception) -> None:
     assert time.monotonic() - began_s < LONG_S / 2
 
 
-def test_asking_again_has_an_end() -> None:
+def test_retries_are_bounded() -> None:
     with pytest.raises(KafkaConnectionError):
         asked(KafkaConnectionError(), patience_s=0.3)
 

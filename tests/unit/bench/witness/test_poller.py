@@ -18,7 +18,7 @@ FIRST, SECOND = b"first-events", b"second-event"
 
 
 class Scripted:
-    """Gives one answer after the other, the last one for ever; each poll takes 2 s of a clock of its own."""
+    """Returns one answer after the other, the last one for ever; each poll takes 2 s of a clock of its own."""
 
     def __init__(self, *answers: Sequence[bytes] | None) -> None:
         self.now_ns = 0
@@ -74,7 +74,7 @@ def test_the_oldest_is_given_up_where_too_many_are_outstanding(tmp_path: Path, m
     assert found == [(0, NO_TIME, NO_TIME), (1, NO_TIME, 2 * S)]
 
 
-def test_one_that_is_told_to_end_looks_once_more(tmp_path: Path) -> None:
+def test_a_poller_that_is_asked_to_end_looks_once_more(tmp_path: Path) -> None:
     collected = Scripted([FIRST])
     found = seen(tmp_path, collected, Outstanding(0, FIRST, 0), Outstanding(1, SECOND, 0), flush=True)
     assert found == [(0, NO_TIME, 2 * S), (1, 0, NO_TIME)]

@@ -100,14 +100,14 @@ def test_what_a_document_of_the_witness_must_say_is_made_from_the_witness_s_own_
     assert expected.event(2)["props"]["tidemark"] == identity.pack(77, 0, 2)
 
 
-def test_its_schedule_is_seeded_and_has_one_event_in_each_quarter_of_a_second() -> None:
+def test_the_witness_s_schedule_is_seeded_and_has_one_event_in_each_quarter_of_a_second() -> None:
     due = sightings.due_ns(SPEC)
     assert (due // (S // 4)).tolist() == list(range(40))
     assert (due == sightings.due_ns(SPEC)).all()
     assert (due != sightings.due_ns(LoadSpec(duration_s=10.0, seed=2))).any()
 
 
-def test_what_it_saw_is_read_as_it_was_written(tmp_path: Path) -> None:
+def test_sightings_are_read_as_they_were_written(tmp_path: Path) -> None:
     assert len(sightings.load(tmp_path)) == 0
     writer = sightings.SightingsWriter(tmp_path)
     writer.sighting(1, 20, 30)
@@ -124,7 +124,7 @@ def test_a_load_that_is_stopped_shortens_what_the_witness_was_due_to_offer(tmp_p
     assert audited.of_load().stopped_ns == (2 * S,)
 
 
-def test_delivery_latency_by_the_witness_and_by_the_log_and_the_resolution_are_told() -> None:
+def test_latencies_by_the_witness_and_by_the_log_are_reported_with_the_resolution() -> None:
     found, reasons = compared(evidence_of())
     assert reasons == []
     assert found.events == 20
@@ -224,7 +224,7 @@ async def test_a_post_gives_the_status_of_its_answer() -> None:
 @pytest.mark.parametrize(
     ("answer", "said"), [(b"", "IncompleteReadError"), (b"HTTP/1.1 nonsense\r\n\r\n", "ValueError")]
 )
-async def test_what_is_no_answer_has_status_0(answer: bytes, said: str) -> None:
+async def test_a_response_that_is_not_http_has_status_0(answer: bytes, said: str) -> None:
     async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"{}")
         writer.write(answer)

@@ -10,8 +10,8 @@ import pytest
 
 from pipeline import __main__ as command_line
 from pipeline.commands import up
-from pipeline.commands.display import Display, Place
-from pipeline.commands.progress import Progress
+from pipeline.commands.display import StatusDisplay, StatusRow
+from pipeline.commands.progress import EventCounts
 from pipeline.errors import UsageError
 from pipeline.settings import Kafka, Mongo, Settings
 
@@ -25,9 +25,9 @@ def test_every_command_explains_itself_with_examples_and_exit_codes(
     with pytest.raises(SystemExit) as ended:
         command_line.main([command, "--help"])
     assert ended.value.code == 0
-    told = capsys.readouterr().out
-    assert f"./tidemark {command}" in told.partition("examples")[2]
-    assert "exit codes" in told
+    printed = capsys.readouterr().out
+    assert f"./tidemark {command}" in printed.partition("examples")[2]
+    assert "exit codes" in printed
 
 
 @pytest.mark.parametrize(
@@ -40,14 +40,14 @@ def test_bad_usage_exits_2(arguments: list[str], capsys: pytest.CaptureFixture[s
     assert "usage:" in capsys.readouterr().err
 
 
-def test_a_setting_that_cannot_be_is_one_line_and_exit_2(
+def test_an_invalid_setting_is_a_one_line_error_and_exit_2(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("PIPELINE_KAFKA_PARTITIONS", "none")
     assert command_line.main(["check"]) == 2
-    told = capsys.readouterr().err
-    assert told.startswith("error: PIPELINE_KAFKA_PARTITIONS='none'")
-    assert told.count("\n") == 1
+    printed = capsys.readouterr().err
+    assert printed.startswith("error: PIPELINE_KAFKA_PARTITIONS='none'")
+    assert printed.count("\n") == 1
 
 
 def test_a_crash_shows_where_and_exits_3(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
@@ -99,13 +99,15 @@ def test_own_servers_are_named_both_or_not_at_all() -> None:
 
 
 def test_counts_begin_where_up_began_and_what_is_away_is_a_question_mark() -> None:
-    now = Progress(accepted=1_234_567, stored=None, backlog=12).since(Progress(accepted=567, stored=5, backlog=3))
+    now = EventCounts(accepted=1_234_567, stored=None, backlog=12).since(EventCounts(accepted=567, stored=5, backlog=3))
     out = io.StringIO()
-    Display(out).live(now)
+    StatusDisplay(out).live(now)
     assert out.getvalue() == "accepted 1,234,000   stored ?   backlog 12\n"
 
 
 def test_without_a_terminal_the_table_is_plain_aligned_lines() -> None:
     out = io.StringIO()
-    Display(out).table([Place("API", "http://localhost:8000", "1 process"), Place("Kafka", "localhost:9092")])
+    StatusDisplay(out).table(
+        [StatusRow("API", "http://localhost:8000", "1 process"), StatusRow("Kafka", "localhost:9092")]
+    )
     assert out.getvalue().splitlines() == ["API    http://localhost:8000  1 process", "Kafka  localhost:9092"]

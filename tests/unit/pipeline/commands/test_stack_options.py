@@ -117,10 +117,10 @@ def dying(*alive: bool) -> list[SimpleNamespace]:
 
 def test_up_goes_on_without_one_of_three_and_says_so_once() -> None:
     notes: list[str] = []
-    told: set[str] = set()
+    reported: set[str] = set()
     display = SimpleNamespace(note=notes.append)
     for _ in range(3):
-        up._look_at(dying(True, False, True), told, display)  # type: ignore[arg-type]
+        up._look_at(dying(True, False, True), reported, display)  # type: ignore[arg-type]
     assert notes == ["kafka-2 died (exit code -9); the 2 others go on; see log"]
 
 

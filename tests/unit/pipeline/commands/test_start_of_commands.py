@@ -31,7 +31,7 @@ HEAVY = ["numpy", "scipy", "pandas", "matplotlib", "aiokafka", "sanic", "motor",
     ],
     ids=" ".join,
 )
-def test_a_command_that_only_tells_imports_nothing_heavy(command: list[str]) -> None:
+def test_a_command_that_only_prints_imports_nothing_heavy(command: list[str]) -> None:
     ended = subprocess.run(
         [sys.executable, "-X", "importtime", "-m", *command],
         cwd=ROOT,

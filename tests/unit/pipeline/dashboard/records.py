@@ -1,4 +1,4 @@
-"""Records as Kafka gives them, for the tests of what the dashboard counts."""
+"""Records as Kafka returns them, for the tests of what the dashboard counts."""
 
 from __future__ import annotations
 

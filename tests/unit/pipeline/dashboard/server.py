@@ -14,16 +14,26 @@ from pymongo.errors import ServerSelectionTimeoutError
 from sanic import Sanic
 
 from pipeline.dashboard import latencies, process
-from pipeline.dashboard.access import Access
+from pipeline.dashboard.access import TokenCheck
 from pipeline.dashboard.activity import activity_of
 from pipeline.dashboard.aggregate import DAY, MINUTE, Aggregate, start_of
-from pipeline.dashboard.application import Parts
+from pipeline.dashboard.application import DashboardDependencies
 from pipeline.dashboard.files import page_files
 from pipeline.dashboard.hub import Hub, Readers
 from pipeline.dashboard.newest import Filter
 from pipeline.dashboard.rows import parts_of
-from pipeline.dashboard.tally import Step, Tallies
-from pipeline.dashboard.view import Activity, Event, Group, Health, Latency, LatencyMinute, Member, Newest, Partition
+from pipeline.dashboard.tally import FunnelCondition, Tallies
+from pipeline.dashboard.view import (
+    Activity,
+    Group,
+    GroupMember,
+    Health,
+    Latency,
+    LatencyMinute,
+    Newest,
+    Partition,
+    ShownEvent,
+)
 from tests.unit.pipeline.dashboard.records import Record, event
 
 TOKEN = "a-token-of+sixteen%or&more"  # noqa: S105  of the tests alone
@@ -36,7 +46,7 @@ class Figures(Struct):
 
     activity: Activity
     health: Health
-    events: list[Event]
+    events: list[ShownEvent]
     stored: int = 3
     mongo_is_away: bool = False
     kafka_is_away: bool = False
@@ -47,7 +57,7 @@ class Figures(Struct):
 def activity(records: list[Record]) -> Activity:
     now_ms = time.time_ns() // 1_000_000
     minute, day = Aggregate(MINUTE, start_of(MINUTE, now_ms) - 60_000), Aggregate(DAY, start_of(DAY, now_ms))
-    tallies = Tallies([Step.of(each) for each in FUNNEL])
+    tallies = Tallies([FunnelCondition.of(each) for each in FUNNEL])
     moved = [structs.replace(each, timestamp=minute.start_ms + each.offset % 60_000) for each in records]
     if moved:
         minute = minute.with_parts(parts_of("p", moved), tallies) or minute
@@ -66,10 +76,10 @@ def figures(records: list[Record] | None = None) -> Figures:
     health = Health(
         accepted=len(records),
         dead_letters=0,
-        groups=[Group("workers", "workers store", "Stable", [Member(member, "127.0.0.1", 1)], 0)],
+        groups=[Group("workers", "workers store", "Stable", [GroupMember(member, "127.0.0.1", 1)], 0)],
         partitions=[Partition("workers", "events_page_view", 0, len(records), len(records), 0, member)],
     )
-    shown = [Event("1", "page_view", "123", "2025-11-26T12:00:00.000Z", '{"url": "/home"}')] if records else []
+    shown = [ShownEvent("1", "page_view", "123", "2025-11-26T12:00:00.000Z", '{"url": "/home"}')] if records else []
     return Figures(activity(records), health, shown, stored=len(records))
 
 
@@ -109,7 +119,7 @@ async def serving(
     Sanic.test_mode = True  # or it rewrites its own code for one application only
     Sanic._app_registry.clear()
     async with process._running(hub.run()):
-        server = await process._start(Parts(Access(token), hub, FILES, newest), listener, most)
+        server = await process._start(DashboardDependencies(TokenCheck(token), hub, FILES, newest), listener, most)
         try:
             yield f"http://127.0.0.1:{listener.getsockname()[1]}", hub
         finally:

@@ -1,4 +1,4 @@
-"""What the page is told of the aggregates: rates on a time axis, windows, percentiles."""
+"""What the page shows of the aggregates: rates on a time axis, windows, percentiles."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pipeline.dashboard import latencies
 from pipeline.dashboard.activity import activity_of
 from pipeline.dashboard.aggregate import DAY, MINUTE, Aggregate, start_of
 from pipeline.dashboard.rows import parts_of
-from pipeline.dashboard.tally import Step, Tallies
+from pipeline.dashboard.tally import FunnelCondition, Tallies
 from pipeline.dashboard.view import Activity, Latency
 from tests.unit.pipeline.dashboard.records import MINUTE_MS, NOON_MS, Record, event
 
@@ -19,7 +19,7 @@ NO_LATENCY = Latency(latencies.percentiles(latencies.empty()), [], 0, 0.0, 0)
 
 def shown(records: list[Record], now_ms: int, funnel: tuple[str, ...] = ("page_view",)) -> Activity:
     """As if ``records`` had been counted, and the page asked at ``now_ms``."""
-    tallies = Tallies([Step.of(each) for each in funnel])
+    tallies = Tallies([FunnelCondition.of(each) for each in funnel])
     minutes: dict[int, Aggregate] = {}
     day = Aggregate(DAY, start_of(DAY, NOON_MS))
     for part in parts_of("p", sorted(records, key=lambda each: each.offset)):

@@ -11,11 +11,11 @@ import pytest
 
 from pipeline.dashboard.aggregate import DAY, MINUTE, OTHER, Aggregate, Scale, start_of
 from pipeline.dashboard.rows import parts_of
-from pipeline.dashboard.tally import Step, Tallies
+from pipeline.dashboard.tally import FunnelCondition, Tallies
 from tests.unit.pipeline.dashboard.records import MINUTE_MS, NOON_MS, Record, event, raw
 
 EXPIRES = datetime(2026, 1, 1, tzinfo=UTC)
-STEPS = [Step.of("page_view"), Step.of("page_view:/signup"), Step.of("signup")]
+STEPS = [FunnelCondition.of("page_view"), FunnelCondition.of("page_view:/signup"), FunnelCondition.of("signup")]
 
 
 def counted(*records: Record, scale: Scale = MINUTE, partition: str = "p", into: Aggregate | None = None) -> Aggregate:
@@ -81,7 +81,7 @@ def test_of_a_batch_that_is_known_in_part_only_the_rest_is_counted() -> None:
     assert content(again) == content(whole)
 
 
-def test_partitions_with_the_same_offsets_are_told_apart() -> None:
+def test_partitions_with_the_same_offsets_are_counted_separately() -> None:
     found = counted(event(0), partition="one:0")
     found = counted(event(0), partition="other:0", into=found)
     assert found.events == 2

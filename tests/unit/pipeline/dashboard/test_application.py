@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 import pytest
 
-from pipeline.dashboard.access import COOKIE, Access, new_token
+from pipeline.dashboard.access import COOKIE, TokenCheck, new_token
 from pipeline.dashboard.application import POLICY
 from pipeline.dashboard.hub import Hub, Readers
 from pipeline.dashboard.view import Activity, Health
@@ -112,10 +112,10 @@ async def test_the_token_can_be_typed_into_the_form(client: httpx.AsyncClient) -
 
 
 def test_the_cookie_of_one_token_is_not_that_of_another() -> None:
-    assert Access("one token of many")._cookie != Access("one token of manz")._cookie
+    assert TokenCheck("one token of many")._cookie != TokenCheck("one token of manz")._cookie
     assert new_token() != new_token()
     with pytest.raises(ValueError, match="open to everyone"):
-        Access("")
+        TokenCheck("")
 
 
 @pytest.mark.parametrize("path", ["/", "/snapshot", "/style.css", "/plotly.min.js", "/nothing", "/events", "/login"])
@@ -241,7 +241,7 @@ async def test_before_the_first_answer_there_are_no_figures(client: httpx.AsyncC
     assert (found["activity"], found["stored"], found["mongo"]["at_ms"]) == (None, None, 0)
 
 
-async def test_one_viewer_too_many_is_told_when_to_try_again(server: tuple[str, Hub]) -> None:
+async def test_one_viewer_too_many_is_refused_with_a_time_to_try_again(server: tuple[str, Hub]) -> None:
     url, hub = server
     async with httpx.AsyncClient(base_url=url, timeout=20, headers=BEARER) as client:
         open_ones = [client.stream("GET", "/live") for _ in range(3)]

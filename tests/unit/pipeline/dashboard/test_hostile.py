@@ -18,7 +18,7 @@ from pipeline.dashboard import application
 from pipeline.dashboard.activity import activity_of
 from pipeline.dashboard.aggregate import DAY, MINUTE, Aggregate, start_of
 from pipeline.dashboard.hub import Hub
-from pipeline.dashboard.rows import Part, Row
+from pipeline.dashboard.rows import Row, RowsOfMinute
 from pipeline.dashboard.sketches import _hash_of_short
 from pipeline.dashboard.tally import Tallies
 from tests.unit.pipeline.dashboard.records import MINUTE_MS, NOON_MS
@@ -187,7 +187,7 @@ def test_a_hundred_thousand_names_in_a_minute_make_a_small_document_and_a_small_
     now_ms = NOON_MS + 10 * MINUTE_MS + 3_000  # the last step is over
     minutes, day, tallies = [], Aggregate(DAY, start_of(DAY, NOON_MS)), Tallies([])
     for number in range(10):
-        part = Part("p", NOON_MS + number * MINUTE_MS, hostile_rows(number, 100_000 if number == 9 else 1_000))
+        part = RowsOfMinute("p", NOON_MS + number * MINUTE_MS, hostile_rows(number, 100_000 if number == 9 else 1_000))
         minutes.append(Aggregate(MINUTE, part.minute_ms).with_parts([part], tallies))
         day = day.with_parts([part], tallies) or day
     found = [each for each in minutes if each is not None]
@@ -203,7 +203,7 @@ def test_a_hundred_thousand_names_in_a_minute_make_a_small_document_and_a_small_
 def test_of_very_long_texts_none_stays_in_memory() -> None:
     _hash_of_short.cache_clear()
     rows = [Row(at, 0, "a", f"{at}" + "u" * 100_000, "", "") for at in range(20)]
-    found = Aggregate(MINUTE, NOON_MS).with_parts([Part("p", NOON_MS, rows)], Tallies([]))
+    found = Aggregate(MINUTE, NOON_MS).with_parts([RowsOfMinute("p", NOON_MS, rows)], Tallies([]))
     assert found is not None
     assert found.users.estimate() == pytest.approx(20, abs=1)
     assert _hash_of_short.cache_info().currsize == 0

@@ -82,7 +82,7 @@ def test_parts_change_with_the_minute_of_the_records_own_time() -> None:
     assert [(part.minute_ms, part.end) for part in parts] == [(NOON_MS, 1), (NOON_MS + MINUTE_MS, 3)]
 
 
-def test_a_part_gives_its_rows_from_an_offset_on() -> None:
+def test_rows_of_a_minute_can_be_cut_from_an_offset_on() -> None:
     (part,) = parts_of("p", [event(4), event(5), event(9)])
     assert [row.offset for row in part.since(5)] == [5, 9]
     assert part.since(3) is part.rows

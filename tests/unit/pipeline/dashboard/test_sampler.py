@@ -33,7 +33,7 @@ def watch(sampler: Sampler, identifier: ObjectId, *, ago_s: float) -> None:
     sampler._watched[identifier] = Watched(round((time.time() - ago_s) * 1000), now_s, now_s)
 
 
-def sampled(sampler: Sampler) -> latencies.Percentiles:
+def sampled(sampler: Sampler) -> latencies.SampledPercentiles:
     return latencies.percentiles(latencies.summed(sampler._minutes.values()))
 
 

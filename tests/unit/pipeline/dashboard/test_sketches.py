@@ -50,7 +50,7 @@ def test_users_survive_the_way_through_the_database() -> None:
 
 
 @pytest.mark.parametrize("packed", [b"", b"no registers", zlib.compress(bytes(17)), zlib.compress(bytes(1 << 20))])
-def test_what_is_no_registers_is_refused(packed: bytes) -> None:
+def test_bytes_that_are_not_registers_are_refused(packed: bytes) -> None:
     with pytest.raises(ValueError, match="registers"):
         Distinct.unpacked(11, packed)
 

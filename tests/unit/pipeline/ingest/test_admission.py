@@ -184,7 +184,7 @@ async def test_a_thousand_that_wait_are_let_in_at_once_when_all_give_bytes_back(
     assert (admission.events, admission.size_bytes) == (2_000, 2_000)
 
 
-async def test_a_client_over_its_share_is_told_at_once() -> None:
+async def test_a_client_over_its_share_is_refused_at_once() -> None:
     admission = Admission(100, 1000, shared=True)
     admission.open("loud").exchange(75, 10)
     with pytest.raises(ShareExceededError):

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from pipeline.errors import UnavailableError
 from pipeline.ingest import bodies, protocol
 from pipeline.ingest.admission import Admission, Reservation
-from pipeline.ingest.answers import Answer, RefusedError, header_text
+from pipeline.ingest.answers import JSONAnswer, RefusedError, header_text
 from pipeline.ingest.batches import BatchReader
 from pipeline.ingest.slices import TimeSlices
 
@@ -146,7 +146,7 @@ def test_a_million_elements_make_no_more_events_than_are_allowed() -> None:
         (b"\xff", "invalid_json"),
     ],
 )
-def test_what_is_no_batch_is_refused(body: bytes, code: str) -> None:
+def test_a_body_that_is_not_a_batch_is_refused(body: bytes, code: str) -> None:
     with pytest.raises(RefusedError) as caught:
         split(body, 10)
     assert (caught.value.status, caught.value.code) == (400, code)
@@ -161,17 +161,17 @@ def test_no_text_of_a_client_can_end_a_header(text: str) -> None:
 
 
 def test_a_header_that_would_end_early_is_cleaned() -> None:
-    answer = Answer(b"{}", 200, {"vary": "origin", "access-control-allow-origin": "http://a\nset-cookie: x"})
+    answer = JSONAnswer(b"{}", 200, {"vary": "origin", "access-control-allow-origin": "http://a\nset-cookie: x"})
     sent = dict(answer.processed_headers)
     assert sent[b"access-control-allow-origin"] == b"http://aset-cookie: x"
     assert sent[b"content-type"] == b"application/json"
-    assert dict(Answer(b"{}", 200, {"vary": "origin"}).processed_headers) == {
+    assert dict(JSONAnswer(b"{}", 200, {"vary": "origin"}).processed_headers) == {
         b"content-type": b"application/json",
         b"vary": b"origin",
     }
 
 
-def test_an_id_as_most_are_is_written_as_it_is() -> None:
+def test_an_ordinary_id_is_written_unchanged() -> None:
     assert header_text("01932f2e-9d3b-7c41-a2b8-1f6d0c9e4b57") == "01932f2e-9d3b-7c41-a2b8-1f6d0c9e4b57"
     assert header_text("order:7/a+b") == "order:7/a+b"
 

@@ -1,4 +1,4 @@
-"""From a body to records: the way for usual events gives what the careful one gives, or leaves it to that."""
+"""From a body to records: the fast way for usual events has the result of the careful one, or leaves it to that."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def as_read(event: Event | None) -> bytes | None:
 
 
 @given(_fields)
-def test_a_usual_event_is_what_the_careful_way_gives(fields: dict[str, Any]) -> None:
+def test_the_fast_and_the_careful_reader_agree_on_an_event(fields: dict[str, Any]) -> None:
     data = json.dumps(fields).encode()
     found = usual_event(data)
     if found is not None:
@@ -64,7 +64,7 @@ def test_a_usual_event_is_what_the_careful_way_gives(fields: dict[str, Any]) -> 
 
 
 @given(st.lists(_fields, min_size=1, max_size=4), st.booleans())
-def test_usual_events_are_what_the_careful_way_gives(events: list[dict[str, Any]], alone: bool) -> None:  # noqa: FBT001 - hypothesis fills it
+def test_the_fast_and_the_careful_reader_agree_on_a_batch(events: list[dict[str, Any]], alone: bool) -> None:  # noqa: FBT001 - hypothesis fills it
     found = usual_events(json.dumps(events if alone else {"events": events}).encode(), 10)
     if found is not None:
         assert [message_of(each) for each in found] == [
@@ -81,7 +81,7 @@ def test_usual_events_are_what_the_careful_way_gives(events: list[dict[str, Any]
         {"timestamp": "2020-02-29 10:00+05:30"},
     ],
 )
-def test_most_events_are_usual(fields: dict[str, Any]) -> None:
+def test_the_fast_reader_takes_most_events(fields: dict[str, Any]) -> None:
     assert usual_event(json.dumps({**USUAL, **fields}).encode()) is not None
 
 
@@ -97,7 +97,7 @@ def test_most_events_are_usual(fields: dict[str, Any]) -> None:
         {"more": 1},
     ],
 )
-def test_what_is_refused_is_never_usual(fields: dict[str, Any]) -> None:
+def test_the_fast_reader_takes_no_invalid_event(fields: dict[str, Any]) -> None:
     data = json.dumps({**USUAL, **fields}).encode()
     assert carefully(data) is None
     assert usual_event(data) is None
@@ -122,7 +122,7 @@ def batch_of(*events: object) -> bytes:
     return msgspec.json.encode({"events": events})
 
 
-def test_a_batch_keeps_its_order_and_tells_what_it_refuses() -> None:
+def test_a_batch_keeps_its_order_and_names_the_refused_events() -> None:
     other = {**USUAL, "event": "unheard_of", "user_id": "v"}
     taken = read(reader(), batch_of(USUAL, {"event": 3}, other))
     assert list(taken.places) == [0, 2]

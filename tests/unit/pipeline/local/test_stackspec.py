@@ -1,4 +1,4 @@
-"""What the local stack may be made of, and what its servers are told."""
+"""What the local stack may be made of, and which settings its servers get."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pipeline.local import brokerconfig, kafkasettings, mongodb, ports, stackspe
 from pipeline.local.brokerconfig import Cluster, Node
 from pipeline.local.jars import kafka_jars, read_pins
 from pipeline.local.launch import Launch
-from pipeline.local.mongodb import Member
+from pipeline.local.mongodb import ReplicaSetMember
 from pipeline.local.ports import Claims
 from pipeline.local.stack import LocalStack
 from pipeline.local.stackspec import StackSpec
@@ -23,7 +23,7 @@ def cluster_of(spec: StackSpec) -> Cluster:
     return Cluster(spec, "an-id", nodes, zookeeper_port=2181 if spec.zookeeper else 0)
 
 
-def told(spec: StackSpec, number: int = 1) -> dict[str, str]:
+def properties_of(spec: StackSpec, number: int = 1) -> dict[str, str]:
     """The configuration of one broker of the stack."""
     cluster = cluster_of(spec)
     return brokerconfig.properties(cluster, cluster.nodes[number - 1])
@@ -35,14 +35,14 @@ def test_the_settings_by_default_ask_for_the_smallest_stack() -> None:
 
 
 def test_one_broker_keeps_one_copy_of_everything() -> None:
-    alone = told(StackSpec())
+    alone = properties_of(StackSpec())
     assert alone["controller.quorum.voters"] == "1@127.0.0.1:9101"
     assert alone["offsets.topic.replication.factor"] == "1"
     assert "min.insync.replicas" not in alone
 
 
 def test_three_brokers_keep_three_copies_of_which_two_have_to_be_written() -> None:
-    third = told(StackSpec(brokers=3), 3)
+    third = properties_of(StackSpec(brokers=3), 3)
     assert third["node.id"] == "3"
     assert third["controller.quorum.voters"] == "1@127.0.0.1:9101,2@127.0.0.1:9102,3@127.0.0.1:9103"
     assert (third["default.replication.factor"], third["min.insync.replicas"]) == ("3", "2")
@@ -54,7 +54,7 @@ def test_five_brokers_keep_three_copies() -> None:
 
 
 def test_with_zookeeper_a_broker_has_no_role_and_no_setting_of_kraft_s() -> None:
-    second = told(StackSpec(brokers=3, coordination="zookeeper"), 2)
+    second = properties_of(StackSpec(brokers=3, coordination="zookeeper"), 2)
     assert second["broker.id"] == "2"
     assert second["zookeeper.connect"] == "127.0.0.1:2181"
     assert not [name for name in second if name.startswith(("process.", "controller.", "node.", "share."))]
@@ -63,12 +63,12 @@ def test_with_zookeeper_a_broker_has_no_role_and_no_setting_of_kraft_s() -> None
 @pytest.mark.parametrize("coordination", ["kraft", "zookeeper"])
 def test_a_broker_knows_every_setting_that_it_is_given(coordination: stackspec.Coordination) -> None:
     spec = StackSpec(brokers=3, coordination=coordination)
-    assert told(spec).keys() <= kafkasettings.known(spec.kafka_version)
+    assert properties_of(spec).keys() <= kafkasettings.known(spec.kafka_version)
 
 
 def test_a_setting_that_is_given_replaces_ours() -> None:
     given = stackspec.given({"num.io.threads": 2, "group.initial.rebalance.delay.ms": 0, "log.preallocate": True})
-    broker = told(StackSpec(kafka=given))
+    broker = properties_of(StackSpec(kafka=given))
     assert broker["num.io.threads"] == "2"
     assert broker["group.initial.rebalance.delay.ms"] == "0"
     assert broker["log.preallocate"] == "true"
@@ -77,7 +77,7 @@ def test_a_setting_that_is_given_replaces_ours() -> None:
 def test_a_parameter_that_is_given_replaces_ours(tmp_path: Path) -> None:
     process = mongodb.prepare(
         mongod=Path("mongod"),
-        member=Member(1, 27017, tmp_path / "data"),
+        member=ReplicaSetMember(1, 27017, tmp_path / "data"),
         name="mongod",
         launch=Launch(tmp_path),
         parameters=stackspec.given({"diagnosticDataCollectionEnabled": True, "ttlMonitorEnabled": False}),
@@ -88,7 +88,7 @@ def test_a_parameter_that_is_given_replaces_ours(tmp_path: Path) -> None:
     assert "ttlMonitorEnabled=false" in said
 
 
-def test_one_mongod_is_found_by_itself_and_several_as_their_set() -> None:
+def test_one_mongod_is_connected_directly_and_several_as_a_replica_set() -> None:
     assert mongodb.uri(1) == "mongodb://127.0.0.1:1/?directConnection=true"
     assert mongodb.uri(1, 2, 3) == "mongodb://127.0.0.1:1,127.0.0.1:2,127.0.0.1:3/?replicaSet=rs0"
 

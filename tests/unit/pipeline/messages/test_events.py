@@ -1,4 +1,4 @@
-"""What an event may be, and what a client is told of one that may not be."""
+"""What an event may be, and what a client learns of one that may not be."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ def test_null_counts_as_left_out() -> None:
         (b'{"event":"a","user_id":"b","props":' + b'{"a":' * 20_000 + b"1" + b"}" * 20_001, "props: nested deeper"),
     ],
 )
-def test_what_is_wrong_with_an_event_is_told_by_field(data: bytes, begins: str) -> None:
+def test_a_mistake_in_an_event_is_reported_by_field(data: bytes, begins: str) -> None:
     code, message = refusal(data)
     assert code == "invalid_event"
     assert message.startswith(begins)
@@ -118,7 +118,7 @@ def test_what_is_wrong_with_an_event_is_told_by_field(data: bytes, begins: str) 
         b'\xef\xbb\xbf{"event":"a","user_id":"b"}',
     ],
 )
-def test_what_is_no_json_is_told_so(data: bytes) -> None:
+def test_text_that_is_not_json_is_reported_as_such(data: bytes) -> None:
     assert refusal(data)[0] == "invalid_json"
 
 

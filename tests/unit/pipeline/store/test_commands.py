@@ -90,12 +90,12 @@ def test_reply_that_does_not_acknowledge_every_document_is_no_success(reply: dic
     ],
     ids=lambda value: type(value).__name__ if isinstance(value, Exception) else "",
 )
-def test_errors_are_told_apart_by_what_is_to_be_done(raised: Exception, expected: type[Exception]) -> None:
+def test_errors_are_classified_by_what_is_to_be_done(raised: Exception, expected: type[Exception]) -> None:
     with pytest.raises(expected), store_errors():
         raise raised
 
 
-def test_encoder_raises_what_is_told_apart_as_unencodable() -> None:
+def test_the_encoder_raises_errors_that_are_classified_as_unencodable() -> None:
     for props in ({"n": 2**63}, {"a\0b": 1}):
         with pytest.raises(UnencodableError), store_errors():
             bson.encode({"props": props})

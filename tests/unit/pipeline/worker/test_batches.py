@@ -8,7 +8,7 @@ from aiokafka.structs import ConsumerRecord, TopicPartition
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.worker.batches import Batch, batches_of
+from pipeline.worker.batches import MappedBatch, batches_of
 
 GOOD = b'{"event":"e","user_id":"1","props":{"pad":"%s"}}'
 OVERHEAD = len(GOOD) - 2
@@ -19,7 +19,7 @@ def record(partition: int, offset: int, size: int, *, good: bool = True) -> Cons
     return ConsumerRecord("t", partition, offset, 0, 0, None, value, None, -1, len(value), ())
 
 
-def cut(sizes: list[list[int]], max_events: int, max_bytes: int, *, good: bool = True) -> list[Batch]:
+def cut(sizes: list[list[int]], max_events: int, max_bytes: int, *, good: bool = True) -> list[MappedBatch]:
     fetched = {
         TopicPartition("t", partition): [record(partition, at, size, good=good) for at, size in enumerate(column)]
         for partition, column in enumerate(sizes)

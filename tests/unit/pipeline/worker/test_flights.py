@@ -7,7 +7,7 @@ import asyncio
 import pytest
 from aiokafka.structs import TopicPartition
 
-from pipeline.worker.batches import Batch
+from pipeline.worker.batches import MappedBatch
 from pipeline.worker.flights import Flights
 
 PARTITION = TopicPartition("t", 0)
@@ -19,13 +19,13 @@ class Gate:
     def __init__(self) -> None:
         self.gates: dict[int, asyncio.Future[None]] = {}
 
-    async def write(self, batch: Batch) -> None:
+    async def write(self, batch: MappedBatch) -> None:
         self.gates[batch.fetched_ns] = asyncio.get_running_loop().create_future()
         await self.gates[batch.fetched_ns]
 
 
-def batch(number: int, epoch: int = 0) -> Batch:
-    return Batch(number, epoch, offsets={PARTITION: number})
+def batch(number: int, epoch: int = 0) -> MappedBatch:
+    return MappedBatch(number, epoch, offsets={PARTITION: number})
 
 
 async def test_offsets_are_free_only_after_the_oldest_write_is_acknowledged() -> None:
@@ -96,7 +96,7 @@ async def test_offset_that_moved_on_during_a_commit_stays_to_be_committed() -> N
 
 
 async def test_error_of_a_write_comes_up_when_it_is_settled() -> None:
-    async def fail(_: Batch) -> None:
+    async def fail(_: MappedBatch) -> None:
         raise OSError("disk full")
 
     flights = Flights(fail, 1)

@@ -14,7 +14,7 @@ from bson import ObjectId
 from pipeline.messages.timestamps import record_time
 from pipeline.store import CommandFailedError, Document, InsertReply, StoreAwayError
 from pipeline.store.commands import insert_reply
-from pipeline.worker.batches import Batch, Refusal
+from pipeline.worker.batches import MappedBatch, RefusedRecord
 from pipeline.worker.metrics import WorkerMetrics
 from pipeline.worker.writer import BatchWriter
 
@@ -63,13 +63,13 @@ class FakeMongo:
 
 class Letters:
     def __init__(self) -> None:
-        self.refusals: list[Refusal] = []
+        self.refusals: list[RefusedRecord] = []
 
-    async def publish(self, refusals: Sequence[Refusal]) -> None:
+    async def publish(self, refusals: Sequence[RefusedRecord]) -> None:
         self.refusals += refusals
 
 
-def batch(count: int, bad: Sequence[int]) -> Batch:
+def batch(count: int, bad: Sequence[int]) -> MappedBatch:
     documents: list[Document] = [
         {
             "_id": ObjectId(),
@@ -81,14 +81,14 @@ def batch(count: int, bad: Sequence[int]) -> Batch:
         for n in range(count)
     ]
     records: list[Any] = [SimpleNamespace(timestamp=0, n=n) for n in range(count)]
-    return Batch(0, 0, records, documents, [each["_id"].binary for each in documents])
+    return MappedBatch(0, 0, records, documents, [each["_id"].binary for each in documents])
 
 
-async def written(mongo: FakeMongo, what: Batch) -> list[Refusal]:
+async def written(mongo: FakeMongo, what: MappedBatch) -> list[RefusedRecord]:
     letters: Any = Letters()
     writer = BatchWriter(mongo, letters, WorkerMetrics(), None, store_name="MongoDB", retry_pause_s=0.001)
     await asyncio.wait_for(writer.write(what), 30)
-    refusals: list[Refusal] = letters.refusals
+    refusals: list[RefusedRecord] = letters.refusals
     return refusals
 
 

@@ -11,7 +11,7 @@ import msgspec
 import pytest
 
 from bench.matrix import matrix
-from bundle.manifest import Hardware, Manifest, Matrix
+from bundle.manifest import Hardware, Manifest, MatrixText
 from bundle.reading import Bundle, Repeat
 from bundle.result import Percentiles
 from reports.advice import advice, planner
@@ -54,7 +54,7 @@ class TestObjective:
             ("p99.9  delivery latency ≤ 1.5 s", LatencyObjective("delivery_latency", "p999", 1500.0)),
         ],
     )
-    def test_it_is_read_as_people_write_it(self, text: str, expected: LatencyObjective) -> None:
+    def test_an_objective_is_read_as_people_write_it(self, text: str, expected: LatencyObjective) -> None:
         assert objective.parse(text) == expected
         assert objective.parse(expected.words) == expected
 
@@ -68,11 +68,11 @@ class TestObjective:
             ("p99 delivery latency <= 1 s, and more", "write it as 'p99 delivery latency <= 1 s'"),
         ],
     )
-    def test_another_text_is_refused_with_a_hint(self, text: str, hint: str) -> None:
+    def test_a_text_that_is_not_an_objective_is_refused_with_a_hint(self, text: str, hint: str) -> None:
         with pytest.raises(ObjectiveError, match=hint):
             objective.parse(text)
 
-    def test_a_stricter_one_implies_it(self) -> None:
+    def test_a_stricter_objective_implies_a_looser_one(self) -> None:
         searched = objective.find("p99 delivery latency <= 500 ms, p99 response time <= 2 s, at most 0.0% rejected")
         assert len(searched) == 2
         assert P99.follows_from(searched)
@@ -83,7 +83,7 @@ class TestObjective:
 
 
 class TestSteadyCells:
-    def test_one_proves_its_load_and_less(self) -> None:
+    def test_a_steady_cell_proves_its_load_and_less(self) -> None:
         cell = steady(20_000, [300, 400, 350])
         assert advise(cell).best is not None
         assert advise(cell, target=12_000).best is not None
@@ -166,12 +166,12 @@ class TestSteadyCells:
     @pytest.mark.parametrize(
         ("requests", "largest_ms", "expected"), [(299, 900, "holds"), (298, 900, "unclear"), (299, 1_100, "unclear")]
     )
-    def test_not_one_of_299_requests_later_shows_a_p99_that_cannot_be_told(
+    def test_an_objective_is_met_if_none_of_299_requests_was_later_though_there_is_no_p99(
         self, requests: int, largest_ms: float, expected: str
     ) -> None:
         cell = steady(20_000, [None])
-        told = Percentiles(p50=1.0, max=largest_ms)
-        result = msgspec.structs.replace(cell.valid[0].result, requests=requests, delivery_latency_ms=told)
+        latencies = Percentiles(p50=1.0, max=largest_ms)
+        result = msgspec.structs.replace(cell.valid[0].result, requests=requests, delivery_latency_ms=latencies)
         given = advise(dataclasses.replace(cell, valid=(Repeat(Path("nowhere"), result),)))
         assert status(given) == expected
 
@@ -195,13 +195,13 @@ class TestSteadyCells:
 
 
 class TestCapacityCells:
-    def test_one_proves_the_lower_end_of_its_interval(self) -> None:
+    def test_a_search_proves_the_lower_end_of_its_interval(self) -> None:
         cell = capacity((22_000, 20_500, 24_000))
         assert advise(cell, target=20_500).best is not None
         assert status(advise(cell, target=21_000)) == "unclear"
         assert status(advise(cell, target=25_000)) == "misses"
 
-    def test_it_never_proves_more_than_was_sustained(self) -> None:
+    def test_a_search_never_proves_more_than_was_sustained(self) -> None:
         assert advise(capacity((20_000, 20_500, 24_000)), target=20_400).best is None
 
     def test_an_answer_that_was_not_confirmed_counts_by_its_interval_and_is_said_to_be_so(self) -> None:
@@ -315,7 +315,7 @@ class TestWhatToMeasureNext:
         assert turn == "turn up API processes (there 1): one thread each"
         assert "api_processes = 2" in cell
 
-    def test_where_no_axis_helps_that_is_said(self) -> None:
+    def test_the_advice_says_so_where_no_axis_helps(self) -> None:
         bound = Bottleneck(resource="machine_cpu", name="the machine's CPU", determined=True, next_why="more cores")
         assert advise(steady(20_000, [5_000], bottleneck=bound)).measure_next[1:] == ("more cores",)
 
@@ -387,7 +387,7 @@ class TestForTheReport:
     def test_the_runs_own_objective_is_asked(self) -> None:
         cells = [steady(10_000, [300])]
         assert advice.asked_by(BUNDLE, cells) == advice.DEFAULT_OBJECTIVE
-        manifest = msgspec.structs.replace(BUNDLE.manifest, matrix=Matrix(objective={"response_time_p99_ms": 250}))
+        manifest = msgspec.structs.replace(BUNDLE.manifest, matrix=MatrixText(objective={"response_time_p99_ms": 250}))
         given = advice.asked_by(dataclasses.replace(BUNDLE, manifest=manifest), cells)
         assert given == LatencyObjective("response_time", "p99", 250.0)
         searching = [capacity((1.0, 1.0, 1.0), objective="p99 delivery latency <= 200 ms, at most 0.0% rejected")]
@@ -398,18 +398,18 @@ class TestForTheReport:
 
 
 @pytest.mark.parametrize("target", [0.0, -5.0, math.inf, math.nan, 1e12])
-def test_a_load_that_is_none_is_refused(target: float) -> None:
+def test_an_invalid_load_is_refused(target: float) -> None:
     with pytest.raises(ObjectiveError, match="cannot be: give one above 0"):
         advise(steady(10_000, [300]), target=target)
 
 
-def test_smaller_configurations_that_were_not_measured_at_the_load_are_told() -> None:
+def test_smaller_configurations_that_were_not_measured_at_the_load_are_named() -> None:
     half, whole = steady(10_000, [300]), steady(20_000, [300], consumers=2)
     assert "1 smaller configuration was not measured at such a load" in "\n".join(planner.lines(advise(half, whole)))
     assert "not measured at such a load" not in "\n".join(planner.lines(advise(whole)))
 
 
-def test_the_answer_is_told_in_lines_and_as_json() -> None:
+def test_the_answer_is_written_as_text_and_as_json() -> None:
     drains = [drain([50_000, 51_000]), drain([9_000, 9_100], consumers=2, batch_max_events=500)]
     given = advise(steady(20_000, [300], consumers=2), steady(20_000, [3_000]), *drains)
     text = "\n".join(planner.lines(given))
@@ -424,5 +424,5 @@ def test_the_answer_is_told_in_lines_and_as_json() -> None:
     ):
         assert words in text
     assert planner.exit_code(given) == 0
-    told = json.loads(planner.to_json(given))
-    assert (told["best"]["axes"]["consumers"], told["objective"]) == (2, P99.words)
+    written = json.loads(planner.to_json(given))
+    assert (written["best"]["axes"]["consumers"], written["objective"]) == (2, P99.words)

@@ -118,15 +118,15 @@ def test_a_run_that_was_stopped_says_why(tmp_path: Path) -> None:
     assert any("stopped: this machine is busy" in each and "burn 60%" in each for each in judge(run).undecided)
 
 
-@pytest.mark.parametrize(("then", "told"), [("went on", True), ("waited", False)])
+@pytest.mark.parametrize(("then", "is_said"), [("went on", True), ("waited", False)])
 def test_a_run_that_went_on_on_a_busy_machine_says_so_and_names_who_used_it(
     tmp_path: Path,
     then: str,
-    told: bool,  # noqa: FBT001 - pytest's way
+    is_said: bool,  # noqa: FBT001 - pytest's way
 ) -> None:
     run = write(tmp_path, Plan(DRAINS))
     edit(run / "manifest.json", busy=[{"at": "2026-11-22T16:00:00Z", "then": then, "found": BUSY}])
-    assert any("others used 80% of its CPU (burn 60%)" in caution for caution in judge(run).cautions) is told
+    assert any("others used 80% of its CPU (burn 60%)" in caution for caution in judge(run).cautions) is is_said
 
 
 def test_changed_bounds_stand_in_the_verdict(tmp_path: Path) -> None:
@@ -134,14 +134,14 @@ def test_changed_bounds_stand_in_the_verdict(tmp_path: Path) -> None:
     assert "Validity was judged by changed bounds: schedule_delay_p99_ms = 50." in judged.cautions
 
 
-def test_a_machine_that_was_not_left_alone_is_told(tmp_path: Path) -> None:
+def test_a_busy_machine_is_a_caution_of_the_verdict(tmp_path: Path) -> None:
     run = write(tmp_path, Plan(DRAINS))
     edit(run / "cells/drain-c1/1/result.json", disturbance={"other_programs": 0.01, "stolen": 0.0})
     assert not any("left alone" in caution for caution in judge(run).cautions)
     edit(run / "cells/drain-c1/2/result.json", disturbance={"other_programs": 0.2, "stolen": 0.05})
-    (told,) = [caution for caution in judge(run).cautions if "left alone" in caution]
-    assert "in 1 of 2 valid repeats" in told
-    assert "at most 25%" in told
+    (caution,) = [each for each in judge(run).cautions if "left alone" in each]
+    assert "in 1 of 2 valid repeats" in caution
+    assert "at most 25%" in caution
 
 
 def test_with_steady_cells_only_the_offered_load_is_the_finding(tmp_path: Path) -> None:

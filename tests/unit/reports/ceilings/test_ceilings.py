@@ -85,11 +85,11 @@ def plan(kind: str, **axes: Any) -> CellPlan:
 
 
 class TestTheCeilingOfACell:
-    def test_of_a_drain_it_is_the_slower_of_the_best_insert_and_the_consumers(self) -> None:
+    def test_the_ceiling_of_a_drain_is_the_slower_of_the_best_insert_and_the_consumers(self) -> None:
         found = ceilings()
         parts = {consumers: shares.ceiling(found, plan("drain", consumers=consumers), 2)[0] for consumers in (1, 2, 4)}
-        assert parts[1] == bare.Part("consume", "consume-decoded", 30_000)
-        assert parts[2] == parts[4] == bare.Part("insert", "insert-2", 46_000)
+        assert parts[1] == bare.PathPart("consume", "consume-decoded", 30_000)
+        assert parts[2] == parts[4] == bare.PathPart("insert", "insert-2", 46_000)
 
     def test_more_processes_than_cores_count_for_nothing(self) -> None:
         found = ceilings("insert-1", "consume-decoded")
@@ -97,8 +97,8 @@ class TestTheCeilingOfACell:
         assert [part.events_per_s for part in consume.values()] == [30_000, 60_000, 120_000]
 
     def test_through_http_every_part_of_the_path_counts(self) -> None:
-        told = bare.parts(ceilings(), plan("steady", consumers=2, api_processes=1, generator_processes=2), 2)
-        rates = {part.name: part.events_per_s for part in told}
+        parts = bare.parts(ceilings(), plan("steady", consumers=2, api_processes=1, generator_processes=2), 2)
+        rates = {part.name: part.events_per_s for part in parts}
         mixed = 1 / (0.1 / 5_000 + 0.9 / 300_000)
         assert rates == {
             "generator": 180_000,
@@ -107,7 +107,7 @@ class TestTheCeilingOfACell:
             "consume": 60_000,
             "insert": 46_000,
         }
-        assert shares.ceiling(ceilings(), plan("steady", consumers=2), 2)[0] == told[1]
+        assert shares.ceiling(ceilings(), plan("steady", consumers=2), 2)[0] == parts[1]
 
     @pytest.mark.parametrize(
         ("axes", "why"),
@@ -118,20 +118,20 @@ class TestTheCeilingOfACell:
             ({"acks": None, "compression": None}, ""),
         ],
     )
-    def test_it_is_none_for_a_cell_of_other_conditions(self, axes: dict[str, Any], why: str) -> None:
-        part, told = shares.ceiling(ceilings(), plan("drain", **axes), 2)
-        assert (part is None, told) == (bool(why), why)
+    def test_a_cell_under_other_conditions_has_no_ceiling(self, axes: dict[str, Any], why: str) -> None:
+        part, reason = shares.ceiling(ceilings(), plan("drain", **axes), 2)
+        assert (part is None, reason) == (bool(why), why)
 
-    def test_without_a_measurement_there_is_none(self) -> None:
+    def test_without_a_measurement_there_is_no_ceiling(self) -> None:
         assert shares.ceiling(None, plan("drain"), 2) == (None, "not measured")
         assert shares.ceiling(ceilings("handler-single-8"), plan("drain"), 2) == (None, "not measured")
 
 
 class TestTheLeastCost:
-    def test_of_a_drain_it_is_reading_decoding_and_writing(self) -> None:
+    def test_the_least_cost_of_a_drain_is_reading_decoding_and_writing(self) -> None:
         assert bare.costs(ceilings(), "drain") == {"worker": pytest.approx(1.1), "kafka": 0.2, "mongodb": 2.4}
 
-    def test_of_the_whole_path_it_is_all_of_it_by_the_fastest_loops(self) -> None:
+    def test_the_least_cost_of_the_whole_path_is_that_of_the_fastest_loops(self) -> None:
         cost = bare.costs(ceilings(), bare.THROUGH_HTTP)
         assert cost == {
             "generator": 0.6,
@@ -142,7 +142,7 @@ class TestTheLeastCost:
         }
 
     @pytest.mark.parametrize("missing", ["generator", "handler-single-8", "consume-decoded"])
-    def test_of_a_path_that_was_not_measured_as_a_whole_there_is_none(self, missing: str) -> None:
+    def test_a_path_that_was_not_measured_as_a_whole_has_no_least_cost(self, missing: str) -> None:
         assert bare.costs(ceilings(*(name for name in LOOPS if name != missing)), bare.THROUGH_HTTP) == {}
 
     def test_the_bound_is_cores_by_the_sum_of_costs(self) -> None:
@@ -195,7 +195,7 @@ class TestTheReport:
         assert made.parts[3].table is not None
         assert [row[0] for row in made.parts[3].table.rows] == list(LOOPS)
 
-    def test_parts_are_told_with_every_pair_and_those_that_missed_are_marked(self, tmp_path: Path) -> None:
+    def test_parts_are_shown_with_every_pair_and_those_that_missed_are_marked(self, tmp_path: Path) -> None:
         held = {
             "name": "a worker drains",
             "part": "worker-1",
@@ -214,10 +214,10 @@ class TestTheReport:
         read = run_of(tmp_path, USUAL, parts=parts, held=[held, held | {"verdict": "met"}])
         made = section.section(read, cells.summarise(read))
         assert "2 targets, 1 met, 1 not met" in " ".join(made.parts[3].words)
-        told, pairs = made.parts[3].table, made.parts[4].table
-        assert told is not None
-        assert told.marked == {0}
-        assert told.rows[0][1:5] == ("worker-1 / insert-2", "0.900", "0.880", "0.920")
+        table, pairs = made.parts[3].table, made.parts[4].table
+        assert table is not None
+        assert table.marked == {0}
+        assert table.rows[0][1:5] == ("worker-1 / insert-2", "0.900", "0.880", "0.920")
         assert pairs is not None
         assert pairs.rows[0][-1] == "45,000 / 50,000"
         every = made.parts[5].table
@@ -227,7 +227,7 @@ class TestTheReport:
         as_json = json.loads(summary.to_json(read, views, verdict.decide(read, views)))["ceilings"]
         assert [each["verdict"] for each in as_json["held"]] == ["not met", "met"]
 
-    def test_a_machine_that_was_not_quiet_is_told(self, tmp_path: Path) -> None:
+    def test_a_busy_machine_is_mentioned(self, tmp_path: Path) -> None:
         read = run_of(tmp_path, USUAL, disturbance={"other_programs": 0.3, "stolen": 0.1})
         assert "Caution: others used 40.0%" in " ".join(section.section(read, cells.summarise(read)).parts[0].words)
 
@@ -243,10 +243,10 @@ class TestTheReport:
     def test_summary_json_has_loops_shares_and_least_costs(self, tmp_path: Path) -> None:
         read = run_of(tmp_path, USUAL)
         views = cells.summarise(read)
-        told = json.loads(summary.to_json(read, views, verdict.decide(read, views)))["ceilings"]
-        assert [each["name"] for each in told["loops"]] == list(LOOPS)
-        assert [each["cell"] for each in told["shares"]] == ["drain-c1", "steady-c2"]
-        assert [each["kind"] for each in told["least"]] == ["drain", "the whole path"]
+        written = json.loads(summary.to_json(read, views, verdict.decide(read, views)))["ceilings"]
+        assert [each["name"] for each in written["loops"]] == list(LOOPS)
+        assert [each["cell"] for each in written["shares"]] == ["drain-c1", "steady-c2"]
+        assert [each["kind"] for each in written["least"]] == ["drain", "the whole path"]
 
     def test_a_damaged_file_is_a_note_and_one_of_another_version_is_refused(self, tmp_path: Path) -> None:
         read = run_of(tmp_path, None)

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from msgspec import structs
 
-from bundle.capacity import Capacity
+from bundle.capacity import CapacityAnswer
 from bundle.interval import Interval
 from bundle.manifest import CellPlan
 from bundle.result import Consumer, Disturbance, KafkaUse, LoopLag, MongoUse, Probe, Result, Sustained, Window
@@ -34,7 +34,7 @@ def judge(*results: Result, plan: CellPlan = DRAIN, cores: float = 2, **more: An
 
 
 class TestTheMachine:
-    def test_its_cpu_is_the_limit_and_its_greatest_user_is_named_with_each_share(self) -> None:
+    def test_a_machine_without_free_cpu_is_the_limit_and_its_greatest_user_is_named_with_each_share(self) -> None:
         found = judge(result({"kafka": 0.2, "worker": 0.4, "mongodb": 1.3}))
         assert (found.resource, found.role, found.determined) == ("machine_cpu", "mongodb", True)
         assert found.name == "the machine's CPU (MongoDB uses the most)"
@@ -43,16 +43,16 @@ class TestTheMachine:
         assert found.next_axis is None
         assert "no axis adds cores" in found.next_why
 
-    def test_much_time_in_the_kernel_is_told(self) -> None:
-        def told(system: float) -> str:
+    def test_much_time_in_the_kernel_is_mentioned(self) -> None:
+        def sentence(system: float) -> str:
             split = {
                 "cpu_user_cores_per_role": {"mongodb": 1.9 - system},
                 "cpu_system_cores_per_role": {"mongodb": system},
             }
             return judge(result({"mongodb": 1.9}, **split)).because
 
-        assert told(0.95).endswith("; 50.0% of what the roles use is spent in the kernel")
-        assert "kernel" not in told(0.5)
+        assert sentence(0.95).endswith("; 50.0% of what the roles use is spent in the kernel")
+        assert "kernel" not in sentence(0.5)
 
     def test_what_other_programs_take_counts_and_is_to_be_taken_away(self) -> None:
         found = judge(result({"mongodb": 1.2, "worker": 0.3}, disturbance=Disturbance(other_programs=0.2)))
@@ -60,7 +60,7 @@ class TestTheMachine:
         assert "and 0.40 by what is not of the run" in found.because
         assert found.next_why.startswith("leave the machine to the run")
 
-    def test_it_comes_before_a_process_at_its_core(self) -> None:
+    def test_the_machine_s_limit_comes_before_that_of_a_process(self) -> None:
         found = judge(result({"worker": 0.95, "mongodb": 0.95}))
         assert found.resource == "machine_cpu"
         assert "also the busiest worker process 0.95 of 1 cores" in found.because
@@ -85,7 +85,7 @@ class TestOneRole:
     def test_idle_workers_do_not_hide_a_busy_one(self) -> None:
         assert judge(result({"worker": 0.95}, idle=2), cores=16).role == "worker"
 
-    def test_the_busiest_process_tells_more_than_the_mean_and_uneven_work_is_no_case_for_more_of_them(self) -> None:
+    def test_the_busiest_process_counts_and_not_the_mean_and_uneven_work_needs_no_more_processes(self) -> None:
         reads = tuple(Consumer(f"worker-{n}", records=records) for n, records in enumerate((900, 50, 50)))
         busy = result({"worker": 1.3}, consumers=3, busiest_process_cores_per_role={"worker": 0.97})
         even = judge(busy, cores=16)
@@ -122,13 +122,13 @@ class TestNothingAtItsLimit:
         assert (found.resource, found.name, found.next_axis) == ("offered_load", "the offered load", "offered_load")
         assert found.because == "not saturated at this load: what was offered was stored"
 
-    def test_it_is_told_how_near_a_limit_was(self) -> None:
+    def test_the_repeats_in_which_a_limit_was_reached_are_counted(self) -> None:
         calm, busy = result(keeping_up=KEPT_UP), result({"mongodb": 1.85}, keeping_up=KEPT_UP)
         found = judge(calm, calm, busy, plan=STEADY)
         assert found.resource == "offered_load"
         assert "at its limit in 1 of 3 repeats: the machine's CPU" in found.because
 
-    def test_a_steady_cell_that_falls_behind_is_not_determined_and_the_longest_stage_told(self) -> None:
+    def test_a_steady_cell_that_falls_behind_is_not_determined_and_its_longest_stage_is_named(self) -> None:
         late = result(achieved=0.9, event_loop_lag_ms={"api": LoopLag(median_ms=80, max_ms=200)})
         found = judge(late, plan=STEADY, stages_ms={"write": 30.0, "http_and_api": 10.0})
         assert (found.determined, found.name) == (False, None)
@@ -140,7 +140,7 @@ class TestNothingAtItsLimit:
         assert (found.resource, found.next_axis, found.determined) == ("partitions", "partitions", True)
         assert "3 consumers had none of the 9 partitions" in found.because
 
-    def test_what_the_others_had_left_is_told_by_the_limit_that_each_was_nearest_to(self) -> None:
+    def test_the_headroom_of_other_roles_is_that_of_their_nearest_limit(self) -> None:
         use = MongoUse(write_tickets_used_mean=96, write_tickets=128)
         found = judge(result({"kafka": 0.3, "worker": 0.4, "mongodb": 0.6, "api": 0.0}, mongodb_use=use))
         left = {one.role: (round(one.unused, 3), one.by) for one in found.headroom}
@@ -182,7 +182,7 @@ class TestThinEvidence:
             (result({"mongodb": 2.0}, window=Window(1.0, 1.4)), 2, "only 0.400 s were measured"),
         ],
     )
-    def test_it_is_not_determined(self, thin: Result, cores: float, why: str) -> None:
+    def test_a_bottleneck_without_enough_evidence_is_not_determined(self, thin: Result, cores: float, why: str) -> None:
         found = judge(thin, cores=cores)
         assert (found.determined, found.name) == (False, None)
         assert why in found.because
@@ -192,8 +192,8 @@ class TestCapacity:
     PLAN = CellPlan("k", "capacity", {"api_processes": 1})
 
     @staticmethod
-    def answer(high: float | None) -> Capacity:
-        return Capacity(
+    def answer(high: float | None) -> CapacityAnswer:
+        return CapacityAnswer(
             schema_version=2,
             cell="k",
             objective="",
@@ -216,7 +216,7 @@ class TestCapacity:
         assert found.resource == "offered_load"
         assert "let it offer more" in found.next_why
 
-    def test_where_nothing_was_at_its_limit_above_it_is_told_why_that_was_not_sustained(self) -> None:
+    def test_where_no_limit_was_reached_above_the_answer_the_reason_of_the_failed_probe_is_named(self) -> None:
         probe = Probe("climb", "not sustained", False, 900.0, 950.0, 220.0, ("the backlog grew",))
         above = result(offered_load_events_per_s=11_000.0, probe=probe)
         found = judge(result(), plan=self.PLAN, capacity=self.answer(11_500), beyond=[above])
@@ -241,7 +241,7 @@ class TestNeighbours:
         assert last is not None
         assert not last.determined
 
-    def test_intervals_that_overlap_tell_that_it_did_not_help(self) -> None:
+    def test_overlapping_intervals_show_that_an_axis_did_not_help(self) -> None:
         cells = [self.measured(1, 30_000, 41_000), self.measured(2, 40_000, 42_000)]
         found, _ = neighbours.refine(cells)
         assert found is not None
@@ -251,13 +251,13 @@ class TestNeighbours:
         assert both is not None
         assert both.next_axis is None
 
-    def test_without_an_interval_nothing_is_told_apart(self) -> None:
+    def test_cells_without_an_interval_are_not_compared(self) -> None:
         one = self.measured(1, 30_000, 32_000)
         single = [cell._replace(throughput=Interval(1, 31_000)) for cell in (one, self.measured(2, 70_000, 72_000))]
         found, _ = neighbours.refine(single)
         assert found == one.bottleneck
 
-    def test_a_cell_that_differs_in_another_axis_too_tells_nothing(self) -> None:
+    def test_a_cell_that_differs_in_two_axes_is_not_compared(self) -> None:
         alone = self.measured(1, 30_000, 32_000)
         found, _ = neighbours.refine([alone, self.measured(2, 40_000, 42_000, partitions=6)])
         assert found == alone.bottleneck

@@ -86,14 +86,14 @@ def test_means_weigh_by_the_events_stored(tmp_path: Path) -> None:
     assert views(run)["steady-c1"].stages_ms["write"] == pytest.approx(17.5)
 
 
-def test_a_missing_histogram_log_is_told(tmp_path: Path) -> None:
+def test_a_missing_histogram_log_is_noted(tmp_path: Path) -> None:
     run = write(tmp_path, Plan([STEADY], rounds=2))
     (run / "cells/steady-c1/1/latency.hlog").unlink()
     (note,) = views(run)["steady-c1"].notes
     assert "steady-c1 round 1: latency.hlog is missing" in note
 
 
-def test_a_damaged_histogram_log_is_told_with_its_line_and_the_others_count(tmp_path: Path) -> None:
+def test_a_damaged_histogram_log_is_noted_with_its_line_and_the_others_count(tmp_path: Path) -> None:
     run = write(tmp_path, Plan([STEADY], rounds=2, requests=500))
     path = run / "cells/steady-c1/1/latency.hlog"
     path.write_text(path.read_text() + "Tag=response_time,3.000,10.000,1.000,HISTnonsense\n")

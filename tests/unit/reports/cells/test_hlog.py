@@ -1,4 +1,4 @@
-"""HdrHistogram logs: tags kept, histograms added, damage told with its line."""
+"""HdrHistogram logs: tags kept, histograms added, damage named with its line."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ def test_a_damaged_line_is_named(tmp_path: Path, line: str) -> None:
         hlog.read(path)
 
 
-def test_a_log_that_is_cut_off_between_two_lines_is_told(tmp_path: Path) -> None:
+def test_a_log_that_is_cut_off_between_two_lines_is_an_error(tmp_path: Path) -> None:
     path = log(tmp_path / "a", {"write": [5.0], "response_time": [7.0]})
     assert set(hlog.read(path)) == {"write", "response_time"}
     lines = path.read_text().splitlines(keepends=True)

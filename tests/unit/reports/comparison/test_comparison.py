@@ -62,7 +62,7 @@ def test_the_ratio_of_a_pair_is_that_of_its_round(tmp_path: Path) -> None:
     assert only_cell(compare(base, new)).primary.ratio == pytest.approx(expected)
 
 
-def test_a_round_that_is_void_in_one_run_is_left_out_and_told(tmp_path: Path) -> None:
+def test_a_round_that_is_void_in_one_run_is_left_out_and_reported(tmp_path: Path) -> None:
     void = {(DRAIN.id, 2): 3}
     found = compare(*write_pair(tmp_path, Pair(new_plan={"void": void})))
     assert only_cell(found).primary.rounds == 11
@@ -77,7 +77,7 @@ def test_a_p99_that_is_not_gated_in_everywhere_makes_way_for_the_p50(tmp_path: P
     assert "delivery_latency_p99" in [other.measure.name for other in cell.beside]
 
 
-def test_too_few_rounds_tell_nothing_and_say_how_many_would(tmp_path: Path) -> None:
+def test_too_few_rounds_give_no_verdict_and_the_number_needed_is_named(tmp_path: Path) -> None:
     found = compare(*write_pair(tmp_path, Pair(rounds=5, speed={DRAIN.id: 0.5})))
     cell = only_cell(found)
     assert (cell.verdict, found.exit_code) == ("cannot tell", 0)
@@ -219,7 +219,7 @@ def test_an_answer_that_was_not_confirmed_is_said_and_one_without_an_interval_is
     )
 
 
-def test_cells_of_one_run_only_are_told_and_none_in_common_is_bad_usage(tmp_path: Path) -> None:
+def test_cells_of_one_run_only_are_named_and_none_in_common_is_bad_usage(tmp_path: Path) -> None:
     base, new = write_pair(tmp_path, Pair([DRAIN, OTHER_DRAIN], rounds=2, new_plan={"cells": [DRAIN]}))
     found = compare(base, new)
     assert (len(found.cells), found.only_base, found.only_new) == (1, (OTHER_DRAIN.id,), ())
@@ -358,9 +358,9 @@ def test_with_strict_cannot_tell_has_its_own_exit_code(
 
 
 def test_json_says_everything_that_a_program_needs(tmp_path: Path) -> None:
-    told = json.loads(texts.to_json(compare(*write_pair(tmp_path, Pair(speed={DRAIN.id: 0.8})))))
-    assert (told["schema_version"], told["regression"], told["interleaved"]) == (1, True, True)
-    (cell,) = told["cells"]
+    written = json.loads(texts.to_json(compare(*write_pair(tmp_path, Pair(speed={DRAIN.id: 0.8})))))
+    assert (written["schema_version"], written["regression"], written["interleaved"]) == (1, True, True)
+    (cell,) = written["cells"]
     assert (cell["cell"], cell["verdict"], cell["primary"]["measure"]) == (DRAIN.id, "slower", "throughput")
     assert len(cell["primary"]["base_by_round"]) == len(cell["primary"]["new_by_round"]) == 12
 

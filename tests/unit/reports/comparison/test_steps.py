@@ -1,4 +1,4 @@
-"""Steps of an event's way in two revisions: what is judged, told and written."""
+"""Steps of an event's way in two revisions: what is judged, shown and written."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def test_a_cheaper_step_is_no_regression() -> None:
     assert (found.steps[0].verdict, found.regression) == ("faster", False)
 
 
-def test_a_step_of_one_revision_only_is_told_and_does_not_count() -> None:
+def test_a_step_of_one_revision_only_is_named_and_does_not_count() -> None:
     alone = Made("publish", note="in NEW only; BASE: ImportError: no Records")
     found = judge(alone, made("map", ratio=0.5))
     assert [step.verdict for step in found.steps] == [None, "slower"]
@@ -67,7 +67,7 @@ def test_nothing_in_both_is_no_error() -> None:
     assert (found.regression, steps.sentence(found)) == (False, "No step is in both.")
 
 
-def test_below_the_smallest_p_attainable_nothing_is_told() -> None:
+def test_without_enough_rounds_for_a_small_p_no_step_has_a_verdict() -> None:
     found = judge(*(made(f"step-{number}", ratio=0.5, rounds=6, seed=number) for number in range(4)))
     assert {step.verdict for step in found.steps} == {"cannot tell"}
     assert "fewer than 8 rounds tell none" in steps.sentence(found)
@@ -85,16 +85,14 @@ def test_the_same_code_seldom_alarms_and_a_tenth_is_found(effect: float, least: 
     assert ((codes == FASTER).any(axis=-1)).mean() <= 0.06
 
 
-def test_the_exit_code_and_the_files_say_what_the_steps_came_to(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_exit_code_and_files_have_the_verdicts_of_the_steps(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     found = revisions.judged([made("map", ratio=0.5), made("bson", seed=2)], Rules())
     files = Files(markdown=tmp_path / "perf.md", json=tmp_path / "perf.json")
     assert revisions.finish("working tree against HEAD (1a2b3c4 Mend it)", found, None, files) == 1
-    told = json.loads((tmp_path / "perf.json").read_text())
-    assert (told["regression"], told["comparison"]) == (True, None)
-    assert [(step["step"], step["verdict"]) for step in told["steps"]] == [("map", "slower"), ("bson", "same")]
-    assert len(told["steps"][0]["ratio_by_round"]) == ROUNDS
+    written = json.loads((tmp_path / "perf.json").read_text())
+    assert (written["regression"], written["comparison"]) == (True, None)
+    assert [(step["step"], step["verdict"]) for step in written["steps"]] == [("map", "slower"), ("bson", "same")]
+    assert len(written["steps"][0]["ratio_by_round"]) == ROUNDS
     assert "**Regression: map**" in (tmp_path / "perf.md").read_text()
     assert "Regression: map" in capsys.readouterr().out
     assert revisions.finish("title", steps.compare([made("map", ratio=1.2)], Rules()), None, Files()) == 0

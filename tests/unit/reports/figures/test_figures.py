@@ -169,7 +169,7 @@ def test_text_is_readable_on_every_step_of_the_heat_map(step: int, scheme: str) 
     assert (high + 0.05) / (low + 0.05) > 4.2
 
 
-def test_an_interval_that_leaves_the_axes_is_told(tmp_path: Path) -> None:
+def test_an_interval_beyond_the_axes_is_noted(tmp_path: Path) -> None:
     found = views(tmp_path, Plan([Cell("drain", "drain", {})], rounds=3))
     assert not throughput.cuts_an_interval(found)
     wide = replace(found[0], throughput=Interval(3, 30_000.0, 1_000.0, 900_000.0))

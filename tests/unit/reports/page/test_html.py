@@ -203,36 +203,36 @@ def test_a_comparison_has_captions_and_scrolls_alike(root: Path) -> None:
 
 
 class TestP95:
-    def test_every_probe_shows_it(self, made: page.Page) -> None:
+    def test_every_probe_shows_the_p95(self, made: page.Page) -> None:
         (section,) = [one for one in made.sections if one.name == "capacity"]
         probes = next(part.table for part in section.parts if part.table and "step" in part.table.heads)
         at = probes.heads.index("p95, ms")
         assert probes.heads[at - 1 : at + 2] == ("delivery latency p50, ms", "p95, ms", "p99, ms")
         assert all(row[at] != formats.NOTHING for row in probes.rows)
 
-    def test_the_figure_of_a_search_and_its_data_have_it(self, made: page.Page) -> None:
+    def test_the_figure_of_a_search_and_its_data_have_the_p95(self, made: page.Page) -> None:
         (figure,) = [one for one in made.figures if one.name == "capacity-c1"]
         assert (figure.data["delivery_latency_p50_ms"] < figure.data["delivery_latency_p95_ms"]).all()
         assert ">p95<" in figure.drawing.inline
 
-    def test_percentile_curves_mark_it(self, made: page.Page) -> None:
+    def test_percentile_curves_mark_the_p95(self, made: page.Page) -> None:
         (figure,) = [one for one in made.figures if one.name == "delivery-latency-percentiles"]
         assert ">95%<" in figure.drawing.inline
 
-    def test_attempts_of_a_cell_and_percentiles_of_all_cells_have_it(self, made: page.Page) -> None:
+    def test_attempts_of_a_cell_and_percentiles_of_all_cells_have_the_p95(self, made: page.Page) -> None:
         attempts = next(one.parts[0].table for one in made.cells if one.name == "cell-steady-c1")
         assert attempts is not None
         assert {"delivery latency p95, ms", "response time p95, ms"} <= set(attempts.heads)
         (section,) = [one for one in made.sections if one.name == "durations"]
         assert next(part.table.heads.count("p95") for part in section.parts if part.table) == 2
 
-    def test_two_runs_are_compared_by_it_too(self, root: Path) -> None:
+    def test_two_runs_are_compared_by_the_p95_too(self, root: Path) -> None:
         pair = made_pair.write_pair(root / "pair", made_pair.Pair([made_pair.STEADY], rounds=3))
         made = comparing.compare(reading.load(pair[0]), reading.load(pair[1]), Rules())
         titles = [ratio.measure.title for cell in made.cells for ratio in cell.beside]
         assert {"delivery latency p95", "response time p95"} <= set(titles)
 
-    def test_a_run_from_before_it_shows_a_dash_for_a_repeat_and_the_pooled_value_for_a_cell(self, root: Path) -> None:
+    def test_a_run_without_p95_shows_a_dash_for_a_repeat_and_the_pooled_value_for_a_cell(self, root: Path) -> None:
         run = write(root, Plan([STEADY], rounds=2), "older")
         for path in run.glob("cells/*/*/result.json"):
             made_pair.rewrite(path, lambda result: result["delivery_latency_ms"].pop("p95"))
@@ -253,7 +253,7 @@ def test_the_table_of_the_cells_has_no_column_without_a_value(root: Path) -> Non
     assert heads == ["cell", "drained, events/s", "95% t interval", "what breaks first", "events lost"]
 
 
-def test_a_search_that_held_no_load_shows_a_dash_for_it(root: Path) -> None:
+def test_a_search_that_held_no_load_shows_a_dash_for_the_p95(root: Path) -> None:
     found = {"sustainable_events_per_s": None, "low_events_per_s": None, "confirmed": False}
     nothing = replace(CAPACITY, id="capacity-none", capacity=found)
     html = report(write(root, Plan([nothing], rounds=1), "none")).html

@@ -113,7 +113,7 @@ def test_idle_consumers_are_shown_as_idle(tmp_path: Path) -> None:
     assert "worker-4 idle none 0 0" in text
 
 
-def test_assigned_partitions_are_told_by_topic_without_what_all_topics_share(tmp_path: Path) -> None:
+def test_assigned_partitions_are_shown_by_topic_without_the_common_prefix(tmp_path: Path) -> None:
     text = str(Words(make(write(tmp_path, Plan([DRAIN], rounds=1))).html))
     assert "worker-1 working page_view 0, 1, 2; signup 0, 1, 2; generic 0, 1, 2 9 120,000" in text
 

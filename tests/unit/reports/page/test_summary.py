@@ -64,18 +64,18 @@ def test_csv_is_empty_where_a_percentile_is_under_the_gate_or_has_no_meaning(tmp
     assert rows.loc["steady-c1", columns].notna().tolist() == [True, True, True, False, False]
 
 
-def test_json_tells_the_verdict_the_sums_and_each_cell(tmp_path: Path) -> None:
-    told = as_json(write(tmp_path, Plan([DRAIN, STEADY], rounds=2, lost={("drain-c4", 2): 12}, requests=400)))
-    assert (told["schema_version"], told["level"], told["valid_repeats"], told["void_attempts"]) == (
+def test_json_has_the_verdict_the_sums_and_each_cell(tmp_path: Path) -> None:
+    written = as_json(write(tmp_path, Plan([DRAIN, STEADY], rounds=2, lost={("drain-c4", 2): 12}, requests=400)))
+    assert (written["schema_version"], written["level"], written["valid_repeats"], written["void_attempts"]) == (
         2,
         "failed",
         4,
         [],
     )
-    assert told["finding"].startswith("12 of ")
-    assert told["findings"][0]["repeat"] == "drain-c4 round 2"
-    assert told["audit"]["lost"] == 12
-    drain, steady = told["cells"]
+    assert written["finding"].startswith("12 of ")
+    assert written["findings"][0]["repeat"] == "drain-c4 round 2"
+    assert written["audit"]["lost"] == 12
+    drain, steady = written["cells"]
     assert (drain["cell"], drain["axes"]["partitions"], drain["idle_consumers"]) == ("drain-c4", 1, 1)
     assert drain["throughput_events_per_s"]["n"] == len(drain["repeats_events_per_s"]) == 2
     assert drain["delivery_latency_ms"] == dict.fromkeys(PERCENTILES)
@@ -86,14 +86,14 @@ def test_json_tells_the_verdict_the_sums_and_each_cell(tmp_path: Path) -> None:
 
 def test_json_has_the_pooled_percentile_and_not_the_mean_of_the_repeats(tmp_path: Path) -> None:
     run = write(tmp_path, Plan([STEADY], rounds=2, requests=1_000))
-    (told,) = as_json(run)["cells"]
+    (cell,) = as_json(run)["cells"]
     for round_ in (1, 2):
         path = run / f"cells/steady-c1/{round_}/result.json"
         result = json.loads(path.read_text())
         result["delivery_latency_ms"]["p50"] *= round_
         path.write_text(json.dumps(result))
     (after,) = as_json(run)["cells"]
-    assert after["delivery_latency_ms"]["p50"] == told["delivery_latency_ms"]["p50"]
+    assert after["delivery_latency_ms"]["p50"] == cell["delivery_latency_ms"]["p50"]
 
 
 def test_markdown_says_the_finding_first_then_the_account_then_the_cells(tmp_path: Path) -> None:

@@ -73,7 +73,7 @@ def test_a_saturated_shared_resource_ends_the_levels_that_can_be_used() -> None:
     assert [bool(level.left_out) for level in found.levels] == [False, False, True, True, True, True]
 
 
-def test_enough_levels_below_it_are_fitted_and_the_rest_is_told() -> None:
+def test_enough_levels_below_saturation_are_fitted_and_the_rest_is_named() -> None:
     found = only(change(drains(), 8, bottleneck=BUSY))
     assert found.fit is not None
     assert found.why == "fitted without: the machine's CPU is saturated at N = 8"

@@ -12,7 +12,7 @@ from bundle import reading
 from bundle.errors import SchemaVersionError
 from reports.cells import cells
 from reports.sections import calibration, validity
-from reports.sections.parts import Part
+from reports.sections.section import SectionPart
 from tests.unit.reports.made_bundle import Cell, Plan, write
 
 STAIR = {
@@ -39,7 +39,7 @@ FOUND = {
 }
 
 
-def part_of(tmp_path: Path, found: dict[str, Any] | None = None, **axes: object) -> Part:
+def part_of(tmp_path: Path, found: dict[str, Any] | None = None, **axes: object) -> SectionPart:
     run = write(tmp_path, Plan([Cell("steady-c1", "steady", {"consumers": 1, **axes})], requests=300))
     if found is not None:
         (run / "calibration.json").write_text(json.dumps(FOUND | found))
@@ -48,7 +48,7 @@ def part_of(tmp_path: Path, found: dict[str, Any] | None = None, **axes: object)
     return calibration.part(read, cells.summarise(read))
 
 
-def test_it_tells_what_one_process_can_do_with_every_stair_behind_it(tmp_path: Path) -> None:
+def test_the_section_shows_what_one_process_can_do_with_every_stair_behind_it(tmp_path: Path) -> None:
     part = part_of(tmp_path, {})
     assert len(part.words) == 1
     assert "up to 40,000 events/s, for 0.77 CPU-s per 100k events" in part.words[0]
@@ -66,7 +66,7 @@ def test_it_tells_what_one_process_can_do_with_every_stair_behind_it(tmp_path: P
         ({"disturbance": {"other_programs": 0.3, "stolen": 0.0}}, "Others used 30.0% of the machine meanwhile"),
     ],
 )
-def test_it_tells_what_has_to_be_known_with_it(tmp_path: Path, found: dict[str, Any], words: str) -> None:
+def test_the_section_shows_the_conditions_of_the_calibration(tmp_path: Path, found: dict[str, Any], words: str) -> None:
     assert any(words in each for each in part_of(tmp_path, found).words)
 
 
@@ -81,7 +81,7 @@ def test_more_processes_can_do_more(tmp_path: Path) -> None:
 
 
 def test_without_a_calibration_nothing_is_said(tmp_path: Path) -> None:
-    assert part_of(tmp_path) == Part()
+    assert part_of(tmp_path) == SectionPart()
 
 
 def test_a_damaged_one_is_a_note_and_one_of_another_version_is_refused(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 
 from bundle import reading
-from bundle.capacity import Capacity
+from bundle.capacity import CapacityAnswer
 from reports import formats
 from reports.answer import searches, verdict
 from reports.cells import axes, cells
@@ -52,10 +52,10 @@ def column(of: Table, head: str) -> list[str]:
     return [row[of.heads.index(head)] for row in of.rows]
 
 
-def found(**fields: Any) -> Capacity:
+def found(**fields: Any) -> CapacityAnswer:
     usual: dict[str, Any] = {"schema_version": 2, "cell": "c", "objective": "", "sustainable_events_per_s": 100.0}
     usual |= {"low_events_per_s": 90.0, "high_events_per_s": 110.0, "confidence": 0.95, "confirmed": True, "ended": ""}
-    return Capacity(**(usual | fields))
+    return CapacityAnswer(**(usual | fields))
 
 
 @pytest.mark.parametrize(
@@ -79,8 +79,8 @@ def test_an_interval_without_a_bound_says_so(low: float | None, high: float | No
     ],
 )
 def test_an_objective_is_read_and_said_as_people_do(objective: str, p99_ms: float | None, said: str) -> None:
-    told = found(objective=objective)
-    assert (searches.objective_p99_ms(told), breakable(searches.objective(told))) == (p99_ms, said)
+    search = found(objective=objective)
+    assert (searches.objective_p99_ms(search), breakable(searches.objective(search))) == (p99_ms, said)
 
 
 def test_the_sentence_begins_with_what_was_found_sustained(run: Path) -> None:
@@ -146,9 +146,9 @@ def test_answers_are_drawn_together_where_there_are_two(views: dict[str, View]) 
 def test_the_summaries_carry_the_answers_and_the_probes(run: Path, views: dict[str, View]) -> None:
     read = reading.load(run)
     judged = verdict.decide(read, tuple(views.values()))
-    told = json.loads(summary.to_json(read, tuple(views.values()), judged))
-    assert told["sustainable_throughput"]["sustainable_events_per_s"] == 23_100
-    assert [cell["capacity"]["confirmed"] for cell in told["cells"][1:]] == [False, True, False]
+    written = json.loads(summary.to_json(read, tuple(views.values()), judged))
+    assert written["sustainable_throughput"]["sustainable_events_per_s"] == 23_100
+    assert [cell["capacity"]["confirmed"] for cell in written["cells"][1:]] == [False, True, False]
     text = summary.to_markdown(read, tuple(views.values()), judged)
     assert f"| {label(4, 2)} | 23,100 | 22,300–24,700 |" in text
     assert "| drain-c1 | " in text

@@ -44,7 +44,7 @@ def scaled(tmp_path_factory: pytest.TempPathFactory) -> list[View]:
 
 
 class TestWhatBoundsACell:
-    def test_each_of_a_few_cells_tells_verdict_evidence_headroom_and_what_to_turn(self, tmp_path: Path) -> None:
+    def test_each_of_a_few_cells_shows_verdict_evidence_headroom_and_what_to_change(self, tmp_path: Path) -> None:
         few = [cell for cell in quick_cells() if cell.kind == "drain"]
         read, found = views(tmp_path, Plan(few))
         first, *_ = limits.section(read, by_kind(found)).parts
@@ -54,8 +54,8 @@ class TestWhatBoundsACell:
         expected = [
             (cell.bottleneck.name or "not determined", cell.bottleneck.because) for cell in found if cell.bottleneck
         ]
-        told = zip(column(first.table, "bound by"), column(first.table, "evidence"), strict=True)
-        assert list(told) == expected
+        rows = zip(column(first.table, "bound by"), column(first.table, "evidence"), strict=True)
+        assert list(rows) == expected
 
     def test_many_cells_bound_alike_share_a_row_and_each_stands_behind_a_summary(self, tmp_path: Path) -> None:
         read, found = views(tmp_path, Plan(quick_cells(), requests=300))
@@ -108,7 +108,7 @@ class TestWhatBoundsACell:
 
 
 class TestScaling:
-    def test_a_fit_is_told_with_its_parameters_and_drawn_with_its_levels(self, scaled: list[View]) -> None:
+    def test_a_fit_is_shown_with_its_parameters_and_drawn_with_its_levels(self, scaled: list[View]) -> None:
         _, parameters, drawn = scaling.section(scaled).parts
         assert parameters.table is not None
         assert [name.partition(": ")[2] or name for name in column(parameters.table, "parameter")] == [
@@ -125,7 +125,7 @@ class TestScaling:
         assert fitted["consumers"].max() == 16
         assert (fitted["low_events_per_s"] <= fitted["events_per_s"]).all()
 
-    def test_without_a_fit_the_reason_is_told_once_for_all_that_share_it(self, tmp_path: Path) -> None:
+    def test_without_a_fit_the_reason_is_stated_once_for_all_that_share_it(self, tmp_path: Path) -> None:
         grid = [
             Cell(f"drain-p{p}-c{c}", "drain", {"partitions": p, "consumers": c}, rate=9_000.0 * c)
             for p in (4, 8)

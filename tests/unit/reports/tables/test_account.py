@@ -27,7 +27,7 @@ def test_without_stamps_deliveries_twice_are_not_shown_as_none() -> None:
     assert "delivered twice (allowed)" not in [name for name, _, _ in shown]
 
 
-def test_without_documents_the_second_identity_cannot_be_told() -> None:
+def test_without_documents_the_second_identity_is_not_reported() -> None:
     assert [each.whole[0] for each in account.identities(AUDIT, REPORTS)] == ["offered"]
     (rest,) = account.besides(AUDIT, REPORTS)
     assert "lost" in rest[0]

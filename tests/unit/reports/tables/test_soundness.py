@@ -39,7 +39,7 @@ def test_every_bound_that_there_is_has_its_words() -> None:
     assert set(soundness.BOUNDS) == set(Bounds.__struct_fields__)
 
 
-def test_each_bound_tells_the_worst_of_the_valid_repeats_and_how_many_attempts_it_voided(run: Path) -> None:
+def test_each_bound_shows_the_worst_valid_repeat_and_how_many_attempts_it_voided(run: Path) -> None:
     edit(run, "steady-c1/3", bounds_measured={"schedule_delay_p99_ms": 8.25, "compare_share": 0.5})
     edit(run, "steady-c1/2", bounds_measured={"schedule_delay_p99_ms": 99.0, "compare_share": 0.1})
     table = soundness.bounds(reading.load(run))
@@ -51,7 +51,7 @@ def test_each_bound_tells_the_worst_of_the_valid_repeats_and_how_many_attempts_i
 
 
 def test_attempts_are_counted_under_the_bound_that_their_reasons_name(run: Path) -> None:
-    told = {
+    bounds = {
         "generator: a process used 91% of a core > 80%: use more generator_processes": "generator_cpu_share",
         "generator: 12 events unsent > 0": "unsent",
         "clocks: wall and monotonic clock drifted 2.00 ms in a second > 1 ms: it was set": "clock_drift_ms_per_s",
@@ -64,14 +64,14 @@ def test_attempts_are_counted_under_the_bound_that_their_reasons_name(run: Path)
         "fetched (fetched_to_seen), by up to 31.000 ms: the worker's clock is ahead": "witness_tolerance_ms",
         "accounting: a generator process did not close its ledger": "other reasons, no bound",
     }
-    for reason, bound in told.items():
+    for reason, bound in bounds.items():
         edit(run, "steady-c1/2", reasons=[reason])
         table = soundness.bounds(reading.load(run))
         voided = [each[0] for each in table.rows if each[table.heads.index("attempts voided")] == "1"]
         assert voided == [bound]
 
 
-def test_the_repeat_that_came_nearest_to_a_bound_is_told(run: Path) -> None:
+def test_the_repeat_that_came_nearest_to_a_bound_is_named(run: Path) -> None:
     edit(run, "steady-c1/3", bounds_measured={"schedule_delay_p99_ms": 9.6})
     words = [text for part in validity.section(reading.load(run), ()).parts for text in part.words]
     assert (
@@ -120,9 +120,9 @@ def test_the_witness_is_one_sentence_with_the_cells_behind_it(run: Path) -> None
     assert "3 of them disagree with the deliveries logs by more than 10.0 ms" in part.words[0]
     assert "the most is 12.5 ms" in part.words[0]
     assert part.table is not None
-    (told,) = part.table.rows
-    assert re.sub("\\s", " ", told[0]).startswith("steady")
-    assert told[1:4] == ("3", "120", "3")
+    (row,) = part.table.rows
+    assert re.sub("\\s", " ", row[0]).startswith("steady")
+    assert row[1:4] == ("3", "120", "3")
     steady = next(cell for cell in views if cell.plan.kind == "steady")
     per_repeat = soundness.witness_of(steady)
     assert len(per_repeat.rows) == 4
@@ -137,7 +137,7 @@ def test_without_a_witness_nothing_is_said_of_one(run: Path) -> None:
     assert not any("witness" in text for text in said)
 
 
-def test_counters_have_a_column_for_each_repeat_and_leave_out_what_none_tells(run: Path) -> None:
+def test_counters_have_a_column_for_each_repeat_and_leave_out_what_none_reports(run: Path) -> None:
     use = {"request_queue_max": 7.0, "handlers_busy_share": None}
     edit(run, "steady-c1/3", kafka_use=use, mongodb_use=None, loopback_bytes_per_s=None)
     steady = next(cell for cell in cells.summarise(reading.load(run)) if cell.plan.kind == "steady")

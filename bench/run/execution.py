@@ -1,4 +1,4 @@
-"""One run's turns: each repeat attempted, once more where it was void, the next one made ready meanwhile."""
+"""How one run is carried out: each repeat attempted, once more where it was void, the next one made ready meanwhile."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ from bench.targets.servers import Servers
 from bench.targets.target import System
 from bench.targets.tidemark import TIDEMARK
 from bundle import files, writing
-from bundle.capacity import Capacity
+from bundle.capacity import CapacityAnswer
 from bundle.manifest import Manifest, Spell
 from bundle.result import Disturbance, Result
 from bundle.writing import BundleWriter
@@ -42,7 +42,7 @@ from pipeline.errors import MissingPartError
 from pipeline.local import stackspec
 from pipeline.settings import Settings
 
-_Shown = TypeVar("_Shown", Result, Capacity)
+_Shown = TypeVar("_Shown", Result, CapacityAnswer)
 _Named = TypeVar("_Named", bound=msgspec.Struct)
 
 
@@ -108,7 +108,7 @@ class Run:
         return structs.replace(what, **{field: f"{self.side} {value}" for field, value in name.items()})
 
 
-Turn = tuple[Run, PlannedRepeat]
+QueuedRepeat = tuple[Run, PlannedRepeat]
 
 
 @dataclass(frozen=True)
@@ -116,13 +116,13 @@ class Next:
     """What comes after a repeat, if it need not be run again: it is made ready while that is audited."""
 
     runs: Sequence[Run]
-    turns: Sequence[Turn]
+    queue: Sequence[QueuedRepeat]
     started: Servers
     ahead: Ahead
 
     def begin(self, before: RepeatSpec) -> None:
         """Begin to prepare it, if it is known already; ``before`` is measured but not judged yet."""
-        run, planned = next((turn for turn in self.turns if not is_done(*turn)), (None, None))
+        run, planned = next((queued for queued in self.queue if not is_done(*queued)), (None, None))
         if run is None or planned is None or planned.is_search or run.fresh:
             return
         if planned.cell.stack != self.started.spec:

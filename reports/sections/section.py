@@ -9,7 +9,7 @@ from reports.tables import Table
 
 
 @dataclass(frozen=True)
-class Part:
+class SectionPart:
     """A part of a section: any of a heading, words, figures and a table.
 
     Where ``summary`` is named, figures and table are behind it. ``small``: the figures stand in more columns.
@@ -30,7 +30,7 @@ class Section:
     name: str
     title: str
     short: str
-    parts: tuple[Part, ...]
+    parts: tuple[SectionPart, ...]
 
 
 @dataclass(frozen=True)
@@ -41,4 +41,4 @@ class CellDetails:
     title: str
     remark: str
     alarm: str
-    parts: tuple[Part, ...]
+    parts: tuple[SectionPart, ...]
