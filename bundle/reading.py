@@ -108,10 +108,10 @@ def load(path: Path) -> Bundle:
     ids = [cell.id for cell in manifest.cells]
     ids += sorted({repeat.result.cell for repeat in repeats} - set(ids))
     repeats.sort(key=lambda r: (ids.index(r.result.cell), r.result.round, r.result.attempt))
-    capacities, untold = _capacities(path, repeats)
+    capacities, unanswered = _capacities(path, repeats)
     calibration, damaged = _of_machine(path / "calibration.json", Calibration)
     ceilings, also_damaged = _of_machine(path / "ceilings.json", Ceilings)
-    notes += [*untold, *damaged, *also_damaged, *_missing(manifest, repeats)]
+    notes += [*unanswered, *damaged, *also_damaged, *_missing(manifest, repeats)]
     whole = _with_all_cells(manifest, repeats)
     return Bundle(path, whole, tuple(repeats), tuple(notes), capacities, calibration, ceilings)
 

@@ -106,7 +106,7 @@ def _fill(mongo: Mongo, events: int) -> None:
     """Make the events and their aggregates, oldest first, spread over the day that ends now; then the indexes."""
     print(f"filling {events:,} events and their aggregates", flush=True)
     began_s, now_ms = time.monotonic(), time.time_ns() // 1_000_000
-    steps = [FunnelCondition.of(each) for each in Dashboard().funnel]
+    steps = [FunnelCondition.parse(each) for each in Dashboard().funnel]
     aggregates: dict[tuple[Scale, int], Aggregate] = {}
     with MongoClient[dict[str, Any]](mongo.uri) as client:
         database = client[mongo.database]

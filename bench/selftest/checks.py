@@ -165,7 +165,7 @@ def latencies(limit_s: float) -> Check:
     """As many events as the stall explains took longer than ``limit_s``, and the longest as long as it explains."""
 
     def wrong(seen: JudgedRepeat) -> str:
-        found = _Latencies.of(seen, limit_s)
+        found = _Latencies.from_repeat(seen, limit_s)
         if found is None:
             return "there was no stall"
         return "" if found.is_explained else f"{found}"
@@ -174,7 +174,7 @@ def latencies(limit_s: float) -> Check:
         what=f"as many events took longer than {limit_s:g} s as the stall explains, and none longer than it explains",
         without=frozenset([Detector.WAITING]),
         wrong=wrong,
-        numbers=lambda seen: str(_Latencies.of(seen, limit_s)),
+        numbers=lambda seen: str(_Latencies.from_repeat(seen, limit_s)),
     )
 
 
@@ -191,7 +191,7 @@ class _Latencies:
     limit_s: float
 
     @classmethod
-    def of(cls, seen: JudgedRepeat, limit_s: float) -> _Latencies | None:
+    def from_repeat(cls, seen: JudgedRepeat, limit_s: float) -> _Latencies | None:
         """Return both; None where there was no stall."""
         stall, counted = seen.context.stall, seen.context.counted
         window, measured = seen.result.window, seen.result.delivery_latency_ms

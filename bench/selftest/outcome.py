@@ -42,7 +42,7 @@ def row_of(case: Case, attempts: Sequence[Attempt], pages: Pages, of_twins: Page
     ``of_twins``: the report of what was judged without the detectors of the case's checks.
     """
     last = attempts[-1]
-    report, twin = pages.of(case.name, last.attempt), of_twins.of(case.name, last.attempt)
+    report, twin = pages.repeat(case.name, last.attempt), of_twins.repeat(case.name, last.attempt)
     problems = list(last.failed)
     unseeing = list(last.unseeing)
     twins = last.twins

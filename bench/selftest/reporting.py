@@ -27,7 +27,7 @@ class Pages:
     page: str
     summary: Mapping[str, Any] | None
 
-    def of(self, cell: str, attempt: int) -> ReportedRepeat:
+    def repeat(self, cell: str, attempt: int) -> ReportedRepeat:
         """Return what is said of one repeat (of round 1), as far as a reader finds it in the page."""
         name = f"{cell} round 1" + (f", attempt {attempt}" if attempt > 1 else "")
         summary = self.summary or {"findings": [], "void_attempts": [], "cells": []}

@@ -73,7 +73,7 @@ class Aggregate:
             done = (new or self).next.get(part.partition, 0)
             if part.end > done:
                 new = new or self._copy()
-                new._add(tallies.of(part, done))  # noqa: SLF001  one of this class
+                new._add(tallies.tally(part, done))  # noqa: SLF001  one of this class
                 new.next[part.partition] = part.end
         return new
 

@@ -46,7 +46,7 @@ class AggregateWriter:
 
     def __init__(self, database: Database, dashboard: Dashboard) -> None:
         self._database = database
-        self._steps = [FunnelCondition.of(each) for each in dashboard.funnel]
+        self._steps = [FunnelCondition.parse(each) for each in dashboard.funnel]
         self._kept = kept(dashboard)
         self._known: OrderedDict[Key, Aggregate] = OrderedDict()
         self._waiting = Waiting(database.where, _RETRY_PAUSE_S)

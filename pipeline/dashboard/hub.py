@@ -14,7 +14,7 @@ from msgspec import Struct
 from pymongo.errors import PyMongoError
 
 from pipeline.bounded import give_up, result_of
-from pipeline.dashboard.view import Activity, Health, Snapshot, SourceState, StoredDocuments
+from pipeline.dashboard.view import Activity, Health, Snapshot, SourceState, StoredTotal
 from pipeline.errors import UnavailableError
 
 log = logging.getLogger(__name__)
@@ -186,6 +186,6 @@ class Hub:
         news.set()
 
 
-async def _both(activity: Awaitable[Activity], stored: Awaitable[int | None]) -> tuple[Activity, StoredDocuments]:
+async def _both(activity: Awaitable[Activity], stored: Awaitable[int | None]) -> tuple[Activity, StoredTotal]:
     found, events = await asyncio.gather(activity, stored)
-    return found, StoredDocuments(events)
+    return found, StoredTotal(events)

@@ -16,7 +16,7 @@ class FunnelCondition(NamedTuple):
     url_part: str = ""
 
     @classmethod
-    def of(cls, text: str) -> FunnelCondition:
+    def parse(cls, text: str) -> FunnelCondition:
         """Read a step of the setting: ``type`` or ``type:part of the URL``."""
         return cls(*text.split(":", 1))
 
@@ -43,7 +43,7 @@ class Tallies:
         self._steps = steps
         self._whole: dict[int, tuple[RowsOfMinute, Tally]] = {}
 
-    def of(self, part: RowsOfMinute, offset: int) -> Tally:
+    def tally(self, part: RowsOfMinute, offset: int) -> Tally:
         """Return the tally of the rows of ``part`` from ``offset`` on."""
         if part.rows[0].offset < offset:
             return tally_of(part.since(offset), self._steps)

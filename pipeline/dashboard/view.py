@@ -129,7 +129,7 @@ class Health(Struct, frozen=True):
     hidden_partitions: int = 0
 
 
-class StoredDocuments(Struct, frozen=True):
+class StoredTotal(Struct, frozen=True):
     """Documents in the collection of events; None while they are counted after a start of MongoDB."""
 
     events: int | None
@@ -152,7 +152,7 @@ class Snapshot(Struct, frozen=True):
     mongo: SourceState
     kafka: SourceState
     activity: Activity | None
-    stored: StoredDocuments | None
+    stored: StoredTotal | None
     health: Health | None
 
 

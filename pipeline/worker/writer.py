@@ -40,7 +40,7 @@ class _Part(NamedTuple):
     places: Sequence[int]
     proven: bool = False
 
-    def of(self, positions: Sequence[int], *, proven: bool = False) -> _Part:
+    def select(self, positions: Sequence[int], *, proven: bool = False) -> _Part:
         """Return those at ``positions``."""
         return _Part([self.documents[at] for at in positions], [self.places[at] for at in positions], proven)
 
@@ -141,11 +141,11 @@ class BatchWriter:
             if await self._proven_writable(doubtful[-1][1]):
                 left += await self._judge(part, doubtful, batch, refused)
             else:
-                left.append(part.of([at for at, _ in doubtful]))
+                left.append(part.select([at for at, _ in doubtful]))
         if again:
             self._metrics.retries.inc()
             await self._incomplete.pause(f"{len(again)} of {len(part.documents)} documents are not written: {words}")
-            left.append(part.of(again))
+            left.append(part.select(again))
         else:
             self._incomplete.over()
         return left
@@ -159,7 +159,7 @@ class BatchWriter:
         content is refused, unless it is stored already: a rule may be newer than the document.
         """
         if not part.proven:
-            return [part.of([at for at, _ in doubtful], proven=True)]
+            return [part.select([at for at, _ in doubtful], proven=True)]
         absent = set(await self._compare([at for at, _ in doubtful], part, batch, refused))
         for at, message in doubtful:
             if at in absent:
@@ -233,4 +233,4 @@ def _encodable(part: _Part, refused: _Refused) -> list[_Part] | None:
             kept.append(at)
     if len(kept) == len(part.documents):
         return None
-    return [part.of(kept)] if kept else []
+    return [part.select(kept)] if kept else []

@@ -241,14 +241,14 @@ def _largest_share(results: Sequence[Result], measure: str, requests: int) -> fl
     Large requests bring many slow events at once: fewer than 1% of requests may lie beyond p99 of events.
     """
     percentiles = [getattr(result, f"{measure}_ms") for result in results]
-    largest, untold = largest_share(requests), None
+    largest, unknown = largest_share(requests), None
     for name, share in PERCENTILES.items():
         if not all(one and name in one.requests_beyond for one in percentiles):
-            untold = untold or share  # an older run has no p95: it is as sure as the next known percentile
+            unknown = unknown or share  # an older run has no p95: it is as sure as the next known percentile
             continue
         if sum(one.requests_beyond[name] for one in percentiles) < REQUESTS_BEYOND:
-            return min(largest, _just_below(untold or share))
-        untold = None
+            return min(largest, _just_below(unknown or share))
+        unknown = None
     return largest
 
 

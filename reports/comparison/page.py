@@ -59,12 +59,12 @@ def _tiles(comparison: Comparison) -> list[Tile]:
     found = [
         Tile(
             verdict,
-            str(len(comparison.of(verdict))),
+            str(len(comparison.with_verdict(verdict))),
             "",
             f"{comparison.noun}s {_REMARKS[verdict]}",
             alarm=verdict == "slower" and number > 0,
         )
-        for verdict, number in ((each, len(comparison.of(each))) for each in VERDICTS)
+        for verdict, number in ((each, len(comparison.with_verdict(each))) for each in VERDICTS)
     ]
     new = len(comparison.new_findings)
     found.append(Tile("new findings", str(new), "", "in NEW and not in BASE", alarm=new > 0))

@@ -57,25 +57,25 @@ def finish(title: str, made: StepsComparison, runs: tuple[Path, Path] | None, fi
     console.print(Text(outcome(made, cells), style="bold red" if found else "bold"))
     if found:
         return EXIT_REGRESSION
-    open_ = bool(made.of("cannot tell") or (cells is not None and cells.of("cannot tell")))
+    open_ = bool(made.with_verdict("cannot tell") or (cells is not None and cells.with_verdict("cannot tell")))
     return EXIT_CANNOT_TELL if made.rules.strict and open_ else 0
 
 
 def outcome(made: StepsComparison, cells: Comparison | None) -> str:
     """Say in a line what both parts come to."""
-    where = [step.timed.name for step in made.of("slower")]
+    where = [step.timed.name for step in made.with_verdict("slower")]
     if cells is not None:
         where += [f"{each.label} together" for each in cells.together if each.verdict == "slower"]
-        where += [cell.name for cell in cells.of("slower")]
+        where += [cell.name for cell in cells.with_verdict("slower")]
         where += [f"{change.text} ({change.cell})" for change in cells.new_findings]
     if where:
         return f"Regression: {', '.join(where)}"
     judgements = [step.verdict for step in made.steps if step.verdict]
     judgements += [cell.verdict for cell in cells.cells] if cells else []
-    untold = judgements.count("cannot tell")
-    if untold == len(judgements):
+    undecided = judgements.count("cannot tell")
+    if undecided == len(judgements):
         return "Nothing can be told: more rounds would."
-    rest = f"; of {untold} of {formats.plural(len(judgements), 'measure')} nothing can be told" if untold else ""
+    rest = f"; of {undecided} of {formats.plural(len(judgements), 'measure')} nothing can be told" if undecided else ""
     return f"No regression{rest}."
 
 

@@ -79,14 +79,14 @@ class StepsComparison:
     rules: Rules
     steps: tuple[JudgedStep, ...]
 
-    def of(self, verdict: Verdict | None) -> tuple[JudgedStep, ...]:
+    def with_verdict(self, verdict: Verdict | None) -> tuple[JudgedStep, ...]:
         """The steps with one verdict; None: those that are not in both."""
         return tuple(step for step in self.steps if step.verdict == verdict)
 
     @property
     def regression(self) -> bool:
         """Whether a step is slower."""
-        return bool(self.of("slower"))
+        return bool(self.with_verdict("slower"))
 
 
 def compare(timed: Sequence[TimedStep], rules: Rules) -> StepsComparison:
@@ -150,11 +150,11 @@ def sentence(comparison: StepsComparison) -> str:
         words = ", ".join(f"{each.timed.name} ({_change(each)})" for each in steps)
         clauses.append(f"{word} in NEW: {words}" if steps else "")
     judged = [step for step in comparison.steps if step.verdict]
-    same, untold = len(comparison.of("same")), len(comparison.of("cannot tell"))
+    same, undecided = len(comparison.with_verdict("same")), len(comparison.with_verdict("cannot tell"))
     floor = f"{comparison.rules.floor:.0%}"
     clauses.append(f"{same} of {formats.plural(len(judged), 'step')} the same within {floor}" if same else "")
-    clauses.append(f"of {formats.plural(untold, 'step')} nothing can be said" if untold else "")
-    if untold == len(judged) > 0 and judged[0].smallest_p * len(judged) > inference.FAMILY_LEVEL:
+    clauses.append(f"of {formats.plural(undecided, 'step')} nothing can be said" if undecided else "")
+    if undecided == len(judged) > 0 and judged[0].smallest_p * len(judged) > inference.FAMILY_LEVEL:
         clauses.append(f"fewer than {power.fewest_rounds(len(judged))} rounds tell none")
     whole = "; ".join(clause for clause in clauses if clause) or "No step is in both"
     return whole[0].upper() + whole[1:] + "."

@@ -34,7 +34,7 @@ def level_title(comparison: Comparison) -> str:
         return "Regression"
     if not _shown(comparison):
         return "Cannot tell"
-    faster = comparison.of("faster") or any(each.verdict == "faster" for each in comparison.together)
+    faster = comparison.with_verdict("faster") or any(each.verdict == "faster" for each in comparison.together)
     return "Faster, no regression" if faster else "No regression"
 
 
@@ -44,21 +44,21 @@ def sentence(comparison: Comparison) -> str:
     clauses = [_new_findings(comparison), *map(_of_a_kind, shown)]
     count = len(comparison.cells)
     for verdict in ("slower", "faster"):
-        cells = comparison.of(verdict)
+        cells = comparison.with_verdict(verdict)
         if cells:
             most = max(cells, key=lambda cell: abs(math.log(cell.primary.ratio or 1.0)))
             among = "" if len(cells) == count == 1 else f" in {len(cells)} of {formats.plural(count, comparison.noun)}"
             first = ", most in" if len(cells) > 1 else ":"
             clauses.append(f"NEW is {verdict}{among}{first} {most.label} ({_numbers(most.primary)})")
-    same, untold = len(comparison.of("same")), len(comparison.of("cannot tell"))
-    if untold == count:
+    same, undecided = len(comparison.with_verdict("same")), len(comparison.with_verdict("cannot tell"))
+    if undecided == count:
         clauses.append(_nothing_shown(comparison))
     else:
         floor = f"{comparison.rules.floor:.0%}"
         alike = formats.plural(same, comparison.noun) + (" is" if same == 1 else " are")
         clauses.append(f"{alike} the same within {floor}" if same else "")
-        open_ = f"nothing can be said about {formats.plural(untold, comparison.noun)}"
-        clauses.append(f"{open_}{_seen(comparison.of('cannot tell'))}" if untold else "")
+        open_ = f"nothing can be said about {formats.plural(undecided, comparison.noun)}"
+        clauses.append(f"{open_}{_seen(comparison.with_verdict('cannot tell'))}" if undecided else "")
     clauses += [_of_a_kind(each) for each in comparison.together if each not in shown]
     whole = "; ".join(clause for clause in clauses if clause) + "."
     return whole[0].upper() + whole[1:]
@@ -68,8 +68,8 @@ def exit_note(comparison: Comparison) -> str:
     """Say why the exit code is not 0 although there is no regression; else nothing."""
     if comparison.exit_code != EXIT_CANNOT_TELL:
         return ""
-    untold = formats.plural(len(comparison.of("cannot tell")), comparison.noun)
-    return f"Exit code {EXIT_CANNOT_TELL} (--strict): nothing can be said about {untold}."
+    undecided = formats.plural(len(comparison.with_verdict("cannot tell")), comparison.noun)
+    return f"Exit code {EXIT_CANNOT_TELL} (--strict): nothing can be said about {undecided}."
 
 
 def rounds_needed(comparison: Comparison) -> str:

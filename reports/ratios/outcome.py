@@ -141,7 +141,7 @@ class Comparison:
     together: tuple[Together, ...] = ()
     notes: tuple[str, ...] = ()
 
-    def of(self, verdict: Verdict) -> tuple[CellComparison, ...]:
+    def with_verdict(self, verdict: Verdict) -> tuple[CellComparison, ...]:
         """The cells, or measures of them, with one verdict."""
         return tuple(cell for cell in self.cells if cell.verdict == verdict)
 
@@ -169,11 +169,11 @@ class Comparison:
     def regression(self) -> bool:
         """Whether a cell is slower, or all of a kind together are, or NEW has new findings."""
         slower = any(each.verdict == "slower" for each in self.together)
-        return bool(self.of("slower") or slower or self.new_findings)
+        return bool(self.with_verdict("slower") or slower or self.new_findings)
 
     @property
     def exit_code(self) -> int:
         """1 with a regression; else 4 with ``strict`` and a verdict *cannot tell*; else 0."""
         if self.regression:
             return EXIT_REGRESSION
-        return EXIT_CANNOT_TELL if self.rules.strict and self.of("cannot tell") else 0
+        return EXIT_CANNOT_TELL if self.rules.strict and self.with_verdict("cannot tell") else 0

@@ -105,20 +105,20 @@ def test_a_calibration_beside_other_programs_is_made_anew_after_an_hour(tmp_path
 
 
 def test_only_what_affects_the_generator_changes_the_fingerprint() -> None:
-    def of(here: Environment = HERE, traffic: Traffic | None = None, bounds: Bounds | None = None) -> str:
+    def fingerprint_of(here: Environment = HERE, traffic: Traffic | None = None, bounds: Bounds | None = None) -> str:
         return calibration.fingerprint(here, traffic or Traffic(), bounds or Bounds())
 
     changed = msgspec.structs.replace
-    same = of()
-    assert of(changed(HERE, git_revision="def", git_dirty=True)) == same
-    assert of(changed(HERE, versions={"locust": "2", "pandas": "4"})) == same
-    assert of(bounds=Bounds(drain_timeout_s=5)) == same
+    same = fingerprint_of()
+    assert fingerprint_of(changed(HERE, git_revision="def", git_dirty=True)) == same
+    assert fingerprint_of(changed(HERE, versions={"locust": "2", "pandas": "4"})) == same
+    assert fingerprint_of(bounds=Bounds(drain_timeout_s=5)) == same
     others = [
-        of(changed(HERE, versions={"locust": "3", "pandas": "3"})),
-        of(changed(HERE, kernel="Linux, newer")),
-        of(changed(HERE, hardware=Hardware("a processor", 4, 8 << 30))),
-        of(traffic=Traffic(payload_bytes=1024)),
-        of(bounds=Bounds(generator_cpu_share=0.5)),
+        fingerprint_of(changed(HERE, versions={"locust": "3", "pandas": "3"})),
+        fingerprint_of(changed(HERE, kernel="Linux, newer")),
+        fingerprint_of(changed(HERE, hardware=Hardware("a processor", 4, 8 << 30))),
+        fingerprint_of(traffic=Traffic(payload_bytes=1024)),
+        fingerprint_of(bounds=Bounds(generator_cpu_share=0.5)),
     ]
     assert len({same, *others}) == 6
 

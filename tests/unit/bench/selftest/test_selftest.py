@@ -90,13 +90,13 @@ def test_findings_and_reasons_of_a_repeat_are_read_from_the_page(tmp_path: Path)
     drain = Cell("drain-c1", "drain", {"consumers": 1})
     run = write(tmp_path, Plan([drain], rounds=1, void={("drain-c1", 1): 1}, lost={("drain-c1", 1): 12}))
     pages = reporting.write(run)
-    void, counting = (pages.of("drain-c1", attempt) for attempt in (1, 2))
+    void, counting = (pages.repeat("drain-c1", attempt) for attempt in (1, 2))
     assert [each.partition(":")[0] for each in void.reasons] == ["generator"]
     assert "schedule delay p99 14.2 ms > 10 ms" in void.reasons[0]
     assert counting.reasons == ()
     assert counting.findings[0].startswith("12 accepted and then lost")
-    untold = reporting.Pages(pages.exit_code, pages.output, "", pages.summary)
-    assert untold.of("drain-c1", 1).reasons == untold.of("drain-c1", 2).findings == ()
+    without_page = reporting.Pages(pages.exit_code, pages.output, "", pages.summary)
+    assert without_page.repeat("drain-c1", 1).reasons == without_page.repeat("drain-c1", 2).findings == ()
 
 
 def test_what_a_void_repeat_saw_is_on_the_page_but_not_a_finding_of_the_run(tmp_path: Path) -> None:
@@ -106,8 +106,8 @@ def test_what_a_void_repeat_saw_is_on_the_page_but_not_a_finding_of_the_run(tmp_
     path.write_text(json.dumps(json.loads(path.read_text()) | {"findings": ["7 foreign: documents of no event"]}))
     pages = reporting.write(run)
     assert pages.exit_code == 0
-    assert pages.of("drain-c1", 1).findings == ("7 foreign: documents of no event",)
-    assert pages.of("drain-c1", 2).findings == ()
+    assert pages.repeat("drain-c1", 1).findings == ("7 foreign: documents of no event",)
+    assert pages.repeat("drain-c1", 2).findings == ()
 
 
 @pytest.mark.parametrize(("share", "surprising"), [(41, False), (15, False), (14, True)])

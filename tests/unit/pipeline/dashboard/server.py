@@ -57,7 +57,7 @@ class Figures(Struct):
 def activity(records: list[Record]) -> Activity:
     now_ms = time.time_ns() // 1_000_000
     minute, day = Aggregate(MINUTE, start_of(MINUTE, now_ms) - 60_000), Aggregate(DAY, start_of(DAY, now_ms))
-    tallies = Tallies([FunnelCondition.of(each) for each in FUNNEL])
+    tallies = Tallies([FunnelCondition.parse(each) for each in FUNNEL])
     moved = [structs.replace(each, timestamp=minute.start_ms + each.offset % 60_000) for each in records]
     if moved:
         minute = minute.with_parts(parts_of("p", moved), tallies) or minute

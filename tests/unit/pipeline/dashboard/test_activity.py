@@ -19,7 +19,7 @@ NO_LATENCY = Latency(latencies.percentiles(latencies.empty()), [], 0, 0.0, 0)
 
 def shown(records: list[Record], now_ms: int, funnel: tuple[str, ...] = ("page_view",)) -> Activity:
     """As if ``records`` had been counted, and the page asked at ``now_ms``."""
-    tallies = Tallies([FunnelCondition.of(each) for each in funnel])
+    tallies = Tallies([FunnelCondition.parse(each) for each in funnel])
     minutes: dict[int, Aggregate] = {}
     day = Aggregate(DAY, start_of(DAY, NOON_MS))
     for part in parts_of("p", sorted(records, key=lambda each: each.offset)):

@@ -15,7 +15,11 @@ from pipeline.dashboard.tally import FunnelCondition, Tallies
 from tests.unit.pipeline.dashboard.records import MINUTE_MS, NOON_MS, Record, event, raw
 
 EXPIRES = datetime(2026, 1, 1, tzinfo=UTC)
-STEPS = [FunnelCondition.of("page_view"), FunnelCondition.of("page_view:/signup"), FunnelCondition.of("signup")]
+STEPS = [
+    FunnelCondition.parse("page_view"),
+    FunnelCondition.parse("page_view:/signup"),
+    FunnelCondition.parse("signup"),
+]
 
 
 def counted(*records: Record, scale: Scale = MINUTE, partition: str = "p", into: Aggregate | None = None) -> Aggregate:

@@ -55,10 +55,10 @@ def test_ratios_are_above_one_where_new_is_better_whatever_the_measure(tmp_path:
 def test_the_ratio_of_a_pair_is_that_of_its_round(tmp_path: Path) -> None:
     base, new = write_pair(tmp_path, Pair(rounds=3, noise=0.1))
 
-    def of(run: Path, number: int) -> float:
+    def throughput_of(run: Path, number: int) -> float:
         return json.loads((run / f"cells/{DRAIN.id}/{number}/result.json").read_text())["throughput_events_per_s"]
 
-    expected = math.exp(sum(math.log(of(new, each) / of(base, each)) for each in (1, 2, 3)) / 3)
+    expected = math.exp(sum(math.log(throughput_of(new, each) / throughput_of(base, each)) for each in (1, 2, 3)) / 3)
     assert only_cell(compare(base, new)).primary.ratio == pytest.approx(expected)
 
 
@@ -426,7 +426,7 @@ def test_a_worker_that_needs_more_cpu_is_a_regression_where_that_is_judged(tmp_p
     assert compare(*runs).exit_code == 0
     found = compare(*runs, Rules(cpu=True))
     assert found.exit_code == 1
-    names = {cell.primary.measure.name for cell in found.of("slower")}
+    names = {cell.primary.measure.name for cell in found.with_verdict("slower")}
     assert "worker_cpu_s_per_100k_events" in names
     assert "api_cpu_s_per_100k_events" not in names
     assert found.tested == 7  # two primary measures, worker and all roles in both, API in the steady one
