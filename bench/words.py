@@ -9,7 +9,7 @@ _WORTH_NAMING = 0.03  # of the machine's CPU
 
 
 def outcome(result: Result) -> str:
-    """Say in a few words what a repeat came to."""
+    """Return the result of a repeat in a few words."""
     if not result.valid:
         return "void"
     parts = []
@@ -26,7 +26,7 @@ def outcome(result: Result) -> str:
 
 
 def answer(capacity: CapacityAnswer) -> str:
-    """Say in a line what a search came to."""
+    """Return the answer of a search in one line."""
     if capacity.sustainable_events_per_s is None:
         return f"{capacity.cell}: no offered load was found sustained: {capacity.ended}"
     low, high = capacity.low_events_per_s, capacity.high_events_per_s

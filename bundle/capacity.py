@@ -8,7 +8,7 @@ from bundle.version import SCHEMA_VERSION
 
 
 class CapacityAnswer(Struct, frozen=True, kw_only=True):
-    """What the search of a capacity cell came to: its ``capacity.json``. Its probes are the cell's repeats.
+    """The answer of the search of a capacity cell: its ``capacity.json``. Its probes are the cell's repeats.
 
     ``sustainable_events_per_s``: the highest offered load found sustained and confirmed, None where there is none.
     ``low`` and ``high``: the interval for the load at which the objective stops being held, at ``confidence``; None

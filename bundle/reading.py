@@ -140,7 +140,7 @@ def _damaged_tables(folder: Path) -> list[str]:
 
 
 def _capacities(path: Path, repeats: Sequence[Repeat]) -> tuple[dict[str, CapacityAnswer], list[str]]:
-    """Read what the searches came to, by cell; a damaged file is a note, and so are probes without an end."""
+    """Read the answers of the searches, by cell; a damaged file is a note, and so are probes without an end."""
     found: dict[str, CapacityAnswer] = {}
     notes, damaged = [], set()
     for file in sorted(path.glob("cells/*/capacity.json")):

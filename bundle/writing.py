@@ -118,11 +118,11 @@ class BundleWriter:
         return final
 
     def write_capacity(self, capacity: CapacityAnswer) -> None:
-        """Write what a search came to, beside its probes: a search that has it is finished."""
+        """Write the answer of a search, beside its probes: a search that has it is finished."""
         files.write(self.path / "cells" / capacity.cell / "capacity.json", capacity)
 
     def read_capacity(self, cell: str) -> CapacityAnswer | None:
-        """Read what a search came to, None as long as it is not finished."""
+        """Read the answer of a search, None as long as it is not finished."""
         path = self.path / "cells" / cell / "capacity.json"
         return files.read(path, CapacityAnswer) if path.is_file() else None
 

@@ -28,7 +28,7 @@ class Reading:
 
 
 class LoopMeasurement(Struct, frozen=True, kw_only=True):
-    """What one repeat of a loop came to; ``cpu_s``: of the client and of each role that was followed.
+    """The result of one repeat of a loop; ``cpu_s``: of the client and of each role that was followed.
 
     ``memory_mb``: of the largest process of a part, at the end of its window. None: not of this kind of loop.
     """

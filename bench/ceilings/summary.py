@@ -31,7 +31,7 @@ def conclude(
     where: str,
     took_s: float,
 ) -> Ceilings:
-    """Say what a session came to: loops, and parts apart from them. ``where``: "local", or where the servers are.
+    """Return the result of a session: loops, and parts apart from them. ``where``: "local", or where the servers are.
 
     A loop of which every repeat is void is left out.
     """

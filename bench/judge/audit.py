@@ -107,7 +107,7 @@ def _unsound(
         unknown = f": {audit.foreign:,} documents belong to no event in it" if audit.foreign else ""
         reasons.append(f"accounting: a generator process did not close its ledger{unknown}")
     if not audit.offered_adds_up:
-        reasons.append(f"accounting: the schedule intends {audit.offered} events, the ledger tells of {offered.events}")
+        reasons.append(f"accounting: the schedule intends {audit.offered} events, the ledger has {offered.events}")
     if not audit.accepted_adds_up and "documents" in reported:
         reasons.append(
             f"accounting: {audit.accepted} accepted are not {audit.stored_accepted} stored, {audit.dead_lettered} "

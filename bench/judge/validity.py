@@ -19,14 +19,14 @@ from bench.words import culprits
 from bundle.result import Audit, Disturbance, Window
 from traffic.ledger import Outcome
 
-SHORTEST_WINDOW_S = 1.5  # a look a second tells too little of who used the machine in a shorter window
+SHORTEST_WINDOW_S = 1.5  # in a shorter window, one look per second does not show who used the machine
 _SIGMAS = 5.0  # of the sampling that picks the documents to compare
 _MS = 1_000_000
 
 
 @dataclass(frozen=True)
 class Checked:
-    """What the checks of the stamps came to."""
+    """The results of the checks of the stamps."""
 
     clocks: Clocks
     witness: agreement.WitnessCheck

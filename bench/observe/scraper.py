@@ -158,7 +158,7 @@ class CounterPoller:
             else:
                 failed += 1
                 if not self._readings and failed == _GIVE_UP_AFTER:
-                    _log.warning("%s tells nothing of itself: its own counters will be missing", self._name)
+                    _log.warning("%s does not report its counters: they will be missing", self._name)
                     return
             if last:
                 return

@@ -148,7 +148,7 @@ async def measure(
 
 
 def judge(repeat: RepeatSpec, measured: CollectedRepeat, looked_for: Detectors = detectors.ALL) -> Result:
-    """Derive from what was left behind what the repeat came to. ``looked_for``: only the self-test leaves any out."""
+    """Derive the result of the repeat from what was left behind. ``looked_for``: only the self-test leaves any out."""
     return derive.result_of(
         repeat.identity, measured.evidence, measured.happened, repeat.bounds, repeat.objective, looked_for
     )

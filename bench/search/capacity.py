@@ -1,4 +1,4 @@
-"""A search for capacity as part of a run: which probe comes next, and what the search came to, from its results.
+"""A search for capacity as part of a run: which probe comes next, and its answer, from its results.
 
 The search itself (:mod:`bench.search.search`) knows loads and verdicts only. Here its probes are a cell's repeats: the
 round of a repeat is the number of its probe, and a probe that was void as often as allowed is void to the search.
@@ -105,7 +105,7 @@ def _outcomes(asked: SearchRequest, probes: Mapping[int, Sequence[Result]]) -> l
 
 
 def conclude(cell: CellSpec, objective: Objective, answer: SearchAnswer, results: Iterable[Result]) -> CapacityAnswer:
-    """Put what the search came to into the bundle's words."""
+    """Return the answer of the search in the bundle's fields."""
     return CapacityAnswer(
         cell=cell.id,
         objective=objective.words(),
@@ -166,7 +166,7 @@ def _is_too_much(result: Result) -> bool:
 
 
 def _outcome(attempts: Sequence[Result], cores: int) -> ProbeOutcome | None:
-    """Say what a probe came to, by the attempt that is valid, if there is one; None if it says nothing of its load."""
+    """Return the outcome of a probe, by its valid attempt if there is one; None if it says nothing of its load."""
     last = next((each for each in attempts if each.valid), attempts[-1])
     load, step = last.offered_load_events_per_s or 0.0, _step_of(last)
     if last.probe is not None and last.valid:

@@ -56,7 +56,7 @@ class SearchSettings(Struct, frozen=True):
 
 
 class ProbeOutcome(Struct, frozen=True):
-    """What a probe came to. ``holds``: the same by the point estimate alone, which the interval rests on.
+    """The outcome of a probe. ``holds``: the same by the point estimate alone, which the interval rests on.
 
     void: the generator could not offer that load validly, even when the probe was tried again.
     ``hint_events_per_s``: the limit that this probe suggests; None if it suggests none.

@@ -198,7 +198,7 @@ async def _witness(url: str, folder: Path, collected: Collected) -> None:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m bench.witness.witness",
-        description="Send single events to the API and poll MongoDB until each is read. The bench starts it by itself.",
+        description="Send single events to the API and poll MongoDB until each is read. The bench starts it.",
         epilog="The bench starts it beside a steady load.",
     )
     parser.add_argument("--url", required=True, help="where the API listens")

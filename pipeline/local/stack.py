@@ -245,7 +245,7 @@ class LocalStack:
             chosen = {number + 1: ports.claims.claim(0, "an agent", "") for number in range(self.spec.brokers)}
             options = {number: agent.jvm_options(jar, port) for number, port in chosen.items()}
         except MissingPartError as error:
-            on_progress(f"Kafka will tell nothing of itself: {error}")
+            on_progress(f"Kafka's own counters will be missing: {error}")
             return {}
         self._agent_ports = chosen
         return options

@@ -1,4 +1,4 @@
-"""What the search of a capacity cell came to, in the words that page, tables and summaries use."""
+"""The answer of the search of a capacity cell, in the words that page, tables and summaries use."""
 
 from __future__ import annotations
 

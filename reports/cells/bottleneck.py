@@ -110,7 +110,7 @@ def _thin(seen: _Seen) -> Bottleneck | None:
     if not any(sum(result.cpu_cores_per_role.values()) > 0 for result in seen.results):
         return _too_thin("no CPU was recorded")
     if not seen.cores_there:
-        return _too_thin("how many cores there are is not told")
+        return _too_thin("the number of cores is not known")
     measured_s = sum(result.window.end_s - result.window.start_s for result in seen.results if result.window)
     if measured_s < SECONDS_ENOUGH:
         why = f"only {formats.rounded(measured_s)} s were measured, and use is sampled once a second"

@@ -64,7 +64,7 @@ class Cell:
     bottleneck: Bottleneck | None
     idle_consumers: int
     capacity: CapacityAnswer | None = None
-    """What the search came to; None for other kinds, and where it has not ended."""
+    """The answer of the search; None for other kinds, and where it has not ended."""
     notes: tuple[str, ...] = field(default=())
 
     @property

@@ -14,7 +14,7 @@ from stats import power
 from stats.inference import FAMILY_LEVEL, VERDICTS
 
 _READ = (
-    "A filled mark is a verdict, a hollow one means that nothing can be told. The line is the 95% t interval of this "
+    "A filled mark is a verdict, a hollow one means that nothing is decided. The line is the 95% t interval of this "
     "cell alone; small points are the rounds' own ratios."
 )
 _POINTS = (

@@ -74,8 +74,8 @@ def outcome(made: StepsComparison, cells: Comparison | None) -> str:
     judgements += [cell.verdict for cell in cells.cells] if cells else []
     undecided = judgements.count("cannot tell")
     if undecided == len(judgements):
-        return "Nothing can be told: more rounds would."
-    rest = f"; of {undecided} of {formats.plural(len(judgements), 'measure')} nothing can be told" if undecided else ""
+        return "Nothing is decided: measure more rounds."
+    rest = f"; {undecided} of {formats.plural(len(judgements), 'measure')} cannot be decided" if undecided else ""
     return f"No regression{rest}."
 
 

@@ -153,9 +153,9 @@ def sentence(comparison: StepsComparison) -> str:
     same, undecided = len(comparison.with_verdict("same")), len(comparison.with_verdict("cannot tell"))
     floor = f"{comparison.rules.floor:.0%}"
     clauses.append(f"{same} of {formats.plural(len(judged), 'step')} the same within {floor}" if same else "")
-    clauses.append(f"of {formats.plural(undecided, 'step')} nothing can be said" if undecided else "")
+    clauses.append(f"{formats.plural(undecided, 'step')} cannot be decided" if undecided else "")
     if undecided == len(judged) > 0 and judged[0].smallest_p * len(judged) > inference.FAMILY_LEVEL:
-        clauses.append(f"fewer than {power.fewest_rounds(len(judged))} rounds tell none")
+        clauses.append(f"fewer than {power.fewest_rounds(len(judged))} rounds can decide none")
     whole = "; ".join(clause for clause in clauses if clause) or "No step is in both"
     return whole[0].upper() + whole[1:] + "."
 

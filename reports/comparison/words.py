@@ -57,7 +57,7 @@ def sentence(comparison: Comparison) -> str:
         floor = f"{comparison.rules.floor:.0%}"
         alike = formats.plural(same, comparison.noun) + (" is" if same == 1 else " are")
         clauses.append(f"{alike} the same within {floor}" if same else "")
-        open_ = f"nothing can be said about {formats.plural(undecided, comparison.noun)}"
+        open_ = f"{formats.plural(undecided, comparison.noun)} cannot be decided"
         clauses.append(f"{open_}{_seen(comparison.with_verdict('cannot tell'))}" if undecided else "")
     clauses += [_of_a_kind(each) for each in comparison.together if each not in shown]
     whole = "; ".join(clause for clause in clauses if clause) + "."
@@ -69,7 +69,7 @@ def exit_note(comparison: Comparison) -> str:
     if comparison.exit_code != EXIT_CANNOT_TELL:
         return ""
     undecided = formats.plural(len(comparison.with_verdict("cannot tell")), comparison.noun)
-    return f"Exit code {EXIT_CANNOT_TELL} (--strict): nothing can be said about {undecided}."
+    return f"Exit code {EXIT_CANNOT_TELL} (--strict): {undecided} cannot be decided."
 
 
 def rounds_needed(comparison: Comparison) -> str:

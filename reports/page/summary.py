@@ -60,7 +60,7 @@ def to_json(bundle: Bundle, cells: Sequence[Cell], judged: RunVerdict) -> str:
 
 
 def _ceilings(bundle: Bundle, cells: Sequence[Cell]) -> dict[str, Any]:
-    """The account of shares, costs and bounds, with what each bare loop came to."""
+    """The account of shares, costs and bounds, with the result of each bare loop."""
     found = bundle.ceilings
     loops = [
         {

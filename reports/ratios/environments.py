@@ -38,7 +38,7 @@ class Fact:
     @property
     def sentence(self) -> str:
         """Name it with both values."""
-        return f"{self.name}: {self.base or 'not told'} in BASE, {self.new or 'not told'} in NEW"
+        return f"{self.name}: {self.base or 'not known'} in BASE, {self.new or 'not known'} in NEW"
 
 
 def facts(base: Manifest, new: Manifest) -> tuple[Fact, ...]:

@@ -25,7 +25,7 @@ def explain(
     """
     if tested.p is None or tested.corrected_p is None:
         have = "round has" if tested.rounds == 1 else "rounds have"
-        return f"a spread needs two rounds, and {tested.rounds} {have} a valid repeat that tells it in both runs"
+        return f"a spread needs two rounds, and {tested.rounds} {have} a valid repeat that has it in both runs"
     corrected = (
         f"p {formats.probability(tested.corrected_p)} after Holm's correction over {formats.plural(among, noun)}"
     )

@@ -1,4 +1,4 @@
-"""What the searches of capacity cells came to, and the probes that they rest on."""
+"""The answers of the searches of capacity cells, and the probes that they rest on."""
 
 from __future__ import annotations
 

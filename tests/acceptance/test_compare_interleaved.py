@@ -34,7 +34,7 @@ def test_a_revision_and_a_setting_are_measured_side_by_side_and_compared(runs) -
     assert manifests[0]["variant"]["git_revision"] == manifests[0]["git_revision"]
     assert [len(list(run.glob("cells/drain-p1-c1/*/result.json"))) for run in (base, new)] == [1, 1]
     assert "paired by round" in (new / "compare.html").read_text()
-    assert "1 round has a valid repeat that tells it in both runs" in runs.output
+    assert "1 round has a valid repeat that has it in both runs" in runs.output
     listed = subprocess.run(["git", "worktree", "list"], cwd=runs.root, capture_output=True, text=True, check=True)  # noqa: S607 - git of PATH
     assert "tidemark-base-" not in listed.stdout
 

@@ -89,4 +89,4 @@ def test_a_failed_read_is_left_out_and_a_server_that_never_answers_is_asked_no_m
     assert not silent._thread.is_alive()
     assert count == 3
     assert not len(silent.series().at_ns)
-    assert "a silent server tells nothing of itself" in caplog.text
+    assert "a silent server does not report its counters" in caplog.text

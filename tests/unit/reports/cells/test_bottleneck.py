@@ -178,7 +178,7 @@ class TestThinEvidence:
         [
             (result({}), 2, "no CPU was recorded"),
             (result({"worker": 0.0}), 2, "no CPU was recorded"),
-            (result(), 0, "how many cores there are is not told"),
+            (result(), 0, "the number of cores is not known"),
             (result({"mongodb": 2.0}, window=Window(1.0, 1.4)), 2, "only 0.400 s were measured"),
         ],
     )

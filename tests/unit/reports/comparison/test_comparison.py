@@ -354,7 +354,7 @@ def test_with_strict_cannot_tell_has_its_own_exit_code(
     assert run(base, new) == plain
     assert "--strict" not in capsys.readouterr().out
     assert run(base, new, "--strict") == strict
-    assert ("Exit code 4 (--strict): nothing can be said about 1 cell." in capsys.readouterr().out) == (strict == 4)
+    assert ("Exit code 4 (--strict): 1 cell cannot be decided." in capsys.readouterr().out) == (strict == 4)
 
 
 def test_json_says_everything_that_a_program_needs(tmp_path: Path) -> None:

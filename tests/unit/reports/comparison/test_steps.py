@@ -70,7 +70,7 @@ def test_nothing_in_both_is_no_error() -> None:
 def test_without_enough_rounds_for_a_small_p_no_step_has_a_verdict() -> None:
     found = judge(*(made(f"step-{number}", ratio=0.5, rounds=6, seed=number) for number in range(4)))
     assert {step.verdict for step in found.steps} == {"cannot tell"}
-    assert "fewer than 8 rounds tell none" in steps.sentence(found)
+    assert "fewer than 8 rounds can decide none" in steps.sentence(found)
 
 
 @pytest.mark.parametrize(("effect", "least", "most"), [(1.0, 0.0, 0.06), (1 / 1.1, 0.95, 1.0)])
